@@ -84,7 +84,9 @@ def check_peer(
         comparison = compare_key(known, descriptor)
         if not dry_run:
             peer = save_peer(known, name, descriptor, now)
-            _record_check(operator, peer, comparison, now)
+            key_id, last_key_id = comparison.key_id, comparison.last_key_id
+            seen = {"key_id": key_id, "seen": comparison.status.value, "last_key_id": last_key_id}
+            record_audit(operator, "federation check-peer", peer, now, seen)
     # 3. Check this server's side: its policy and its key.
     decision = evaluate_policy(name.text)
     return CheckPeerResult(
@@ -129,17 +131,6 @@ def save_peer(
     peer.last_seen_at = now
     peer.save()
     return peer
-
-
-def _record_check(
-    operator: Operator, peer: KnownPeer, comparison: PeerKeyComparison, now: datetime
-) -> None:
-    details = {
-        "key_id": comparison.key_id,
-        "seen": comparison.status.value,
-        "last_key_id": comparison.last_key_id,
-    }
-    record_audit(operator, "federation check-peer", peer, now, details)
 
 
 def _build_row(

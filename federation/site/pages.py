@@ -181,12 +181,7 @@ class PolicyAdmin(FederationAdmin):
 class KnownPeerAdmin(FederationAdmin):
     searched_forms = frozenset({TermForm.TEXT})
     list_display = (
-        "server_name",
-        "policy_badge",
-        "first_seen_at",
-        "last_seen_at",
-        "key_changed_at",
-        "key",
+        *("server_name", "policy_badge", "first_seen_at", "last_seen_at", "key_changed_at", "key"),
     )
     search_fields = ("server_name",)
     search_help_text = "Search by server name."

@@ -48,27 +48,6 @@ def _start(call: ActCall, tenant_id: UUID | None, *, dry_run: bool) -> ActResult
     )
 
 
-def _run_again(call: ActCall) -> ActResult:
-    return _start(call, call.row.tenant_id, dry_run=call.row.is_dry_run)
-
-
-def _sync(call: ActCall) -> ActResult:
-    return _start(call, call.row and call.row.pk, dry_run=False)
-
-
-def _try_sync(call: ActCall) -> ActResult:
-    return _start(call, call.row and call.row.pk, dry_run=True)
-
-
-def _approve_selected(call: ActCall) -> ActResult:
-    sentence = _approve_selection(call, Selection(call.values["rows"]), call.confirm)
-    return _report_rest(call, sentence)
-
-
-def _keep_selected(call: ActCall) -> ActResult:
-    return _report_rest(call, _keep_selection(call, Selection(call.values["rows"])))
-
-
 def _report_rest(call: ActCall, sentence: str) -> ActResult:
     """Name the number of other removals: a decision covers only the rows that were shown."""
     left = visible_removals(call.operator).filter(is_pending_q(call.now)).count()
@@ -97,10 +76,6 @@ def _keep_selection(call: ActCall, selection: Selection) -> str:
     return call.run(keep_removals, selection=selection, reason=reason, until=None).sentence
 
 
-def _is_linked(tenant: Any) -> bool:
-    return bool(tenant.scaikey_tenant_id)
-
-
 def _has_ended(run: Any) -> bool:
     """Whether a run can be repeated: syncs of single records, for webhooks, can't."""
     return bool(run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK)
@@ -115,61 +90,52 @@ def _is_open(removal: Any) -> bool:
     return removal.state in OPEN_STATES
 
 
-def _explain_sync(row: Any) -> str:
-    return "Fetches all records from ScaiKey and applies the changes, within the removal limit."
+def _offer_sync(label: str, note: str, option: str = "") -> None:
+    """Register an act of the list of runs, for all tenants, and one of the page of a tenant."""
+
+    def start(call: ActCall) -> ActResult:
+        return _start(call, call.row and call.row.pk, dry_run=bool(option))
+
+    register_acts(
+        Act(
+            "sync",
+            label,
+            SyncRun,
+            start,
+            options=option,
+            permission=Permission.MANAGE_PLATFORM,
+            is_of_list=True,
+            get_note=lambda row: note,
+            is_also_for=is_scope_of_registration,
+        ),
+        Act(
+            "sync",
+            label,
+            Tenant,
+            start,
+            options=f"--tenant <slug> {option}".rstrip(),
+            permission=Permission.SYNC_TENANTS,
+            is_offered=lambda tenant: bool(tenant.scaikey_tenant_id),
+            get_note=lambda row: note,
+        ),
+    )
 
 
-def _explain_dry_run(row: Any) -> str:
-    return "Fetches all records from ScaiKey and lists the changes of a sync. Changes nothing."
-
-
+_offer_sync(
+    "Sync now",
+    "Fetches all records from ScaiKey and applies the changes, within the removal limit.",
+)
+_offer_sync(
+    "Dry run",
+    "Fetches all records from ScaiKey and lists the changes of a sync. Changes nothing.",
+    "--dry-run",
+)
 register_acts(
-    Act(
-        "sync",
-        "Sync now",
-        SyncRun,
-        _sync,
-        permission=Permission.MANAGE_PLATFORM,
-        is_of_list=True,
-        get_note=_explain_sync,
-        is_also_for=is_scope_of_registration,
-    ),
-    Act(
-        "sync",
-        "Dry run",
-        SyncRun,
-        _try_sync,
-        options="--dry-run",
-        permission=Permission.MANAGE_PLATFORM,
-        is_of_list=True,
-        get_note=_explain_dry_run,
-        is_also_for=is_scope_of_registration,
-    ),
-    Act(
-        "sync",
-        "Sync now",
-        Tenant,
-        _sync,
-        options="--tenant <slug>",
-        permission=Permission.SYNC_TENANTS,
-        is_offered=_is_linked,
-        get_note=_explain_sync,
-    ),
-    Act(
-        "sync",
-        "Dry run",
-        Tenant,
-        _try_sync,
-        options="--tenant <slug> --dry-run",
-        permission=Permission.SYNC_TENANTS,
-        is_offered=_is_linked,
-        get_note=_explain_dry_run,
-    ),
     Act(
         "sync",
         "Run again",
         SyncRun,
-        _run_again,
+        lambda call: _start(call, call.row.tenant_id, dry_run=call.row.is_dry_run),
         options="[--dry-run] [--tenant <slug>]",
         permission=Permission.SYNC_TENANTS,
         is_offered=_has_ended,
@@ -209,7 +175,9 @@ register_acts(
         "sync approve",
         "Approve selected",
         PendingRemoval,
-        _approve_selected,
+        lambda call: _report_rest(
+            call, _approve_selection(call, Selection(call.values["rows"]), call.confirm)
+        ),
         form=SelectionForm,
         options="<ids>",
         permission=Permission.SYNC_TENANTS,
@@ -221,7 +189,7 @@ register_acts(
         "sync keep",
         "Keep access of selected",
         PendingRemoval,
-        _keep_selected,
+        lambda call: _report_rest(call, _keep_selection(call, Selection(call.values["rows"]))),
         form=ReasonedSelectionForm,
         options="<ids>",
         permission=Permission.MANAGE_TENANTS,

@@ -173,10 +173,6 @@ def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> s
     return change.subject_name or format_id(change.subject_scaikey_id)
 
 
-def _format_planned_tenant(change: SyncPlannedChange) -> str:
-    return link_to(change.tenant) if change.tenant else change.tenant_slug or EMPTY_VALUE
-
-
 def _format_values(values: Sequence[dict[str, Any]]) -> str:
     lines = ((each["field"], value_text(each["old"]), value_text(each["new"])) for each in values)
     return format_html_join("", "<div><strong>{}</strong> {} → {}</div>", lines)
@@ -206,13 +202,7 @@ class _ChangeAdmin(ReadOnlyAdmin):
 @admin.register(SyncPlannedChange)
 class SyncPlannedChangeAdmin(_ChangeAdmin):
     list_display = (
-        "action_badge",
-        "kind",
-        "subject",
-        "tenant_name",
-        "values_text",
-        "reason",
-        "run",
+        *("action_badge", "kind", "subject", "tenant_name", "values_text", "reason", "run"),
     )
     list_filter = (
         make_choice_filter("action", ACTIONS),
@@ -256,7 +246,7 @@ class SyncPlannedChangeAdmin(_ChangeAdmin):
 
     @admin.display(description="tenant")
     def tenant_name(self, change: SyncPlannedChange) -> str:
-        return _format_planned_tenant(change)
+        return link_to(change.tenant) if change.tenant else change.tenant_slug or EMPTY_VALUE
 
     @admin.display(description="before → after")
     def values_text(self, change: SyncPlannedChange) -> str:
@@ -287,13 +277,7 @@ class ActionFilter(admin.SimpleListFilter):
 @admin.register(SyncChange)
 class SyncChangeAdmin(_ChangeAdmin):
     list_display = (
-        "current_action",
-        "kind",
-        "subject",
-        "fields_changed",
-        "reason",
-        "tenant",
-        "run",
+        *("current_action", "kind", "subject", "fields_changed", "reason", "tenant", "run"),
     )
     list_filter = (ActionFilter, make_choice_filter("kind", KINDS))
     linked_columns = ("subject",)
@@ -375,14 +359,8 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
     list_display = (
-        "kind",
-        "subject",
-        "reason",
-        "is_postponed",
-        "runs",
-        "first_skipped_at",
-        "last_skipped_at",
-        "tenant",
+        *("kind", "subject", "reason", "is_postponed", "runs", "first_skipped_at"),
+        *("last_skipped_at", "tenant"),
     )
     list_filter = (make_choice_filter("kind", KINDS), "is_postponed")
     list_select_related = ("tenant",)

@@ -136,15 +136,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
     position = 0
     searched_forms = frozenset({TermForm.CODE, TermForm.EMAIL})
     list_display = (
-        "started_at",
-        "outcome_badge",
-        "trigger",
-        "tenant",
-        "changes",
-        "duration",
-        "requests",
-        "operator",
-        "error",
+        *("started_at", "outcome_badge", "trigger", "tenant", "changes", "duration", "requests"),
+        *("operator", "error"),
     )
     list_filter = (OutcomeFilter, "trigger", "started_at")
     list_select_related = ("tenant",)
@@ -158,21 +151,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
     }
     # The heading has them.
     hidden_fields = (
-        "counts",
-        "outcome",
-        "operator",
-        "trigger",
-        "requests",
-        "duration_seconds",
-        "error_code",
-        "error_message",
-        "error_fix",
-        "fix_command",
-        "warnings",
-        "losses",
-        "counted_losses",
-        "phases",
-        "is_dry_run",
+        *("counts", "outcome", "operator", "trigger", "requests", "duration_seconds", "error_code"),
+        *("error_message", "error_fix", "fix_command", "warnings", "losses", "counted_losses"),
+        *("phases", "is_dry_run"),
     )
     shows_related = False
     sortable_by = ("started_at",)
@@ -353,14 +334,8 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.SYNC
     list_display = (
-        "received_at",
-        "event_type",
-        "scaikey_id",
-        "state_badge",
-        "seconds",
-        "attempts",
-        "error_code",
-        "run",
+        *("received_at", "event_type", "scaikey_id", "state_badge", "seconds", "attempts"),
+        *("error_code", "run"),
     )
     list_filter = ("state", "received_at")
     list_select_related = ("run", "run__tenant")

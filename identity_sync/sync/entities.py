@@ -245,11 +245,7 @@ PARTNERS = EntitySync(
     table="sw_partners",
     identity="scaikey_id",
     synced_columns=(
-        "name",
-        "slug",
-        "contact_email",
-        "max_tenants",
-        "max_users_per_tenant",
+        *("name", "slug", "contact_email", "max_tenants", "max_users_per_tenant"),
         "max_applications_per_tenant",
     ),
     preserved_columns=("scaikey_status",),

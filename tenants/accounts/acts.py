@@ -78,21 +78,6 @@ def _create(call: ActCall) -> ChangeResult:
     )
 
 
-def _reset_password(call: ActCall) -> ChangeResult:
-    password = str(call.values["password"])
-    username = call.row.username
-    return call.run(reset_administrator_password, username=username, password=lambda: password)
-
-
-def _end_sessions(call: ActCall) -> ChangeResult:
-    return call.run(
-        end_sessions,
-        username=call.row.username,
-        session_ids=call.values["sessions"],
-        confirm=lambda question: None,  # The form names them already.
-    )
-
-
 register_acts(
     Act(
         "admin create-administrator",
@@ -107,7 +92,12 @@ register_acts(
         "admin end-sessions",
         "End sessions",
         AdminUser,
-        _end_sessions,
+        lambda call: call.run(
+            end_sessions,
+            username=call.row.username,
+            session_ids=call.values["sessions"],
+            confirm=lambda question: None,  # The form names them already.
+        ),
         form=SessionsForm,
         is_offered=lambda user: bool(find_sessions(timezone.now())[str(user.pk)]),
     ),
@@ -115,7 +105,11 @@ register_acts(
         "admin reset-administrator-password",
         "Reset password",
         AdminUser,
-        _reset_password,
+        lambda call: call.run(
+            reset_administrator_password,
+            username=call.row.username,
+            password=lambda: str(call.values["password"]),
+        ),
         form=PasswordForm,
         is_offered=lambda user: user.scaikey_id is None,
         get_note=lambda user: f"This ends the sessions of the account. {EMERGENCY_NOTE}",

@@ -103,14 +103,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     linked_columns = ("subject", "tenant")
     more_fields = ("action_words", "subject", "changes", "other_details", "tenant", "who")
     hidden_fields = (
-        "action",
-        "details",
-        "operator",
-        "operator_id",
-        "operator_role",
-        "subject_name",
-        "subject_type",
-        "tenant_slug",
+        *("action", "details", "operator", "operator_id", "operator_role", "subject_name"),
+        *("subject_type", "tenant_slug"),
     )
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)

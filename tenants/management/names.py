@@ -101,13 +101,10 @@ def _parse(path: str, text: str) -> list[str]:
                 f"{path} has a row without {header[index]}: {', '.join(row)[:100]}.",
                 fix=f"Fill in the column {header[index]}, or remove the row.",
             )
-        names.append(_undo_quoting(name))
+        # --csv puts an apostrophe before what a spreadsheet would take for a formula.
+        is_quoted = name.startswith("'") and name[1:].startswith(FORMULA_SIGNS)
+        names.append(name[1:] if is_quoted else name)
     return names
-
-
-def _undo_quoting(cell: str) -> str:
-    """Remove the apostrophe that --csv puts before what a spreadsheet would take for a formula."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_SIGNS) else cell
 
 
 class BulkCommand(OperatorCommand):

@@ -41,13 +41,9 @@ class Command(OperatorCommand):
     is_everyday = True
     permission = "SYNC_TENANTS"
     examples = (
-        "scaiwave sync",
-        "scaiwave sync --dry-run",
-        "scaiwave sync --tenant acme",
-        "scaiwave sync --no-removals",
-        "scaiwave sync --scheduled --wait 60",
-        "scaiwave sync --plan plan.json",
-        "scaiwave sync --apply plan.json",
+        *("scaiwave sync", "scaiwave sync --dry-run", "scaiwave sync --tenant acme"),
+        *("scaiwave sync --no-removals", "scaiwave sync --scheduled --wait 60"),
+        *("scaiwave sync --plan plan.json", "scaiwave sync --apply plan.json"),
         "scaiwave sync --allow-removals 120",
     )
     help = "Sync partners, tenants, people and groups from ScaiKey."

@@ -30,19 +30,8 @@ MIN_AUDIT_DAYS = 30
 """Least age of entries that the retention may delete."""
 
 FIELDS = (
-    "id",
-    "at",
-    "operator",
-    "operator_id",
-    "operator_role",
-    "origin",
-    "action",
-    "tenant_id",
-    "tenant_slug",
-    "subject_type",
-    "subject_id",
-    "subject_name",
-    "details",
+    *("id", "at", "operator", "operator_id", "operator_role", "origin", "action", "tenant_id"),
+    *("tenant_slug", "subject_type", "subject_id", "subject_name", "details"),
 )
 """The sealed fields of an entry: all of them, as the database has them."""
 

@@ -56,6 +56,7 @@ class Command(ListCommand):
         "scaiwave admin list-tenants --sort members --status active",
         "scaiwave admin list-tenants --near-limit --csv",
     )
+    service = list_tenants
     plural = "tenants"
     columns = COLUMNS
     keys = KEYS
@@ -91,13 +92,11 @@ class Command(ListCommand):
     def get_columns(self, **options: Any) -> Sequence[Column]:
         return NEAR_LIMIT_COLUMNS if options["near_limit"] else COLUMNS
 
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+    def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
         self.usage = UsageSummary()
         self.now = timezone.now()
-        choices = {
-            name: options[name] for name in ("sort", "reverse", "partner", "status", "near_limit")
-        }
-        return list_tenants(operator=self.operator, now=self.now, limit=limit, **choices)
+        rows: Iterable[Row] = self.call_service(options, now=self.now)
+        return rows
 
     def get_keys(self) -> Sequence[str]:
         """Return the columns of --csv, including the columns of other apps."""

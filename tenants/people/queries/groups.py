@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import TypedDict
 from uuid import UUID
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
@@ -23,7 +23,11 @@ from tenants.lookup.serializers import (
 from tenants.lookup.sorting import SortKey, sort_rows
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
 
-GROUP_STATUSES = ("active", "deactivated", "all")
+GROUP_STATUSES = {
+    "active": Q(absent_since=None),
+    "deactivated": Q(absent_since__isnull=False),
+    "all": Q(),
+}
 BATCH_SIZE = 500
 
 _PRESENT_EDGE = Q(memberships__absent_since=None)
@@ -50,7 +54,7 @@ def list_groups(
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
-    groups = Group.objects.filter(_status_q(status), tenant=resolved)
+    groups = Group.objects.filter(GROUP_STATUSES[status], tenant=resolved)
     ordered = sort_rows(groups, [SortKey(F("name"))], after=after)
     ids = ordered.values_list("pk", flat=True)[: one_more(limit)]
     return Page(_iter_rows(ids.iterator(chunk_size=BATCH_SIZE)), limit, count=groups.count)
@@ -76,14 +80,6 @@ def _iter_rows(ids: Iterator[UUID]) -> Generator[Row, None, None]:
             }
 
 
-def _status_q(status: str) -> Q:
-    return {
-        "active": Q(absent_since=None),
-        "deactivated": Q(absent_since__isnull=False),
-        "all": Q(),
-    }[status]
-
-
 def show_group(*, operator: Operator, name: str, tenant: str | None = None) -> Row:
     """Return one group with its direct and indirect members, and the roles it grants.
 
@@ -93,15 +89,23 @@ def show_group(*, operator: Operator, name: str, tenant: str | None = None) -> R
     resolved_tenant = resolve_tenant(operator, tenant) if tenant is not None else None
     group = resolve_group(operator, name, tenant=resolved_tenant)
     members = _list_members(group)
+    parents = Group.objects.filter(memberships__member_group=group, memberships__absent_since=None)
+    children = Group.objects.filter(
+        memberships_of_it__group=group, memberships_of_it__absent_since=None
+    )
+    grants = RoleGrant.objects.filter(group=group).select_related("role").order_by("role__slug")
     audit = AuditEntry.objects.filter(tenant_id=str(group.tenant_id), subject_id=str(group.pk))
     return {
         **group_row(group),
         "tenant": group.tenant.slug,
         "active_people": sum(row["status"] == "active" for row in members),
-        "member_of": _list_parents(group),
-        "groups": _list_children(group),
+        "member_of": _name_present(parents),
+        "groups": _name_present(children),
         "members": members,
-        "roles": _list_roles(group),
+        "roles": [
+            {"slug": grant.role.slug, "name": grant.role.name, "source": grant.source}
+            for grant in grants
+        ],
         "audit_entries": last_audit_entries(audit),
     }
 
@@ -128,23 +132,6 @@ def _list_members(group: Group) -> list[Row]:
     return sorted(rows, key=lambda row: (not row["direct"], row["display_name"], str(row["id"])))
 
 
-def _list_parents(group: Group) -> list[Row]:
-    parents = Group.objects.filter(
-        memberships__member_group=group, memberships__absent_since=None, absent_since=None
-    )
-    return [{"id": parent.pk, "name": parent.name} for parent in parents.order_by("name", "pk")]
-
-
-def _list_children(group: Group) -> list[Row]:
-    children = Group.objects.filter(
-        memberships_of_it__group=group, memberships_of_it__absent_since=None, absent_since=None
-    )
-    return [{"id": child.pk, "name": child.name} for child in children.order_by("name", "pk")]
-
-
-def _list_roles(group: Group) -> list[Row]:
-    grants = RoleGrant.objects.filter(group=group).select_related("role").order_by("role__slug")
-    return [
-        {"slug": grant.role.slug, "name": grant.role.name, "source": grant.source}
-        for grant in grants
-    ]
+def _name_present(groups: QuerySet[Group]) -> list[Row]:
+    present = groups.filter(absent_since=None).order_by("name", "pk")
+    return [dict(row) for row in present.values("id", "name")]

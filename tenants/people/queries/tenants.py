@@ -94,7 +94,9 @@ def _sort_tenants(
     if key == "members":
         members = _sort_by_members(tenants, reverse=reverse, limit=limit)
         return _iter_rows(members, now, members)
-    values = _get_sort_values(tenants, key, now)
+    slugs = dict(tenants.values_list("pk", "slug"))
+    tenant_ids = sorted(slugs, key=slugs.__getitem__)
+    values = dict.fromkeys(tenant_ids) | _get_column(tenants, key, tenant_ids, now)
     return _iter_rows(sort_ids(values, reverse=reverse)[:limit], now)
 
 
@@ -121,13 +123,6 @@ def _sort_by_members(
         [*params, *more_params],
     )
     return {to_uuid(key): number for key, number in rows}
-
-
-def _get_sort_values(tenants: QuerySet[Tenant], key: str, now: datetime) -> dict[UUID, Any]:
-    """Return the values of a column, in the order of the slugs."""
-    slugs = dict(tenants.values_list("pk", "slug"))
-    ids = sorted(slugs, key=lambda tenant_id: slugs[tenant_id])
-    return dict.fromkeys(ids) | _get_column(tenants, key, ids, now)
 
 
 def _get_column(
@@ -244,21 +239,13 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
 
 def _count_participants(tenant: Tenant) -> list[Row]:
     """Count participants by type and status. Types without participants are left out."""
-    by_type = Participant.objects.filter(tenant=tenant).values("participant_type")
+    by_type = Participant.objects.filter(tenant=tenant).values(type=F("participant_type"))
     counts = by_type.annotate(
         active=Count("pk", filter=ACTIVE),
         suspended=Count("pk", filter=status_q("suspended")),
         deactivated=Count("pk", filter=status_q("deactivated")),
     )
-    return [
-        {
-            "type": row["participant_type"],
-            "active": row["active"],
-            "suspended": row["suspended"],
-            "deactivated": row["deactivated"],
-        }
-        for row in counts.order_by("participant_type")
-    ]
+    return [dict(row) for row in counts.order_by("type")]
 
 
 def _build_limits(tenant: Tenant, used: Row, *, active: int) -> Row:

@@ -97,15 +97,10 @@ class PartnerLimitsForm(LimitsForm):
         return {"max_tenants": f"{count_tenants(row):,}"}
 
 
-def _suspend_by(rules: SuspensionRules, call: ActCall) -> Change:
-    undo = f"choose Resume on the page of the {rules.kind}"
+def _change(change: Callable[..., Change], rules: SuspensionRules, call: ActCall) -> Change:
+    undo = {"undo": f"choose Resume on the page of the {rules.kind}"} if change is suspend else {}
     name, reason = str(call.row.pk), call.values["reason"]
-    return call.run(partial(suspend, rules), name=name, reason=reason, undo=undo)
-
-
-def _resume_by(rules: SuspensionRules, call: ActCall) -> Change:
-    name, reason = str(call.row.pk), call.values["reason"]
-    return call.run(partial(resume, rules), name=name, reason=reason, confirm=None)
+    return call.run(partial(change, rules), name=name, reason=reason, confirm=None, **undo)
 
 
 def _set_removals(state: bool, call: ActCall) -> Change:
@@ -165,21 +160,19 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             f"admin suspend-{rules.kind}",
             "Suspend",
             model,
-            partial(_suspend_by, rules),
+            partial(_change, suspend, rules),
             form=ReasonForm,
             is_offered=lambda row: row.suspended_by_hand_at is None,
             is_destructive=True,
-        )
-    )
-    register_acts(
+        ),
         Act(
             f"admin resume-{rules.kind}",
             "Resume",
             model,
-            partial(_resume_by, rules),
+            partial(_change, resume, rules),
             form=ReasonForm,
             is_offered=lambda row: row.suspended_by_hand_at is not None,
-        )
+        ),
     )
 register_acts(
     Act(

@@ -87,12 +87,7 @@ class ParticipantAdmin(StatusAdmin):
     section = Section.PEOPLE
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL, TermForm.ADDRESS})
     list_display = (
-        "display_name_or_id",
-        "email",
-        "participant_type",
-        "tenant",
-        "status_text",
-        "updated_at",
+        *("display_name_or_id", "email", "participant_type", "tenant", "status_text", "updated_at"),
     )
     list_filter = (TenantFilter, StatusFilter, "participant_type")
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")

@@ -142,7 +142,8 @@ class PartnerFilter(ExactValueFilter):
             yield from super().choices(changelist)
             return
         choices = list(super().choices(changelist)) if self.chosen else []
-        partners = self._list_partners()
+        visible = self.site.get_model_admin(Partner).get_queryset(self.request)
+        partners = list(visible.order_by("slug", "pk")[: self.MAX_CHOICES + 1])
         everything = changelist.get_query_string(remove=[self.parameter])
         yield {"selected": not self.chosen, "query_string": everything, "display": "All"}
         yield from choices[1:]
@@ -154,8 +155,3 @@ class PartnerFilter(ExactValueFilter):
         if len(partners) > self.MAX_CHOICES:
             url = reverse("admin:tenants_partner_changelist")
             yield {"selected": False, "query_string": url, "display": "All partners …"}
-
-    def _list_partners(self) -> list[Partner]:
-        """Return the first partners, and one more if there is."""
-        visible = self.site.get_model_admin(Partner).get_queryset(self.request)
-        return list(visible.order_by("slug", "pk")[: self.MAX_CHOICES + 1])

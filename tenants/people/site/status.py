@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -40,12 +39,12 @@ class StatusAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         row = kwargs["obj"]
         if row.status == "suspended" and row.suspended_by_hand_at is None:  # in ScaiKey
-            row.suspended_in_scaikey_at = self._find_status_change(request, row)
+            row.suspended_in_scaikey_at = (
+                extensions.STATUS_HISTORY.load()(row.pk)
+                if self._can_view(request, apps.get_model(extensions.STATUS_HISTORY_MODEL))
+                else None
+            )
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def _find_status_change(self, request: HttpRequest, row: Any) -> datetime | None:
-        model = apps.get_model(extensions.STATUS_HISTORY_MODEL)
-        return extensions.STATUS_HISTORY.load()(row.pk) if self._can_view(request, model) else None
 
 
 def _format_reason(row: Any) -> str:

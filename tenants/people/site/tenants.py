@@ -83,16 +83,8 @@ class TenantAdmin(StatusAdmin):
     searched_forms = frozenset({TermForm.TEXT, TermForm.EMAIL})
     position = 0
     list_display = (
-        "slug",
-        "name_clamped",
-        "status_text",
-        "partner",
-        "people",
-        "rooms",
-        "storage",
-        "ai_tokens",
-        "last_sync",
-        "last_activity",
+        *("slug", "name_clamped", "status_text", "partner", "people", "rooms", "storage"),
+        *("ai_tokens", "last_sync", "last_activity"),
     )
     list_filter = (
         StatusFilter,

@@ -56,10 +56,6 @@ def _update(call: ActCall) -> ChangeResult:
     return call.run(update_role, role=str(call.row.pk), tenant=str(call.row.tenant_id), **changes)
 
 
-def _delete(call: ActCall) -> ChangeResult:
-    return call.run(delete_role, role=str(call.row.pk), tenant=str(call.row.tenant_id))
-
-
 class HolderForm(forms.Form):
     kind = forms.ChoiceField(
         required=False,
@@ -94,8 +90,7 @@ class SelectedRoleForm(RoleForm):
 
     rows = RowsField(label="")
 
-    def list_visible(self, operator: Operator) -> QuerySet[Any]:
-        raise NotImplementedError
+    list_visible: Callable[[Operator], QuerySet[Any]]
 
     def fit(self, operator: Operator, row: Any) -> None:
         keys = list(filter(is_uuid, self["rows"].value() or ()))
@@ -112,37 +107,32 @@ class SelectedRoleForm(RoleForm):
 
 
 class SelectedPeopleForm(SelectedRoleForm):
-    def list_visible(self, operator: Operator) -> QuerySet[Any]:
-        return visible_participants(operator)
+    list_visible = staticmethod(visible_participants)
 
 
 class SelectedGroupsForm(SelectedRoleForm):
-    def list_visible(self, operator: Operator) -> QuerySet[Any]:
-        return visible_groups(operator)
+    list_visible = staticmethod(visible_groups)
 
 
-def _grant(call: ActCall, role: str, holder: str, *, is_group: bool) -> ChangeResult:
-    """Ask first if the role is the highest one."""
-    is_highest = SUPER_ADMIN in {role, getattr(call.row, "slug", "")}
+def _grant(call: ActCall) -> ChangeResult:
+    """Grant a role on its page, or on the page of the person or the group that gets it.
+
+    Ask first if the role is the highest one.
+    """
+    row, values = call.row, call.values
+    if isinstance(row, Role):
+        role, holder, is_group = str(row.pk), values["holder"], values["kind"] == "group"
+    else:
+        role, holder, is_group = values["role"], str(row.pk), isinstance(row, Group)
+    is_highest = SUPER_ADMIN in {role, getattr(row, "slug", "")}
     return call.run(
         grant_role,
         role=role,
-        tenant=str(call.row.tenant_id),
+        tenant=str(row.tenant_id),
         holder=holder,
         is_group=is_group,
         confirm=call.confirm if is_highest else lambda question: None,
     )
-
-
-def _grant_role(call: ActCall) -> ChangeResult:
-    is_group = call.values["kind"] == "group"
-    return _grant(call, str(call.row.pk), call.values["holder"], is_group=is_group)
-
-
-def _grant_to(call: ActCall) -> ChangeResult:
-    """Grant a role on the page of the person or the group that gets it."""
-    is_group = isinstance(call.row, Group)
-    return _grant(call, call.values["role"], str(call.row.pk), is_group=is_group)
 
 
 def _revoke_role(call: ActCall) -> ActResult:
@@ -175,17 +165,17 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     )
 
 
-for holder, run, form, options in (
-    (Role, _grant_role, HolderForm, ""),
-    (Participant, _grant_to, RoleForm, "--to <person>"),
-    (Group, _grant_to, RoleForm, "--to-group <group>"),
+for holder, form, options in (
+    (Role, HolderForm, ""),
+    (Participant, RoleForm, "--to <person>"),
+    (Group, RoleForm, "--to-group <group>"),
 ):
     register_acts(
         Act(
             "role grant",
             "Grant a role" if options else "Grant",
             holder,
-            run,
+            _grant,
             form=form,
             options=options,
         )
@@ -237,7 +227,7 @@ register_acts(
         "role delete",
         "Delete",
         Role,
-        _delete,
+        lambda call: call.run(delete_role, role=str(call.row.pk), tenant=str(call.row.tenant_id)),
         is_offered=lambda role: not role.is_built_in,
         removes_row=True,
         is_destructive=True,
