@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from shlex import quote
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -19,17 +19,6 @@ from tenants.lookup.validators import validate_name, validate_scaikey_id, valida
 from tenants.models import Partner
 from tenants.people.tenant_limits import validate_limits
 
-
-@dataclass(frozen=True)
-class PartnerSpec:
-    """The requested partner. A limit that is left out or None means unlimited."""
-
-    slug: str
-    name: str
-    scaikey_id: str | None = None
-    limits: Mapping[str, int | None] = field(default_factory=dict)
-
-
 CREATION = ChangeWords(
     "partner",
     "Would create partner {slug}.",
@@ -39,31 +28,45 @@ CREATION = ChangeWords(
 
 
 def create_partner(
-    *, operator: Operator, spec: PartnerSpec, now: datetime, dry_run: bool = False
+    *,
+    operator: Operator,
+    slug: str,
+    name: str,
+    scaikey_id: str | None,
+    limits: Mapping[str, int | None],
+    now: datetime,
+    dry_run: bool = False,
 ) -> Change:
-    """Create a partner that syncs do not bring.
+    """Create a partner that syncs do not bring. A limit that is left out or None means unlimited.
 
     Nothing changes if a partner with these values exists. Raises InvalidSlug, InvalidName,
     InvalidLimit and PartnerConflict.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    validate_slug(spec.slug, entity="partner")
-    validate_name(spec.name, entity="partner")
-    if spec.scaikey_id is not None:
-        validate_scaikey_id(spec.scaikey_id, entity="partner")
-    validate_limits(spec.limits, entity="partner")
-    if existing := _find_existing(spec):
+    validate_slug(slug, entity="partner")
+    validate_name(name, entity="partner")
+    if scaikey_id is not None:
+        validate_scaikey_id(scaikey_id, entity="partner")
+    validate_limits(limits, entity="partner")
+    values = {"name": name, "scaikey_id": scaikey_id, **limits}
+    if existing := _find_existing(slug, values):
         return Change(CREATION, partner_row(existing))
+    partner = Partner(slug=slug, created_at=now, updated_at=now, **values)
     if dry_run:
-        row = {**partner_row(_build_partner(spec, now)), "id": None}
-        return Change(CREATION, row, dry_run=True)
-    return _insert(operator, spec, now)
+        return Change(CREATION, {**partner_row(partner), "id": None}, dry_run=True)
+    with transaction.atomic():
+        lock_partners()
+        if existing := _find_existing(slug, values):
+            return Change(CREATION, partner_row(existing))
+        partner.save(force_insert=True)
+        record_audit(operator, "create-partner", partner, now, values)
+    return Change(CREATION, partner_row(partner), changed=True)
 
 
-def _find_existing(spec: PartnerSpec) -> Partner | None:
+def _find_existing(slug: str, values: Mapping[str, Any]) -> Partner | None:
     """Raises `PartnerConflict` if a partner has the slug or ScaiKey ID, but differs."""
-    if existing := Partner.objects.filter(slug=spec.slug).order_by("pk").first():
-        if _matches_spec(existing, spec):
+    if existing := Partner.objects.filter(slug=slug).order_by("pk").first():
+        if all(getattr(existing, name) == value for name, value in values.items()):
             return existing
         link = f"ScaiKey partner {existing.scaikey_id}" if existing.scaikey_id else "local"
         raise PartnerConflict(
@@ -72,9 +75,9 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
             fix="Choose another slug. `scaiwave admin show-partner "
             f"{quote(str(existing))}` shows that partner.",
         )
-    if spec.scaikey_id is None:
+    if values["scaikey_id"] is None:
         return None
-    if existing := Partner.objects.filter(scaikey_id=spec.scaikey_id).first():
+    if existing := Partner.objects.filter(scaikey_id=values["scaikey_id"]).first():
         raise PartnerConflict(
             f"ScaiKey partner {existing.scaikey_id} already exists as partner {existing} "
             f"({existing.name!r}).",
@@ -84,41 +87,10 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
     return None
 
 
-def _matches_spec(partner: Partner, spec: PartnerSpec) -> bool:
-    return (
-        partner.name == spec.name
-        and partner.scaikey_id == spec.scaikey_id
-        and all(getattr(partner, name) == limit for name, limit in spec.limits.items())
-    )
-
-
 def _format_limits(partner: Partner) -> str:
     names = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
     limits = {name: getattr(partner, name) for name in names}
     return "".join(f", {name} {limit}" for name, limit in limits.items() if limit is not None)
-
-
-def _build_partner(spec: PartnerSpec, now: datetime) -> Partner:
-    return Partner(
-        slug=spec.slug,
-        name=spec.name,
-        scaikey_id=spec.scaikey_id,
-        created_at=now,
-        updated_at=now,
-        **spec.limits,
-    )
-
-
-def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> Change:
-    with transaction.atomic():
-        lock_partners()
-        if existing := _find_existing(spec):
-            return Change(CREATION, partner_row(existing))
-        partner = _build_partner(spec, now)
-        partner.save(force_insert=True)
-        details = {"name": partner.name, "scaikey_id": partner.scaikey_id, **spec.limits}
-        record_audit(operator, "create-partner", partner, now, details)
-    return Change(CREATION, partner_row(partner), changed=True)
 
 
 def lock_partners() -> None:

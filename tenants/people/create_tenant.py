@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from shlex import quote
 
@@ -24,19 +23,6 @@ from tenants.people.scaikey_lookup import (
     find_partner,
     validate_match,
 )
-
-
-@dataclass(frozen=True)
-class TenantSpec:
-    """The requested tenant, completed with what ScaiKey has."""
-
-    slug: str
-    name: str
-    scaikey_tenant_id: str | None
-    partner: Partner | None
-    scaikey_status: str = ""
-    contact_email: str = ""
-
 
 CREATION = ChangeWords(
     "tenant",
@@ -67,29 +53,28 @@ def create_tenant(
     PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    spec = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
-    if existing := _find_existing(operator, spec):
-        return Change(CREATION, tenant_row(existing))
-    spec = _verify_in_scaikey(operator, spec, lookup)
-    ensure_partner_has_room(spec.partner)
-    if dry_run:
-        row = {**tenant_row(_build_tenant(spec, now)), "id": None}
-        return Change(CREATION, row, dry_run=True)
-    return _insert(operator, spec, now)
-
-
-def _build_spec(
-    operator: Operator, slug: str, name: str, scaikey_tenant_id: str | None, partner: str | None
-) -> TenantSpec:
     validate_slug(slug)
     validate_name(name)
     if scaikey_tenant_id is not None:
         validate_scaikey_id(scaikey_tenant_id)
-    if partner is not None:
-        owner: Partner | None = resolve_partner(operator, partner)
-    else:
-        owner = _get_own_partner(operator)
-    return TenantSpec(slug, name, scaikey_tenant_id, owner)
+    owner = _get_own_partner(operator) if partner is None else resolve_partner(operator, partner)
+    tenant = Tenant(
+        slug=slug,
+        name=name,
+        scaikey_tenant_id=scaikey_tenant_id,
+        partner=owner,
+        scaikey_status="",
+        created_at=now,
+        updated_at=now,
+    )
+    if existing := _find_existing(operator, tenant):
+        return Change(CREATION, tenant_row(existing))
+    if scaikey_tenant_id is not None:
+        _complete(operator, tenant, scaikey_tenant_id, lookup)
+    ensure_partner_has_room(tenant.partner)
+    if dry_run:
+        return Change(CREATION, {**tenant_row(tenant), "id": None}, dry_run=True)
+    return _insert(operator, tenant, now)
 
 
 def _get_own_partner(operator: Operator) -> Partner | None:
@@ -101,65 +86,41 @@ def _get_own_partner(operator: Operator) -> Partner | None:
     return partner
 
 
-def _find_existing(operator: Operator, spec: TenantSpec) -> Tenant | None:
+def _find_existing(operator: Operator, wanted: Tenant) -> Tenant | None:
     """Raises `TenantConflict` if a tenant has the slug or ScaiKey ID, but differs."""
     tenants = Tenant.objects.select_related("partner")
-    if existing := tenants.filter(slug=spec.slug).first():
-        if _matches_spec(existing, spec):
+    if existing := tenants.filter(slug=wanted.slug).first():
+        if (
+            existing.name == wanted.name
+            and existing.scaikey_tenant_id == wanted.scaikey_tenant_id
+            and wanted.partner_id in {None, existing.partner_id}
+        ):
             return existing
         raise build_slug_conflict(operator, existing)
-    if spec.scaikey_tenant_id is None:
+    if wanted.scaikey_tenant_id is None:
         return None
-    if existing := tenants.filter(scaikey_tenant_id=spec.scaikey_tenant_id).first():
+    if existing := tenants.filter(scaikey_tenant_id=wanted.scaikey_tenant_id).first():
         raise build_scaikey_id_conflict(operator, existing)
     return None
 
 
-def _matches_spec(tenant: Tenant, spec: TenantSpec) -> bool:
-    return (
-        tenant.name == spec.name
-        and tenant.scaikey_tenant_id == spec.scaikey_tenant_id
-        and (spec.partner is None or tenant.partner_id == spec.partner.pk)
-    )
+def _complete(
+    operator: Operator, tenant: Tenant, scaikey_tenant_id: str, lookup: TenantLookup | None
+) -> None:
+    """Compare the tenant with the one in ScaiKey, and set what only ScaiKey has."""
+    if record := fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup):
+        validate_match(record, slug=tenant.slug, name=tenant.name, partner=tenant.partner)
+        tenant.partner = tenant.partner or find_partner(operator, record)
+        tenant.scaikey_status = record.status
+        tenant.contact_email = record.contact_email
 
 
-def _verify_in_scaikey(
-    operator: Operator, spec: TenantSpec, lookup: TenantLookup | None
-) -> TenantSpec:
-    if spec.scaikey_tenant_id is None:
-        return spec
-    record = fetch_scaikey_tenant(operator, spec.scaikey_tenant_id, lookup)
-    if record is None:
-        return spec
-    validate_match(record, slug=spec.slug, name=spec.name, partner=spec.partner)
-    return replace(
-        spec,
-        partner=spec.partner or find_partner(operator, record),
-        scaikey_status=record.status,
-        contact_email=record.contact_email,
-    )
-
-
-def _build_tenant(spec: TenantSpec, now: datetime) -> Tenant:
-    return Tenant(
-        slug=spec.slug,
-        name=spec.name,
-        partner=spec.partner,
-        scaikey_tenant_id=spec.scaikey_tenant_id,
-        scaikey_status=spec.scaikey_status,
-        contact_email=spec.contact_email,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> Change:
+def _insert(operator: Operator, tenant: Tenant, now: datetime) -> Change:
     """Insert the tenant. The unique constraints let only one of two concurrent calls succeed."""
-    tenant = _build_tenant(spec, now)
     try:
         with transaction.atomic():
-            lock_partner(spec.partner)
-            ensure_partner_has_room(spec.partner)
+            lock_partner(tenant.partner)
+            ensure_partner_has_room(tenant.partner)
             tenant.save(force_insert=True)
             details = {
                 "name": tenant.name,
@@ -168,7 +129,7 @@ def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> Change:
             }
             record_audit(operator, "create-tenant", tenant, now, details)
     except IntegrityError:
-        if existing := _find_existing(operator, spec):
+        if existing := _find_existing(operator, tenant):
             return Change(CREATION, tenant_row(existing))
         raise
     return Change(CREATION, tenant_row(tenant), changed=True)

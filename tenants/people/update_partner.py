@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -21,72 +21,59 @@ from tenants.people.create_partner import lock_partners
 from tenants.people.tenant_limits import validate_limits
 
 
-@dataclass(frozen=True)
-class PartnerUpdate:
-    """The requested changes. Omitted values stay; a limit of None means unlimited."""
-
-    name: str | None = None
-    slug: str | None = None
-    contact_email: str | None = None
-    limits: Mapping[str, int | None] = field(default_factory=dict)
-
-    @property
-    def values(self) -> dict[str, str | int | None]:
-        texts = {"name": self.name, "slug": self.slug, "contact_email": self.contact_email}
-        given = {name: text for name, text in texts.items() if text is not None}
-        return {**given, **self.limits}
-
-
 def update_partner(
     *,
     operator: Operator,
     partner: str,
-    update: PartnerUpdate,
+    name: str | None = None,
+    slug: str | None = None,
+    contact_email: str | None = None,
+    limits: Mapping[str, int | None] | None = None,
     now: datetime,
     dry_run: bool = False,
 ) -> Change:
     """Change a local partner. ScaiKey manages all fields of the others.
 
+    Omitted values stay; a limit of None means unlimited.
+
     Raises UsageError if no changes were requested, InvalidName, InvalidSlug, InvalidLimit,
     PartnerNotFound, AmbiguousName, ManagedByScaiKey and PartnerConflict.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    _validate(update)
+    texts = {"name": name, "slug": slug, "contact_email": contact_email}
+    values = {key: text for key, text in texts.items() if text is not None} | dict(limits or {})
+    if not values:
+        raise UsageError(
+            "No changes were requested.", fix="Pass a limit such as --max-tenants 20, or a name."
+        )
+    validate_limits(limits or {}, entity="partner")
+    if name is not None:
+        validate_name(name, entity="partner")
+    if slug is not None:
+        validate_slug(slug, entity="partner")
+    if contact_email:
+        validate_email(contact_email, entity="partner")
     resolved = resolve_partner(operator, partner)
     if dry_run:
-        changes = _apply(resolved, update)
+        changes = _apply(resolved, values)
     else:
         with transaction.atomic():
             lock_partners()
             resolved = Partner.objects.get(pk=resolved.pk)
-            if changes := _apply(resolved, update):
+            if changes := _apply(resolved, values):
                 resolved.updated_at = now
-                resolved.save(update_fields=[*update.values, "updated_at"])
+                resolved.save(update_fields=[*values, "updated_at"])
                 record_changes(operator, "update-partner", resolved, now, changes)
     return build_update("partner", partner_row(resolved), changes, dry_run=dry_run)
 
 
-def _validate(update: PartnerUpdate) -> None:
-    if not update.values:
-        raise UsageError(
-            "No changes were requested.", fix="Pass a limit such as --max-tenants 20, or a name."
-        )
-    validate_limits(update.limits, entity="partner")
-    if update.name is not None:
-        validate_name(update.name, entity="partner")
-    if update.slug is not None:
-        validate_slug(update.slug, entity="partner")
-    if update.contact_email:
-        validate_email(update.contact_email, entity="partner")
-
-
-def _apply(partner: Partner, update: PartnerUpdate) -> list[FieldChange]:
+def _apply(partner: Partner, values: dict[str, Any]) -> list[FieldChange]:
     """Set the new values on the partner without saving it, and return the changes.
 
     Raises ManagedByScaiKey and PartnerConflict.
     """
     name = str(partner)
-    changes = set_fields(partner, update.values)
+    changes = set_fields(partner, values)
     if changes and partner.scaikey_id is not None:
         fields = " and ".join(change.field for change in changes)
         raise ManagedByScaiKey(

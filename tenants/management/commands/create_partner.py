@@ -5,7 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
-from tenants.people.create_partner import PartnerSpec, create_partner
+from tenants.people.create_partner import create_partner
 
 LIMITS = {
     "max_tenants": "maximum number of tenants (default no limit)",
@@ -43,5 +43,4 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         limits = limits_from_options(options, *LIMITS)
-        spec = PartnerSpec(options["slug"], options["name"], options["scaikey_id"], limits)
-        self.print_change(self.call_service(options, spec=spec))
+        self.print_change(self.call_service(options, limits=limits))

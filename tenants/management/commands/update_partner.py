@@ -5,7 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
-from tenants.people.update_partner import PartnerUpdate, update_partner
+from tenants.people.update_partner import update_partner
 
 LIMITS = {
     "max_tenants": "maximum number of tenants (`none`: no limit)",
@@ -42,5 +42,4 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         limits = limits_from_options(options, *LIMITS)
-        update = PartnerUpdate(options["name"], options["slug"], options["contact_email"], limits)
-        self.print_change(self.call_service(options, update=update))
+        self.print_change(self.call_service(options, limits=limits))

@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.arguments import add_limits, limits_from_options
 from tenants.people.update_tenant import TenantUpdate, parse_feature, update_tenant
@@ -18,6 +16,7 @@ LIMITS = {
 
 
 class Command(OperatorCommand):
+    service = staticmethod(update_tenant)
     words = "admin update-tenant"
     summary = "Change a tenant's limits and features"
     area, place = "tenants", 70
@@ -63,7 +62,7 @@ class Command(OperatorCommand):
         owner.add_argument("--partner", help="new partner (slug, ID or ScaiKey ID)")
         owner.add_argument("--no-partner", action="store_true", help="remove the partner")
 
-    def handle(self, tenant: str, **options: Any) -> None:
+    def handle(self, **options: Any) -> None:
         update = TenantUpdate(
             limits=limits_from_options(options, *LIMITS),
             features=options["feature"],
@@ -74,11 +73,4 @@ class Command(OperatorCommand):
             no_partner=options["no_partner"],
             sync_removals={"on": True, "off": False}.get(options["sync_removals"]),
         )
-        result = update_tenant(
-            operator=self.operator,
-            tenant=tenant,
-            update=update,
-            now=timezone.now(),
-            dry_run=options["dry_run"],
-        )
-        self.print_change(result)
+        self.print_change(self.call_service(options, update=update))

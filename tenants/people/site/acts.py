@@ -34,7 +34,7 @@ from tenants.people.suspension import (
     suspend_many,
 )
 from tenants.people.tenant_limits import MAX_LIMIT, MAX_LIMITS, describe_usage
-from tenants.people.update_partner import PartnerUpdate, update_partner
+from tenants.people.update_partner import update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 
 _LIMITED = {
@@ -125,7 +125,7 @@ def _change_partner_limits(call: ActCall) -> Change:
             f"Partner {partner} exceeds the new limit: {pluralize(count, 'tenant')}, {limit:,} "
             "allowed. Nothing is deleted, and no tenant can be added."
         )
-    return call.run(update_partner, partner=str(partner.pk), update=PartnerUpdate(limits=limits))
+    return call.run(update_partner, partner=str(partner.pk), limits=limits)
 
 
 def _change_selected(

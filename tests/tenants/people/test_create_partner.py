@@ -8,7 +8,7 @@ import pytest
 from scaiwave.core.change import Change
 from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
-from tenants.people.create_partner import PartnerSpec, create_partner
+from tenants.people.create_partner import create_partner
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -22,12 +22,8 @@ pytestmark = pytest.mark.django_db
 
 def create(**changes: Any) -> Change:
     """Create Northwind as the host operator; the changes replace its values."""
-    who = {
-        "operator": changes.pop("operator", HOST_OPERATOR),
-        "dry_run": changes.pop("dry_run", False),
-    }
-    spec = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
-    return create_partner(spec=spec, now=NOW, **who)
+    values: dict[str, Any] = {"slug": "northwind", "name": "Northwind", "scaikey_id": None}
+    return create_partner(**{"operator": HOST_OPERATOR, "limits": {}, **values, **changes}, now=NOW)
 
 
 def test_success_created_and_audited() -> None:
