@@ -34,24 +34,6 @@ def add_file(parser: ArgumentParser | _MutuallyExclusiveGroup, *options: str) ->
     )
 
 
-def add_holders(parser: _MutuallyExclusiveGroup, preposition: str) -> None:
-    """Add the options for the participants or groups that have a role."""
-    parser.add_argument(
-        f"--{preposition}",
-        metavar="PARTICIPANT",
-        dest="people",
-        action="append",
-        help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID); repeatable",
-    )
-    parser.add_argument(
-        f"--{preposition}-group",
-        metavar="GROUP",
-        dest="groups",
-        action="append",
-        help="group (name, ID or ScaiKey ID); repeatable",
-    )
-
-
 def read_names(names: Sequence[str] | None, from_file: str | None) -> list[str]:
     """Return the names of the arguments and of the file. Raises `UsageError`."""
     found = list(names or ())
@@ -127,3 +109,40 @@ class BulkCommand(OperatorCommand):
         """Print the document of one record, or of all. Raises `RowsFailed`, or the error of one."""
         self.print_change(result.get_only() if self.is_single else result)
         result.require_complete()
+
+
+class HoldersCommand(BulkCommand):
+    """A command that grants a role to participants or groups, or revokes it from them."""
+
+    preposition: str
+    file_options: tuple[str, ...] = ("--from-file",)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("role", help="role (slug or ID)")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        holders = parser.add_mutually_exclusive_group(required=True)
+        holders.add_argument(
+            f"--{self.preposition}",
+            metavar="PARTICIPANT",
+            dest="people",
+            action="append",
+            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID); "
+            "repeatable",
+        )
+        holders.add_argument(
+            f"--{self.preposition}-group",
+            metavar="GROUP",
+            dest="groups",
+            action="append",
+            help="group (name, ID or ScaiKey ID); repeatable",
+        )
+        add_file(holders, *self.file_options)
+
+    def handle(self, **options: Any) -> None:
+        result = self.call_service(
+            options,
+            holders=self.read_names(options["groups"] or options["people"], options),
+            is_group=options["groups"] is not None,
+            confirm=self.confirm_at_terminal if self.destructive else self.confirm_many,
+        )
+        self.print_rows(result)

@@ -184,9 +184,6 @@ def _change(
         for each in pending:
             since, each.updated_at = each.suspended_by_hand_at, now
             each.suspended_by_hand_at = now if is_suspension else None
-            details = {"reason": reason} | (
-                {"suspended_by_hand_at": since.isoformat()} if since else {}
-            )
             details = {"reason": reason}
             if since:
                 details["suspended_by_hand_at"] = since.isoformat()

@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from federation.peers.check_peer import check_peer
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
@@ -23,6 +21,7 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    service = staticmethod(check_peer)
     words = "admin federation check-peer"
     summary = "Check whether federation with a server works"
     area, place = "federation", 80
@@ -39,21 +38,17 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("server", help="server name, with its port unless it is 443")
+        parser.add_argument(
+            "server_name", metavar="server", help="server name, with its port unless it is 443"
+        )
         parser.add_argument(
             "--plain-http",
             action="store_true",
             help="connect without encryption (only to hosts in SCAIWAVE_PEER_NETWORKS)",
         )
 
-    def handle(self, server: str, plain_http: bool, dry_run: bool, **options: Any) -> None:
-        result = check_peer(
-            operator=self.operator,
-            server_name=server,
-            plain_http=plain_http,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
+    def handle(self, **options: Any) -> None:
+        result = self.call_service(options)
         self.print_result(result.document())
         if not self.output.as_json:
             self.output.print_record(COLUMNS, result.peer)
@@ -61,4 +56,4 @@ class Command(OperatorCommand):
             self.output.warn(warning)
         if result.problem is not None:
             raise result.problem
-        self.output.log(f"Federation with {server} would work.")
+        self.output.log(f"Federation with {options['server_name']} would work.")

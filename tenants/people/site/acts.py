@@ -98,9 +98,11 @@ class PartnerLimitsForm(LimitsForm):
 
 
 def _change(change: Callable[..., Change], rules: SuspensionRules, call: ActCall) -> Change:
-    undo = {"undo": f"choose Resume on the page of the {rules.kind}"} if change is suspend else {}
+    """Only a suspension asks first."""
+    undo = {"undo": f"choose Resume on the page of the {rules.kind}"}
+    more: dict[str, Any] = undo if change is suspend else {"confirm": None}
     name, reason = str(call.row.pk), call.values["reason"]
-    return call.run(partial(change, rules), name=name, reason=reason, confirm=None, **undo)
+    return call.run(partial(change, rules), name=name, reason=reason, **more)
 
 
 def _set_removals(state: bool, call: ActCall) -> Change:
