@@ -4,9 +4,6 @@ from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-from django.utils import timezone
-
 from identity_sync.management.status_output import print_status
 from identity_sync.reports.status import sync_status
 from identity_sync.sync.run import compute_drift
@@ -14,6 +11,7 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(sync_status)
     words = "sync status"
     alias = "status"
     summary = "Show registration, last runs and drift"
@@ -39,21 +37,13 @@ class Command(OperatorCommand):
         )
 
     def handle(self, no_drift: bool, exit_zero: bool, **options: Any) -> None:
-        status = sync_status(
+        drift = partial(
+            compute_drift,
             operator=self.operator,
-            config=settings.CONFIG,
-            now=timezone.now(),
-            drift=None
-            if no_drift
-            else partial(
-                compute_drift,
-                operator=self.operator,
-                progress_factory=self.output.progress,
-                tenant=options["tenant"],
-            ),
+            progress_factory=self.output.progress,
             tenant=options["tenant"],
-            partner=options["partner"],
         )
+        status = self.call_service(options, drift=None if no_drift else drift)
         if self.output.as_json:
             self.output.print_json(status.document())
         else:

@@ -56,7 +56,7 @@ class Command(ListCommand):
         "scaiwave admin list-tenants --sort members --status active",
         "scaiwave admin list-tenants --near-limit --csv",
     )
-    service = list_tenants
+    service = staticmethod(list_tenants)
     plural = "tenants"
     columns = COLUMNS
     keys = KEYS
