@@ -35,7 +35,6 @@ from rooms.erasure.certificate import (
     hash_salted,
     list_remainders,
     read_certificate,
-    sign_certificate,
 )
 from rooms.erasure.places import STORES
 from rooms.erasure.plan import (
@@ -58,6 +57,7 @@ from rooms.imports.verify_bundle import load_keys
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lifecycle.purge_room import purge_room
 from rooms.models import Room
+from rooms.moves import signed_json
 from rooms.search.database import SearchIndex
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
@@ -429,7 +429,7 @@ class _Erasure:
             key_id=signer.key_id, algorithm=SIGNATURE_ALGORITHM,
             again=(row.certificate or {}).get("again", ""),
         )  # fmt: skip
-        return sign_certificate(certificate, signer)
+        return signed_json.sign(certificate, signer)
 
 
 def _find_scaikey_id(tenant: Tenant) -> str:

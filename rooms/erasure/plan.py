@@ -317,14 +317,17 @@ def read_plan(file: Path) -> ErasurePlan:
         with file.open("rb") as opened:
             document = msgspec.json.decode(opened.read(_MAX_BYTES))
         plan = msgspec.convert(document, ErasurePlan)
+        mac = _sign(document)
     except OSError as error:
         raise UsageError(
             f"{file} can't be read: {error.strerror}.",
             fix="Name the file that `scaiwave admin erase-tenant --plan` wrote.",
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError, rfc8785.CanonicalizationError,
+    ):  # fmt: skip
         raise ErasurePlanInvalid(f"{file} is not the plan of an erasure.") from None
-    if not hmac.compare_digest(_sign(document), plan.mac):
+    if not hmac.compare_digest(mac.encode(), plan.mac.encode()):
         raise ErasurePlanInvalid(f"{file} was changed, or made by another server.")
     if plan.server_name != get_server_name():
         raise ErasurePlanInvalid(f"{file} is a plan for {plan.server_name}.")
