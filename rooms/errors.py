@@ -387,10 +387,14 @@ class TenantImportRunning(ConflictError):
 
 
 class TenantDiffers(DomainError):
-    """An imported tenant is not the one of the export."""
+    """A tenant is not as it was exported."""
 
     code = "SW_TENANT_DIFFERS"
-    fix = "Import the export again: `scaiwave admin import-tenant` writes what is missing."
+    fix = (
+        "If the tenant is the exported one, export it again with --incremental. If it is an import "
+        "that is not open yet, delete it with `scaiwave admin import-tenant` --abort, and import "
+        "again. If it is open, people may have written since: the list says what."
+    )
 
 
 class TenantNotSuspended(RefusedError):

@@ -149,6 +149,9 @@ def read_index(directory: Path) -> tuple[TenantIndex, bytes]:
         raise TenantExportDamaged(f"{INDEX} {error}.") from None
     if len({room.id for room in index.rooms}) < len(index.rooms):
         raise TenantExportDamaged(f"{INDEX} lists a room twice.")
+    for room in index.exported:
+        if not room.links or len({link.name for link in room.links}) < len(room.links):
+            raise TenantExportDamaged(f"{INDEX} lists room {room.id} without a chain of bundles.")
     return index, message
 
 
