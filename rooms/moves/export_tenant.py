@@ -8,12 +8,12 @@ were; the next one continues.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Count, Max
@@ -303,10 +303,12 @@ class _Export:
                     )
             exported = {entry.id for entry in entries if entry.reason is None}
             for table in load_tables().values():
-                rows: Iterator[Any] = table.select(self.tenant.pk).iterator(chunk_size=2000)
-                if room_column := ROOM_COLUMNS.get(table.name):
-                    rows = (row for row in rows if str(row[room_column]) in exported)
-                files[table.name] = write_rows(directory / f"{table.name}.jsonl", rows)
+                selected = cast(Generator[Any], table.select(self.tenant.pk).iterator(2000))
+                with closing(selected):  # A full disk must not leave the query open.
+                    rows: Iterator[Any] = selected
+                    if room_column := ROOM_COLUMNS.get(table.name):
+                        rows = (row for row in selected if str(row[room_column]) in exported)
+                    files[table.name] = write_rows(directory / f"{table.name}.jsonl", rows)
             path = directory / f"{AUDIT}.jsonl"
             files[AUDIT] = write_rows(path, iter_tenant_audit(self.tenant.pk, now))
         return files, entries

@@ -9,7 +9,7 @@ that was frozen, or opened on request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import CharField, Expression, Model, QuerySet, Value
+from django.db.models.functions import Cast
 
 from rooms.errors import (
     BundleError,
@@ -89,6 +90,12 @@ _STILL_SUSPENDED = "It was suspended before the import, and still is."
 _SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
+_FREE_VALUES: Mapping[str, Mapping[str, Expression]] = {
+    "roles": {"slug": Cast("pk", CharField())},
+    "workspaces": {"slug": Cast("pk", CharField())},
+    "rooms": {"room_alias": Value("")},
+}
+"""Values that no two rows of a table share, for names that must be unique."""
 
 
 @dataclass(frozen=True)
@@ -479,6 +486,10 @@ def _write_table(
         for row in mapping.iter_rows(export, table)
         if row["id"] not in claimed and (only is None or row["id"] in only)
     )
+    if free := _FREE_VALUES.get(table.name):
+        # A name may have moved from one row to another since.
+        for keys in batched(mapping(row["id"]) for row in export.iter_rows(table)):
+            model._base_manager.filter(pk__in=keys, tenant=mapping.tenant_id).update(**free)
     columns = [field.name for field in model._meta.concrete_fields if not field.primary_key]
     for part in batched(rows):
         model._base_manager.bulk_create(

@@ -180,12 +180,7 @@ def map_people(
             result.mapped[key] = found[key]
     others = [row for key, row in export.people.items() if key not in found]
     result.placeholders = len(others)
-    taken = _find_taken(others, tenant)
-    result.refused += [
-        {"fqid": _format_fqid(row, source), "reason": f"{address} is someone here"}
-        for row in others
-        if (address := _format_fqid(row, get_server_name())) in taken
-    ]
+    result.refused += _refuse_taken(others, tenant, source)
     return result
 
 
@@ -248,11 +243,15 @@ def _load_people(
     return by_scaikey_id, {email: keys[0] for email, keys in by_email.items() if len(keys) == 1}
 
 
-def _find_taken(rows: list[Row], tenant: Tenant | None) -> set[str]:
-    """Return the addresses of placeholders that someone here has already."""
-    own, taken = get_server_name(), set()
+def _refuse_taken(rows: list[Row], tenant: Tenant | None, source: str) -> Iterator[Row]:
+    """Yield the placeholders whose address someone here has already."""
+    own, taken = get_server_name(), {}
     for batch in batched(sorted({row["local_id"] for row in rows})):
-        for person in Participant.objects.filter(local_id__in=batch):
+        people = Participant.objects.select_related("tenant").filter(local_id__in=batch)
+        for person in people:
             if tenant is None or person.tenant_id != tenant.pk or not is_derived(person.pk):
-                taken.add(person.fqid(own))
-    return taken
+                taken[person.fqid(own)] = person.tenant.slug
+    for row in rows:
+        if slug := taken.get(address := _format_fqid(row, own)):
+            reason = f"{address} is someone in tenant {slug} here"
+            yield {"fqid": _format_fqid(row, source), "reason": reason}
