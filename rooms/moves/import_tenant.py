@@ -488,7 +488,8 @@ def _write_table(
     )
     if free := _FREE_VALUES.get(table.name):
         # A name may have moved from one row to another since.
-        for keys in batched(mapping(row["id"]) for row in export.iter_rows(table)):
+        own = (row["id"] for row in export.iter_rows(table) if row["id"] not in mapping.existing)
+        for keys in batched(map(mapping, own)):
             model._base_manager.filter(pk__in=keys, tenant=mapping.tenant_id).update(**free)
     columns = [field.name for field in model._meta.concrete_fields if not field.primary_key]
     for part in batched(rows):

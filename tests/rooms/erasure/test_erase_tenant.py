@@ -410,7 +410,8 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
     erase("acme", make_plan(tenant, tmp_path), proof)
     TenantErasure.objects.all().delete()
     arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR, "certificate": proof, "key": None, "descriptor": None,
+        "operator": HOST_OPERATOR, "tenant": "", "certificate": proof, "key": None,
+        "descriptor": None,
         "options": options(None, certificate=second), "confirm": lambda effect, name: None,
     }  # fmt: skip
     with pytest.raises(TenantNotFound, match="the one of the certificate"):

@@ -119,7 +119,7 @@ def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
     assert {row["fqid"]: row["reason"] for row in dry.lists["refused"]} == {
         "@anna.acme:localhost": f"{anna.pk} is someone else too",
         other: f"{anna.pk} is someone else too",
-        "@bert.acme:localhost": "@bert.acme:localhost is someone here",
+        "@bert.acme:localhost": "@bert.acme:localhost is someone in tenant third here",
     }
     with pytest.raises(TenantImportPeople, match="3 people"):
         bring(out, people=people)
