@@ -95,3 +95,14 @@ def test_success_audit(tmp_path: Path, capfd: Capture) -> None:
         for name, runs in size["runs"].items():
             assert len(runs) == 1
             assert sum(line.startswith(f"{name}  ") for line in lines) == 1
+
+
+def test_success_moves(tmp_path: Path, capfd: Capture) -> None:
+    file = tmp_path / "report.json"
+    words = ("--events", "20", "--repeat", "1", "--database", "sqlite", "--json", str(file))
+    lines = run_successfully("moves", *words, capfd=capfd)
+    [report] = json.loads(file.read_text())
+    assert [sorted(block["runs"]) for block in report["blocks"]] == [
+        ["admin export-tenant", "admin import-tenant", "room export of each", "room import of each"]
+    ]
+    assert any(line.startswith("export-tenant ÷ the exports") for line in lines)
