@@ -70,19 +70,21 @@ def _measure_round(database: Database, events: int, scratch: Path, runs: Rounds)
         scaiwave("admin", "federation", "key", "generate")
         scaiwave("admin", "federation", "descriptor", "--json", target=descriptor)
         start = scaiwave("admin", "list-tenants")
-        each = [scaiwave("room", "export", room, target=scratch / room) for room in rooms]
+        words = ("room", "export", "--tenant", TENANT, "--quiet")
+        each = [scaiwave(*words, room, target=scratch / room) for room in rooms]
         runs.add(EXPORTS, _add_up(each, start))
-        whole = scaiwave("admin", "export-tenant", TENANT, "--output-dir", str(directory))
+        words = ("admin", "export-tenant", TENANT, "--output-dir", str(directory))
+        whole = scaiwave(*words, "--freeze", "--no-input")
         runs.add(EXPORT, _add_up([whole], start))
     with empty_home(database) as environment:
         owner = seed_rooms(environment, "--rooms", "0")["owner_id"]
         scaiwave = partial(time_scaiwave, environment=environment)
         key = ("--descriptor", str(descriptor))
-        words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", str(owner), *key)
+        words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", str(owner), "--quiet")
         each = [scaiwave(*words, source=scratch / room) for room in rooms]
         runs.add(IMPORTS, _add_up(each, start))
     with empty_home(database) as environment:
-        words = ("admin", "import-tenant", str(directory), "--slug", TENANT, "--open", *key)
+        words = ("admin", "import-tenant", str(directory), "--slug", TENANT, *key)
         runs.add(IMPORT, _add_up([time_scaiwave(*words, environment=environment)], start))
         with connect(environment) as connection:
             (found,) = connection.execute("SELECT count(*) FROM sw_events").fetchone()
