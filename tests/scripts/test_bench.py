@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.harness import run_benchmark
+from tests.scripts import benchmarks
 from tests.scripts.benchmarks import run_successfully
 
 pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.usefixtures("migrated_file")]
@@ -100,9 +101,14 @@ def test_success_audit(tmp_path: Path, capfd: Capture) -> None:
 def test_success_moves(tmp_path: Path, capfd: Capture) -> None:
     file = tmp_path / "report.json"
     words = ("--events", "20", "--repeat", "1", "--database", "sqlite", "--json", str(file))
-    lines = run_successfully("moves", *words, capfd=capfd)
+    exit_code, output, errors = benchmarks.run_benchmark("moves", *words, capfd=capfd)
+    # An import of a room knows no key of the server that exported it.
+    assert (exit_code, {line[:21] for line in errors.splitlines()}) == (
+        0,
+        {"Warning: The bundle c"},
+    )
     [report] = json.loads(file.read_text())
     assert [sorted(block["runs"]) for block in report["blocks"]] == [
         ["admin export-tenant", "admin import-tenant", "room export of each", "room import of each"]
     ]
-    assert any(line.startswith("export-tenant ÷ the exports") for line in lines)
+    assert "\nexport-tenant ÷ the exports of its rooms" in output
