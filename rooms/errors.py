@@ -394,7 +394,7 @@ class TenantDiffers(DomainError):
     fix = (
         "If the tenant is the exported one, export it again with --incremental. If it is an import "
         "that is not open yet, delete it with `scaiwave admin import-tenant` --abort, and import "
-        "again. If it is open, people may have written since: the list says what."
+        "again. If it is open, people may have written since, as the list shows."
     )
 
 

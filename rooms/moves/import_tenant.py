@@ -85,7 +85,7 @@ from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
 LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
 """Columns of the tenant that belong to this server."""
 _OPEN = "It is open."
-_UNFINISHED = "Then run the same command again; it continues. --abort deletes what was imported."
+_UNFINISHED = "Then run the same command again; it continues. --abort deletes all that is imported."
 _STILL_SUSPENDED = "It was suspended before the import, and still is."
 _SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
@@ -523,5 +523,5 @@ def _delete_rows(record: TenantImport) -> None:
 
 
 def _select_suspended(record: TenantImport) -> QuerySet[Tenant]:
-    """Return the tenant if the import has suspended it, and nobody else did before."""
+    """Return the tenant if the import has suspended it, and it was not suspended before."""
     return Tenant.objects.filter(pk=record.tenant_id, suspended_by_hand_at=record.started_at)

@@ -1,4 +1,4 @@
-"""`scripts/bench moves`: time the export and import of a tenant against those of its rooms.
+"""`scripts/bench moves`: compare the export and import of a tenant with room exports and imports.
 
 `scaiwave admin export-tenant` is compared with `scaiwave room export` of each room, and `scaiwave
 admin import-tenant` with `scaiwave room import` of each bundle. Each process counts without its
@@ -64,27 +64,27 @@ def measure(database: Database, options: argparse.Namespace) -> dict[str, Any]:
 def _measure_round(database: Database, events: int, scratch: Path, runs: Rounds) -> None:
     descriptor, directory = scratch / "old.json", scratch / "out"
     with empty_home(database) as environment:
-        words = ("--events", str(events // ROOMS), "--rooms", str(ROOMS), "--media", "3")
-        rooms = [str(room["id"]) for room in seed_rooms(environment, *words)["rooms"]]
+        size = ("--events", str(events // ROOMS), "--rooms", str(ROOMS), "--media", "3")
+        rooms = [str(room["id"]) for room in seed_rooms(environment, *size)["rooms"]]
         scaiwave = partial(time_scaiwave, environment=environment)
         scaiwave("admin", "federation", "key", "generate")
         scaiwave("admin", "federation", "descriptor", "--json", target=descriptor)
         start = scaiwave("admin", "list-tenants")
-        words = ("room", "export", "--tenant", TENANT, "--quiet")
+        words = ["room", "export", "--tenant", TENANT, "--quiet"]
         each = [scaiwave(*words, room, target=scratch / room) for room in rooms]
         runs.add(EXPORTS, _add_up(each, start))
-        words = ("admin", "export-tenant", TENANT, "--output-dir", str(directory))
+        words = ["admin", "export-tenant", TENANT, "--output-dir", str(directory)]
         whole = scaiwave(*words, "--freeze", "--no-input")
         runs.add(EXPORT, _add_up([whole], start))
     with empty_home(database) as environment:
         owner = seed_rooms(environment, "--rooms", "0")["owner_id"]
         scaiwave = partial(time_scaiwave, environment=environment)
         key = ("--descriptor", str(descriptor))
-        words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", str(owner), "--quiet")
+        words = ["room", "import", WORKSPACE, "--tenant", TENANT, "--as", str(owner), "--quiet"]
         each = [scaiwave(*words, source=scratch / room) for room in rooms]
         runs.add(IMPORTS, _add_up(each, start))
     with empty_home(database) as environment:
-        words = ("admin", "import-tenant", str(directory), "--slug", TENANT, *key)
+        words = ["admin", "import-tenant", str(directory), "--slug", TENANT, *key]
         runs.add(IMPORT, _add_up([time_scaiwave(*words, environment=environment)], start))
         with connect(environment) as connection:
             (found,) = connection.execute("SELECT count(*) FROM sw_events").fetchone()

@@ -107,7 +107,7 @@ def test_success_not_by_the_email_of_others(tmp_path: Path) -> None:
 
 
 def test_success_chosen_by_the_file(out: Path, tmp_path: Path) -> None:
-    """Nobody in the file means a placeholder; someone else than found before is refused."""
+    """No ID in the file means a placeholder; someone else than found before is refused."""
     here = make_tenant("moved", scaikey_tenant_id=None)
     anna = make_person(here, "anna", scaikey_id="usr_anna", local_id="anna.here")
     bert = make_person(here, "bert", email="bert@acme.example", local_id="bert.here")
