@@ -375,7 +375,8 @@ class TenantImportPeople(RefusedError):
 
     code = "SW_TENANT_IMPORT_PEOPLE"
     fix = (
-        "Nothing was imported. Name in a file for --people who they are here; --dry-run lists them."
+        "Nothing was imported. --dry-run lists them. Name in a file for --people who they are in "
+        "the tenant here; an address in another tenant must be changed on the old server first."
     )
 
 
@@ -387,10 +388,14 @@ class TenantImportRunning(ConflictError):
 
 
 class TenantDiffers(DomainError):
-    """An imported tenant is not the one of the export."""
+    """A tenant is not as it was exported."""
 
     code = "SW_TENANT_DIFFERS"
-    fix = "Import the export again: `scaiwave admin import-tenant` writes what is missing."
+    fix = (
+        "If the tenant is the exported one, export it again with --incremental. If it is an import "
+        "that is not open yet, delete it with `scaiwave admin import-tenant` --abort, and import "
+        "again. If it is open, people may have written since, as the list shows."
+    )
 
 
 class TenantNotSuspended(RefusedError):

@@ -21,7 +21,7 @@ from federation.keys.lifecycle import generate_key, rotate_key
 from federation.models import KnownPeer, ServerKey
 from identity_sync.models import PendingRemoval, SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
-from rooms.erasure.certificate import STATEMENT, Certificate, sign_certificate
+from rooms.erasure.certificate import STATEMENT, Certificate
 from rooms.erasure.erase_tenant import plan_erasure
 from rooms.erasure.plan import ErasureOptions
 from rooms.exports.export_room import export_room, load_signer
@@ -35,6 +35,7 @@ from rooms.models import (
     RoomState,
     WorkspaceMember,
 )
+from rooms.moves import signed_json
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
@@ -285,7 +286,7 @@ class SampleData:
             now, now, "0" * 32, "0" * 64, "", None, 0, [], 0, key, 0, [], STATEMENT,
             signer.key_id, "ed25519",
         )  # fmt: skip
-        file.write_text(json.dumps(sign_certificate(certificate, signer)))
+        file.write_text(json.dumps(signed_json.sign(certificate, signer)))
         return [str(file)]
 
     def delete_room(self) -> DeletedRoom:

@@ -174,13 +174,17 @@ def leave_out_erased(fetched: FetchResult, scope: SyncScope) -> None:
 
     One that was linked again since is not left out. Raises `TenantErased` if there is no other.
     """
-    erased = {row.scaikey_hash: row for row in TenantErasure.objects.exclude(scaikey_hash="")}
-    if not erased:
+    rows = list(TenantErasure.objects.all())
+    if not rows:
         return
+    erased = {row.scaikey_hash: row for row in rows}
+    certified = [row for row in rows if not row.scaikey_hash]
     linked = set(Tenant.objects.values_list("scaikey_tenant_id", flat=True))
     staged = fetch_column("SELECT scaikey_id FROM stage_tenants")
     for key in staged:
-        row = erased.get(hash_scaikey_id(key))
+        row = erased.get(hash_scaikey_id(key)) or next(
+            (row for row in certified if row.is_certified_for(key)), None
+        )
         if row is None or (row.finished_at is not None and key in linked):
             continue
         if scope.tenant_only or scope.name == "TENANT":

@@ -23,16 +23,20 @@ class KnownPerson(NamedTuple):
 
 def read_people_map(path: Path) -> dict[str, KnownPerson]:
     """Return the people by their ID in the source. Raises `UsageError`."""
-    fix = "Write the file with `scaiwave room match-people`, and keep its first line."
+    fix = "Write one with the columns source_id and participant_id, as `room match-people` does."
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"{path} can't be read as CSV in UTF-8.", fix=fix) from None
     rows = csv.DictReader(StringIO(text, newline=""))
-    if not {"source_id", "participant_id"} <= set(rows.fieldnames or ()):
-        raise UsageError(f"{path} has no columns source_id and participant_id.", fix=fix)
-    people = {}
-    for number, row in enumerate(rows, 2):
+    people: dict[str, KnownPerson] = {}
+    try:
+        if not {"source_id", "participant_id"} <= set(rows.fieldnames or ()):
+            raise UsageError(f"{path} has no columns source_id and participant_id.", fix=fix)
+        listed = list(rows)
+    except csv.Error as error:
+        raise UsageError(f"{path} can't be read as CSV: {error}.", fix=fix) from None
+    for number, row in enumerate(listed, 2):
         text = _unquote(row["participant_id"]).strip()
         participant_id = normalize_id(text)
         if text and participant_id is None:
@@ -41,7 +45,11 @@ def read_people_map(path: Path) -> dict[str, KnownPerson]:
                 fix="Write an ID that `scaiwave admin list-participants` shows, or nothing.",
             )
         if source_id := _unquote(row["source_id"]):
-            people[source_id] = KnownPerson(_unquote(row.get("name")), participant_id or "")
+            person = KnownPerson(_unquote(row.get("name")), participant_id or "")
+            if people.setdefault(source_id, person).participant_id != person.participant_id:
+                raise UsageError(
+                    f"{path} has {source_id:.300} with two participants.", fix="Leave out one."
+                )
     return people
 
 

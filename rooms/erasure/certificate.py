@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-import rfc8785
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
-from federation.keys import signing
 from federation.keys.signing import VerifyingKey
-from rooms.bundle import strict_json
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import CertificateInvalid
 from rooms.imports.verify_bundle import load_keys
+from rooms.moves import signed_json
 from scaiwave.core.errors import UsageError
 from scaiwave.core.msgspec_decoders import register_structs
 from scaiwave.core.operators import Operator
@@ -111,13 +106,6 @@ def list_remainders(backups_gone_by: date | None) -> list[Remainder]:
     ]
 
 
-def sign_certificate(certificate: Certificate, signer: Any) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(certificate)
-    del document["signature"]
-    document["signature"] = base64.b64encode(signer.sign(rfc8785.dumps(document))).decode()
-    return document
-
-
 def verify_certificate(
     *,
     operator: Operator | None,
@@ -141,30 +129,23 @@ def read_certificate(file: Path, keys: Mapping[str, VerifyingKey]) -> Certificat
     """Raises `CertificateInvalid` and `UsageError`."""
     try:
         with file.open("rb") as opened:
-            document = strict_json.loads(opened.read(_MAX_BYTES))
-        certificate = msgspec.convert(document, Certificate)
-        del document["signature"]
-        message = rfc8785.dumps(document)
-        raw = base64.b64decode(certificate.signature, validate=True)
+            raw = opened.read(_MAX_BYTES)
+        certificate, message = signed_json.decode(raw, Certificate, "begun_at", "finished_at")
     except OSError as error:
         raise UsageError(
             f"{file} can't be read: {error.strerror}.",
             fix="Name the file that `scaiwave admin erase-tenant --certificate` wrote.",
         ) from None
-    except (
-        StrictJSONError, msgspec.ValidationError, rfc8785.CanonicalizationError, binascii.Error,
-    ) as error:  # fmt: skip
-        raise CertificateInvalid(f"{file} is not a certificate: {error}.") from None
-    known = keys.get(certificate.key_id)
-    if certificate.algorithm != SIGNATURE_ALGORITHM or known is None:
+    except StrictJSONError as error:
+        raise CertificateInvalid(f"{file} is not a certificate: it {error}.") from None
+    if certificate.algorithm != SIGNATURE_ALGORITHM or certificate.key_id not in keys:
         raise CertificateInvalid(
             f"{file} claims to be signed by {certificate.server_name} with key "
             f"{certificate.key_id}, which is not known here.",
             fix="Pass the server's key with --key, or its descriptor with --descriptor.",
         )
     try:
-        finished_at = datetime.fromisoformat(certificate.finished_at)
-        signing.verify(message, raw, key=known, signed_at=finished_at)
+        signed_json.verify(certificate, message, keys, certificate.finished_at)
     except SignatureRefused as error:
         raise CertificateInvalid(f"The signature of {file} is not valid. {error.message}") from None
     if left := [each.place for each in certificate.counts if each.after]:

@@ -35,7 +35,6 @@ from rooms.erasure.certificate import (
     hash_salted,
     list_remainders,
     read_certificate,
-    sign_certificate,
 )
 from rooms.erasure.places import STORES
 from rooms.erasure.plan import (
@@ -58,6 +57,7 @@ from rooms.imports.verify_bundle import load_keys
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lifecycle.purge_room import purge_room
 from rooms.models import Room
+from rooms.moves import signed_json
 from rooms.search.database import SearchIndex
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
@@ -196,6 +196,7 @@ def erase_tenant(
 def erase_again(
     *,
     operator: Operator,
+    tenant: str,
     certificate: Path,
     key: str | None,
     descriptor: Path | None,
@@ -215,9 +216,16 @@ def erase_again(
         return _Erasure(operator, begun, str(begun.tenant_id), options).run()
     found = next((row for row in Tenant.objects.all() if old.is_of(str(row.pk))), None)
     if found is None:
+        if not dry_run:
+            _keep_erased(operator, old, options.clock())
         raise TenantNotFound(
             "No tenant of this server is the one of the certificate.",
-            fix="Nothing was changed, and nothing needs to be erased again.",
+            fix="Nothing needs to be erased. Syncs leave the tenant out from now on.",
+        )
+    if tenant not in ("", found.slug, str(found.pk)):
+        raise UsageError(
+            f"{certificate} is about tenant {found.slug}, not about {tenant}.",
+            fix="Leave the tenant out.",
         )
     require_idle(found)
     counts = count_all(describe_tenant(found.pk))
@@ -234,10 +242,30 @@ def erase_again(
     return erasure.run()
 
 
+def _keep_erased(operator: Operator, old: Certificate, now: datetime) -> None:
+    """Keep syncs from bringing back a tenant that a restored backup does not have."""
+    with transaction.atomic():
+        row, is_new = TenantErasure.objects.get_or_create(
+            pk=UUID(old.id),
+            defaults={
+                "tenant_id": UUID(old.id),  # The certificate has no more than a hash of it.
+                "phase": ErasurePhase.DONE,
+                "begun_at": datetime.fromisoformat(old.begun_at),
+                "finished_at": datetime.fromisoformat(old.finished_at),
+                "certificate": msgspec.to_builtins(old),
+            },
+        )
+        if is_new:
+            details = {"again": True}
+            record_audit(operator=operator, action=ACTION, subject=row, now=now, details=details)
+
+
 def _require_directory(file: Path) -> None:
     """The certificate is written at the end, where nothing can be undone any longer."""
     if not file.absolute().parent.is_dir():
         raise UsageError(f"The directory of {file} does not exist.", fix="Create it first.")
+    if file.is_dir():
+        raise UsageError(f"{file} is a directory.", fix="Name a file in it.")
 
 
 def _confirm(
@@ -429,7 +457,7 @@ class _Erasure:
             key_id=signer.key_id, algorithm=SIGNATURE_ALGORITHM,
             again=(row.certificate or {}).get("again", ""),
         )  # fmt: skip
-        return sign_certificate(certificate, signer)
+        return signed_json.sign(certificate, signer)
 
 
 def _find_scaikey_id(tenant: Tenant) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -27,7 +26,6 @@ from msgspec import Struct
 from federation.errors import NoSigningKey
 from federation.keys.signing import own_keys
 from rooms.bundle.chain_files import open_chain_files
-from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.erasure.certificate import VerifiedIndex
 from rooms.erasure.places import STORES
 from rooms.errors import (
@@ -38,13 +36,14 @@ from rooms.errors import (
     TenantNotSuspended,
     TenantReferenced,
 )
-from rooms.exports.export_room import ExportOptions, load_signer
-from rooms.exports.increments import IncrementRun
+from rooms.exports.export_room import load_signer
 from rooms.lookup.holds import contains_held
 from rooms.models import Event, ImportIntent, Room, SearchRange, TenantImport
-from rooms.moves.index import INDEX, RoomEntry, TenantIndex, open_export
-from rooms.moves.rows import iter_tenant_tables, load_tables
-from scaiwave.console.progress import ProgressFactory, null_progress
+from rooms.moves.index import INDEX, open_export
+from rooms.moves.mapping import SameTenant
+from rooms.moves.rows import ExportedRows, iter_tenant_tables, load_tables
+from rooms.moves.verify_export import compare_rows, find_changes
+from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.errors import UsageError
@@ -61,8 +60,8 @@ from tenants.models.directory import DELETED_NAME
 MAX_AGE = timedelta(hours=24)
 """Older plans are refused, as plans of syncs are."""
 _MAX_BYTES = 1024 * 1024
-_BY_ROOM = ("rooms", "room-members")
-"""Tables of an export without the rows of rooms that are not exported."""
+_CHANGED_BY_SYNCS = ("absent_since", "scaikey_status", "updated_at")
+"""Columns that change when a tenant that was exported is then removed from ScaiKey."""
 Counts = dict[str, int]
 
 
@@ -264,7 +263,7 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
     index = open_export(directory, own_keys(), tables, options.progress_factory)
     if index.tenant.id != str(tenant.pk):
         raise TenantExportOutdated(f"{directory} has the export of another tenant.")
-    rooms = {str(room.pk): room for room in Room.objects.filter(tenant=tenant)}
+    rooms = {str(room.pk): room for room in Room.all_objects.filter(tenant=tenant)}
     if rooms.keys() != {entry.id for entry in index.rooms}:
         raise TenantExportOutdated("Rooms were created or deleted since the export.")
     if (count := len(index.not_exported)) != options.not_exported:
@@ -273,14 +272,20 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
             fix=f"`scaiwave admin verify-tenant-export {quote(str(directory))} --json` lists them "
             f"and why. If they may be lost, pass --not-exported {count}.",
         )
-    for name, table in tables.items():
-        now = table.select(tenant.pk).count()
-        if name not in _BY_ROOM and now != (then := index.files[name].rows):
-            raise TenantExportOutdated(f"The export has {then:,} {name}, and the tenant {now:,}.")
+    now = options.clock()
+    export, same = ExportedRows(directory, index, tables), SameTenant(tenant.pk, now)
+    for row in compare_rows(export, same, ignored=_CHANGED_BY_SYNCS):
+        raise TenantExportOutdated(
+            f"The export differs from the tenant: {row['table']} {row['id']}: {row['difference']}."
+        )
     with options.progress_factory("Comparing rooms") as progress:
         for number, entry in enumerate(index.exported, 1):
-            if not _is_same(rooms[entry.id], entry, index, directory, options):
-                raise TenantExportOutdated(f"Room {entry.id} has changed since the export.")
+            paths = index.link_paths(directory, entry)
+            with open_chain_files(paths, max_bytes=options.max_bytes) as chain:
+                if problem := find_changes(rooms[entry.id], chain, now):
+                    raise TenantExportOutdated(
+                        f"Room {entry.id} has changed since the export: {problem}."
+                    )
             progress(number, len(index.exported))
     return VerifiedIndex(
         hashlib.sha256((directory / INDEX).read_bytes()).hexdigest(),
@@ -288,20 +293,6 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
         index.snapshot_at,
         index.key_id,
     )
-
-
-def _is_same(
-    room: Room, entry: RoomEntry, index: TenantIndex, directory: Path, options: ErasureOptions
-) -> bool:
-    """Whether the room has the events and files that it has after the last link of its chain."""
-    export = ExportOptions(WHOLE_ROOM, True, options.clock(), None, null_progress)
-    paths = index.link_paths(directory, entry)
-    with open_chain_files(paths, max_bytes=options.max_bytes) as chain:
-        run = IncrementRun(room, export, chain.state, chain.iter_batches())
-        with closing(run):
-            run.find_changes()
-            increment = run.header.increment
-            return increment is not None and increment.after == chain.state.totals
 
 
 def write_plan(file: Path, plan: ErasurePlan) -> None:
@@ -317,14 +308,17 @@ def read_plan(file: Path) -> ErasurePlan:
         with file.open("rb") as opened:
             document = msgspec.json.decode(opened.read(_MAX_BYTES))
         plan = msgspec.convert(document, ErasurePlan)
+        mac = _sign(document)
     except OSError as error:
         raise UsageError(
             f"{file} can't be read: {error.strerror}.",
             fix="Name the file that `scaiwave admin erase-tenant --plan` wrote.",
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError, rfc8785.CanonicalizationError,
+    ):  # fmt: skip
         raise ErasurePlanInvalid(f"{file} is not the plan of an erasure.") from None
-    if not hmac.compare_digest(_sign(document), plan.mac):
+    if not hmac.compare_digest(mac.encode(), plan.mac.encode()):
         raise ErasurePlanInvalid(f"{file} was changed, or made by another server.")
     if plan.server_name != get_server_name():
         raise ErasurePlanInvalid(f"{file} is a plan for {plan.server_name}.")

@@ -32,6 +32,7 @@ _COLUMNS = {
         Column("room_type", "Type"),
         Column("fqid", "Address"),
         Column("reason", "Reason"),
+        Column("table", "Table"),
         Column("difference", "Difference"),
     )
 }

@@ -8,12 +8,12 @@ were; the next one continues.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Count, Max
@@ -48,8 +48,8 @@ from rooms.moves.index import (
     name_rows,
     write_index,
 )
-from rooms.moves.result import MoveResult
-from rooms.moves.rows import iter_tenant_tables, load_tables, write_rows
+from rooms.moves.result import MoveResult, list_not_exported
+from rooms.moves.rows import ROOM_COLUMNS, iter_tenant_tables, load_tables, write_rows
 from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
@@ -88,12 +88,8 @@ def _build_result(
     tenant: Tenant, rooms: list[RoomEntry], *, frozen: bool, dry_run: bool
 ) -> MoveResult:
     """Return the rooms that are, or would be, in the export, and the others with the reason."""
-    others = [
-        {"id": room.id, "room_type": room.room_type, "events": room.events, "reason": room.reason}
-        for room in rooms
-        if room.reason is not None
-    ]
-    not_exported = sum(room.events for room in rooms if room.reason is not None)
+    others = list_not_exported(rooms)
+    not_exported = sum(room["events"] for room in others)
     figures = {
         "tenant": tenant.slug,
         "rooms": len(rooms) - len(others),
@@ -161,9 +157,9 @@ def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
             str(room),
             room.room_type,
             counts.get(room.pk, 0),
-            reason=export_blocker(room),
+            reason="it is deleted" if room.deleted_at else export_blocker(room),
         )
-        for room in Room.objects.filter(tenant=tenant).order_by("pk")
+        for room in Room.all_objects.filter(tenant=tenant).order_by("pk")
     ]
 
 
@@ -256,7 +252,8 @@ class _Export:
             raise ExportIncomplete(
                 f"Export failed for {pluralize(len(failed), 'room')}, first {failed[0].room.pk}: "
                 f"{failed[0].reason}",
-                fix="Fix the reason, then run the same command again; it keeps complete bundles.",
+                fix="Fix the reason. If it is a bundle, delete its room's directory below rooms/. "
+                "Then run the same command again; it keeps complete bundles.",
             )
         return entries
 
@@ -306,16 +303,15 @@ class _Export:
                     )
             exported = {entry.id for entry in entries if entry.reason is None}
             for table in load_tables().values():
-                rows: Iterator[Any] = table.select(self.tenant.pk).iterator(chunk_size=2000)
-                if room_column := _ROOM_COLUMNS.get(table.name):
-                    rows = (row for row in rows if str(row[room_column]) in exported)
-                files[table.name] = write_rows(directory / f"{table.name}.jsonl", rows)
+                selected = cast(Generator[Any], table.select(self.tenant.pk).iterator(2000))
+                with closing(selected):  # A full disk must not leave the query open.
+                    rows: Iterator[Any] = selected
+                    if room_column := ROOM_COLUMNS.get(table.name):
+                        rows = (row for row in selected if str(row[room_column]) in exported)
+                    files[table.name] = write_rows(directory / f"{table.name}.jsonl", rows)
             path = directory / f"{AUDIT}.jsonl"
             files[AUDIT] = write_rows(path, iter_tenant_audit(self.tenant.pk, now))
         return files, entries
-
-
-_ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
 
 
 def _describe_link(file: Path, manifest_sha256: str) -> LinkInfo:

@@ -71,10 +71,16 @@ class MovedRewriter(EventRewriter):
         pending: list[Any] = [*columns.contents, *filter(None, columns.original_contents)]
         for content in pending:
             self._follow_avatar(content.get(IMPORTED_SENDER))
+        self._replace_people(pending)
+
+    def _replace_people(self, pending: list[Any]) -> None:
         people = self._people
         while pending:
             value = pending.pop()
-            for key, each in value.items() if type(value) is dict else enumerate(value):
+            is_object = type(value) is dict
+            if is_object and not people.keys().isdisjoint(value):  # Such as power levels.
+                value |= {people[key]: value.pop(key) for key in people.keys() & value.keys()}
+            for key, each in value.items() if is_object else enumerate(value):
                 if type(each) is str:
                     if len(each) == 36 and each in people:
                         value[key] = people[each]

@@ -9,7 +9,7 @@ that was frozen, or opened on request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,9 +19,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Model
+from django.db.models import CharField, Expression, Model, QuerySet, Value
+from django.db.models.functions import Cast
 
 from rooms.errors import (
+    BundleError,
     TenantExportDamaged,
     TenantImportPeople,
     TenantImportRefused,
@@ -50,11 +52,12 @@ from rooms.moves.mapping import (
     PeopleMap,
     PeopleOptions,
     TenantMapping,
+    find_super_admin_grants,
     is_derived,
     map_people,
 )
 from rooms.moves.result import MoveResult
-from rooms.moves.rows import ExportedRows, RowTable, load_tables
+from rooms.moves.rows import ROOM_COLUMNS, ExportedRows, RowTable, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.locks import process_lock
@@ -77,13 +80,22 @@ from tenants.models import (
 )
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
+from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
 
-_LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
+LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
 """Columns of the tenant that belong to this server."""
 _OPEN = "It is open."
+_UNFINISHED = "Then run the same command again; it continues. --abort deletes all that is imported."
+_STILL_SUSPENDED = "It was suspended before the import, and still is."
 _SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
+_FREE_VALUES: Mapping[str, Mapping[str, Expression]] = {
+    "roles": {"slug": Cast("pk", CharField())},
+    "workspaces": {"slug": Cast("pk", CharField())},
+    "rooms": {"room_alias": Value("")},
+}
+"""Values that no two rows of a table share, for names that must be unique."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +117,9 @@ class ImportTenantOptions:
 def _build_result(
     index: TenantIndex, slug: str, people: PeopleMap, tenant_id: UUID | None, **changes: Any
 ) -> MoveResult:
-    """`changes` are `dry_run`, `changed`, and the figures `bundles` and `opened`."""
+    """`changes` are `dry_run`, `changed`, `finished`, `warnings`, and figures."""
     dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
+    finished, warnings = changes.pop("finished", False), changes.pop("warnings", [])
     figures = {
         "tenant": slug,
         "id": tenant_id,
@@ -127,13 +140,30 @@ def _build_result(
         error = TenantImportPeople(
             f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
         )
-    sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else _SUSPENDED)
+    status = _STILL_SUSPENDED if finished else _SUSPENDED
+    sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else status)
     if dry_run:
         sentence = f"Would import {what}. No changes were made."
     elif not changed:
         sentence = f"This export was already imported as tenant {slug}; nothing changed."
     refused = {"refused": people.refused}
-    return MoveResult(figures, sentence, refused, error=error, changed=changed or dry_run)
+    return MoveResult(figures, sentence, refused, warnings, error=error, changed=changed or dry_run)
+
+
+def _list_warnings(export: ExportedRows, tenant: Tenant | None) -> list[str]:
+    warnings = []
+    if count := len(find_super_admin_grants(export)):
+        warnings.append(
+            f"{pluralize(count, 'grant')} of super_admin won't be imported, since the role is "
+            "about every tenant of a server. Grant it here with `scaiwave role grant`."
+        )
+    rooms = sum(row["state"] != "closed" for row in export.iter_rows(export.tables["rooms"]))
+    if tenant and tenant.max_rooms is not None and rooms > tenant.max_rooms:
+        warnings.append(
+            f"Tenant {tenant.slug} may have {pluralize(tenant.max_rooms, 'room')}, and the export "
+            f"has {rooms:,} that are not closed."
+        )
+    return warnings
 
 
 def import_tenant(
@@ -161,7 +191,8 @@ def import_tenant(
             ensure_partner_has_room(partner)
         people = map_people(export, options.people, tenant, record.people if record else {})
         result = partial(_build_result, index, options.slug, people)
-        planned = result(tenant.pk if tenant else None, dry_run=True)
+        warnings = _list_warnings(export, tenant)
+        planned = result(tenant.pk if tenant else None, dry_run=True, warnings=warnings)
         if dry_run:
             return planned
         if planned.error:
@@ -176,9 +207,18 @@ def import_tenant(
             opened = run.write(record)
         except IntegrityError as error:
             raise TenantExportDamaged(
-                f"Rows of the export contradict each other, or rows of this server: {error}."
+                f"Rows of the export contradict each other, or rows of this server: {error}.",
+                fix=f"Get the directory again. {_UNFINISHED}",
             ) from error
-        return result(record.tenant_id, bundles=run.bundles, opened=opened, changed=True)
+        except BundleError as error:
+            error.fix = f"{error.advice} {_UNFINISHED}"
+            raise
+        tenant = Tenant.objects.get(pk=record.tenant_id)
+        limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
+        warnings += limit_warnings(operator, tenant, limits, options.clock())
+        figures = {"bundles": run.bundles, "opened": opened}
+        is_finished = record.finished_at is not None
+        return result(tenant.pk, **figures, finished=is_finished, warnings=warnings, changed=True)
 
 
 def abort_tenant_import(
@@ -201,7 +241,7 @@ def abort_tenant_import(
         tenant = record.tenant
         figures = {
             "tenant": slug,
-            "rooms": Room.objects.filter(tenant=tenant).count(),
+            "rooms": Room.all_objects.filter(tenant=tenant).count(),
             "events": Event.objects.filter(tenant=tenant).count(),
         }
         if not dry_run:
@@ -298,7 +338,9 @@ class _Import:
                     }
                 )
             else:
-                Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=now)
+                # One that was suspended before stays so at the end.
+                own = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
+                own.update(suspended_by_hand_at=now)
             record_audit(
                 operator=self.operator,
                 action="import-tenant",
@@ -325,6 +367,9 @@ class _Import:
         """Write the tables, the rooms, and their members; return whether the tenant is open."""
         export, options, tenant = self.export, self.options, record.tenant
         mapping = build_mapping(export, record, self.people)
+        # Someone may have resumed it.
+        resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
+        resumed.update(suspended_by_hand_at=record.started_at)
         if stale := find_stale(export, mapping, "rooms"):
             delete_rooms(tenant, stale)
         with transaction.atomic(durable=True):
@@ -352,7 +397,7 @@ class _Import:
     def _write_tables(self, record: TenantImport, mapping: TenantMapping) -> None:
         export = self.export
         if record.is_new:
-            columns = export.tenant.keys() - _LOCAL_COLUMNS
+            columns = export.tenant.keys() - LOCAL_COLUMNS
             values = {column: export.tenant[column] for column in columns}
             Tenant.objects.filter(pk=record.tenant_id).update(**values)
         others = [table for name, table in export.tables.items() if name not in _PHASED]
@@ -361,7 +406,7 @@ class _Import:
         for table in others:
             _write_table(export, mapping, table)
         # A room that is not imported yet is written with its first bundle.
-        rooms = set(Room.objects.filter(tenant=record.tenant).values_list("pk", flat=True))
+        rooms = set(Room.all_objects.filter(tenant=record.tenant).values_list("pk", flat=True))
         if rooms:
             _write_table(export, mapping, export.tables["rooms"], only=rooms)
 
@@ -369,8 +414,9 @@ class _Import:
         now, index = self.options.clock(), self.export.index
         opens = index.frozen or self.options.opens
         if opens:
-            tenant = Tenant.objects.filter(pk=record.tenant_id)
-            tenant.update(suspended_by_hand_at=None, updated_at=now)
+            opens = bool(
+                _select_suspended(record).update(suspended_by_hand_at=None, updated_at=now)
+            )
             record.finished_at = now
         record.exported_at = datetime.fromisoformat(index.begun_at)
         record.index_sha256 = _hash_index(self.options.directory)
@@ -402,16 +448,20 @@ def build_mapping(
         found |= {old: new for old, new in people.mapped.items() if old not in found}
         record.people = {str(old): str(new) for old, new in found.items()}
         record.save(update_fields=["people"])
-    mapping = TenantMapping(record.tenant_id, record.started_at, found)
+    left_out = find_super_admin_grants(export)
+    mapping = TenantMapping(record.tenant_id, record.started_at, found, left_out)
     mapping.find_existing(export)
     return mapping
 
 
 def find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list[UUID]:
-    """Return rows of an earlier import that the source no longer has."""
+    """Return rows of an earlier import, or of the source itself, that the export does not have."""
     table = export.tables[name]
     rows = table.model._base_manager.filter(**{table.tenant: mapping.tenant_id})
-    present = {key for key in rows.values_list("pk", flat=True) if is_derived(key)}
+    if name in ROOM_COLUMNS:
+        others = [UUID(room.id) for room in export.index.not_exported]
+        rows = rows.exclude(**{f"{ROOM_COLUMNS[name]}__in": others})
+    present = {key for key in rows.values_list("pk", flat=True) if mapping.is_own(key)}
     if present:
         present -= {mapping(row["id"]) for row in export.iter_rows(table)}
     return sorted(present)
@@ -436,6 +486,11 @@ def _write_table(
         for row in mapping.iter_rows(export, table)
         if row["id"] not in claimed and (only is None or row["id"] in only)
     )
+    if free := _FREE_VALUES.get(table.name):
+        # A name may have moved from one row to another since.
+        own = (row["id"] for row in export.iter_rows(table) if row["id"] not in mapping.existing)
+        for keys in batched(map(mapping, own)):
+            model._base_manager.filter(pk__in=keys, tenant=mapping.tenant_id).update(**free)
     columns = [field.name for field in model._meta.concrete_fields if not field.primary_key]
     for part in batched(rows):
         model._base_manager.bulk_create(
@@ -464,4 +519,9 @@ def _delete_rows(record: TenantImport) -> None:
     if record.is_new:
         tenant.delete()
     else:
-        Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=None)
+        _select_suspended(record).update(suspended_by_hand_at=None)
+
+
+def _select_suspended(record: TenantImport) -> QuerySet[Tenant]:
+    """Return the tenant if the import has suspended it, and it was not suspended before."""
+    return Tenant.objects.filter(pk=record.tenant_id, suspended_by_hand_at=record.started_at)

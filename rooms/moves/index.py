@@ -10,29 +10,24 @@ links, so that nothing leads out of the directory.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import rfc8785
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
-from federation.keys import signing
 from federation.keys.signing import VerifyingKey
-from rooms.bundle import strict_json
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
 from rooms.bundle.signature import Signer
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
+from rooms.moves import signed_json
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
@@ -130,10 +125,7 @@ def name_rows(sequence: int, table: str) -> str:
 
 def write_index(directory: Path, index: TenantIndex, signer: Signer) -> None:
     """Sign the index, as canonical JSON (RFC 8785) without its signature, and replace the file."""
-    document = msgspec.to_builtins(index)
-    del document["signature"]
-    document["signature"] = base64.b64encode(signer.sign(rfc8785.dumps(document))).decode()
-    replace_file(directory / INDEX, rfc8785.dumps(document) + b"\n")
+    replace_file(directory / INDEX, rfc8785.dumps(signed_json.sign(index, signer)) + b"\n")
 
 
 def find_index(directory: Path) -> TenantIndex | None:
@@ -152,14 +144,14 @@ def read_index(directory: Path) -> tuple[TenantIndex, bytes]:
             fix="Name the --output-dir of `scaiwave admin export-tenant`.",
         ) from None
     try:
-        document = strict_json.loads(raw)
-        index = msgspec.convert(document, TenantIndex)
-        del document["signature"]
-        message = rfc8785.dumps(document)
-    except (StrictJSONError, msgspec.ValidationError, rfc8785.CanonicalizationError) as error:
-        raise TenantExportDamaged(f"{INDEX} can't be read: {error}.") from None
+        index, message = signed_json.decode(raw, TenantIndex, "begun_at", "snapshot_at")
+    except StrictJSONError as error:
+        raise TenantExportDamaged(f"{INDEX} {error}.") from None
     if len({room.id for room in index.rooms}) < len(index.rooms):
         raise TenantExportDamaged(f"{INDEX} lists a room twice.")
+    for room in index.exported:
+        if not room.links or len({link.name for link in room.links}) < len(room.links):
+            raise TenantExportDamaged(f"{INDEX} lists room {room.id} without a chain of bundles.")
     return index, message
 
 
@@ -218,16 +210,14 @@ def _open(directory: Path, name: str) -> BufferedReader:
 
 def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> None:
     signer = f"{index.server_name}, key {index.key_id}"
-    if index.algorithm != SIGNATURE_ALGORITHM or (key := keys.get(index.key_id)) is None:
+    if index.algorithm != SIGNATURE_ALGORITHM or index.key_id not in keys:
         raise TenantExportUntrusted(
             f"The export claims to be signed by {signer}, but this key is not known here."
         )
     try:
-        raw = base64.b64decode(index.signature, validate=True)
-        signing.verify(message, raw, key=key, signed_at=datetime.fromisoformat(index.snapshot_at))
-    except (binascii.Error, SignatureRefused) as error:
-        problem = error.message if isinstance(error, SignatureRefused) else "It is not base64."
+        signed_json.verify(index, message, keys, index.snapshot_at)
+    except SignatureRefused as error:
         raise TenantExportUntrusted(
-            f"The signature of the export is not valid. {problem}",
+            f"The signature of the export is not valid. {error.message}",
             fix="Get the export again from the server that wrote it, unchanged.",
         ) from None

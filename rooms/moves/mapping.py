@@ -8,14 +8,14 @@ that was synced before also groups, roles and who has them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import UniqueConstraint
+from django.db.models import QuerySet, UniqueConstraint
 
 from rooms.conversion.people import read_people_map
 from rooms.imports.id_mapping import IdMapper
@@ -23,9 +23,15 @@ from rooms.moves.rows import ExportedRows, Row, RowTable
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
-from tenants.models import Group, Participant, ParticipantType, Tenant, active_q
+from tenants.models import Group, Participant, ParticipantType, Tenant
+from tenants.models.directory import ACTIVE_STATUSES
+from tenants.roles.queries.roles import SUPER_ADMIN
 
 _DERIVED_VERSION = 8
+_PERSON_COLUMNS = (
+    "scaikey_id", "email", "participant_type", "absent_since", "suspended_by_hand_at",
+    "scaikey_status",
+)  # fmt: skip
 
 
 def is_derived(key: UUID) -> bool:
@@ -35,7 +41,7 @@ def is_derived(key: UUID) -> bool:
 
 @dataclass
 class TenantMapping:
-    """`existing` has the rows here that are not computed, by the old IDs.
+    """`existing` has the rows here that are not computed, by the old IDs. `left_out` are grants.
 
     People, and all else that has a ScaiKey ID, are here as removed from ScaiKey since `absent_at`:
     they can't sign in until a sync finds them.
@@ -44,9 +50,14 @@ class TenantMapping:
     tenant_id: UUID
     absent_at: datetime
     existing: dict[UUID, UUID] = field(default_factory=dict)
+    left_out: frozenset[UUID] = frozenset()
 
     def __post_init__(self) -> None:
         self.new_id = IdMapper(self.tenant_id)
+
+    def is_own(self, key: UUID) -> bool:
+        """Return whether it is the ID of a row that an import has written."""
+        return is_derived(key)
 
     def __call__(self, old: UUID) -> UUID:
         return self.existing.get(old) or UUID(self.new_id(str(old)))
@@ -64,9 +75,9 @@ class TenantMapping:
         return row | changes
 
     def iter_rows(self, export: ExportedRows, table: RowTable) -> Iterator[Row]:
-        """Yield the rows as they are written here, without rows that exist."""
+        """Yield the rows as they are written here, without rows that exist or are left out."""
         for row in export.iter_rows(table):
-            if row["id"] not in self.existing:
+            if row["id"] not in self.existing and row["id"] not in self.left_out:
                 yield self.map_row(table, row)
 
     def find_existing(self, export: ExportedRows) -> None:
@@ -92,6 +103,27 @@ class TenantMapping:
                 for number, key in enumerate(keys):
                     if found := local.get((number, *(mapped[name] for name in key))):
                         self.existing[row["id"]] = found
+
+
+class SameTenant(TenantMapping):
+    """The tenant that was exported itself: every row is as it was."""
+
+    def is_own(self, key: UUID) -> bool:
+        return True
+
+    def __call__(self, old: UUID) -> UUID:
+        return old
+
+    def map_row(self, table: RowTable, row: Row) -> Row:
+        return row
+
+
+def find_super_admin_grants(export: ExportedRows) -> frozenset[UUID]:
+    """Return grants that are not imported: the role is about every tenant of a server."""
+    roles = export.iter_rows(export.tables["roles"])
+    keys = {row["id"] for row in roles if row["slug"] == SUPER_ADMIN}
+    grants = export.iter_rows(export.tables["grants"])
+    return frozenset(row["id"] for row in grants if row["role_id"] in keys)
 
 
 @dataclass
@@ -122,27 +154,22 @@ def map_people(
     Raises `UsageError` for a file that can't be used.
     """
     source = export.index.server_name
-    given = read_people_map(options.file) if options.file else {}
     fqids = {_format_fqid(row, source): key for key, row in export.people.items()}
-    present = Participant.objects.filter(tenant=tenant).values_list("pk", flat=True)
-    here = {str(key) for key in present} if tenant else set()
-    for fqid, person in given.items():
-        if fqid not in fqids or person.participant_id not in {"", *here}:
-            raise UsageError(
-                f"{options.file} has {fqid}: {person.participant_id or 'nothing'}, and one of the "
-                "two is not in the export, or not in the tenant here.",
-                fix="Write addresses of the old server, and IDs that `scaiwave admin "
-                "list-participants` shows here.",
-            )
-    by_scaikey_id, by_email = _load_people(tenant, with_email=options.match_email)
+    present = Participant.objects.filter(tenant=tenant) if tenant else Participant.objects.none()
+    types = {str(key): kind for key, kind in present.values_list("pk", "participant_type")}
+    given = _read_choices(options.file, fqids, types) if options.file else {}
+    by_scaikey_id, by_email = _load_people(present, with_email=options.match_email)
+    there = Counter(_get_email(row) for row in export.people.values())
     found, result = {}, PeopleMap()
     for fqid, key in fqids.items():
-        row = export.people[key]
+        row, chosen = export.people[key], given.get(fqid)
         match = known.get(str(key)) or by_scaikey_id.get(row["scaikey_id"])
-        if not match and fqid in given:
-            match = given[fqid].participant_id
-        if not match and row["participant_type"] == ParticipantType.HUMAN:
-            match = by_email.get(row["email"].casefold())
+        if chosen is not None and (reason := _refuse_choice(chosen, match, row, types)):
+            result.refused.append({"fqid": fqid, "reason": reason})
+        if not match and chosen is not None:
+            match = chosen
+        elif not match and there[email := _get_email(row)] == 1:
+            match = by_email.get(email)
         if match:
             found[key] = UUID(str(match))
     counts = Counter(found.values())
@@ -153,41 +180,78 @@ def map_people(
             result.mapped[key] = found[key]
     others = [row for key, row in export.people.items() if key not in found]
     result.placeholders = len(others)
-    taken = _find_taken(others, tenant)
-    result.refused += [
-        {"fqid": _format_fqid(row, source), "reason": f"{taken[address]} is someone here"}
-        for row in others
-        if (address := _format_fqid(row, get_server_name())) in taken
-    ]
+    result.refused += _refuse_taken(others, tenant, source)
     return result
+
+
+def _read_choices(file: Path, fqids: Collection[str], here: Collection[str]) -> dict[str, str]:
+    """Return who the people of the old server are here. Raises `UsageError`."""
+    given = {fqid: person.participant_id for fqid, person in read_people_map(file).items()}
+    for fqid, chosen in given.items():
+        if fqid not in fqids or (chosen and chosen not in here):
+            raise UsageError(
+                f"{file} has {fqid}: {chosen or 'nothing'}, and one of the two is not in the "
+                "export, or not in the tenant here.",
+                fix="Write addresses of the old server, and IDs that `scaiwave admin "
+                "list-participants` shows here.",
+            )
+    return given
+
+
+def _refuse_choice(
+    chosen: str, match: UUID | str | None, row: Row, types: Mapping[str, str]
+) -> str | None:
+    """Return why someone can't be the one that the file has."""
+    if match and chosen not in {"", str(match)}:
+        return f"{match} by an earlier import or the ScaiKey ID, not {chosen} as the file says"
+    if chosen and types[chosen] != row["participant_type"]:
+        return f"{chosen} is not a {row['participant_type']} but a {types[chosen]}"
+    return None
 
 
 def _format_fqid(row: Row, own_server_name: str) -> str:
     return f"@{row['local_id']}:{row['server_name'] or own_server_name}"
 
 
+def _get_email(row: Row) -> str:
+    """Return the address of an active person from ScaiKey, which has verified it; else nothing.
+
+    The address of someone who has left may belong to someone else by now.
+    """
+    is_active = (
+        row["absent_since"] is None
+        and row["suspended_by_hand_at"] is None
+        and row["scaikey_status"] in ACTIVE_STATUSES
+    )
+    is_known = is_active and row["scaikey_id"] and row["participant_type"] == ParticipantType.HUMAN
+    return row["email"].casefold() if is_known else ""
+
+
 def _load_people(
-    tenant: Tenant | None, *, with_email: bool
+    people: QuerySet[Participant], *, with_email: bool
 ) -> tuple[dict[str, UUID], dict[str, UUID]]:
     """Return the tenant's own people by their ScaiKey ID, and by an address that only one has."""
     by_scaikey_id, by_email = {}, defaultdict(list)
-    rows = Participant.objects.filter(tenant=tenant) if tenant else Participant.objects.none()
-    active = set(rows.filter(active_q()).values_list("pk", flat=True)) if with_email else set()
-    for person in rows.only("pk", "scaikey_id", "email", "participant_type"):
-        if is_derived(person.pk):
+    rows = people.values("pk", *_PERSON_COLUMNS)
+    for row in rows if with_email else rows.exclude(scaikey_id=None):
+        if is_derived(row["pk"]):
             continue
-        if person.scaikey_id:
-            by_scaikey_id[person.scaikey_id] = person.pk
-        if person.pk in active and person.email and person.scaikey_id:
-            by_email[person.email.casefold()].append(person.pk)
+        if row["scaikey_id"]:
+            by_scaikey_id[row["scaikey_id"]] = row["pk"]
+        if with_email and (email := _get_email(row)):
+            by_email[email].append(row["pk"])
     return by_scaikey_id, {email: keys[0] for email, keys in by_email.items() if len(keys) == 1}
 
 
-def _find_taken(rows: list[Row], tenant: Tenant | None) -> dict[str, str]:
-    """Return the addresses of placeholders that someone here has already."""
+def _refuse_taken(rows: list[Row], tenant: Tenant | None, source: str) -> Iterator[Row]:
+    """Yield the placeholders whose address someone here has already."""
     own, taken = get_server_name(), {}
     for batch in batched(sorted({row["local_id"] for row in rows})):
-        for person in Participant.objects.filter(local_id__in=batch):
+        people = Participant.objects.select_related("tenant").filter(local_id__in=batch)
+        for person in people:
             if tenant is None or person.tenant_id != tenant.pk or not is_derived(person.pk):
-                taken[person.fqid(own)] = person.fqid(own)
-    return taken
+                taken[person.fqid(own)] = person.tenant.slug
+    for row in rows:
+        if slug := taken.get(address := _format_fqid(row, own)):
+            reason = f"{address} is someone in tenant {slug} here"
+            yield {"fqid": _format_fqid(row, source), "reason": reason}

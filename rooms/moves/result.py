@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rooms.moves.index import RoomEntry
 from scaiwave.core.errors import DomainError
 from tenants.lookup.serializers import Row
 
@@ -22,3 +23,11 @@ class MoveResult:
     warnings: Sequence[str] = ()
     error: DomainError | None = None
     changed: bool | None = None
+
+
+def list_not_exported(rooms: Sequence[RoomEntry]) -> list[Row]:
+    return [
+        {"id": room.id, "room_type": room.room_type, "events": room.events, "reason": room.reason}
+        for room in rooms
+        if room.reason is not None
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from rooms.bundle import strict_json
 from rooms.bundle.format import MIB
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged
+from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Room
 from rooms.moves.index import FileInfo, TenantIndex, name_rows
 from scaiwave.extensions import TENANT_TABLES, TenantTable
@@ -37,6 +38,11 @@ _MAX_INTEGERS = {
     "PositiveIntegerField": 2**31 - 1,
     "PositiveBigIntegerField": 2**63 - 1,
 }
+_MAX_VALUES = {"power_level": 100}
+_FIRST_TIME, _END_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Databases and time zones would shift others out of the range that Python has."""
+ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
+"""The tables without the rows of rooms that are not exported, and their columns with the room."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,6 +54,13 @@ class RowTable:
         self.model: type[Model] = apps.get_model(table.model)
         fields = self.model._meta.concrete_fields
         self.columns = [each.attname for each in fields]
+        self.times = [each.attname for each in fields if isinstance(each, models.DateTimeField)]
+        constraints = self.model._meta.constraints
+        self.unique = [["id"]] + [
+            [self.model._meta.get_field(name).attname for name in each.fields]
+            for each in constraints
+            if isinstance(each, models.UniqueConstraint)
+        ]
         self.references: dict[str, type[Model]] = {
             each.attname: each.related_model
             for each in fields
@@ -67,7 +80,11 @@ class RowTable:
     def decode(self, line: bytes) -> Row:
         if b"\\u" in line:  # Only here can a text have what a database refuses.
             strict_json.loads(line)
-        return msgspec.structs.asdict(self._decoder.decode(line))
+        row = msgspec.structs.asdict(self._decoder.decode(line))
+        times = (time for name in self.times if (time := row[name]) is not None)
+        if not all(_FIRST_TIME <= time < _END_TIME for time in times):
+            raise StrictJSONError("a time is out of range")
+        return row
 
 
 def load_tables() -> dict[str, RowTable]:
@@ -99,7 +116,8 @@ def _find_type(column: Any) -> Any:
     elif isinstance(column, models.TextField):
         kind = str
     else:
-        kind = Annotated[int, Meta(ge=0, le=_MAX_INTEGERS[column.get_internal_type()])]
+        maximum = _MAX_INTEGERS[column.get_internal_type()]
+        kind = Annotated[int, Meta(ge=0, le=_MAX_VALUES.get(column.name, maximum))]
     return kind | None if column.null else kind
 
 
@@ -148,11 +166,11 @@ class ExportedRows:
         targets = {model for each in self.tables.values() for model in each.references.values()}
         for table in self.tables.values():
             known = self._ids.setdefault(table.model, set())
+            seen: set[int] = set()
             for row in self.iter_rows(table):
                 self._check_row(table, row)
+                self._check_unique(table, row, seen)
                 if table.model in targets:
-                    if row["id"] in known:
-                        raise TenantExportDamaged(f"{table.name} has the row {row['id']} twice.")
                     known.add(row["id"])
                 if table.model is Participant:
                     self.people[row["id"]] = row
@@ -165,6 +183,19 @@ class ExportedRows:
         if not self.tenant:
             raise TenantExportDamaged("tenant has no row.")
 
+    def _check_unique(self, table: RowTable, row: Row, seen: set[int]) -> None:
+        """`seen` has hashes of values, which need a fraction of their memory."""
+        for number, names in enumerate(table.unique):
+            values = [row[name] for name in names]
+            if None in values or "" in values:
+                continue
+            if (key := hash((number, *values))) in seen:
+                raise TenantExportDamaged(
+                    f"The row {row['id']} of {table.name} has the same {', '.join(names)} as "
+                    "another one."
+                )
+            seen.add(key)
+
     def _check_row(self, table: RowTable, row: Row) -> None:
         tenant_id = row["id"] if table.model is Tenant else row["tenant_id"]
         if str(tenant_id) != self.index.tenant.id:
@@ -173,6 +204,8 @@ class ExportedRows:
             )
         if table.model is Tenant:
             self.tenant = row
+        elif table.model is Room and (row["deleted_at"] or export_blocker(Room(**row))):
+            raise TenantExportDamaged(f"Room {row['id']} may not be in an export.")
         for column, model in table.references.items():
             if (value := row[column]) is not None and value not in self._ids[model]:
                 raise TenantExportDamaged(

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
-from hashlib import blake2b
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
 from rooms.bundle import strict_json
-from rooms.bundle.chain import DIGEST_MODULUS, format_digest
+from rooms.bundle.chain import Chain
 from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
-from rooms.bundle.manifest.schema import WHOLE_ROOM, Sender
+from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import TenantDiffers, TenantExportDamaged
 from rooms.exports.events import iter_pages, split_page
+from rooms.exports.export_room import ExportOptions
+from rooms.exports.increments import IncrementRun
 from rooms.exports.snapshot import snapshot
 from rooms.imports.verify_bundle import load_keys
-from rooms.lookup.export_metadata import get_room, get_senders
-from rooms.models import TenantImport
+from rooms.lookup.export_metadata import get_media, get_room, get_senders
+from rooms.lookup.media import mark_missing
+from rooms.models import Room, TenantImport
 from rooms.moves.import_rooms import MovedRewriter
-from rooms.moves.import_tenant import build_mapping, find_stale
+from rooms.moves.import_tenant import LOCAL_COLUMNS, build_mapping, find_stale
 from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
-from rooms.moves.mapping import TenantMapping
-from rooms.moves.result import MoveResult
-from rooms.moves.rows import ExportedRows, RowTable, load_tables
-from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from rooms.moves.mapping import SameTenant, TenantMapping
+from rooms.moves.result import MoveResult, list_not_exported
+from rooms.moves.rows import ExportedRows, load_tables
+from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from tenants.audit.queries.verify_audit_export import verify_audit_export
 from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.serializers import Row
 from tenants.models import Tenant
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -47,7 +52,7 @@ class _AuditHeader(msgspec.Struct):
     export: _AuditExport | None = None
 
 
-def _build_result(index: TenantIndex, compared: str, differences: list[str]) -> MoveResult:
+def _build_result(index: TenantIndex, compared: str, differences: list[Row]) -> MoveResult:
     figures = {
         "tenant": index.tenant.slug,
         "server_name": index.server_name,
@@ -62,13 +67,18 @@ def _build_result(index: TenantIndex, compared: str, differences: list[str]) -> 
     }
     sentence, error = f"The export is valid, signed by {index.server_name}.", None
     if differences:
-        count = pluralize(len(differences), "difference")
-        error = TenantDiffers(f"Tenant {compared} has {count}, first: {differences[0]}.")
+        count, first = pluralize(len(differences), "difference"), differences[0]
+        error = TenantDiffers(
+            f"Tenant {compared} has {count}, first: {first['table']} {first['id']}: "
+            f"{first['difference']}."
+        )
     elif compared:
         rooms = pluralize(len(index.exported), "room")
-        sentence += f" Tenant {compared} is equal: every row, and every event of {rooms}."
-    rows = [{"difference": text} for text in differences]
-    return MoveResult(figures, sentence, {"differences": rows}, error=error)
+        sentence += (
+            f" Tenant {compared} is equal: every row, and every event and attachment of {rooms}."
+        )
+    lists = {"differences": differences, "not_exported": list_not_exported(index.rooms)}
+    return MoveResult(figures, sentence, lists, error=error)
 
 
 def verify_tenant_export(
@@ -94,28 +104,35 @@ def verify_tenant_export(
     export = ExportedRows(directory, index, tables)
     export.check()
     _check_audit(export, now)
-    mapping = target = None
+    mapping: TenantMapping | None = None
+    differences: list[Row] = []
     if against is not None and operator is not None:
         operator.require(Permission.VIEW)
         target = resolve_tenant(operator, against)
-        mapping = build_mapping(export, _find_record(target, index))
-    differences: list[str] = []
+        if str(target.pk) == index.tenant.id:
+            mapping = SameTenant(target.pk, now)
+        else:
+            record = _find_record(target, index)
+            mapping = build_mapping(export, record)
+            differences += _compare_tenant(export, target) if record.is_new else ()
     with progress_factory("Reading rooms") as progress:
         for number, entry in enumerate(index.exported):
             progress(number, len(index.exported))
-            digest = _check_room(export, entry, mapping, max_bytes)
-            if mapping and digest != (found := digest_room(mapping(UUID(entry.id)))):
-                differences.append(f"room {entry.id} has the digest {digest}, not {found}")
+            with _open_room(export, entry, max_bytes) as chain:
+                if mapping is not None:
+                    differences += _compare_room(export, entry, mapping, chain)
     if mapping is not None:
-        for table in tables.values():
-            differences.extend(_compare_rows(export, mapping, table))
+        differences += compare_rows(export, mapping)
     return _build_result(index, against or "", differences)
 
 
 def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:
     record = TenantImport.objects.filter(tenant=tenant, source_tenant_id=index.tenant.id).first()
     if record is None:
-        raise TenantDiffers(f"Tenant {tenant.slug} was not imported from this export.")
+        raise TenantDiffers(
+            f"Tenant {tenant.slug} was not imported from this export.",
+            fix="Name the tenant that was exported, or imported from it.",
+        )
     return record
 
 
@@ -139,10 +156,9 @@ def _check_audit(export: ExportedRows, now: datetime) -> None:
         raise TenantExportDamaged(f"The audit log of the export is not as sealed. {problem}")
 
 
-def _check_room(
-    export: ExportedRows, entry: RoomEntry, mapping: TenantMapping | None, max_bytes: int
-) -> str:
-    """Validate the chain of a room; return the digest that it has here, empty without a mapping."""
+@contextmanager
+def _open_room(export: ExportedRows, entry: RoomEntry, max_bytes: int) -> Iterator[Chain]:
+    """Open the chain of a room, and validate it."""
     paths = export.index.link_paths(export.directory, entry)
     with open_chain_files(paths, max_bytes=max_bytes) as chain:
         found = [link.bundle.manifest_sha256 for link in chain.links]
@@ -157,41 +173,95 @@ def _check_room(
             raise TenantExportDamaged(
                 f"Room {entry.id} has a sender who is not in the export: {min(strangers)}."
             )
-        if mapping is None:
+        yield chain
+
+
+def _compare_room(
+    export: ExportedRows, entry: RoomEntry, mapping: TenantMapping, chain: Chain
+) -> Iterator[Row]:
+    key = mapping(UUID(entry.id))
+    if (room := get_room(key)) is None:
+        problem = "not here"
+    elif isinstance(mapping, SameTenant):
+        problem = find_changes(room, chain, mapping.absent_at)
+    else:
+        problem = _compare_copy(export, room, mapping, chain)
+    if problem:
+        yield {"table": "room", "id": str(key), "difference": problem}
+
+
+def find_changes(room: Room, chain: Chain, now: datetime) -> str:
+    """Return what has changed in a room since its chain was exported, empty for nothing."""
+    options = ExportOptions(WHOLE_ROOM, True, now, None, null_progress)
+    with closing(IncrementRun(room, options, chain.state, chain.iter_batches())) as run:
+        if not run.find_changes():
             return ""
-        people = {str(key): str(mapping(key)) for key in export.people}
-        rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders)
-
-        def iter_mapped() -> Iterator[BundleEvent]:
-            for _, _, texts in chain.iter_batches():
-                batch = _decode(texts)
-                rewriter.rewrite(batch)
-                for event in batch:
-                    event.id, event.sender_id = rewriter.new_id(event.id), people[event.sender_id]
-                yield from batch
-
-        return _digest(iter_mapped())
+        counts = {"changed": run.changed, "new": run.added, "deleted": run.deleted}
+        return _describe_counts(counts, "") or "other attachments, senders or settings"
 
 
-def digest_room(room_id: UUID) -> str:
-    """Return the digest of a room's events as they are in the database."""
+def _compare_copy(export: ExportedRows, room: Room, mapping: TenantMapping, chain: Chain) -> str:
+    """Compare a room of an imported tenant, event by event; return the differences."""
+    people = {str(key): str(mapping(key)) for key in export.people}
+    rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders)
+
+    def iter_mapped() -> Iterator[BundleEvent]:
+        for _, _, texts in chain.iter_batches():
+            batch = _decode(texts)
+            rewriter.rewrite(batch)
+            for event in batch:
+                event.id, event.sender_id = rewriter.new_id(event.id), people[event.sender_id]
+            yield from batch
+
+    with closing(_iter_events(room)) as here:
+        problem = _compare_events(iter_mapped(), here)
+    expected = {
+        (mapping.new_id(key), name): (each.sha256, each.size, each.mime_type, each.missing)
+        for (key, name), each in chain.state.media.items()
+    }
+    attachments = get_media(room)
+    mark_missing(room.tenant_id, attachments, with_bytes=True)
+    found = {
+        (each.media_id, each.name): (each.sha256, each.size, each.mime_type, each.missing)
+        for each in attachments
+    }
+    names = {name for (_, name), _ in expected.items() ^ found.items()}
+    others = f"attachments differ, such as {min(names)}" if names else ""
+    return ", ".join(filter(None, [problem, others]))
+
+
+def _iter_events(room: Room) -> Generator[BundleEvent]:
+    """Yield the events of a room as they are in the database."""
     with snapshot() as read_connection:
-        if (room := get_room(room_id)) is None:
-            return "of no room"
-        senders: dict[str, Sender] = {
+        senders = {
             key: msgspec.structs.replace(sender, is_foreign=False)
             for key, sender in get_senders(room, WHOLE_ROOM, "")[0].items()
         }
-        pages = iter_pages(room_id, senders=senders, read_connection=read_connection)
-        return _digest(event for page in pages for event in _decode(split_page(page)))
+        for page in iter_pages(room.pk, senders=senders, read_connection=read_connection):
+            yield from _decode(split_page(page))
 
 
-def _digest(events: Iterable[BundleEvent]) -> str:
-    """Return the sum of the digests of events, in a form that no database changes."""
-    total = sum(
-        int.from_bytes(blake2b(_encode(event), digest_size=16).digest()) for event in events
-    )
-    return format_digest(total % DIGEST_MODULUS)
+def _compare_events(expected: Iterator[BundleEvent], here: Iterator[BundleEvent]) -> str:
+    """Count the differences of two streams, both in the order of their positions."""
+    counts, first = Counter[str](), ""
+    one, other = next(expected, None), next(here, None)
+    while one or other:
+        if not other or (one and one.stream_position < other.stream_position):
+            kind, event, one = "missing", one, next(expected, None)
+        elif not one or one.stream_position > other.stream_position:
+            kind, event, other = "only here", other, next(here, None)
+        else:
+            kind, event = "changed" if _encode(one) != _encode(other) else "", other
+            one, other = next(expected, None), next(here, None)
+        if kind:
+            counts[kind] += 1
+            first = first or f"first {event and event.id}"
+    return _describe_counts(counts, first)
+
+
+def _describe_counts(counts: Mapping[str, int], detail: str) -> str:
+    texts = [f"{pluralize(count, 'event')} {kind}" for kind, count in counts.items() if count]
+    return ", ".join([*texts, detail] if detail else texts)
 
 
 def _decode(texts: Iterable[bytes]) -> Batch:
@@ -202,19 +272,39 @@ def _decode(texts: Iterable[bytes]) -> Batch:
     return Batch(msgspec.convert(strict_json.loads(bytes(text)), BundleEvent) for text in texts)
 
 
-def _compare_rows(export: ExportedRows, mapping: TenantMapping, table: RowTable) -> Iterator[str]:
-    """Yield the rows that are missing or different here; people whom a sync found may differ."""
-    if table.model is Tenant:
-        return
-    for key in find_stale(export, mapping, table.name)[:_MAX_LISTED]:
-        yield f"{table.name} has the row {key}, which is not in the export"
-    listed = 0
-    for part in batched(mapping.iter_rows(export, table)):
-        rows = table.model._base_manager.filter(pk__in=[row["id"] for row in part])
-        found = {row["id"]: row for row in rows.values(*table.columns)}
-        for row in part:
-            here = found.get(row["id"])
-            if here is not None and row.get("absent_since") and here["absent_since"] is None:
-                continue
-            if here != row and (listed := listed + 1) <= _MAX_LISTED:
-                yield f"{table.name} has the row {row['id']} {'otherwise' if here else 'not'}"
+def _compare_tenant(export: ExportedRows, tenant: Tenant) -> Iterator[Row]:
+    columns = export.tenant.keys() - LOCAL_COLUMNS - {"updated_at"}
+    names = [name for name in sorted(columns) if getattr(tenant, name) != export.tenant[name]]
+    if names:
+        problem = f"other {', '.join(names)}"
+        yield {"table": "tenant", "id": str(tenant.pk), "difference": problem}
+
+
+def compare_rows(
+    export: ExportedRows, mapping: TenantMapping, ignored: Collection[str] = ()
+) -> Iterator[Row]:
+    """Yield the rows that are missing or different here; people whom a sync found may differ.
+
+    `ignored` are columns.
+    """
+    is_source = isinstance(mapping, SameTenant)
+    for table in export.tables.values():
+        if table.model is Tenant:
+            continue
+        stale = find_stale(export, mapping, table.name)
+        listed = [(key, "not in the export") for key in stale[:_MAX_LISTED]]
+        columns = [name for name in table.columns if name not in ignored]
+        for part in batched(mapping.iter_rows(export, table)):
+            rows = table.model._base_manager.filter(pk__in=[row["id"] for row in part])
+            found = {row["id"]: row for row in rows.values(*columns)}
+            for row in part:
+                here = found.get(row["id"])
+                is_claimed = here and row.get("absent_since") and not here.get("absent_since")
+                if is_claimed and not is_source:
+                    continue
+                names = [name for name in columns if here and here[name] != row[name]]
+                if (names or here is None) and len(listed) < 2 * _MAX_LISTED:
+                    problem = f"other {', '.join(names)}" if names else "not here"
+                    listed.append((row["id"], problem))
+        for key, problem in listed:
+            yield {"table": table.name, "id": str(key), "difference": problem}

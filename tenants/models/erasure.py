@@ -54,6 +54,12 @@ class TenantErasure(models.Model):
     def __str__(self) -> str:
         return f"erasure {self.id}"
 
+    def is_certified_for(self, scaikey_tenant_id: str) -> bool:
+        """Return whether the certificate is about this tenant of ScaiKey, by its salted hash."""
+        proof = self.certificate or {}
+        salted = f"{proof.get('salt')}:{scaikey_tenant_id}"
+        return proof.get("scaikey_sha256") == sha256(salted.encode()).hexdigest()
+
 
 def hash_scaikey_id(scaikey_tenant_id: str) -> str:
     return sha256(scaikey_tenant_id.encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.harness import run_benchmark
+from tests.scripts import benchmarks
 from tests.scripts.benchmarks import run_successfully
 
 pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.usefixtures("migrated_file")]
@@ -95,3 +96,19 @@ def test_success_audit(tmp_path: Path, capfd: Capture) -> None:
         for name, runs in size["runs"].items():
             assert len(runs) == 1
             assert sum(line.startswith(f"{name}  ") for line in lines) == 1
+
+
+def test_success_moves(tmp_path: Path, capfd: Capture) -> None:
+    file = tmp_path / "report.json"
+    words = ("--events", "20", "--repeat", "1", "--database", "sqlite", "--json", str(file))
+    exit_code, output, errors = benchmarks.run_benchmark("moves", *words, capfd=capfd)
+    # An import of a room knows no key of the server that exported it.
+    assert (exit_code, {line[:21] for line in errors.splitlines()}) == (
+        0,
+        {"Warning: The bundle c"},
+    )
+    [report] = json.loads(file.read_text())
+    assert [sorted(block["runs"]) for block in report["blocks"]] == [
+        ["admin export-tenant", "admin import-tenant", "room export of each", "room import of each"]
+    ]
+    assert "\nexport-tenant ÷ the exports of its rooms" in output

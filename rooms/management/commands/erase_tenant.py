@@ -107,7 +107,9 @@ class Command(OperatorCommand):
         elif options["again"]:
             shared |= {"key": options["key"], "descriptor": options["descriptor"]}
             again = options["again"]
-            result = erase_again(**shared, certificate=again, confirm=self.confirm_name)
+            result = erase_again(
+                **shared, tenant=tenant, certificate=again, confirm=self.confirm_name
+            )
         else:
             file = options["apply"]
             result = erase_tenant(**shared, tenant=tenant, file=file, confirm=self.confirm_name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -166,12 +166,18 @@ def restore_backup(
 
 
 def _find_erased_since(directory: Path, backup_at: datetime) -> list[str]:
-    """Return the certificates that this host has of tenants that were erased after the backup."""
-    return [
-        str(file)
-        for file in sorted(directory.glob("*.json"))
-        if datetime.fromisoformat(json.loads(file.read_bytes())["finished_at"]) > backup_at
-    ]
+    """Return the certificates that this host has of tenants that were erased after the backup.
+
+    A file that can't be read is listed too: someone should look at it.
+    """
+    found = []
+    for file in sorted(directory.glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            finished_at = json.loads(file.read_bytes())["finished_at"]
+            if datetime.fromisoformat(finished_at) <= backup_at:
+                continue
+        found.append(str(file))
+    return found
 
 
 def _require_owner(config: Configuration) -> None:

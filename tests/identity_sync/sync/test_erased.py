@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from pytest_django import Settings
@@ -45,6 +46,16 @@ def test_success_others_are_synced(scaikey: Sandbox) -> None:
         assert warning.startswith("ScaiKey still has a tenant that was erased on 2026-11-29 ")
         assert key not in warning
     assert dump_rows() == before
+
+
+def test_success_known_by_a_certificate(scaikey: Sandbox) -> None:
+    """A restored backup may not have the tenant, and a certificate has a salted hash."""
+    sync()
+    key = erase(Tenant.objects.order_by("slug")[0])
+    proof = {"salt": "s" * 32, "scaikey_sha256": sha256(f"{'s' * 32}:{key}".encode()).hexdigest()}
+    TenantErasure.objects.update(scaikey_hash="", certificate=proof)
+    assert len(sync().warnings) == 1
+    assert not Tenant.objects.filter(scaikey_tenant_id=key).exists()
 
 
 def test_fail_it_is_the_only_tenant(scaikey: Sandbox, settings: Settings) -> None:

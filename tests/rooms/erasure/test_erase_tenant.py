@@ -287,7 +287,8 @@ def test_success_at_once_with_a_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["edited", "new room", "new person", "other number", "other tenant"]
+    "case",
+    ["edited", "new room", "renamed", "new person", "other name", "other number", "other tenant"],
 )
 def test_fail_export_is_not_equal(tmp_path: Path, case: str) -> None:
     tenant = make_closed_tenant(events=20)
@@ -301,8 +302,12 @@ def test_fail_export_is_not_equal(tmp_path: Path, case: str) -> None:
         event.save()
     elif case == "new room":
         row_factories.make_room(room.workspace, room.creator, "later")
+    elif case == "renamed":
+        Room.objects.filter(pk=room.pk).update(topic="other")
     elif case == "new person":
         make_person(tenant, "zoe")
+    elif case == "other name":
+        Participant.objects.filter(tenant=tenant, local_id="anna.acme").update(display_name="x")
     elif case == "other number":
         changes["not_exported"], error = 0, UsageError
     else:
@@ -315,11 +320,23 @@ def test_fail_plan_outdated_or_forged(tmp_path: Path) -> None:
     tenant = make_closed_tenant(events=20)
     file, proof = make_plan(tenant, tmp_path), tmp_path / "erased.json"
     text = file.read_text()
-    for forged in (text.replace('"not_exported":4', '"not_exported":9'), "{}", "[" * 9999):
+    forgeries = (
+        text.replace('"not_exported":4', '"not_exported":9'),
+        text.replace('"not_exported":4', '"not_exported":9007199254740993'),
+        text.replace('"mac":"', '"mac":"é'),
+        "{}",
+        "[" * 9999,
+    )
+    for forged in forgeries:
         file.write_text(forged)
         with pytest.raises(ErasurePlanInvalid):
             erase("acme", file, proof)
     file.write_text(text)
+    with pytest.raises(UsageError) as missing:
+        erase("acme", tmp_path / "no.plan", proof)
+    assert "--plan" in (missing.value.fix or "")
+    with pytest.raises(UsageError, match="is a directory"):
+        erase("acme", file, tmp_path)
     with pytest.raises(ErasurePlanInvalid):
         erase("other", file, proof)
     with pytest.raises(ErasurePlanInvalid):
@@ -391,6 +408,9 @@ def test_fail_certificate_forged(tmp_path: Path) -> None:
         {**document, "counts": []},
         {**document, "key_id": "x"},
         {**document, "signature": "AAAA"},
+        {**document, "signature": "é"},
+        {key: value for key, value in document.items() if key != "signature"},
+        {**document, "finished_at": "2026-02-30T00:00:00.000000Z"},
         {**document, "version": 2},
         [],
     ]
@@ -410,11 +430,18 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
     erase("acme", make_plan(tenant, tmp_path), proof)
     TenantErasure.objects.all().delete()
     arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR, "certificate": proof, "key": None, "descriptor": None,
+        "operator": HOST_OPERATOR, "tenant": "", "certificate": proof, "key": None,
+        "descriptor": None,
         "options": options(None, certificate=second), "confirm": lambda effect, name: None,
     }  # fmt: skip
-    with pytest.raises(TenantNotFound, match="the one of the certificate"):
-        erase_again(**arguments)
+    for _ in range(2):
+        with pytest.raises(TenantNotFound, match="the one of the certificate"):
+            erase_again(**arguments)
+    # A backup from before the tenant was created has nothing of it, and syncs may still bring it.
+    tombstone = TenantErasure.objects.get()
+    assert tombstone.is_certified_for("tnt_acme")
+    assert not tombstone.is_certified_for("tnt_other")
+    tombstone.delete()
     other = make_moving_tenant("other", events=20)
     before = snapshot_of(other)
     back = Tenant.objects.create(
@@ -428,6 +455,8 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
     with pytest.raises(ServerRestored):
         erase_again(**arguments)
     mark.delete()
+    with pytest.raises(UsageError, match="is about tenant acme"):
+        erase_again(**{**arguments, "tenant": "other"})
     assert erase_again(**arguments).changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
     assert read_certificate(second)["again"] == read_certificate(proof)["id"]

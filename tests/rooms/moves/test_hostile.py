@@ -110,11 +110,35 @@ SIGNED: dict[str, Change] = {
     "an unknown kind": rewrite("people", lambda rows: _set(rows, participant_type="root")),
     "U+0000": rewrite("people", lambda rows: _set(rows, display_name="\0")),
     "a large number": rewrite("tenant", lambda rows: _set(rows, max_rooms=2**31)),
+    "a time out of range": rewrite(
+        "people", lambda rows: _set(rows, created_at="9999-12-31T23:59:59-14:00")
+    ),
+    "a time before there is one": rewrite(
+        "people", lambda rows: _set(rows, created_at="0001-01-01T00:00:00+14:00")
+    ),
+    "a deleted room": rewrite("rooms", lambda rows: _set(rows, deleted_at="2026-01-01T00:00:00Z")),
+    "a room of a type that stays": rewrite("rooms", lambda rows: _set(rows, room_type="sidekick")),
+    "a federated room": rewrite("rooms", lambda rows: _set(rows, is_federated=True)),
+    "a power level above 100": rewrite("room-members", lambda rows: _set(rows, power_level=101)),
+    "a member twice": rewrite(
+        "room-members", lambda rows: [*rows, {**rows[0], "id": str(uuid4())}]
+    ),
+    "a row twice": rewrite("room-members", lambda rows: [*rows, rows[0]]),
+    "a ScaiKey ID twice": rewrite(
+        "groups", lambda rows: _set(rows, scaikey_id=rows[1]["scaikey_id"])
+    ),
+    "a room without a chain": lambda d, i: _first_room(i).update(links=[]),
+    "a day that does not exist": lambda d, i: i.update(begun_at="2026-02-30T00:00:00.000000Z"),
 }
 UNSIGNED: dict[str, Change] = {
     "swapped bundles": _swap_rooms,
     "a wrong signature": lambda d, i: i.update(frozen=True),
     "no signature": lambda d, i: i.update(signature=""),
+    "no key for a signature": lambda d, i: i.pop("signature"),
+    "a signature that is not ASCII": lambda d, i: i.update(signature="é"),
+    "signed on a day that does not exist": lambda d, i: i.update(
+        snapshot_at="2026-02-30T00:00:00.000000Z"
+    ),
     "not JSON": lambda d, i: (d / "index.json").write_text("{"),
 }
 

@@ -13,18 +13,23 @@ from django.core.files.storage import default_storage
 from django.db.models import Model
 
 from rooms.imports.id_mapping import IdMapper
-from rooms.models import Event, Media, Room, RoomMember, TenantImport, Workspace
+from rooms.models import Event, Media, Room, RoomMedia, RoomMember, TenantImport, Workspace
+from rooms.moves.import_tenant import abort_tenant_import
 from rooms.moves.rows import iter_tenant_tables, load_tables
 from tenants.models import Group, Participant, ParticipantType, Tenant
 from tests.rooms.moves.factories import (
+    NOW,
     bring,
     export,
     leave,
     make_moving_tenant,
+    on_old_server,
     read_index,
     verify,
 )
+from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import TIMESTAMPS
+from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -187,6 +192,13 @@ CHANGES: dict[str, Callable[[Tenant], object]] = {
     ),
     "a workspace": lambda tenant: Workspace.objects.filter(tenant=tenant).update(name="Other"),
     "a room": lambda tenant: Room.objects.filter(tenant=tenant, room_type="dm").update(topic="x"),
+    "a file": lambda tenant: default_storage.delete(
+        Media.objects.filter(tenant=tenant).first().storage_name  # type: ignore[union-attr]
+    ),
+    "the name of a file": lambda tenant: RoomMedia.objects.filter(
+        pk__in=RoomMedia.objects.filter(tenant=tenant).values("pk")[:1]
+    ).update(name="other"),
+    "the tenant": lambda tenant: Tenant.objects.filter(pk=tenant.pk).update(name="x"),
 }
 
 
@@ -210,3 +222,91 @@ def test_fail_compare(tmp_path: Path, what: str) -> None:
     bring(tmp_path / "out")
     CHANGES[what](Tenant.objects.get(slug="moved"))
     assert len(verify(tmp_path / "out", "moved").lists["differences"]) == 1
+
+
+def test_fail_compare_explains(tmp_path: Path) -> None:
+    source = make_moving_tenant(events=20)
+    export(source, tmp_path / "out", freeze=True)
+    leave(source)
+    bring(tmp_path / "out")
+    here = Tenant.objects.get(slug="moved")
+    _edit(here)
+    changed = Event.objects.get(tenant=here, content__body="edited")
+    extra = row_factories.make_event(changed.room, 10**6)
+    gone = Event.objects.filter(room=changed.room).exclude(pk__in=[changed.pk, extra.pk]).last()
+    assert gone is not None
+    gone.delete()
+    Workspace.objects.filter(tenant=here).update(name="Other", description="x")
+    found = verify(tmp_path / "out", "moved")
+    assert [(row["table"], row["difference"]) for row in found.lists["differences"]] == [
+        ("room", f"1 event changed, 1 event missing, 1 event only here, first {changed.pk}"),
+        ("workspaces", "other name, description"),
+    ]
+    assert len(found.lists["not_exported"]) == 4
+
+
+@pytest.mark.parametrize("what", ["an event", "a member", "a workspace", "a room"])
+def test_fail_compare_with_the_source(tmp_path: Path, what: str) -> None:
+    """An edit in place during a freeze leaves no mark."""
+    source = make_moving_tenant(events=20)
+    export(source, tmp_path / "out", freeze=True)
+    assert verify(tmp_path / "out", "acme").error is None
+    CHANGES[what](source)
+    differences = verify(tmp_path / "out", "acme").lists["differences"]
+    # A bundle has the fields of its room and the name of its workspace too.
+    assert len(differences) == {"a room": 2, "a workspace": 4}.get(what, 1)
+
+
+def test_success_lists_deleted_rooms(tmp_path: Path) -> None:
+    """They wait for their end, and are in no bundle."""
+    source = make_moving_tenant(events=20)
+    Room.objects.filter(tenant=source, room_type="dm").update(
+        deleted_at=NOW, purge_at=NOW, deletion={"reason": "over"}
+    )
+    lost = export(source, tmp_path / "out").lists["not_exported"]
+    assert {row["reason"] for row in lost} >= {"it is deleted"}
+    assert len(lost) == 5
+    leave(source)
+    bring(tmp_path / "out")
+    here = Tenant.objects.get(slug="moved")
+    assert not Room.all_objects.filter(tenant=here, room_type="dm").exists()
+    # Rooms that were deleted since are aborted too.
+    Room.objects.filter(tenant=here).update(deleted_at=NOW, purge_at=NOW, deletion={})
+    abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=NOW)
+    assert not Tenant.objects.filter(slug="moved").exists()
+
+
+def test_success_people_as_keys(tmp_path: Path) -> None:
+    """As in power levels."""
+    source = make_moving_tenant(events=12)
+    anna = Participant.objects.get(local_id="anna.acme")
+    room = Room.objects.get(tenant=source, room_type="dm")
+    row_factories.make_event(room, 10**6, content={"users": {str(anna.pk): 100, "x": 1}})
+    export(source, tmp_path / "out")
+    leave(source)
+    bring(tmp_path / "out")
+    here = Participant.objects.get(tenant__slug="moved", local_id="anna.acme")
+    moved = Event.objects.get(tenant__slug="moved", stream_position=10**6)
+    assert moved.content == {"users": {str(here.pk): 100, "x": 1}}
+
+
+def test_success_names_that_move(tmp_path: Path) -> None:
+    """Between two exports, rows may take each other's names."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    (main,) = Workspace.objects.filter(tenant=source)
+    second = row_factories.make_workspace(source, "second")
+    rooms = list(Room.objects.filter(tenant=source, room_type="group", is_federated=False)[:2])
+    Room.objects.filter(pk=rooms[1].pk).update(room_alias="moving")
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    with on_old_server(source, here):
+        for key, slug in ((main.pk, "x"), (second.pk, "main"), (main.pk, "second")):
+            Workspace.objects.filter(pk=key).update(slug=slug)
+        Room.objects.filter(pk=rooms[1].pk).update(room_alias="")
+        Room.objects.filter(pk=rooms[0].pk).update(room_alias="moving")
+        export(source, out, incremental=True)
+    bring(out)
+    assert verify(out, "moved").error is None
+    assert Room.objects.get(tenant=here, room_alias="moving").name == rooms[0].name

@@ -87,6 +87,95 @@ def test_success_by_email(out: Path) -> None:
     assert list(TenantImport.objects.get().people.values()) == [str(bert.pk)]
 
 
+def test_success_not_by_the_email_of_others(tmp_path: Path) -> None:
+    """Addresses of people who have left, whom ScaiKey doesn't know, or who share it say nothing."""
+    source = make_moving_tenant(events=12)
+    people = Participant.objects.filter(tenant=source, participant_type="human")
+    gone, manual, *twins = (people[number] for number in range(4))
+    Participant.objects.filter(pk=gone.pk).update(email="new@acme.example", absent_since=NOW)
+    Participant.objects.filter(pk=manual.pk).update(email="boss@acme.example", scaikey_id=None)
+    for twin in twins:
+        changes = {"email": "twin@acme.example", "scaikey_id": f"usr_{twin.pk}"}
+        Participant.objects.filter(pk=twin.pk).update(**changes)
+    export(source, tmp_path / "out")
+    leave(source)
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    for name in ("new", "boss", "twin"):
+        make_person(here, name, email=f"{name}@acme.example", local_id=f"{name}.here")
+    done = bring(tmp_path / "out", people=PeopleOptions(match_email=True), dry_run=True)
+    assert (done.figures["people_mapped"], done.lists["refused"]) == (0, [])
+
+
+def test_success_chosen_by_the_file(out: Path, tmp_path: Path) -> None:
+    """No ID in the file means a placeholder; someone else than found before is refused."""
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    anna = make_person(here, "anna", scaikey_id="usr_anna", local_id="anna.here")
+    bert = make_person(here, "bert", email="bert@acme.example", local_id="bert.here")
+    agent = make_person(here, "agent", participant_type="agent", local_id="agent.here")
+    people = write_map(tmp_path / "map.csv", "@bert.acme:localhost,")
+    both = PeopleOptions(people.file, match_email=True)
+    assert bring(out, people=both, dry_run=True).figures["people_mapped"] == 1
+    people = write_map(
+        tmp_path / "map.csv",
+        f"@anna.acme:localhost,{bert.pk}",
+        f"@bert.acme:localhost,{agent.pk}",
+    )
+    refused = bring(out, people=people, dry_run=True).lists["refused"]
+    assert {row["fqid"]: row["reason"] for row in refused} == {
+        "@anna.acme:localhost": f"{anna.pk} by an earlier import or the ScaiKey ID, not {bert.pk} "
+        "as the file says",
+        "@bert.acme:localhost": f"{agent.pk} is not a human but a agent",
+    }
+
+
+@pytest.mark.parametrize("is_suspended", [False, True])
+def test_success_aborted_import_leaves_the_suspension(out: Path, is_suspended: bool) -> None:
+    """Only what the import has suspended is active again."""
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    if is_suspended:
+        Tenant.objects.filter(pk=here.pk).update(suspended_by_hand_at=NOW)
+    bring(out)
+    here.refresh_from_db()
+    assert here.is_active != is_suspended
+    TenantImport.objects.update(finished_at=None)
+    abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
+    here.refresh_from_db()
+    assert here.is_active != is_suspended
+
+
+def test_success_suspends_again_what_was_resumed(tmp_path: Path) -> None:
+    source = make_moving_tenant(events=12)
+    export(source, tmp_path / "out")
+    leave(source)
+    bring(tmp_path / "out")
+    Tenant.objects.filter(slug="moved").update(suspended_by_hand_at=None)
+    bring(tmp_path / "out")
+    assert not Tenant.objects.get(slug="moved").is_active
+
+
+def test_success_without_super_admin(tmp_path: Path) -> None:
+    """The role is about every tenant of a server, so an export can't bring it."""
+    source = make_moving_tenant(events=12)
+    anna = Participant.objects.get(local_id="anna.acme")
+    role = Role.objects.create(
+        tenant=source, slug="super_admin", name="x", is_built_in=True, created_at=NOW
+    )
+    RoleGrant.objects.create(
+        tenant=source, role=role, participant=anna, granted_by="root", created_at=NOW
+    )
+    export(source, tmp_path / "out")
+    leave(source)
+    here = make_tenant("moved", scaikey_tenant_id=None, max_rooms=1)
+    done = bring(tmp_path / "out", opens=True)
+    assert [text.partition(" of ")[0] for text in done.warnings][:2] == [
+        "1 grant", "Tenant moved may have 1 room, and the export has 3 that are not closed.",
+    ]  # fmt: skip
+    assert any("exceeds" in text for text in done.warnings)
+    grants = RoleGrant.objects.filter(tenant=here)
+    assert (grants.filter(role__slug="super_admin").count(), grants.count()) == (0, 2)
+    assert verify(tmp_path / "out", "moved").error is None
+
+
 def test_success_aborted_import_into_a_tenant(out: Path) -> None:
     here = make_tenant("moved", scaikey_tenant_id=None)
     bert = make_person(here, "bert")
@@ -119,7 +208,7 @@ def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
     assert {row["fqid"]: row["reason"] for row in dry.lists["refused"]} == {
         "@anna.acme:localhost": f"{anna.pk} is someone else too",
         other: f"{anna.pk} is someone else too",
-        "@bert.acme:localhost": "@bert.acme:localhost is someone here",
+        "@bert.acme:localhost": "@bert.acme:localhost is someone in tenant third here",
     }
     with pytest.raises(TenantImportPeople, match="3 people"):
         bring(out, people=people)
@@ -132,6 +221,11 @@ def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
         ("a,b\n", "has no columns"),
         ("source_id,participant_id\n@stranger:localhost,\n", "not in the export"),
         (f"source_id,participant_id\n@anna.acme:localhost,{UUID(int=7)}\n", "not in the tenant"),
+        (
+            f"source_id,participant_id\n@anna.acme:localhost,\n@anna.acme:localhost,{UUID(int=7)}",
+            "two participants",
+        ),
+        (f'source_id,participant_id\n"{"x" * 140_000}",\n', "can't be read as CSV"),
     ],
 )
 def test_fail_people_file(out: Path, tmp_path: Path, text: str, problem: str) -> None:

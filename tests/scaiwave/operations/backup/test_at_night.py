@@ -26,9 +26,11 @@ def test_success_the_configured_database_is_the_empty_one(site: BackupSite) -> N
     for year in (2020, 2100):
         document = {"finished_at": f"{year}-01-01T00:00:00.000000Z"}
         (erasures / f"{year}.json").write_text(json.dumps(document))
+    (erasures / "broken.json").write_text("{}")
     restored = site.restore(backup, SCAIWAVE_DB_URL=site.empty)
     assert restored.code == 0, restored.out + restored.err
     assert f"erase-tenant --again {erasures}/2100.json" in restored.err
+    assert f"{erasures}/broken.json" in restored.err
     assert "2020.json" not in restored.err
     again = site.restore(backup, SCAIWAVE_DB_URL=site.empty)
     assert (again.code, "[SW_DATABASE_NOT_EMPTY]" in again.err) == (1, True), again.err
