@@ -108,7 +108,7 @@ class IncrementRun(ExportRun):
         self.deleted = self.added = self.changed = 0
 
     def get_time(self) -> datetime:
-        """Return a time after that of every edit in the snapshot.
+        """Return a time that is later than every edit in the snapshot.
 
         Reading the chain may take long. Where the link is imported, a later edit counts as local.
         """
