@@ -267,6 +267,9 @@ ROWS: dict[VerbPath, Row] = {
             "admin-hold-add-tenant-slug": ActRow(lambda sample: sample.tenant, REASON),
             "admin-hold-add-participant-person": ActRow(lambda sample: sample.anna, REASON),
             "admin-hold-add-room-room": ActRow(lambda sample: sample.room, REASON),
+            "admin-hold-add-tenant-slug-room-deleted-room": ActRow(
+                lambda sample: sample.delete_room(), REASON
+            ),
         },
     ),
     ("admin", "hold", "list"): Row(

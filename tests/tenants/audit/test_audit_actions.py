@@ -21,7 +21,13 @@ from tests.tenants.factories import HOST_OPERATOR
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("tenants", "federation", "rooms", "identity_sync", "scaiwave")
-WRITERS = {"record_audit": (1,), "record_changes": (1,), "AuditEntry": (), "_record": (1, 2)}
+WRITERS = {
+    "record_audit": (1,),
+    "record_changes": (1,),
+    "AuditEntry": (),
+    "_record": (1, 2),
+    "_build_act": (0,),
+}
 """What writes an audit entry, with the positions of the action unless it has its name."""
 
 
