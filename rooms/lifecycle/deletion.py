@@ -124,17 +124,20 @@ class Deletion:
         model: type[RoomMedia | RemovedFile],
         keys: Collection[UUID],
         check: Callable[[], object],
+        *,
         record: Callable[[RemovedFiles], object] = lambda part: None,
+        find_used: Callable[[], Collection[UUID]] = tuple,
     ) -> Iterator[RemovedFiles]:
         """Delete these names of files from a room, and the files that no room has any longer.
 
-        `check` and `record` are called in each transaction. Raises what they raise,
-        `MediaVersioned`, and the errors of the media store.
+        `check`, `record` and `find_used`, which returns IDs of files to keep, are called in each
+        transaction. Raises what they raise, `MediaVersioned`, and the errors of the media store.
         """
         for batch in batched(keys, FILES_PER_BATCH):
             with self.transaction():
                 check()
                 names = model._default_manager.filter(pk__in=batch)
+                names = names.exclude(media__in=find_used())
                 sizes = dict(names.filter(media__isnull=False).values_list("media", "media__size"))
                 number = names.delete()[0]
                 release_files(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
@@ -52,14 +52,23 @@ class RoomRemoval:
         def record_part(part: RemovedEvents | RemovedFiles) -> None:
             record(self.room, {name: count for name, count in asdict(part).items() if count})
 
+        events = Event.objects.filter(room=self.room)
+        last = events.aggregate(last=Max("stream_position"))["last"] or 0
         # The files go first: the events that go say which.
         if self.files and (keys := self._find_files()):
-            check = self.files.guard.check
-            for part in deletion.delete_files(self.room, RoomMedia, keys, check, record_part):
+            for part in deletion.delete_files(
+                self.room,
+                RoomMedia,
+                keys,
+                self.files.guard.check,
+                record=record_part,
+                # A message that was sent meanwhile may show a file again.
+                find_used=lambda: find_media_ids(events.filter(stream_position__gt=last)),
+            ):
                 yield asdict(part)
         if self.events:
-            for events in self.events.run(deletion, record_part):
-                yield asdict(events)
+            for part_of_events in self.events.run(deletion, record_part):
+                yield asdict(part_of_events)
 
     def _find_files(self) -> list[UUID]:
         """Return the names of files (keys of `RoomMedia`)."""

@@ -32,6 +32,7 @@ from scaiwave.core.locks import process_lock
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.rooms import check_retention
 from scaiwave.operations.metrics.collectors import collect_room_metrics
+from scaiwave.storage.media import AtomicFileSystemStorage
 from tenants.errors import ServerRestored
 from tenants.holds.hold import add_hold
 from tenants.models import AuditEntry, Hold, Restoration
@@ -179,6 +180,28 @@ def test_success_a_file_that_a_younger_event_uses_stays(room: Room) -> None:
     set_policy(room)
     run()
     assert RoomMedia.objects.count() == 1
+
+
+def test_success_a_file_that_is_sent_again_during_a_run_stays(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {media.pk: media for media in (attach_media(room, b"one"), attach_media(room, b"two"))}
+    for key in files:
+        say(room, 50, media_id=str(key))
+    set_policy(room)
+    delete = AtomicFileSystemStorage.delete
+
+    def delete_and_send_the_other(storage: Any, name: str) -> None:
+        for media in files.values():
+            if media.storage_name != name:
+                say(room, 0, media_id=str(media.pk))
+        delete(storage, name)
+
+    monkeypatch.setattr(deletion, "FILES_PER_BATCH", 1)
+    monkeypatch.setattr(AtomicFileSystemStorage, "delete", delete_and_send_the_other)
+    run()
+    [kept] = RoomMedia.objects.all()
+    assert default_storage.exists(files[kept.media_id].storage_name)
 
 
 def test_success_holds(room: Room) -> None:
