@@ -166,7 +166,7 @@ class Act:
     `get_note` get None. An act with `removes_row` leads to that list, and one that is not
     `is_recorded` only looks. One `of_selection` is an act of a list for the rows that were selected
     in it, which are in `values["rows"]`. `receive` reads the request of a form with a file, within
-    limits, and deletes the file afterwards.
+    limits, and deletes the file afterwards. One that `is_rare` is not the first button of a page.
     """
 
     command: str
@@ -185,6 +185,7 @@ class Act:
     permission: Permission | None = None
     is_also_for: Callable[[Operator], bool] = lambda operator: False
     receive: Callable[[HttpRequest], AbstractContextManager[None]] | None = None
+    is_rare: bool = False
 
     @property
     def declared_permission(self) -> Permission:
@@ -209,6 +210,7 @@ class ActLink:
     title: str
     url: str
     is_destructive: bool
+    is_rare: bool = False
 
 
 _ACTS: dict[str, Act] = {}
@@ -275,6 +277,7 @@ def list_act_links(
             act.title,
             reverse("admin:act", args=[act.slug] if row is None else [act.slug, row.pk]),
             act.is_destructive,
+            act.is_rare,
         )
         for act in _ACTS.values()
         if act.model is model

@@ -62,7 +62,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?(?: UTC)?)?")
 @register.filter
 def with_primary(acts: Sequence[ActLink]) -> tuple[ActLink | None, list[ActLink]]:
     """Return the act to show first, which destroys nothing, and the others, such ones last."""
-    ordered = sorted(acts, key=lambda act: act.is_destructive)
+    ordered = sorted(acts, key=lambda act: (act.is_destructive, act.is_rare))
     if ordered and not ordered[0].is_destructive:
         return ordered[0], ordered[1:]
     return None, ordered

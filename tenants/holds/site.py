@@ -43,10 +43,11 @@ def register_hold(
     register_acts(
         Act(
             "admin hold add",
-            "Hold",
+            "Place a hold",
             model,
             add,
             form=ReasonForm,
+            is_rare=True,
             options=options,
             get_note=lambda row: f"{note} are kept until the hold is lifted.",
         )

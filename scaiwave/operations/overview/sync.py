@@ -206,7 +206,7 @@ def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetim
     elif is_applied:
         value = "applied, except for skipped rows"
     else:
-        value = "last successful" if ended_at else "never successful"
+        value = "not up to date since" if ended_at else "never successful"
     details = []
     if judgement.running is None:
         written = next((run for run in recent if run.outcome != Outcome.PLANNED), success)
@@ -232,6 +232,8 @@ def _describe_next(last: SyncRun | None, now: datetime, *, is_scheduled: bool) -
     if last is None:
         return []
     due = last.started_at + get_interval(settings.CONFIG)
+    if abs(due - now) < timedelta(minutes=1):
+        return ["The next is due now."] if is_scheduled else []
     if due >= now:
         return [f"The next is due in {_format_age(now, due)}."] if is_scheduled else []
     return [f"The next was due {_format_age(due, now)} ago."]

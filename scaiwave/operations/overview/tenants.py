@@ -231,7 +231,8 @@ def _build_process_part(now: datetime) -> OverviewPart:
     tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
     if not is_active:
         what = "No scheduler is running, so that nothing starts by itself."
-        worker_tasks.append(Task(what, VIEW_JOBS, tone, command="scaiwave scheduler"))
+        show = {"button": "Show the schedule", "url": url}
+        worker_tasks.append(Task(what, VIEW_JOBS, tone, command="scaiwave scheduler", **show))
     failed_url = f"{url}?state=failed#jobs"
     entries = [_describe_failed_job(job, failed_url) for job in failed.jobs]
     return OverviewPart(
@@ -256,7 +257,8 @@ def _judge_workers(
     tasks, tone = [], Tone.GOOD
     if len(bad) == len(workers):
         tone, what = Tone.BAD, "No worker is running, so that jobs wait."
-        tasks = [Task(what, VIEW_JOBS, tone, bad[:1], command="scaiwave worker")]
+        show = {"button": "Show the jobs", "url": jobs}
+        tasks = [Task(what, VIEW_JOBS, tone, bad[:1], command="scaiwave worker", **show)]
     elif bad:
         tone, what = Tone.WARN, f"{len(bad):,} of {len(workers):,} workers need attention."
         tasks = [Task(what, VIEW_JOBS, tone, bad[:1], button="Show the workers", url=jobs)]

@@ -424,4 +424,4 @@ def test_success_pages_show_the_holds_of_a_room(room: Room) -> None:
     Room.objects.update(deleted_at=NOW, purge_at=LATER)
     page = client.get(reverse("admin:rooms_deletedroom_change", args=[room.pk])).content.decode()
     assert urlencode(tab) in page
-    assert "admin hold add" in page or ">Hold<" in page
+    assert "admin hold add" in page or ">Place a hold<" in page

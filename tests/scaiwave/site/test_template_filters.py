@@ -51,7 +51,8 @@ def test_success_a_destructive_act_is_not_the_first() -> None:
         ActLink("Suspend", "/s", is_destructive=True),
         ActLink("Limits", "/l", is_destructive=False),
     )
-    assert with_primary([suspend, limits]) == (limits, [suspend])
+    hold = ActLink("Place a hold", "/h", is_destructive=False, is_rare=True)
+    assert with_primary([suspend, hold, limits]) == (limits, [hold, suspend])
     assert with_primary([suspend]) == (None, [suspend])
 
 
