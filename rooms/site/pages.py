@@ -133,10 +133,13 @@ class RoomAdmin(ReadOnlyAdmin):
         "created_at",
     )
     list_filter = (TenantFilter, "room_type", RoomStateFilter, "is_federated")
-    list_select_related = ("workspace", "tenant", "creator")
     search_fields = ("name", "room_alias")
     search_help_text = "Search by name, alias or ID."
     hidden_fields = ("deleted_at", "purge_at", "deletion")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # The page of a room shows them, as the list does.
+        return super().get_queryset(request).select_related("workspace", "tenant", "creator")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.show_messages)

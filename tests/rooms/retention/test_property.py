@@ -96,11 +96,11 @@ class World:
 
     def set_policy(self, tenant: Tenant | None = None, room: Room | None = None) -> None:
         if self.chance.random() < 0.5:
+            days = self.chance.choice((None, 10, 20, 30))
+            content_only = days is not None and self.chance.random() < 0.4
             set_retention(
                 operator=HOST_OPERATOR,
-                values=PolicyValues(
-                    self.chance.choice((None, 10, 20, 30)), None, self.chance.random() < 0.4
-                ),
+                values=PolicyValues(days, None, content_only),
                 reason="",
                 confirm=lambda question: None,
                 now=NOW,
