@@ -108,8 +108,8 @@ def _list_run_warnings(judgement: Judgement, now: datetime) -> list[SyncWarning]
         return ahead
     age = format_age_in_words(open_run.started_at, now)
     message = (
-        f"Run {open_run.pk} has no end: it began {age} ago, and no longer has the lock of syncs. "
-        "The next sync records it as failed."
+        f"The sync that began {age} ago stopped without a result (run {open_run.pk}). The next "
+        "sync records it as failed."
     )
     return [*ahead, SyncWarning("sync", message, "Run `scaiwave sync`.", ends_with_sync=True)]
 

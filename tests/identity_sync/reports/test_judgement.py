@@ -196,8 +196,8 @@ def test_fail_a_killed_run_is_noticed_at_once(home: Path, sandbox: Sandbox) -> N
     assert status.running is None
     assert (status.interrupted or {})["run_id"] == killed.pk
     assert status.warnings[0] == (
-        f"Run {killed.pk} has no end: it began 2 minutes ago, and no longer has the lock of "
-        "syncs. The next sync records it as failed."
+        f"The sync that began 2 minutes ago stopped without a result (run {killed.pk}). The next "
+        "sync records it as failed."
     )
     assert get_codes() == ["SW_SYNC_FAILING"]
 
