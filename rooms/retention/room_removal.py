@@ -62,7 +62,7 @@ class RoomRemoval:
                 keys,
                 self.files.guard.check,
                 record=record_part,
-                # A message that was sent meanwhile may show a file again.
+                # A message that was sent since then may show a file again.
                 find_used=lambda: find_media_ids(events.filter(stream_position__gt=last)),
             ):
                 yield asdict(part)
