@@ -14,6 +14,7 @@ from identity_sync.models import (
     LOCK,
     WRITTEN,
     Outcome,
+    PendingRemoval,
     Registration,
     RegistrationState,
     SyncChange,
@@ -201,6 +202,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "planned": obj.outcome in RECORDED_PLANS,
             "changed": obj.outcome in WRITTEN,
             "warning_list": obj.warnings,
+            "loss_list": obj.losses,
             "tenant": obj.tenant_id,
             "applied_plan": obj.applied_plan_id,
         }
@@ -218,6 +220,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "badge": self.outcome_badge(run),
             "is_running": is_running,
             "is_interrupted": is_running and not is_locked(LOCK),
+            "sees_skips": self._can_view(request, SyncSkip),
+            "sees_removals": self._can_view(request, PendingRemoval),
         }
         return render_to_string("identity_sync/admin/run.html", context)
 

@@ -229,3 +229,20 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
     assert {change.tenant.slug for change in listed} == {"hikari"}
     assert "hikari 9" in page
     assert "hikari 11" not in page
+
+
+def test_success_a_partial_run_leads_to_what_it_skipped(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    run = SyncRun.objects.get()
+    url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    links = [
+        f'href="{reverse(f"admin:identity_sync_{name}_changelist")}">{text}</a>'
+        for name, text in (
+            ("syncskip", "Why it is skipped"),
+            ("pendingremoval", "Removals that wait for a decision"),
+        )
+    ]
+    for outcome, is_partial in (("partial", True), ("applied", False)):
+        SyncRun.objects.filter(pk=run.pk).update(outcome=outcome)
+        page = client.get(url).content.decode()
+        assert [link in page for link in links] == [is_partial] * 2
