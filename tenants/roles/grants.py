@@ -223,19 +223,7 @@ def revoke_role_from_many(
 
     def build_result(holder: Holder, *, granted: bool) -> Change:
         paths = remaining.get(holder.pk, ())
-        return Change(
-            _REVOCATION,
-            role_row(resolved_role),
-            granted and not dry_run,
-            granted and dry_run,
-            names={"holder": describe(holder)},
-            rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
-            notes=[
-                f"{each.participant} still has role {resolved_role.slug} through "
-                f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
-                for each in paths
-            ],
-        )
+        return _build_revocation(resolved_role, holder, paths, granted=granted, dry_run=dry_run)
 
     def check(holder: Holder) -> Change | None:
         grant = grants.get(holder.pk)
@@ -245,19 +233,7 @@ def revoke_role_from_many(
         return None
 
     def write(records: Sequence[Holder]) -> list[Change]:
-        role = lock_role(resolved_role, now=now)
-        present = find_grants(role, records)
-        for holder in records:
-            if grant := present.get(holder.pk):
-                _ensure_manual(role, grant, holder)
-                details = {
-                    "role": role.slug,
-                    "granted_by": grant.granted_by,
-                    "granted_at": grant.created_at.isoformat(),
-                }
-                record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
-        ensure_not_last_super_admin(role, list(present.values()))
-        RoleGrant.objects.filter(pk__in=[grant.pk for grant in present.values()]).delete()
+        present = _delete_grants(operator, lock_role(resolved_role, now=now), records, now)
         return [build_result(holder, granted=holder.pk in present) for holder in records]
 
     change_rows(
@@ -275,6 +251,44 @@ def revoke_role_from_many(
     )
     kind = "group" if is_group else "participant"
     return BulkResult(rows, {"role": None, kind: None, "remaining_paths": []})
+
+
+def _delete_grants(
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+) -> set[UUID]:
+    """Delete the grants of a locked role, and return the keys of the holders that had one."""
+    present = find_grants(role, holders)
+    for holder in holders:
+        if grant := present.get(holder.pk):
+            _ensure_manual(role, grant, holder)
+            details = {
+                "role": role.slug,
+                "granted_by": grant.granted_by,
+                "granted_at": grant.created_at.isoformat(),
+            }
+            record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
+    ensure_not_last_super_admin(role, list(present.values()))
+    RoleGrant.objects.filter(pk__in=[grant.pk for grant in present.values()]).delete()
+    return set(present)
+
+
+def _build_revocation(
+    role: Role, holder: Holder, paths: Sequence[RoleAssignment], *, granted: bool, dry_run: bool
+) -> Change:
+    """Return the result for a holder, who has the role through `paths` still."""
+    return Change(
+        _REVOCATION,
+        role_row(role),
+        granted and not dry_run,
+        granted and dry_run,
+        names={"holder": describe(holder)},
+        rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
+        notes=[
+            f"{each.participant} still has role {role.slug} through "
+            f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
+            for each in paths
+        ],
+    )
 
 
 def _ensure_manual(role: Role, grant: RoleGrant, holder: Holder) -> None:
