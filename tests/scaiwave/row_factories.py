@@ -254,6 +254,7 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         operator="root",
         outcome="applied",
         started_at=NOW,
+        losses=[["people", str(tenant.pk), 1]],
     )
     change = SyncChange.objects.create(
         run=run,
