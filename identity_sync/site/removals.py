@@ -20,6 +20,8 @@ from scaiwave.site.access import by_tenant
 from scaiwave.site.acts import MAX_SELECTED
 from scaiwave.site.filters import make_choice_filter
 from scaiwave.site.formatting import Tone, format_badge, format_id
+from tenants.models import Participant, Tenant
+from tenants.people.queries.tenants import count_members
 
 TONES = {RemovalState.PENDING: Tone.BAD, RemovalState.KEPT: Tone.WARN}
 
@@ -53,17 +55,25 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
         waiting = self.get_queryset(request).filter(is_pending_q(now))
         rows = waiting.select_related("tenant").order_by("tenant__slug", "subject_name", "id")
         shown = list(rows[:MAX_SELECTED])
-        people = find_people(shown)
+        sees_people = self._can_view(request, Participant)
+        people = find_people(shown) if sees_people else {}
         for row in shown:
             row.person = people.get(row.subject_id)
             row.cause_text = explain_removal(row)
         counts = dict(waiting.order_by().values_list("tenant").annotate(Count("pk")))
+        if not shown:
+            return ""
+        tenants = Tenant.objects.filter(pk__in={row.tenant_id for row in shown})
+        members = count_members(tenants) if sees_people else {}
         groups = [
-            {"tenant": tenant, "rows": list(of_tenant), "count": counts[tenant and tenant.pk]}
+            {
+                "tenant": tenant,
+                "rows": list(of_tenant),
+                "count": counts[tenant and tenant.pk],
+                "members": members.get(tenant and tenant.pk),
+            }
             for tenant, of_tenant in groupby(shown, key=lambda row: row.tenant)
         ]
-        if not groups:
-            return ""
         context = {"groups": groups, "total": sum(counts.values()), "shown": len(shown)}
         return render_to_string("identity_sync/admin/review.html", context)
 

@@ -295,10 +295,12 @@ def test_success_values_of_a_chart_are_shown_by_keyboard_and_pointer(watched: Wa
 def test_success_all_removals_of_a_tenant_are_selected_at_once(watched: WatchedPage) -> None:
     watched.open("/admin/identity_sync/pendingremoval/")
     page = watched.page
+    approve = page.get_by_role("button", name="Approve selected")
+    assert approve.is_disabled()
     page.get_by_label("Select all 14 of cobalt").check()
     assert page.locator(".selection output").inner_text() == "14 selected"
     page.locator("[name=rows]:checked").first.uncheck()
-    page.get_by_role("button", name="Approve selected").click()
+    approve.click()
     assert "apply 13 removals" in page.get_by_role("alert").inner_text()
     assert watched.find_violations() == watched.take_problems() == []
 

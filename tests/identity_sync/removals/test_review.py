@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -15,7 +16,7 @@ from identity_sync.models import PendingRemoval
 from scaiwave.ids import new_id
 from scaiwave.site.access import SCAIKEY_BACKEND
 from scaiwave.site.acts import MAX_SELECTED
-from tenants.models import AuditEntry, Tenant
+from tenants.models import AdminUser, AuditEntry, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
@@ -60,9 +61,24 @@ def test_success_shows_the_removals_of_each_tenant_with_their_people(client: Cli
     assert all(f'value="{row.pk}"' in page for row in rows)
     person = reverse("admin:tenants_participant_change", args=[rows[0].subject_id])
     assert f'<a href="{person}">acme 0</a>' in page
-    for text in ("p0@example.com", "usr_waiting_0", "removed from ScaiKey", "1 sync, the last"):
+    texts = ("p0@example.com", ", 2 members", "usr_waiting_0", "removed from ScaiKey", "1 sync, the")
+    for text in texts:
         assert text in page
     assert f'formaction="{reverse("admin:act", args=[APPROVE])}"' in page
+
+
+def test_success_e_mails_and_members_need_the_permission_for_people() -> None:
+    make_removals("acme", 2)
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    shown = []
+    for names in (["view_pendingremoval"], ["view_pendingremoval", "view_participant"]):
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        page = client.get(reverse(LIST)).content.decode()
+        assert "acme 0" in page
+        shown.append([text in page for text in ("p0@example.com", ", 2 members")])
+    assert shown == [[False, False], [True, True]]
 
 
 def test_success_filters_show_the_list(client: Client) -> None:
