@@ -255,8 +255,8 @@ class ReadOnlyAdmin(_Admin):
                 parameters |= {f"{list_filter}{suffix}" for suffix in _FILTER_SUFFIXES}
         return parameters
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Return computed fields first, and times last."""
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return computed fields first, then times, and in one line those that are not set."""
         meta = self.model._meta
         fields = [*meta.fields, *meta.many_to_many]
         times = [field.name for field in fields if isinstance(field, DateTimeField)]
@@ -264,7 +264,20 @@ class ReadOnlyAdmin(_Admin):
         names = [name for name in (*others, *times) if name not in self.hidden_fields]
         more = [name for name in self.more_fields if self._is_shown(request, name)]
         shown = [name for name in names if self._is_shown(request, name)]
-        return [*more, *(field_display(self.model, name) for name in shown)]
+        if obj is not None:
+            empty = [
+                field
+                for field in meta.fields
+                if field.name in shown and getattr(obj, field.attname) in (None, "")
+            ]
+            shown = [name for name in shown if name not in {field.name for field in empty}]
+            obj.not_set = ", ".join(str(field.verbose_name) for field in empty)
+        displays = [*more, *(field_display(self.model, name) for name in shown)]
+        return [*displays, "not_set"] if getattr(obj, "not_set", "") else displays
+
+    @admin.display(description="not set")
+    def not_set(self, row: Any) -> str:
+        return str(row.not_set)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return super().get_form(request, *args, help_texts=dict(self.help_texts), **kwargs)

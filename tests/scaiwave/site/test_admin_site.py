@@ -660,6 +660,21 @@ def test_success_rows_of_other_models_need_their_permission(
     assert shown == [False, True]
 
 
+def test_success_fields_without_a_value_are_named_in_one_line(
+    client: Client, tenant: Tenant
+) -> None:
+    Tenant.objects.update(partner=None, contact_email="ops@a.example")
+    url = address(Tenant, "change", tenant.pk)
+    named = strip_markup(text(client, url).partition("field-not_set")[2])[:300]
+    assert "partner" in named
+    assert "contact e-mail" not in named
+    Tenant.objects.update(contact_email="")
+    page = text(client, url)
+    assert "contact e-mail" in strip_markup(page.partition("field-not_set")[2])[:300]
+    assert "field-partner" not in page
+    assert "field-contact_email" not in page
+
+
 def test_success_notes_figures_and_titles_need_the_permission_too() -> None:
     tenant = row_factories.make_row_of_every_model(1)
     room, grant = Room.objects.get(), RoleGrant.objects.get(group=None)
