@@ -18,7 +18,7 @@ NAMES = [
     "first sync",
     "second sync",
     "1% of people changed",
-    "a third of people moved",
+    "people moved to other tenants",
 ]
 
 

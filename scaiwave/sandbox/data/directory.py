@@ -21,6 +21,7 @@ USER_FIELDS = frozenset(
     )
 )
 GROUP_FIELDS = frozenset({"name", "description", "group_type"})
+ROWS_READ = 1000
 
 
 class Directory(Population):
@@ -235,8 +236,13 @@ class Directory(Population):
             raise InvalidMutation(f"Invalid share: {share}.", fix="Give a share between 0 and 1.")
         total = self.list_users(EVERYTHING, 0, 0)[1]
         offsets = rng.sample(range(total), round(total * share))
-        rows = (self.list_users(EVERYTHING, offset, 1)[0][0] for offset in offsets)
-        return [str(decode_row(row)["id"]) for row in rows]
+        ids = dict.fromkeys(offsets, "")
+        # Each list passes over all tenants.
+        for start in range(0, total, ROWS_READ):
+            for offset, row in enumerate(self.list_users(EVERYTHING, start, ROWS_READ)[0], start):
+                if offset in ids:
+                    ids[offset] = str(decode_row(row)["id"])
+        return list(ids.values())
 
     def _remember_deleted(self, row: Row, *, soft: bool) -> None:
         if soft:
