@@ -68,7 +68,8 @@ class EventGenerator:
         self.plan = plan
         self.sentences = sentences
         self.random = rng.random
-        self.start_ms = int(plan.until.timestamp() * 1000) - plan.events * EVENT_INTERVAL_MS
+        self.until_ms = int(plan.until.timestamp() * 1000)
+        self.start_ms = self.until_ms - plan.events * EVENT_INTERVAL_MS
         self.id_offset = plan.room_id.int & _LOW_BITS
         self.sender = plan.senders[0]
         self.number = 0
@@ -85,7 +86,8 @@ class EventGenerator:
             self.sender = plan.senders[int(self.random() ** 2 * senders)]  # a few write most
             event = self._make_required() or _choose(self.random, generators)(self)
             sent_ms = self._get_sent_ms(number)
-            edited = _format_time(sent_ms + 60_000) if event.fate == "edited" else None
+            edited_ms = min(sent_ms + 60_000, self.until_ms)
+            edited = _format_time(edited_ms) if event.fate == "edited" else None
             redacted = (
                 _format_time(sent_ms + EVENT_INTERVAL_MS) if event.fate == "redacted" else None
             )

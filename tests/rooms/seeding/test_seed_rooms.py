@@ -81,7 +81,7 @@ def test_success_ids_and_times_go_up_with_the_position() -> None:
         assert event.origin_ts == int(event.created_at.timestamp())
         assert event.pk.int >> 80 == event.created_at.timestamp() * 1000 // 1
         assert NOW - timedelta(hours=4) < event.created_at < NOW
-        assert event.edited_at is None or event.edited_at > event.created_at
+        assert event.edited_at is None or event.created_at < event.edited_at <= NOW
 
 
 def test_success_references_are_to_earlier_events_and_attached_files() -> None:
