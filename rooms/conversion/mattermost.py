@@ -244,7 +244,12 @@ class MattermostReader(Reader):
             loss = "message without a channel" if room is None else "message that --only leaves out"
             self._accounts.report(place, RowKind.MESSAGES, loss, 1 + len(replies))
             for post in (value, *replies):
-                self._lose_parts(place, post, loss)
+                for kind, key in (
+                    (RowKind.REACTIONS, "reactions"),
+                    (RowKind.ATTACHMENTS, "attachments"),
+                ):
+                    if parts := self.list_objects(place, post, key, kind):
+                        self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
             return
         root = self._build_event(place, value, "", 0)
         yield room, root
@@ -253,11 +258,6 @@ class MattermostReader(Reader):
             event.reply_to, event.reply_at, event.thread = root.id, root.at, root.id
             event.reply_variant, event.has_root = root.variant, root.has_time
             yield room, event
-
-    def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
-        for kind, key in ((RowKind.REACTIONS, "reactions"), (RowKind.ATTACHMENTS, "attachments")):
-            if parts := self.list_objects(place, post, key, kind):
-                self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
     def _build_event(
         self, place: Place, value: dict[str, Any], root: str, root_variant: int

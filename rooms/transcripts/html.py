@@ -184,7 +184,14 @@ class _Site:
         if event.id in page.reactions:
             body += self._format_reactions(page.reactions.pop(event.id))
         if event.id in page.replies:
-            body += self._format_replies(page, page.replies[event.id])
+            replies = page.replies[event.id]
+            links = ", ".join(
+                f'<a href="{self._link(page, reply.page, reply.event_id)}">'
+                f"{self._format_name(reply.person)}</a>"
+                for reply in replies
+            )
+            number = pluralize(len(replies), "reply", "replies")
+            body += f'<p class="note">{number}: {links}</p>'
         return (
             f'<article id="{anchor}" class="{classes}"{initials}>{head}<a href="#{anchor}">'
             f'<time datetime="{stamp}">{stamp[11:19] or stamp}</time></a></header>{body}</article>'
@@ -259,14 +266,6 @@ class _Site:
         )
         return f'<ul class="rx" aria-label="Reactions">{items}</ul>'
 
-    def _format_replies(self, page: TranscriptPage, replies: list[Reference]) -> str:
-        links = ", ".join(
-            f'<a href="{self._link(page, reply.page, reply.event_id)}">'
-            f"{self._format_name(reply.person)}</a>"
-            for reply in replies
-        )
-        return f'<p class="note">{pluralize(len(replies), "reply", "replies")}: {links}</p>'
-
     def _format_attachment(self, entry: MediaEntry) -> str:
         name, size = escape_text(entry.name), format_bytes(entry.size)
         if not entry.sha256:
@@ -281,7 +280,9 @@ class _Site:
             data = base64.b64encode(b"".join(chunks)).decode()
             picture = f'<img src="data:{entry.mime_type};base64,{data}" alt="{name}">'
             return f'<figure class="pic">{picture}<figcaption>{name}</figcaption></figure>'
-        path = escape_text("/".join(map(_quote, get_media_path(stored).split("/"))))
+        from urllib.parse import quote
+
+        path = escape_text(quote(get_media_path(stored)))
         if _is_inline(entry):
             return (
                 f'<figure class="pic"><a href="{path}"><img loading="lazy" src="{path}" '
@@ -488,12 +489,6 @@ def _is_inline(entry: MediaEntry) -> bool:
     return (
         entry.mime_type in INLINE_TYPES and entry.size <= MAX_INLINE_BYTES and entry.missing is None
     )
-
-
-def _quote(part: str) -> str:
-    from urllib.parse import quote
-
-    return quote(part, safe="")
 
 
 def _format_body(content: dict[str, Any]) -> str:

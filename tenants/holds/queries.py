@@ -10,7 +10,7 @@ rows of `covers_q`, or of `rooms.lookup.holds` for events and rooms.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from shlex import quote
 from typing import Any
 from uuid import UUID
@@ -139,7 +139,8 @@ def list_holds(
         holds = holds.filter(room_id=_find_room_id(operator, room, tenant))
     newest = holds if after is None else holds.filter(pk__lt=after)
     newest = newest.select_related("tenant", "participant").order_by("-pk")[: one_more(limit)]
-    rows = _iter_rows(newest.iterator(chunk_size=BATCH_SIZE))
+    batches = batched(newest.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE)
+    rows = (row for batch in batches for row in build_rows(batch))
     return Page(rows, limit, count=holds.count)
 
 
@@ -150,11 +151,6 @@ def _find_room_id(operator: Operator, room: str, tenant: str | None) -> UUID:
     if tenant is None:
         raise UsageError("The alias of a room needs its tenant.", fix="Add --tenant <slug>.")
     return ROOM_FINDER.load()(operator, room, resolve_tenant(operator, tenant))
-
-
-def _iter_rows(holds: Iterable[Hold]) -> Generator[Row, None, None]:
-    for batch in batched(holds, BATCH_SIZE):
-        yield from build_rows(batch)
 
 
 def build_rows(holds: Iterable[Hold]) -> list[Row]:

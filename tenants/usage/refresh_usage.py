@@ -57,7 +57,15 @@ def refresh_usage(
             unique_fields=["tenant", "month"],
             update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
         )
-        _record(operator, month, result, now)
+        name, rest = result.subject["month"], result.rest
+        subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
+        details = {
+            "month": name,
+            "updated": rest["updated_tenants"],
+            "total_tokens": result.subject["total_tokens"],
+            "unknown": len(rest["unknown_group_keys"]),
+        }
+        record_audit(operator, "refresh-usage", subject, now, details)
     return result
 
 
@@ -107,18 +115,6 @@ def _match_tenants(
         notes=[note] if silent else [],
     )
     return rows, result
-
-
-def _record(operator: Operator, month: date, result: Change, now: datetime) -> None:
-    name, rest = result.subject["month"], result.rest
-    subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
-    details = {
-        "month": name,
-        "updated": rest["updated_tenants"],
-        "total_tokens": result.subject["total_tokens"],
-        "unknown": len(rest["unknown_group_keys"]),
-    }
-    record_audit(operator, "refresh-usage", subject, now, details)
 
 
 UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]

@@ -7,7 +7,7 @@ same numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -230,14 +230,12 @@ def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> Q
         values += parameters
     where = " OR ".join(conditions)
     found = fetch_column(f"SELECT sw_tenants.id FROM sw_tenants{joins} WHERE {where}", values)  # noqa: S608
-    return tenants.filter(pk__in=_list_keys(found))
-
-
-def _list_keys(keys: Sequence[Any]) -> RawSQL:
-    """Return keys as one value: databases read thousands of values slowly."""
+    # All keys as one value: databases read thousands of values slowly.
     if connection.vendor == "postgresql":
-        return RawSQL("SELECT unnest(%s::uuid[])", [list(keys)])
-    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(keys)])
+        keys = RawSQL("SELECT unnest(%s::uuid[])", [list(found)])
+    else:
+        keys = RawSQL("SELECT value FROM json_each(%s)", [json.dumps(found)])
+    return tenants.filter(pk__in=keys)
 
 
 def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:

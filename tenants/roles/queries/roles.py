@@ -182,7 +182,14 @@ def show_role(*, operator: Operator, name: str, tenant: str, entity_type: str | 
     resolved = resolve_tenant(operator, tenant)
     match = _resolve_role_or_participant(operator, name, resolved, entity_type)
     if isinstance(match, Role):
-        return {"role": _build_role(match)}
+        return {
+            "role": {
+                **role_row(match),
+                "tenant": match.tenant.slug,
+                "grants": _list_grants(match),
+                "holders": [_holder_row(assignment) for assignment in role_holders(match)],
+            }
+        }
     return {
         "participant": {
             **participant_row(match, server_name=get_server_name()),
@@ -277,15 +284,6 @@ def _iter_members(roles: Iterable[Role]) -> Generator[Row, None, None]:
                 "role": role.slug,
                 "role_id": role.pk,
             }
-
-
-def _build_role(role: Role) -> Row:
-    return {
-        **role_row(role),
-        "tenant": role.tenant.slug,
-        "grants": _list_grants(role),
-        "holders": [_holder_row(assignment) for assignment in role_holders(role)],
-    }
 
 
 def _holder_row(assignment: RoleAssignment) -> Row:
