@@ -100,14 +100,7 @@ def collect_answers(context: RegistrationContext, flags: RegistrationFlags) -> R
     def get_answer(value: str | None, question: str, flag: str, default: str, check: Check) -> str:
         if value is not None:
             return check(value)
-        for _ in range(MAX_PROMPTS - 1):
-            try:
-                return check(console.prompt(question, flag=flag, default=default))
-            except (InvalidAnswer, InsecureAddress) as error:
-                if not console.interactive:
-                    raise
-                console.log(f"{error.message} {error.fix}")
-        return check(console.prompt(question, flag=flag, default=default))
+        return _prompt(console, question, flag, default, check)
 
     def suggest(text: str) -> str:
         """Return a default for a prompt; a script has to state such a value."""
@@ -157,6 +150,18 @@ def _collect_slug(
     value = flags.partner_slug if scope == "PARTNER" else flags.tenant_slug
     question = f"Slug of the {entity} in ScaiKey"
     return get_answer(value, question, flag, default, _build_text_check(flag))
+
+
+def _prompt(console: Console, question: str, flag: str, default: str, check: Check) -> str:
+    """Ask, and ask again after an answer that can't be used."""
+    for _ in range(MAX_PROMPTS - 1):
+        try:
+            return check(console.prompt(question, flag=flag, default=default))
+        except (InvalidAnswer, InsecureAddress) as error:
+            if not console.interactive:
+                raise
+            console.log(f"{error.message} {error.fix}")
+    return check(console.prompt(question, flag=flag, default=default))
 
 
 def check_slugs(flags: RegistrationFlags, scope: str) -> None:

@@ -158,13 +158,7 @@ def register(
             _ensure_no_other_pending(context, restart=restart, dry_run=dry_run)
             request = collect_answers(context, flags)
             if dry_run:
-                return RegistrationResult(
-                    outcome="planned",
-                    state="",
-                    **asdict(request),
-                    redirect_uri=build_redirect_uri(config),
-                    replaced_client_id=_get_replaced_client_id(config),
-                )
+                return _build_plan(config, request)
             receipt = _send_request(context, request, "--url" if flags.url else "")
         ensure_matches(flags, receipt)
         if dry_run:
@@ -180,6 +174,16 @@ def register(
 
         # 4. Verify that ScaiKey accepts the credentials, and install them.
         return _finish(context, receipt, receipt.credentials)
+
+
+def _build_plan(config: Configuration, request: RegistrationRequest) -> RegistrationResult:
+    return RegistrationResult(
+        outcome="planned",
+        state="",
+        **asdict(request),
+        redirect_uri=build_redirect_uri(config),
+        replaced_client_id=_get_replaced_client_id(config),
+    )
 
 
 def _get_replaced_client_id(config: Configuration) -> str:

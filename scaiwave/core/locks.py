@@ -136,21 +136,18 @@ def count_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
 
 def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
     with suppress(OSError):
-        is_old = path.stat().st_mtime <= time.time() - min_age.total_seconds()
-        return is_old and _is_unlocked(path, remove=remove)
+        if path.stat().st_mtime > time.time() - min_age.total_seconds():
+            return False
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_same = _is_same_file(path, descriptor)
+            if is_same and remove:
+                path.unlink()
+        finally:
+            os.close(descriptor)
+        return is_same
     return False
-
-
-def _is_unlocked(path: Path, *, remove: bool) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_same = _is_same_file(path, descriptor)
-        if is_same and remove:
-            path.unlink()
-    finally:
-        os.close(descriptor)
-    return is_same
 
 
 class _PostgresqlLock:

@@ -46,23 +46,21 @@ class Connection(socketserver.StreamRequestHandler):
     server: Server
 
     def handle(self) -> None:
+        keep = True
         try:
-            while self._serve_one():
-                pass
+            while keep:
+                try:
+                    request = self._read_request()
+                except BadRequest as error:
+                    self._write_response(error.response, keep=False)
+                    return
+                if request is None:
+                    return
+                keep = request.headers.get("connection", "").lower() != "close"
+                keep = self._write_response(self.server.respond(request), keep=keep)
         except ConnectionError as error:
             # The client has disconnected, or the server is stopping: nothing can be sent.
             logger.debug("Connection from %s closed: %s", self.client_address, error)
-
-    def _serve_one(self) -> bool:
-        try:
-            request = self._read_request()
-        except BadRequest as error:
-            self._write_response(error.response, keep=False)
-            return False
-        if request is None:
-            return False
-        keep = request.headers.get("connection", "").lower() != "close"
-        return self._write_response(self.server.respond(request), keep=keep)
 
     def _read_request(self) -> Request | None:
         """Return the next request, or None if the client has disconnected. Raises BadRequest."""
