@@ -117,7 +117,7 @@ class _ReviewedRemoval(TypedDict):
 def _describe_plan(
     path: Path, head: PlanHead, *, applied_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return what a report says about a plan file; `applied_at` is when an earlier run did."""
+    """Return the part of a report about a plan file; `applied_at` is when an earlier run did."""
     return {
         "path": str(path),
         "digest": head.digest,

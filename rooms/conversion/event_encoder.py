@@ -138,7 +138,7 @@ class EventEncoder:
         return f"{date}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
     def iter_records(self, state: OpenRoom, event: SourceEvent) -> Iterator[bytes]:
-        """Yield the records of an event, and count what they don't carry."""
+        """Yield the records of an event, and count the parts that they don't carry."""
         place = event.place
         if not event.has_time:
             loss = "message without a usable time"

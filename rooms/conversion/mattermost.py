@@ -101,7 +101,7 @@ class MattermostReader(Reader):
                 self._files.lose(person.avatar_path, "picture of a person that no room shows")
 
     def _read_line(self, place: Place, line: bytes, posts: GroupedSpool) -> None:
-        """Read a person, a room or another line, but only find out to which room a post belongs."""
+        """Read a person, a room or another line, but only find the room of a post."""
         try:
             head = _decode_head(line)
             kind, value = head.type, head.post if head.type == "post" else head.direct_post

@@ -94,7 +94,7 @@ class SlackText:
 
 @dataclass(frozen=True)
 class SlackBlocks:
-    """Converts the blocks and attachments of a message. `note` gets what is lost."""
+    """Converts the blocks and attachments of a message. `note` gets the lost parts."""
 
     text: SlackText
     mentions: list[str]

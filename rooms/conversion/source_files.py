@@ -104,7 +104,7 @@ class SourceFiles:
         yield from self.peek_chunks(name)
 
     def peek_chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the content, to find out what it is. Raises `FileDamaged` or `SourceRefused`."""
+        """Yield the content, to find out its type. Raises `FileDamaged` or `SourceRefused`."""
         tree, inner = self._get_tree(name)
         try:
             for chunk in tree.iter_chunks(inner):

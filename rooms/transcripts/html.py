@@ -49,7 +49,7 @@ from scaiwave.console.text import pluralize
 MAX_SINGLE_EVENTS, MAX_SINGLE_BYTES = 20_000, 50 * 2**20
 MAX_INLINE_BYTES = 10 * 2**20
 INLINE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-# A browser would run what is in other files, or guess their type from their first bytes.
+# A browser would run scripts in other files, or guess their type from their first bytes.
 _PASSIVE_SUFFIX = re.compile(
     r"\.(7z|avi|bmp|bz2|csv|docx?|eml|flac|gif|gz|heic|ics|jpe?g|json|log|m4a|md|mkv|mov|mp[34]|odp"
     r"|ods|odt|ogg|opus|pdf|png|pptx?|rar|rtf|tar|tiff?|txt|vcf|wav|webm|webp|xlsx?|xz|zip)\Z",
@@ -94,7 +94,7 @@ def format_day(day: str) -> str:
 
 
 class _Site:
-    """Renders the pages, and collects what the overview needs."""
+    """Renders the pages, and collects the figures of the overview."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -198,7 +198,7 @@ class _Site:
         )
 
     def _build_head(self, person: Person) -> tuple[str, str, str]:
-        """Return what is the same in all events of a person: class, initials, and the header."""
+        """Return the parts that all events of a person share: class, initials, and the header."""
         words = [word for word in person.name.split() if word[0].isalnum()] or [person.name[:1]]
         initials = "".join(word[0] for word in (words if len(words) < 2 else [words[0], words[-1]]))
         notes = f" <em>{escape_text(person.notes)}</em>" if person.notes else ""
@@ -315,7 +315,7 @@ class _Site:
             f"{reason or ', no reason'}"
         )
 
-    # The overview, and what is around every page.
+    # The overview, and the frame of every page.
 
     @property
     def _title(self) -> str:

@@ -1,6 +1,6 @@
 """The text of a message as HTML: Markdown without HTML, images or reference links, and links.
 
-Escapes and entities stay as they were written, so a reader sees what the author typed. Most texts
+Escapes and entities stay as they were written, so a reader sees the typed text. Most texts
 have no markup, and only the others are parsed.
 """
 

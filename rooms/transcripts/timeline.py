@@ -129,7 +129,7 @@ class Day:
 @dataclass
 class TranscriptPage:
     """Events with their numbers from 1. A renderer takes out of `reactions` and `redactions`, by ID
-    of the target, what it shows; the others stay."""
+    of the target, the ones that it shows; the others stay."""
 
     number: int
     events: list[tuple[int, BundleEvent]] = field(default_factory=list)
@@ -459,7 +459,7 @@ def _encode(values: list[str] | list[int]) -> str:
 
 
 def group_by_text(references: list[Reference]) -> dict[str, list[Reference]]:
-    """Return reactions by emoji, in the order in which each was first given."""
+    """Return reactions by emoji, the earliest emoji first."""
     groups = defaultdict(list)
     for reference in references:
         groups[reference.text].append(reference)

@@ -69,7 +69,7 @@ _UNLIMITED = 2**63
 
 @dataclass(frozen=True)
 class TranscriptSource:
-    """A bundle to read, and what is known of it. `signer` signs the record, unless it is None."""
+    """A bundle to read, and facts about it. `signer` signs the record, unless it is None."""
 
     content: RoomContent
     facts: Row

@@ -34,7 +34,7 @@ BATCH_SIZE = 500
 
 
 def block_new_holds() -> None:
-    """Until the transaction of the caller ends, no hold is placed: what is not held stays so.
+    """Until the transaction of the caller ends, no hold is placed: rows without one stay so.
 
     Transactions that delete don't wait for each other.
     """
@@ -79,7 +79,7 @@ def find_hold(
 
 
 def require_person_not_held(person: Participant, effect: str) -> None:
-    """Raises `OnHold`. `effect` is what can't be done, such as "purge Anna"."""
+    """Raises `OnHold`. `effect` is the refused act, such as "purge Anna"."""
     if hold := find_hold(person.tenant_id, person_id=person.pk):
         raise build_hold_error(hold, effect)
     if Participant.objects.filter(held_people_q(), pk=person.pk).exists():

@@ -50,7 +50,7 @@ def create_tenant(
     tenants only under that partner.
 
     Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
-    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
+    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and the errors of the ScaiKey client.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_slug(slug)

@@ -39,7 +39,7 @@ def refresh_usage(
     """Fetch and store the AI tokens that all tenants have used in this UTC month.
 
     One request returns all tenants, matched by ScaiKey tenant ID. A tenant without a row in
-    ScaiGrid keeps its stored figures. Raises what the ScaiGrid client raises.
+    ScaiGrid keeps its stored figures. Raises the errors of the ScaiGrid client.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     month = usage_month(now)
@@ -123,7 +123,7 @@ UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]
 def build_usage_fetch(config: Configuration) -> UsageFetch:
     """Return a function that fetches every tenant's usage between two times from ScaiGrid.
 
-    It raises SettingMissing if no ScaiGrid is configured, and what the client raises.
+    It raises SettingMissing if no ScaiGrid is configured, and the errors of the client.
     """
 
     def fetch(start: datetime, end: datetime) -> Sequence[Usage]:

@@ -2,7 +2,7 @@
 
 A list may report its total or not, and a server may cap `per_page`, so that a short page proves
 nothing. Reading ends at the reported total or at an empty page. Records may move between pages
-while they are read, so the iterator records what a caller needs to judge whether the list is
+while they are read, so the iterator records the figures that show a caller whether the list is
 complete.
 """
 

@@ -195,7 +195,7 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
 
 
 def report_problems() -> None:
-    """Send or queue what is due. Never raises: no sync may fail because of an e-mail.
+    """Send or queue e-mails that are due. Never raises: no sync may fail because of an e-mail.
 
     With Redis a worker sends it, unless the last such job still waits for one.
     """

@@ -1,6 +1,6 @@
 """Verify an export of the audit log, with nothing but the file and a key to trust.
 
-The file is untrusted: a line at a time is in memory, and what is wrong with it is a problem, not
+The file is untrusted: a line at a time is in memory, and each fault is a problem, not
 an exception.
 """
 

@@ -104,7 +104,7 @@ class TenantTotal:
 class TenantFigure:
     """A figure that is an expression for a query of tenants, with `OuterRef("pk")`.
 
-    `model` has the rows from which it is computed.
+    It is computed from the rows of `model`.
     """
 
     build: Callable[[], Any]
@@ -113,7 +113,7 @@ class TenantFigure:
 
 @cache
 def _load_totals() -> Mapping[str, extensions.TotalSource]:
-    """Return the totals by which tenants are sorted or filtered, of this app and of those above."""
+    """Return the totals of this app and others that sort and filter tenants."""
     others = {**extensions.TENANT_TOTALS, **extensions.TENANT_FILTER_TOTALS}
     return {
         "members": TenantTotal(lambda: Participant.objects.filter(MEMBERS)),
@@ -134,7 +134,7 @@ def find_figure(name: str, now: datetime) -> Any:
 
 
 def find_figure_model(name: str) -> type[Model] | None:
-    """Return the model of the rows from which a figure is computed, or None for another name."""
+    """Return the model with the rows of a figure, or None for another name."""
     if (total := _load_totals().get(name)) is not None:
         return total.rows().model
     if name == "ai_tokens":

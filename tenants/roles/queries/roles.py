@@ -393,7 +393,7 @@ def _path_order(path: Path) -> tuple[int, list[str]]:
 
 
 class _GroupGraph:
-    """Which groups of a tenant are direct members of which others, by the ID of the key group."""
+    """The direct member groups of each group of a tenant, by the ID of the key group."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.children: dict[UUID, list[Group]] = {}
@@ -425,5 +425,5 @@ def _find_shortest_paths(
 
 
 def default_role_name(slug: str) -> str:
-    """Return a name for a role of which only the slug is known."""
+    """Return a name for a role that is known by its slug only."""
     return BUILT_IN.get(slug, slug)
