@@ -59,7 +59,6 @@ _PAGES_PER_SHARD = 10
 _COLOURS = 12
 _SAME_GROUP_SECONDS = 300
 _MAX_SEARCHED_CHARS = 4000
-_MONTHS = [name[:3] for name in month_name]
 _INDEX = "index.html"
 _NO_DAY = "No date"
 
