@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -156,23 +155,21 @@ def _find_room_id(operator: Operator, room: str, tenant: str | None) -> UUID:
 def build_rows(holds: Iterable[Hold]) -> list[Row]:
     holds = list(holds)
     names = ROOM_NAMES.load()([hold.room_id for hold in holds if hold.room_id])
-    return [_build_row(hold, names) for hold in holds]
-
-
-def _build_row(hold: Hold, room_names: Any) -> Row:
-    person = hold.participant
-    return {
-        "id": hold.pk,
-        "tenant": hold.tenant.slug,
-        "tenant_id": hold.tenant_id,
-        "participant": person and person.fqid(get_server_name()),
-        "participant_id": hold.participant_id,
-        "room": room_names.get(hold.room_id),
-        "room_id": hold.room_id,
-        "reason": hold.reason,
-        "placed_by": hold.placed_by,
-        "placed_at": hold.placed_at,
-        "lift_reason": hold.lift_reason or None,
-        "lifted_by": hold.lifted_by or None,
-        "lifted_at": hold.lifted_at,
-    }
+    return [
+        {
+            "id": hold.pk,
+            "tenant": hold.tenant.slug,
+            "tenant_id": hold.tenant_id,
+            "participant": hold.participant and hold.participant.fqid(get_server_name()),
+            "participant_id": hold.participant_id,
+            "room": names.get(hold.room_id),
+            "room_id": hold.room_id,
+            "reason": hold.reason,
+            "placed_by": hold.placed_by,
+            "placed_at": hold.placed_at,
+            "lift_reason": hold.lift_reason or None,
+            "lifted_by": hold.lifted_by or None,
+            "lifted_at": hold.lifted_at,
+        }
+        for hold in holds
+    ]
