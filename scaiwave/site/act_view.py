@@ -263,13 +263,15 @@ def _render(
     report: ActReport | None = None,
 ) -> TemplateResponse:
     form.label_suffix = ""
-    is_listed = isinstance(act.model, RowSource)
-    plural = act.model.title if is_listed else capfirst(str(act.model._meta.verbose_name_plural))
+    if isinstance(act.model, RowSource):
+        title = act.model.title
+    else:
+        title = capfirst(str(act.model._meta.verbose_name_plural))
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
         "act": act,
-        "row": row or plural,
+        "row": row or title,
         "note": act.get_note(row),
         "page": _get_page(act, row),
         "form": form,
