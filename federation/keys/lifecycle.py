@@ -382,11 +382,12 @@ def new_key(now: datetime) -> ServerKey:
 
     Raises SettingMissing or SettingInvalid.
     """
-    key_id = "-"
-    while key_id.startswith("-"):  # The command line would take such an ID for options.
+    while True:
         seed = ed25519.generate_seed()
         public_key = ed25519.derive_public_key(seed)
         key_id = ed25519.thumbprint(public_key)
+        if not key_id.startswith("-"):  # The command line would take such an ID for options.
+            break
     return ServerKey(
         key_id=key_id,
         public_key=ed25519.to_base64(public_key),

@@ -64,12 +64,7 @@ def process_events(
         with process_lock("webhooks") as acquired:
             if not acquired:
                 return False
-            while events > 0 and time.monotonic() < end and _pending_events().exists():
-                if batch := _load_batch(timezone.now()):
-                    _process_batch(operator, batch, end)
-                    events -= len(batch)
-                else:
-                    time.sleep(POLL_SECONDS)
+            events -= _process_pending(operator, end, events)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
     delete_old_events(before=timezone.now() - timedelta(days=retention))
     return False
@@ -101,6 +96,18 @@ def delete_old_events(*, before: datetime) -> None:
     # `changes` are rows that refer to a run: None finds the runs without one.
     runs = SyncRun.objects.filter(trigger=Trigger.WEBHOOK, started_at__lt=before, changes=None)
     runs.exclude(outcome=Outcome.RUNNING).delete()
+
+
+def _process_pending(operator: Operator, end: float, limit: float) -> int:
+    """Handle events until there are none or a limit is reached; return how many were tried."""
+    tried = 0
+    while tried < limit and time.monotonic() < end and _pending_events().exists():
+        if batch := _load_batch(timezone.now()):
+            _process_batch(operator, batch, end)
+            tried += len(batch)
+        else:
+            time.sleep(POLL_SECONDS)
+    return tried
 
 
 def _pending_events() -> QuerySet[WebhookEvent]:

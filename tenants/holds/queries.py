@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -154,7 +155,7 @@ def _find_room_id(operator: Operator, room: str, tenant: str | None) -> UUID:
 
 def build_rows(holds: Iterable[Hold]) -> list[Row]:
     holds = list(holds)
-    names = ROOM_NAMES.load()([hold.room_id for hold in holds if hold.room_id])
+    names: Any = ROOM_NAMES.load()([hold.room_id for hold in holds if hold.room_id])
     return [
         {
             "id": hold.pk,

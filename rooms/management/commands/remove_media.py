@@ -14,14 +14,13 @@ class Command(delete_room.Command):
     permission = "MANAGE_TENANTS"
     examples = (
         'scaiwave room media remove launch-party photo.png --tenant acme --reason "not allowed"',
+        'scaiwave room media remove launch-party photo.png --tenant acme --reason "malware" --now',
     )
     help = (
         "Remove a file from a room. It is hidden at once, and its bytes are deleted after "
         "SCAIWAVE_DELETION_GRACE_DAYS, by `admin prune`, unless another room has them. Then the "
         "messages keep its name and the reason."
     )
-    changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from scaiwave.console.columns import ColumnType
@@ -224,9 +225,7 @@ def _check_days(
             continue
         if end is None:
             _report_older(_find_first_start(seal, pruned_through), problems)
-        total += _check_day(
-            seal, problems, lambda count, before=total: progress(before + count, None)
-        )
+        total += _check_day(seal, problems, partial(_report_progress, progress, total))
         end = get_next_start_id(seal.day)
     if end is None and pruned_through is not None:
         end = get_next_start_id(pruned_through)
@@ -240,6 +239,10 @@ def _find_first_start(seal: Seal, pruned_through: date | None) -> UUID:
         return get_next_start_id(pruned_through)
     days = min(max(seal.number - 1, 0), (seal.day - date(1970, 1, 1)).days)
     return get_start_id(seal.day - timedelta(days=days))
+
+
+def _report_progress(progress: ProgressCallback, before: int, count: int) -> None:
+    progress(before + count, None)
 
 
 def _report_older(end: UUID, problems: Problems) -> None:

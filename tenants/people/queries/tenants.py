@@ -220,7 +220,7 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
         suspended=Count("pk", filter=status_q("suspended")),
         deactivated=Count("pk", filter=status_q("deactivated")),
     )
-    participants = [dict(row) for row in counts.order_by("type")]
+    participants: list[Row] = [dict(row) for row in counts.order_by("type")]
     registered = load_registered_columns([tenant.pk])[tenant.pk]
     tenants = Tenant.objects.filter(pk=tenant.pk)
     usage = token_columns(tenants, usage_month(now)).get(tenant.pk, NO_USAGE)

@@ -78,14 +78,14 @@ def test_success_members_are_read_by_cursor(scaikey: Sandbox) -> None:
     assert len(queries) == sum(-(-size // 7) for size in sizes)
 
 
+PAGINATIONS: list[Any] = [None, {}, {"cursor": False}, {"cursor": "yes"}, {"cursor": 1}, []]
+
+
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
         *(("status", {"status": status}) for status in (403, 404, 500)),
-        *(
-            ("wrong_shape", {"body": {"pagination": pagination}})
-            for pagination in (None, {}, {"cursor": False}, {"cursor": "yes"}, {"cursor": 1}, [])
-        ),
+        *(("wrong_shape", {"body": {"pagination": each}}) for each in PAGINATIONS),
     ],
 )
 def test_success_without_cursors_lists_are_read_by_index(
