@@ -291,10 +291,10 @@ class SyncSkipsRepeated(RefusedError):
     """Two or more syncs have skipped the same row, other than because removals are turned off."""
 
     code = "SW_SYNC_SKIPS_REPEATED"
-    fix = "`scaiwave sync --dry-run -v 2` shows what is skipped and why."
+    fix = "`scaiwave sync --dry-run -v 2` shows the skipped rows, and why."
     command = "scaiwave sync --dry-run -v 2"
     remedy = (
-        "`scaiwave sync --dry-run -v 2` shows what is skipped and why: an unusable record, a slug "
+        "`scaiwave sync --dry-run -v 2` shows skipped rows, and why: an unusable record, a slug "
         "that is in use, a removal that can't be proven, or losses over the removal limit of a "
         "tenant."
     )
@@ -388,7 +388,7 @@ class CredentialsNotInstalled(ConfigurationError):
     code = "SW_CREDENTIALS_NOT_INSTALLED"
     fix = "Run `scaiwave sync register` again to continue."
     remedy = (
-        "Correct what the error names, then run `scaiwave sync register` again: it continues "
+        "Correct the named fault, then run `scaiwave sync register` again: it continues "
         "without asking ScaiKey."
     )
 

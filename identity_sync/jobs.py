@@ -56,7 +56,7 @@ def full_sync() -> dict[str, Any]:
 def run_requested_sync(run_id: str) -> dict[str, Any]:
     """Run a sync that was requested in the admin site; the run is recorded under this ID.
 
-    A dry run that is refused has done its work: its run shows what a sync would refuse.
+    A dry run that is refused has done its work: its run shows the refusal.
     """
     try:
         report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))

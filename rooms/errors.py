@@ -512,7 +512,7 @@ class ReasonMissing(UsageError):
 
 
 class RetentionRunning(ConflictError):
-    """Another retention run has not ended yet. Each deletes what is due, so one is enough."""
+    """Another retention run has not ended yet. Each deletes everything due: one is enough."""
 
     code = "SW_RETENTION_RUNNING"
     fix = "Wait for it to end; it does the same."

@@ -19,7 +19,7 @@ def backfill_search(run_id: str) -> dict[str, Any]:
 
 
 def run_retention() -> dict[str, Any]:
-    """Delete what is older than the retention policies allow; return how much of each kind."""
+    """Delete rows older than the retention policies allow; return how many of each kind."""
     result = run_service(
         operator=get_host_operator(), confirm=lambda question: None, now=datetime.now(UTC)
     )

@@ -13,7 +13,7 @@ from rooms.models import Event, StreamCounter
 def lock_stream(tenant_id: UUID) -> StreamCounter:
     """Return the counter of a tenant, locked until the end of the transaction.
 
-    Imports also hold this lock while they decide which files belong to which import. SQLite has
+    Imports also hold this lock while they assign files to imports. SQLite has
     only one lock, which a transaction holds from its beginning.
     """
     StreamCounter.objects.bulk_create([StreamCounter(tenant_id=tenant_id)], ignore_conflicts=True)

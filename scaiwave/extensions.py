@@ -43,7 +43,7 @@ class PurgedPerson:
     """A person whose personal data is erased, with the values to look for.
 
     `fqid` is @local_id:server_name. `texts` are the display name and the e-mail address.
-    `operator_names` are the texts by which records name the person as an operator, as they are and
+    `operator_names` are the texts that name the person as an operator in records, as they are and
     in lower case, except texts that are someone else's too.
     """
 
@@ -200,7 +200,7 @@ TENANT_TABLES: Sequence[Extension[Callable[[], Sequence[TenantTable]]]] = (
     Extension("rooms.lookup.tenant_tables.list_tables"),
     Extension("identity_sync.reports.tenant_tables.list_tables"),
 )
-"""Every table that reaches a tenant, in the order in which rows can be inserted."""
+"""Every table that reaches a tenant, in the order of insertion."""
 MESSAGE_ERASER: Extension[MessageEraser] = Extension("rooms.people.erase_messages.erase_messages")
 TENANT_PLACES: Sequence[Extension[Callable[[], Sequence[TenantPlace]]]] = (
     Extension("tenants.accounts.tenant_places.list_places"),

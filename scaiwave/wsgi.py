@@ -60,7 +60,12 @@ class Application:
             self._has_key = bool(key)
         path = environ.get("PATH_INFO", "")
         if not self._is_migrated and not path.startswith(EXEMPT_PATHS) and self._is_older():
-            return _respond_unmigrated(path, start_response)
+            from scaiwave.web.api import build_unmigrated_response
+
+            response = build_unmigrated_response(path)
+            status = f"{response.status_code} {response.reason_phrase}"
+            start_response(status, list(response.items()))
+            return [response.content]
         return self._respond(environ, start_response)
 
     def _is_older(self) -> bool:
@@ -73,15 +78,6 @@ class Application:
         if found is False:
             connection.close()  # No request of Django does.
         return found is False
-
-
-def _respond_unmigrated(path: str, start_response: Any) -> Iterable[bytes]:
-    from scaiwave.web.api import build_unmigrated_response
-
-    response = build_unmigrated_response(path)
-    status = f"{response.status_code} {response.reason_phrase}"
-    start_response(status, list(response.items()))
-    return [response.content]
 
 
 def _has_other_charset(content_type: str) -> bool:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fill the index of `scaiwave room search`, and correct it after messages changed.
 
-Without --execute, print what there is to do and change nothing; with it, do what the command
+Without --execute, print what there is to do and change nothing; with it, do as the command
 `scaiwave room search-index` does, which needs no checkout. All other options are the command's:
 """
 

@@ -209,7 +209,7 @@ def _run_git(*words: str) -> str:
 
 
 def _run(*command: str, cwd: Path = TOP, captured: bool = False, **environment: str) -> str:
-    """Run a program, and return what it prints if that is captured. Raises `ReleaseError`."""
+    """Run a program, and return its output if that is captured. Raises `ReleaseError`."""
     done = subprocess.run(
         command,
         cwd=cwd,

@@ -131,7 +131,12 @@ def rotate_key(
     """
     # 1. Check everything that can be checked before the lock.
     operator.require(Permission.MANAGE_PLATFORM)
-    retires_at = now + _parse_overlap(overlap_days)
+    if not 0 <= overlap_days <= MAX_OVERLAP_DAYS:
+        raise InvalidOverlap(
+            f"Invalid overlap: {overlap_days} days.",
+            fix=f"Pass 0 to {MAX_OVERLAP_DAYS} days (peers need about {OVERLAP_DAYS} to refresh).",
+        )
+    retires_at = now + timedelta(days=overlap_days)
     old = _require_current_key()
     with suppress(KeyDamaged):  # A damaged key may be replaced, one of other encryption keys not.
         decrypt_seed(old)
@@ -163,15 +168,6 @@ def _build_rotation(
     names = {"old": previous.key_id, "until": previous.retires_at}
     rest = {"previous_key": build_key_row(previous, signing, now)}
     return Change(ROTATION, row, changed, dry_run, names, rest)
-
-
-def _parse_overlap(days: int) -> timedelta:
-    if not 0 <= days <= MAX_OVERLAP_DAYS:
-        raise InvalidOverlap(
-            f"Invalid overlap: {days} days.",
-            fix=f"Pass 0 to {MAX_OVERLAP_DAYS} days (peers need about {OVERLAP_DAYS} to refresh).",
-        )
-    return timedelta(days=days)
 
 
 def _require_current_key() -> ServerKey:
@@ -386,9 +382,14 @@ def new_key(now: datetime) -> ServerKey:
 
     Raises SettingMissing or SettingInvalid.
     """
-    seed, public_key = _generate_key_pair()
+    while True:
+        seed = ed25519.generate_seed()
+        public_key = ed25519.derive_public_key(seed)
+        key_id = ed25519.thumbprint(public_key)
+        if not key_id.startswith("-"):  # The command line would take such an ID for options.
+            break
     return ServerKey(
-        key_id=ed25519.thumbprint(public_key),
+        key_id=key_id,
         public_key=ed25519.to_base64(public_key),
         private_key_encrypted=encrypt_seed(seed),
         created_at=now,
@@ -411,15 +412,3 @@ def self_test(key: ServerKey) -> None:
     signature = ed25519.sign(challenge, decrypt_seed(key))
     if not ed25519.verify(signature, challenge, ed25519.parse_stored_key(key)):
         raise KeyDamaged(f"A signature made with key {key.key_id} fails verification.")
-
-
-def _generate_key_pair() -> tuple[bytes, bytes]:
-    """Return a seed and its public key.
-
-    Key IDs that begin with a dash are skipped: the command line would take them for options.
-    """
-    while True:
-        seed = ed25519.generate_seed()
-        public_key = ed25519.derive_public_key(seed)
-        if not ed25519.thumbprint(public_key).startswith("-"):
-            return seed, public_key

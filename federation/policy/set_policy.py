@@ -41,16 +41,7 @@ def set_policy(
     allowed, removed = _parse_names(allow_peers), _parse_names(remove_peers)
     if not (default_mode or allowed or removed) and max_foreign is None:
         raise InvalidPolicy("No changes were requested.")
-    if both := sorted(allowed & removed):
-        raise InvalidPolicy(
-            f"{', '.join(both)} can't be both allowed and removed.",
-            fix="Pass either --allow-peer or --remove-peer for a server.",
-        )
-    if isinstance(max_foreign, int) and not 0 <= max_foreign <= MAX_FOREIGN_PARTICIPANTS:
-        raise InvalidPolicy(
-            f"Invalid participant limit: {max_foreign}.",
-            fix=f"Pass 0 to {MAX_FOREIGN_PARTICIPANTS}, or `none` for no limit.",
-        )
+    _check_values(allowed, removed, max_foreign)
 
     def apply(policy: Policy) -> dict[str, list[Any]]:
         """Change the policy without saving it. Return {field: [before, after]}."""
@@ -76,6 +67,19 @@ def set_policy(
             policy.save()
             record_audit(operator, "federation policy set", policy, now, {"changed": changed})
     return _build_result(policy, changed)
+
+
+def _check_values(allowed: set[str], removed: set[str], max_foreign: int | str | None) -> None:
+    if both := sorted(allowed & removed):
+        raise InvalidPolicy(
+            f"{', '.join(both)} can't be both allowed and removed.",
+            fix="Pass either --allow-peer or --remove-peer for a server.",
+        )
+    if isinstance(max_foreign, int) and not 0 <= max_foreign <= MAX_FOREIGN_PARTICIPANTS:
+        raise InvalidPolicy(
+            f"Invalid participant limit: {max_foreign}.",
+            fix=f"Pass 0 to {MAX_FOREIGN_PARTICIPANTS}, or `none` for no limit.",
+        )
 
 
 def _build_result(

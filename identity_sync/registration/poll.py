@@ -45,7 +45,7 @@ def await_decision(
 
     Raises `RegistrationRejected`, `RegistrationClosed`, `CredentialsLost`,
     `RegistrationPending`, `DiskFull` or `FileUnwritable` (before ScaiKey is asked), what
-    `save_credentials` raises, and what the client raises.
+    `save_credentials` raises, and errors of the client.
     """
     started_at, logged_at = time.monotonic(), float("-inf")
     with (

@@ -76,16 +76,6 @@ def _keep_selection(call: ActCall, selection: Selection) -> str:
     return call.run(keep_removals, selection=selection, reason=reason, until=None).sentence
 
 
-def _has_ended(run: Any) -> bool:
-    """Whether a run can be repeated: syncs of single records, for webhooks, can't."""
-    return bool(run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK)
-
-
-def _explain_run_again(run: Any) -> str:
-    whom = "all tenants" if run.tenant is None else run.tenant.slug
-    return f"Starts a new {'dry run' if run.is_dry_run else 'sync'} of {whom}."
-
-
 def _is_open(removal: Any) -> bool:
     return removal.state in OPEN_STATES
 
@@ -138,8 +128,12 @@ register_acts(
         lambda call: _start(call, call.row.tenant_id, dry_run=call.row.is_dry_run),
         options="[--dry-run] [--tenant <slug>]",
         permission=Permission.SYNC_TENANTS,
-        is_offered=_has_ended,
-        get_note=_explain_run_again,
+        # Syncs of single records, for webhooks, can't be repeated.
+        is_offered=lambda run: run.outcome != Outcome.RUNNING and run.trigger != Trigger.WEBHOOK,
+        get_note=lambda run: (
+            f"Starts a new {'dry run' if run.is_dry_run else 'sync'} of "
+            f"{'all tenants' if run.tenant is None else run.tenant.slug}."
+        ),
     ),
     Act(
         "sync unlock",

@@ -71,8 +71,7 @@ _PAST |= {"skipped": "skipped", "update": "updated"}
 
 @dataclass(frozen=True)
 class TenantChanges:
-    """What a run changes in a tenant: its counts, and the first rows; None is what has no tenant
-    here."""
+    """What a run changes in a tenant, or in none: its counts, and the first rows."""
 
     tenant: Any
     losses: int

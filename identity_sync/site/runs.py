@@ -194,7 +194,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return run
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Leave out what a run with this outcome can't have, and what is empty."""
+        """Leave out empty fields, and fields that a run with this outcome can't have."""
         fields = super().get_fields(request, obj)
         if not isinstance(obj, SyncRun):
             return fields
@@ -276,7 +276,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="losses of access")
     def loss_list(self, run: Any) -> str:
-        """How many lost access in which tenant, the most first."""
+        """How many lost access by tenant, the most first."""
         names = run.visible_tenants
         by_tenant: dict[str, dict[str, int]] = {}
         for measure, tenant, number in sorted(run.losses, key=lambda loss: -loss[2]):

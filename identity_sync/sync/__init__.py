@@ -2,7 +2,7 @@
 
 `run.run_sync` goes through the modules in this order:
 
-1. `scope` reads from the token what the credentials can read; `fetch` reads the lists into
+1. `scope` reads from the token the scope of the credentials; `fetch` reads the lists into
    temporary tables, and `targets` the single records that webhooks announce.
 2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
    by ID; `edge_claims` does so for memberships, and reads members again.

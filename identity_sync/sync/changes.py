@@ -136,11 +136,8 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
 
 def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
     yield from _iter_batches(kind, where, params)
-    if kind == "memberships":
-        yield from _iter_new_edges(where, params)
-
-
-def _iter_new_edges(where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    if kind != "memberships":
+        return
     last = uuid_param(UUID(int=0))
     edges = _NEW_EDGES.format(source="(SELECT ne.*, 'memberships' AS kind FROM new_edges ne)")
     sql = f"{edges} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"

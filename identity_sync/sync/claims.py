@@ -68,7 +68,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
     """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
     A record that is listed but can't be used makes no claim. In a run for single records only a
-    target can be omitted, and what is in a tenant that is confirmed as removed. A tenant counts as
+    target can be omitted, and rows of a tenant that is confirmed as removed. A tenant counts as
     moved if its new partner is not active. Rows outside of the scope can only be claimed to have
     moved into it.
     """

@@ -125,7 +125,7 @@ def stage_all(
 ) -> None:
     """Read everything within the scope into the temporary tables.
 
-    Raises what the client raises, `IncompleteListing`, `UnusableRecords`, `ListsUnreadable` and, in
+    Raises errors of the client, `IncompleteListing`, `UnusableRecords`, `ListsUnreadable` and, in
     a run for one tenant, `TenantGone`.
     """
     stage_scope(scope)

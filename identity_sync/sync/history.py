@@ -232,7 +232,7 @@ def _find_known_skips(skipped: list[PlannedChange]) -> set[str]:
 
 
 def _list_columns(change: PlannedChange) -> dict[str, Any]:
-    """Return what the rows of planned and of recorded changes share."""
+    """Return the columns that planned and recorded changes share."""
     names = ("kind", "action", "subject_id", "subject_scaikey_id", "subject_name")
     return {name: getattr(change, name) for name in (*names, "reason_code", "detail")}
 

@@ -117,7 +117,7 @@ class _ReviewedRemoval(TypedDict):
 def _describe_plan(
     path: Path, head: PlanHead, *, applied_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return what a report says about a plan file; `applied_at` is when an earlier run did."""
+    """Return the part of a report about a plan file; `applied_at` is when an earlier run did."""
     return {
         "path": str(path),
         "digest": head.digest,
@@ -376,7 +376,15 @@ def open_plan(path: Path) -> Iterator[ReviewedPlan]:
             _copy_signed(file, copy, path)
         copy.seek(0)
         head = _read_head(copy, path)
-        _check_head(head, path)
+        config = settings.CONFIG
+        if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
+            raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
+        if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
+            raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
+        # The run that wrote the plan is in the database that the plan is for.
+        run = SyncRun.objects.filter(pk=head.run_id).first()
+        if run is None or run.tenant_id != head.tenant_id:
+            raise SyncPlanInvalid(f"{path} is a plan for another database.")
         yield ReviewedPlan(path, head, copy)
     finally:
         with suppress(OSError):  # What is still in its buffer is not needed.
@@ -483,15 +491,3 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
-
-
-def _check_head(head: PlanHead, path: Path) -> None:
-    config = settings.CONFIG
-    if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
-        raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
-    if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
-        raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
-    # The run that wrote the plan is in the database that the plan is for.
-    run = SyncRun.objects.filter(pk=head.run_id).first()
-    if run is None or run.tenant_id != head.tenant_id:
-        raise SyncPlanInvalid(f"{path} is a plan for another database.")

@@ -3,7 +3,7 @@
 A count alone would stop large servers for no reason, and a share alone small ones, so a limit is
 exceeded only by more than both. Every loss of access counts, whatever its cause, in a measure of
 its own (see losses.py). Losses of the runs of the last hours count too: a series of small runs
-must not remove what a single one may not. For kinds with few rows (tenants, partners, groups) the
+must not remove more than a single one may. For kinds with few rows (tenants, partners, groups) the
 dependent people, grants and memberships count instead.
 
 Over the limit of a tenant or of the server, every removal of that measure there waits, never only

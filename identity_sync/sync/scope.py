@@ -63,7 +63,7 @@ def require_whole_scope(operator: Operator, config: Configuration, **options: An
     That takes a role for the whole platform, or for exactly what this server's own credentials can
     read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
     a full sync is expected to cover. `options` are passed to HttpClient.
-    Raises what a request for a token raises.
+    Raises the errors of a request for a token.
     """
     if operator.has_permission(Permission.MANAGE_PLATFORM):
         return

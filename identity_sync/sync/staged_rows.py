@@ -43,16 +43,12 @@ def number_rows(
             yield (number, *build_row(record))
 
 
-def _convert_limit(number: int | None) -> int | None:
-    """Return None for -1 and for numbers beyond the column, which both mean unlimited."""
-    return number if number is not None and 0 <= number <= MAX_INTEGER else None
-
-
 def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
     limits = (record.max_tenants, record.max_users_per_tenant, record.max_applications_per_tenant)
     return (
         *_build_organisation(record),
-        *map(_convert_limit, limits),
+        # -1 and numbers beyond the column both mean unlimited.
+        *(each if each is not None and 0 <= each <= MAX_INTEGER else None for each in limits),
         _find_slug_problem(record.slug),
     )
 

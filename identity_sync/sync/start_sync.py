@@ -1,8 +1,8 @@
 """Start a sync that someone has asked for: in a job, or else in a separate process.
 
 A request is an entry of the audit log, which no one can change. The job or the process gets nothing
-but its ID, so that what is in Redis can't decide what is synced. The ID becomes the ID of the run,
-so that each request runs at most once.
+but its ID, so that entries of Redis can't decide about a sync. The ID becomes the ID of the run, so
+that each request runs at most once.
 """
 
 from __future__ import annotations

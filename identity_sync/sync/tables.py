@@ -1,7 +1,7 @@
 """The temporary tables of a sync: what each holds, which phase fills it, and which reads it.
 
 `staging` creates the tables from this declaration. The phases of a sync are fetch, confirm, plan,
-judge (limits, and what is skipped), record (history and plan files) and apply.
+judge (limits, and skips), record (history and plan files) and apply.
 
 Columns are text, unless they have one of these types:
 

@@ -542,7 +542,7 @@ def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> Vali
 
 
 def order_links(links: Sequence[ChainLink]) -> list[ChainLink]:
-    """Return the links in order. Raises an error that names what is missing or does not belong."""
+    """Return the links in order. Raises an error that names missing and foreign links."""
     bases = [link for link in links if link.header.increment is None]
     if not bases:
         raise BundleChainGap("The base of the chain is missing.")
@@ -584,7 +584,7 @@ def _find_strangeness(before: Sequence[ChainLink], link: ChainLink) -> str | Non
 
 
 def gap_error(missing: Iterable[int], count: int) -> BundleChainGap:
-    """`missing` yields the numbers of the missing links, of which only the first are listed."""
+    """`missing` yields the numbers of the missing links. Only the first are listed."""
     listed = ", ".join(f"{number:,}" for number in islice(missing, _MAX_LISTED))
     more = f" and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
     return BundleChainGap(f"Links are missing: {listed}{more}.")

@@ -88,7 +88,7 @@ class BundleValidator:
         except (BundleError, ImportRefused, ContentTooLarge) as error:
             self.report(error)
         try:
-            for _ in chunks:  # what the reader has left
+            for _ in chunks:  # the rest
                 pass
         except BundleError as error:
             self.report(error)

@@ -72,7 +72,10 @@ class DiscordText:
             case "emoji":
                 return f":{value}:"
             case "time":
-                return _format_time(int(value))
+                try:
+                    return f"{datetime.fromtimestamp(int(value), UTC):%Y-%m-%d %H:%M} UTC"
+                except (ValueError, OverflowError, OSError):
+                    return str(int(value))
             case "command":
                 return f"/{value}"
         return f"#{value}"
@@ -89,10 +92,3 @@ def _format_block(part: str, text: str, end: int) -> str:
     before = "\n" if start and text[start - 1] != "\n" else ""
     after = "\n" if end < len(text) and text[end] != "\n" else ""
     return f"{before}{code_block(code.strip(chr(10)), language[1] if language else '')}{after}"
-
-
-def _format_time(seconds: int) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)

@@ -138,7 +138,7 @@ class EventEncoder:
         return f"{date}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
     def iter_records(self, state: OpenRoom, event: SourceEvent) -> Iterator[bytes]:
-        """Yield the records of an event, and count what they don't carry."""
+        """Yield the records of an event, and count the parts that they don't carry."""
         place = event.place
         if not event.has_time:
             loss = "message without a usable time"
@@ -182,7 +182,11 @@ class EventEncoder:
         self, state: OpenRoom, event: SourceEvent
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the content of the event and of further parts, and its content before an edit."""
-        source = self._describe_source(event)
+        source: dict[str, Any] = {"system": self._system, "id": event.id, "time": event.at}
+        if event.thread is not None:
+            source["thread"] = event.thread
+        if event.pinned_by is not None:
+            source["pinned"] = True
         if event.kind != model.MESSAGE:
             for key in event.content.keys() & {"participant_id", "changed_by"}:
                 event.content[key] = self._get_sender(state, event.content[key], event.place)
@@ -217,14 +221,6 @@ class EventEncoder:
             return contents, None
         original = self._split(event.original, event.place)[0]
         return contents, {"msgtype": event.msgtype, "body": original}
-
-    def _describe_source(self, event: SourceEvent) -> dict[str, Any]:
-        source: dict[str, Any] = {"system": self._system, "id": event.id, "time": event.at}
-        if event.thread is not None:
-            source["thread"] = event.thread
-        if event.pinned_by is not None:
-            source["pinned"] = True
-        return source
 
     def _list_mentions(self, state: OpenRoom, event: SourceEvent) -> list[str]:
         mentions: dict[str, None] = {}

@@ -101,7 +101,7 @@ class MattermostReader(Reader):
                 self._files.lose(person.avatar_path, "picture of a person that no room shows")
 
     def _read_line(self, place: Place, line: bytes, posts: GroupedSpool) -> None:
-        """Read a person, a room or another line, but only find out to which room a post belongs."""
+        """Read a person, a room or another line, but only find the room of a post."""
         try:
             head = _decode_head(line)
             kind, value = head.type, head.post if head.type == "post" else head.direct_post
@@ -244,7 +244,12 @@ class MattermostReader(Reader):
             loss = "message without a channel" if room is None else "message that --only leaves out"
             self._accounts.report(place, RowKind.MESSAGES, loss, 1 + len(replies))
             for post in (value, *replies):
-                self._lose_parts(place, post, loss)
+                for kind, key in (
+                    (RowKind.REACTIONS, "reactions"),
+                    (RowKind.ATTACHMENTS, "attachments"),
+                ):
+                    if parts := self.list_objects(place, post, key, kind):
+                        self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
             return
         root = self._build_event(place, value, "", 0)
         yield room, root
@@ -253,11 +258,6 @@ class MattermostReader(Reader):
             event.reply_to, event.reply_at, event.thread = root.id, root.at, root.id
             event.reply_variant, event.has_root = root.variant, root.has_time
             yield room, event
-
-    def _lose_parts(self, place: Place, post: dict[str, Any], loss: str) -> None:
-        for kind, key in ((RowKind.REACTIONS, "reactions"), (RowKind.ATTACHMENTS, "attachments")):
-            if parts := self.list_objects(place, post, key, kind):
-                self._accounts.lose(place, kind, f"part of a {loss}", len(parts))
 
     def _build_event(
         self, place: Place, value: dict[str, Any], root: str, root_variant: int

@@ -58,7 +58,19 @@ class SlackReader(Reader):
 
     def _open(self) -> None:
         self._teams: Counter[str] = Counter()
-        self._roots = self._find_roots()
+        names = (*_LISTS, *_PEOPLE)
+        self._roots = sorted(
+            {
+                name.removesuffix(last)
+                for name in self._files.sizes
+                if (last := name.rpartition("/")[2]) in names
+            }
+        )
+        if not self._roots:
+            raise SourceUnreadable(
+                f"{self._files.file_name} is not an export of Slack: it has no channels.json or "
+                "users.json."
+            )
         for root in self._roots:
             for name in _PEOPLE:
                 if root + name in self._files.sizes:
@@ -70,20 +82,6 @@ class SlackReader(Reader):
         # The directories of messages, by room.
         self._directories = self._read_rooms()
         self._text = SlackText(self._get_name, self._get_channel)
-
-    def _find_roots(self) -> list[str]:
-        names = (*_LISTS, *_PEOPLE)
-        roots = {
-            name.removesuffix(last)
-            for name in self._files.sizes
-            if (last := name.rpartition("/")[2]) in names
-        }
-        if not roots:
-            raise SourceUnreadable(
-                f"{self._files.file_name} is not an export of Slack: it has no channels.json or "
-                "users.json."
-            )
-        return sorted(roots)
 
     def iter_portions(self) -> Iterator[Portion]:
         for room_id in self._files.sort_groups(self._directories):

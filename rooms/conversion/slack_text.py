@@ -94,7 +94,7 @@ class SlackText:
 
 @dataclass(frozen=True)
 class SlackBlocks:
-    """Converts the blocks and attachments of a message. `note` gets what is lost."""
+    """Converts the blocks and attachments of a message. `note` gets the lost parts."""
 
     text: SlackText
     mentions: list[str]
@@ -167,11 +167,7 @@ class SlackBlocks:
             items = only_objects(block.get("elements"))
             text = "".join(map(self._convert_element, items))
             return quote(text) if kind == "rich_text_quote" else text
-        return self._convert_list(block, depth)
-
-    def _convert_list(self, block: dict[str, Any], depth: int) -> str:
-        items = get_list(block, "elements")
-        lines = [self._convert_block(item, depth + 1) for item in items]
+        lines = [self._convert_block(item, depth + 1) for item in get_list(block, "elements")]
         if block.get("type") == "rich_text":
             return join_lines(*lines)
         indent = block.get("indent")

@@ -104,7 +104,7 @@ class SourceFiles:
         yield from self.peek_chunks(name)
 
     def peek_chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the content, to find out what it is. Raises `FileDamaged` or `SourceRefused`."""
+        """Yield the content, to find out its type. Raises `FileDamaged` or `SourceRefused`."""
         tree, inner = self._get_tree(name)
         try:
             for chunk in tree.iter_chunks(inner):
@@ -281,7 +281,11 @@ class _Zip:
         return iter_content(self._file, replace(entry, data_offset=data_offset))
 
     def _add(self, entry: zipfile.ZipInfo) -> None:
-        name, size, packed = _decode_name(entry), entry.file_size, entry.compress_size
+        name, size, packed = entry.filename, entry.file_size, entry.compress_size
+        if not entry.flag_bits & _UTF8:  # Many programs write UTF-8 and don't set its flag.
+            with suppress(UnicodeError):
+                name = name.encode("cp437").decode()
+        name = name.replace("\\", "/")  # which some programs for Windows write
         if name.endswith("/") or _IGNORED.fullmatch(name):
             return
         if entry.flag_bits & _ENCRYPTED:
@@ -329,12 +333,3 @@ def _find_all(data: bytes, signature: bytes, size: int) -> Iterator[int]:
     position = len(data) - size + len(signature)
     while (position := data.rfind(signature, 0, position)) >= 0:
         yield position
-
-
-def _decode_name(entry: zipfile.ZipInfo) -> str:
-    """Decode a name. Many programs write UTF-8 and don't set its flag."""
-    name = entry.filename
-    if not entry.flag_bits & _UTF8:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode()
-    return name.replace("\\", "/")  # which some programs for Windows write

@@ -114,7 +114,7 @@ def verify_certificate(
     descriptor: Path | None = None,
     tenant_id: str = "",
 ) -> Certificate:
-    """Return a certificate with a valid signature, by which nothing is left.
+    """Return a certificate with a valid signature. It records that nothing is left.
 
     Without an operator, no database is needed. Raises `CertificateInvalid`, `InvalidKey`,
     `InvalidDescriptor` and `UsageError`.

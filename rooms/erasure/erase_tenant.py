@@ -1,7 +1,7 @@
 """Erase a tenant by a plan, in phases, and prove it.
 
 From the first phase on no command and no page finds the tenant. Each phase continues where an
-earlier call has ended, in short transactions in which no hold may be placed. What follows the last
+earlier call has ended, in short transactions, while no hold may be placed. What follows the last
 phase is one transaction: every count again, the row of the tenant, and the certificate.
 """
 

@@ -43,7 +43,7 @@ class _Files:
 
 SEARCH_SERVER = _SearchServer()
 STORES = (SEARCH_SERVER, _Files())
-"""They are erased after the rows by which more would be found."""
+"""They are erased after the rows that find them."""
 _PLACES: Sequence[TenantPlace] = (
     TextPlace(
         "reports of backfills",

@@ -102,7 +102,7 @@ class ErasurePlan(Struct, frozen=True):
     mac: str = ""
 
     def find_difference(self, now: ErasurePlan) -> str | None:
-        """Name what has changed since, if anything has."""
+        """Name the difference, if there is one."""
         for place in sorted(self.counts.keys() | now.counts.keys()):
             before, after = self.counts.get(place, 0), now.counts.get(place, 0)
             if before != after:

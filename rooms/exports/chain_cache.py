@@ -112,7 +112,7 @@ def write_served(
 
 
 def delete_served(room_id: UUID) -> None:
-    """Delete what is kept of a room's exports."""
+    """Delete the kept parts of a room's exports."""
     with suppress(FileNotFoundError):
         shutil.rmtree(_get_served_directory(room_id))
 
@@ -140,7 +140,7 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
             if is_of(head.links):
                 return CachedChain(file, head)
     except (BundleError, msgspec.MsgspecError):
-        pass  # Reading the chain reports what is wrong with it.
+        pass  # Reading the chain reports the fault.
     except BaseException:
         file.close()
         raise

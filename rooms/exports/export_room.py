@@ -75,7 +75,7 @@ class BundleSigner:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the bundle contains, who signs it, and what the audit log says about it.
+    """What the bundle contains, who signs it, and details for the audit log.
 
     `transcript` is the format of the transcript that is made of it.
     """

@@ -102,7 +102,7 @@ class BulkExportResult:
 
     @property
     def error(self) -> ExportIncomplete | None:
-        """Return the error of an export in which a room failed."""
+        """Return the error if a room failed."""
         if not (failed := self.count(ExportOutcome.FAILED)):
             return None
         return ExportIncomplete(
@@ -112,7 +112,7 @@ class BulkExportResult:
 
 @dataclass(frozen=True)
 class ChainOptions:
-    """Export what has changed: a base, then at most `full_every` increments, then a new base.
+    """Export the changes: a base, then at most `full_every` increments, then a new base.
 
     `max_bytes` limits each bundle that is read.
     """
@@ -171,7 +171,7 @@ def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> BulkExpo
 def iter_room_exports(
     *, operator: Operator, tenant: Tenant, **options: Any
 ) -> Generator[RoomOutcome]:
-    """Export each room as `export_rooms` does, and yield what has become of it.
+    """Export each room as `export_rooms` does, and yield its outcome.
 
     A room is exported while the files of those before are being synced.
     """

@@ -1,4 +1,4 @@
-"""Export what has changed in a room since a chain of bundles.
+"""Export the changes in a room since a chain of bundles.
 
 The room is compared with the chain event by event, by content: a position or a time would miss
 events that were committed late, and rows that were changed without a mark.
@@ -375,7 +375,7 @@ def export_increment(
     max_bytes: int,
     progress_factory: ProgressFactory,
 ) -> Iterator[IncrementExport]:
-    """Find out what has changed in a room since a chain, whose files may be in any order.
+    """Find the changes in a room since a chain, whose files may be in any order.
 
     Raises the errors of `export_room` and of `start_increment`, and `ExportRunning`.
     """
@@ -408,7 +408,7 @@ def start_increment(
     max_bytes: int,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> Iterator[IncrementExport]:
-    """Audit the export of an increment, and find out what has changed.
+    """Audit the export of an increment, and find the changes.
 
     Raises `ExportRefused`, `BundleError`, `DiskFull`, and `UsageError` for unreadable files.
     """

@@ -1,7 +1,7 @@
 """Import an increment into the room that its base was imported as, completely or not at all.
 
 The IDs of an imported room follow from the room and the old IDs, so an event is found without its
-base. `apply_link` writes what has changed.
+base. `apply_link` writes the changes.
 """
 
 from __future__ import annotations

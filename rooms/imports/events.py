@@ -49,7 +49,7 @@ COLUMNS = (
 )
 _COLUMN_LIST = ", ".join(COLUMNS)
 _MIN_COPY_ROWS = 100_000
-"""Rows of one statement, to which the last batch may add some."""
+"""Rows of one statement. The last batch may add some."""
 
 _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))

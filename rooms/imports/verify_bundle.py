@@ -188,7 +188,7 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True)
 class VerifiedChain:
-    """A valid chain: the room after each link, and what is known about the signatures."""
+    """A valid chain: the room after each link, and the result of the signatures."""
 
     links: Sequence[Row]
     status: VerificationStatus

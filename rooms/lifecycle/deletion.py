@@ -1,4 +1,4 @@
-"""Delete events, files and other rows in short transactions, in which no hold may be placed.
+"""Delete events, files and other rows in short transactions that no hold interrupts.
 
 Purges of rooms, retention, and the erasure of people and tenants all delete this way. Nothing but
 the rows themselves records the progress, so a deletion that ends in any way is continued by the

@@ -152,7 +152,7 @@ def _begin(room: Room, now: datetime) -> Counts | None:
 def _require_not_held(room: Room) -> None:
     """Raises `OnHold`."""
     if hold := find_hold_on_room(room):
-        raise build_hold_error(hold, f"delete what is left of room {room.pk}")
+        raise build_hold_error(hold, f"delete the rest of room {room.pk}")
 
 
 def _delete_events(

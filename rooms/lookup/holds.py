@@ -1,4 +1,4 @@
-"""Which rooms and events a hold covers, also through what they contain."""
+"""Which rooms and events a hold covers, by themselves or through their contents."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def find_hold_on_room(room: Room) -> Hold | None:
 
 
 def require_room_not_held(room: Room, effect: str) -> None:
-    """Raises `OnHold`. `effect` is what can't be done, such as "delete room Lobby"."""
+    """Raises `OnHold`. `effect` is the refused act, such as "delete room Lobby"."""
     if hold := find_hold_on_room(room):
         raise build_hold_error(hold, effect)
 

@@ -103,7 +103,7 @@ def check_import_usage(file: str | None, options: Mapping[str, Any]) -> None:
     if is_chain and (options["append"] or options["once"] or file):
         raise UsageError(
             "Can't combine --chain with --append, --once or --input.",
-            fix="Leave them out: --chain imports what is missing.",
+            fix="Leave them out: --chain imports the missing links.",
         )
     if options["append"] and options["once"]:
         raise UsageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
 
@@ -102,17 +101,14 @@ def _check_limit(operator: Operator, now: datetime) -> None:
 
 def _build_message(event: Event) -> Message:
     is_redacted = event.redacted_at is not None
+    body = event.content.get("body") if isinstance(event.content, dict) else None
+    text = body if isinstance(body, str) else json.dumps(event.content, ensure_ascii=False)
     return Message(
         position=event.stream_position,
         sent_at=event.created_at,
         sender=str(event.sender),
         event_type=event.event_type,
-        text="" if is_redacted else _get_text(event.content),
+        text="" if is_redacted else text,
         is_edited=event.edited_at is not None,
         is_redacted=is_redacted,
     )
-
-
-def _get_text(content: Any) -> str:
-    body = content.get("body") if isinstance(content, dict) else None
-    return body if isinstance(body, str) else json.dumps(content, ensure_ascii=False)

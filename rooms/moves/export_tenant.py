@@ -126,7 +126,7 @@ def export_tenant(
     if previous is not None and not options.incremental:
         raise FileExists(
             f"{directory / INDEX} already exists. It is unchanged.",
-            fix="Pass --incremental to add what has changed since, or another directory.",
+            fix="Pass --incremental to add the changes since, or another directory.",
         )
     if (signer := load_signer(options.clock())) is None:
         raise NoSigningKey("This server has no signing key, so no one could trust the export.")

@@ -78,7 +78,7 @@ class RowTable:
         return rows.values(*self.columns)
 
     def decode(self, line: bytes) -> Row:
-        if b"\\u" in line:  # Only here can a text have what a database refuses.
+        if b"\\u" in line:  # Only here can a text have characters that a database refuses.
             strict_json.loads(line)
         row = msgspec.structs.asdict(self._decoder.decode(line))
         times = (time for name in self.times if (time := row[name]) is not None)
@@ -88,7 +88,7 @@ class RowTable:
 
 
 def load_tables() -> dict[str, RowTable]:
-    """Return the tables with a file by its name, in the order in which rows can be inserted."""
+    """Return the tables with a file by its name, in the order of insertion."""
     tables = [RowTable(table) for table in iter_tenant_tables() if table.file]
     return {table.name: table for table in tables}
 

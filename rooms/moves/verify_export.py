@@ -191,7 +191,7 @@ def _compare_room(
 
 
 def find_changes(room: Room, chain: Chain, now: datetime) -> str:
-    """Return what has changed in a room since its chain was exported, empty for nothing."""
+    """Return the changes in a room since its chain was exported, as a text that may be empty."""
     options = ExportOptions(WHOLE_ROOM, True, now, None, null_progress)
     with closing(IncrementRun(room, options, chain.state, chain.iter_batches())) as run:
         if not run.find_changes():

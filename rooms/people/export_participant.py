@@ -158,16 +158,8 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
         self._missing: Counter[str] = Counter()
         self._files: list[Row] = []
         self._room_rows: list[Row] = []
-        self._find_rooms()
-        self._options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
-        self._writer = ZipStreamWriter(now)
-        super().__init__(
-            self._iter_entries(), lambda size: ParticipantExportResult(self._manifest, size)
-        )
-
-    def _find_rooms(self) -> None:
-        """Find the rooms with events of the person, some of which must not leave this server."""
-        events = Event.objects.filter(self._author.events_q, tenant=self._person.tenant_id)
+        # Some of the rooms with events of the person must not leave this server.
+        events = Event.objects.filter(self._author.events_q, tenant=person.tenant_id)
         found = events.order_by().values_list("room").annotate(Count("pk"))
         for room_id, count in sorted(found, key=lambda row: str(row[0])):
             room = get_room(room_id)
@@ -176,6 +168,11 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
                 self.rooms[room_id] = count
             else:
                 self.left_out.append({"id": room_id, "events": count, "reason": reason})
+        self._options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
+        self._writer = ZipStreamWriter(now)
+        super().__init__(
+            self._iter_entries(), lambda size: ParticipantExportResult(self._manifest, size)
+        )
 
     def _iter_entries(self) -> Generator[bytes]:
         person = self._person

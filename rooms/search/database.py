@@ -115,9 +115,20 @@ class SearchIndex:
         """Count for every tenant with events or documents; with a run, up to its last position."""
         counts, has_orphans = _count_documents(scope, run_id)
         if has_orphans:
-            for tenant_id, orphans in _count_orphans(scope).items():
-                tenant_counts = counts.get(tenant_id, IndexCounts())
-                counts[tenant_id] = replace(tenant_counts, stale=tenant_counts.stale + orphans)
+            # Documents of deleted events.
+            tenant_condition, params = _tenant_sql(scope)
+            rows = fetch(
+                f"""
+                SELECT d.tenant_id, count(*) FROM {TABLE} d
+                LEFT JOIN sw_events e ON e.id = d.event_id AND e.tenant_id = d.tenant_id
+                WHERE e.id IS NULL AND {tenant_condition} GROUP BY d.tenant_id
+                """,
+                params,
+            )
+            for tenant_id, orphans in rows:
+                tenant_counts = counts.get(to_uuid(tenant_id), IndexCounts())
+                stale = tenant_counts.stale + orphans
+                counts[to_uuid(tenant_id)] = replace(tenant_counts, stale=stale)
         return counts
 
     def begin_backfill(self) -> None:
@@ -231,20 +242,6 @@ def _document_totals_sql(scope: Scope, run_id: UUID | None) -> tuple[str, list[A
         f"WHERE {tenant_condition} {within_run} GROUP BY d.tenant_id",
         [*run_params, *tenant_params],
     )
-
-
-def _count_orphans(scope: Scope) -> dict[UUID, int]:
-    """Count documents of deleted events, by tenant."""
-    tenant_condition, params = _tenant_sql(scope)
-    rows = fetch(
-        f"""
-        SELECT d.tenant_id, count(*) FROM {TABLE} d
-        LEFT JOIN sw_events e ON e.id = d.event_id AND e.tenant_id = d.tenant_id
-        WHERE e.id IS NULL AND {tenant_condition} GROUP BY d.tenant_id
-        """,
-        params,
-    )
-    return {to_uuid(tenant_id): count for tenant_id, count in rows}
 
 
 def _tenant_sql(scope: Scope) -> tuple[str, list[Any]]:

@@ -139,7 +139,7 @@ def block_writers() -> None:
 
 
 def wait_for_writers() -> None:
-    """Wait for statements that write documents. Later ones see what is committed by now."""
+    """Wait for statements that write documents. Later ones see the rows committed by now."""
     with transaction.atomic():
         block_writers()
 

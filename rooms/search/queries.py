@@ -62,25 +62,21 @@ def _iter_hits(
         events = Event.objects.filter(tenant__in=tenants).select_related("room", "sender", "tenant")
         by_id = events.in_bulk(batch)
         for event_id in filter(by_id.__contains__, batch):
-            yield _build_hit(by_id[event_id], query)
-
-
-def _build_hit(event: Event, query: SearchQuery) -> Row:
-    """Return one hit. Its text may have changed without a new `edited_at`, even to no text."""
-    content = event.content
-    body = content.get("body") if isinstance(content, dict) else None
-    return {
-        "id": event.pk,
-        "room_id": event.room_id,
-        "room": str(event.room),
-        "sender_id": event.sender_id,
-        "sender": event.sender.display_name,
-        "sent_at": event.created_at,
-        "stream_position": event.stream_position,
-        "tenant_id": event.tenant_id,
-        "tenant": event.tenant.slug,
-        "snippet": make_snippet(body if isinstance(body, str) else "", query),
-    }
+            event = by_id[event_id]
+            # The text may have changed without a new `edited_at`, even to no text.
+            body = event.content.get("body") if isinstance(event.content, dict) else None
+            yield {
+                "id": event.pk,
+                "room_id": event.room_id,
+                "room": str(event.room),
+                "sender_id": event.sender_id,
+                "sender": event.sender.display_name,
+                "sent_at": event.created_at,
+                "stream_position": event.stream_position,
+                "tenant_id": event.tenant_id,
+                "tenant": event.tenant.slug,
+                "snippet": make_snippet(body if isinstance(body, str) else "", query),
+            }
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def merge_words(*, is_first: bool) -> bool:
     """Merge some pages of FTS5's files, and return whether there are more; `is_first` begins.
 
     FTS5 only marks the words of deleted documents, and keeps them until it merges its parts (SQLite
-    docs, FTS5, "The 'merge' Command"). PostgreSQL's VACUUM removes what it has deleted.
+    docs, FTS5, "The 'merge' Command"). PostgreSQL's VACUUM removes its deleted rows.
     """
     if connection.vendor != "sqlite":
         return False

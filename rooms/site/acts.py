@@ -117,15 +117,8 @@ def _download_transcript(call: ActCall) -> StreamingHttpResponse:
 
 
 def _export_participant(call: ActCall) -> StreamingHttpResponse:
-    response = _stream(
-        call,
-        lambda: export_participant(
-            operator=call.operator,
-            name=str(call.row.pk),
-            reason=call.values["reason"],
-            now=call.now,
-        ),
-    )
+    values = {"name": str(call.row.pk), "reason": call.values["reason"]}
+    response = _stream(call, lambda: call.run(export_participant, **values))
     response["Content-Disposition"] = f'attachment; filename="{call.row.pk}.zip"'
     return response
 
@@ -162,9 +155,7 @@ def _create_workspace(call: ActCall) -> str:
     spec = WorkspaceSpec(
         values["slug"], values["name"], values["description"], values["owner"] or None
     )
-    return create_workspace(
-        operator=call.operator, tenant=values["tenant"], spec=spec, now=call.now
-    ).sentence
+    return call.run(create_workspace, tenant=values["tenant"], spec=spec).sentence
 
 
 class RetentionForm(ReasonForm):
@@ -195,24 +186,13 @@ def _get_place(row: Room | Tenant) -> dict[str, Any]:
 
 
 def _set_retention(call: ActCall) -> Change:
-    values = call.values
-    return set_retention(
-        operator=call.operator,
-        values=PolicyValues(values["days"], values["media_days"], values["content_only"]),
-        reason=values["reason"],
-        confirm=call.confirm,
-        now=call.now,
-        **_get_place(call.row),
-    )
+    values, place = call.values, _get_place(call.row)
+    policy = PolicyValues(values["days"], values["media_days"], values["content_only"])
+    return call.run(set_retention, values=policy, reason=values["reason"], **place)
 
 
 def _clear_retention(call: ActCall) -> Change:
-    return clear_retention(
-        operator=call.operator,
-        reason=call.values["reason"],
-        now=call.now,
-        **_get_place(call.row),
-    )
+    return call.run(clear_retention, reason=call.values["reason"], **_get_place(call.row))
 
 
 def _describe_retention(row: Room | Tenant) -> str:

@@ -79,7 +79,7 @@ class Document:
         return datetime.fromisoformat(self.header.exported_at)
 
     def list_facts(self) -> list[tuple[str, str]]:
-        """Return what a reader must know about the room and the transcript, as labels and texts."""
+        """Return facts about the room and the transcript for a reader, as labels and texts."""
         header, room, selection = self.header, self.header.room, self.options.selection
         facts = [
             ("Room", f"{self.title} ({room.id})"),

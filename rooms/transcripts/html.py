@@ -49,7 +49,7 @@ from scaiwave.console.text import pluralize
 MAX_SINGLE_EVENTS, MAX_SINGLE_BYTES = 20_000, 50 * 2**20
 MAX_INLINE_BYTES = 10 * 2**20
 INLINE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-# A browser would run what is in other files, or guess their type from their first bytes.
+# A browser would run scripts in other files, or guess their type from their first bytes.
 _PASSIVE_SUFFIX = re.compile(
     r"\.(7z|avi|bmp|bz2|csv|docx?|eml|flac|gif|gz|heic|ics|jpe?g|json|log|m4a|md|mkv|mov|mp[34]|odp"
     r"|ods|odt|ogg|opus|pdf|png|pptx?|rar|rtf|tar|tiff?|txt|vcf|wav|webm|webp|xlsx?|xz|zip)\Z",
@@ -59,7 +59,6 @@ _PAGES_PER_SHARD = 10
 _COLOURS = 12
 _SAME_GROUP_SECONDS = 300
 _MAX_SEARCHED_CHARS = 4000
-_MONTHS = [name[:3] for name in month_name]
 _INDEX = "index.html"
 _NO_DAY = "No date"
 
@@ -94,7 +93,7 @@ def format_day(day: str) -> str:
 
 
 class _Site:
-    """Renders the pages, and collects what the overview needs."""
+    """Renders the pages, and collects the figures of the overview."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -184,14 +183,21 @@ class _Site:
         if event.id in page.reactions:
             body += self._format_reactions(page.reactions.pop(event.id))
         if event.id in page.replies:
-            body += self._format_replies(page, page.replies[event.id])
+            replies = page.replies[event.id]
+            links = ", ".join(
+                f'<a href="{self._link(page, reply.page, reply.event_id)}">'
+                f"{self._format_name(reply.person)}</a>"
+                for reply in replies
+            )
+            number = pluralize(len(replies), "reply", "replies")
+            body += f'<p class="note">{number}: {links}</p>'
         return (
             f'<article id="{anchor}" class="{classes}"{initials}>{head}<a href="#{anchor}">'
             f'<time datetime="{stamp}">{stamp[11:19] or stamp}</time></a></header>{body}</article>'
         )
 
     def _build_head(self, person: Person) -> tuple[str, str, str]:
-        """Return what is the same in all events of a person: class, initials, and the header."""
+        """Return the parts that all events of a person share: class, initials, and the header."""
         words = [word for word in person.name.split() if word[0].isalnum()] or [person.name[:1]]
         initials = "".join(word[0] for word in (words if len(words) < 2 else [words[0], words[-1]]))
         notes = f" <em>{escape_text(person.notes)}</em>" if person.notes else ""
@@ -259,14 +265,6 @@ class _Site:
         )
         return f'<ul class="rx" aria-label="Reactions">{items}</ul>'
 
-    def _format_replies(self, page: TranscriptPage, replies: list[Reference]) -> str:
-        links = ", ".join(
-            f'<a href="{self._link(page, reply.page, reply.event_id)}">'
-            f"{self._format_name(reply.person)}</a>"
-            for reply in replies
-        )
-        return f'<p class="note">{pluralize(len(replies), "reply", "replies")}: {links}</p>'
-
     def _format_attachment(self, entry: MediaEntry) -> str:
         name, size = escape_text(entry.name), format_bytes(entry.size)
         if not entry.sha256:
@@ -281,7 +279,9 @@ class _Site:
             data = base64.b64encode(b"".join(chunks)).decode()
             picture = f'<img src="data:{entry.mime_type};base64,{data}" alt="{name}">'
             return f'<figure class="pic">{picture}<figcaption>{name}</figcaption></figure>'
-        path = escape_text("/".join(map(_quote, get_media_path(stored).split("/"))))
+        from urllib.parse import quote
+
+        path = escape_text(quote(get_media_path(stored)))
         if _is_inline(entry):
             return (
                 f'<figure class="pic"><a href="{path}"><img loading="lazy" src="{path}" '
@@ -314,7 +314,7 @@ class _Site:
             f"{reason or ', no reason'}"
         )
 
-    # The overview, and what is around every page.
+    # The overview, and the frame of every page.
 
     @property
     def _title(self) -> str:
@@ -488,12 +488,6 @@ def _is_inline(entry: MediaEntry) -> bool:
     return (
         entry.mime_type in INLINE_TYPES and entry.size <= MAX_INLINE_BYTES and entry.missing is None
     )
-
-
-def _quote(part: str) -> str:
-    from urllib.parse import quote
-
-    return quote(part, safe="")
 
 
 def _format_body(content: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The text of a message as HTML: Markdown without HTML, images or reference links, and links.
 
-Escapes and entities stay as they were written, so a reader sees what the author typed. Most texts
+Escapes and entities stay as they were written, so a reader sees the typed text. Most texts
 have no markup, and only the others are parsed.
 """
 
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rooms.transcripts.wording import reveal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from markdown_it import MarkdownIt
 
 MAX_MARKDOWN_CHARS = 10_000
@@ -79,16 +81,22 @@ def _get_parser() -> MarkdownIt:
          "lheading", "code"]
     )  # fmt: skip
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
-    for name in (
-        "text",
-        "link_open",
-        "link_close",
-        "heading_open",
-        "heading_close",
-        "paragraph_open",
-        "fence",
-    ):
-        parser.add_render_rule(name, globals()[f"_render_{name}"])
+    rules: dict[str, Callable[..., str]] = {
+        "text": _render_text,
+        "link_open": _render_link_open,
+        "link_close": _render_link_close,
+        # A message's headings are no headings of the page.
+        "heading_open": lambda *_: '<p dir="auto"><strong>',
+        "heading_close": lambda *_: "</strong></p>\n",
+        "paragraph_open": lambda _, tokens, index, *rest: (
+            "" if tokens[index].hidden else '<p dir="auto">'
+        ),
+        "fence": lambda _, tokens, index, *rest: format_code(
+            tokens[index].content, tokens[index].info
+        ),
+    }
+    for name, rule in rules.items():
+        parser.add_render_rule(name, rule)
     return parser
 
 
@@ -105,23 +113,6 @@ def _render_link_open(renderer: Any, tokens: Any, index: int, options: Any, env:
 def _render_link_close(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     env["link"] = False
     return "</a>"
-
-
-def _render_heading_open(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    """A message's headings are no headings of the page."""
-    return '<p dir="auto"><strong>'
-
-
-def _render_heading_close(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    return "</strong></p>\n"
-
-
-def _render_paragraph_open(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    return "" if tokens[index].hidden else '<p dir="auto">'
-
-
-def _render_fence(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    return format_code(tokens[index].content, tokens[index].info)
 
 
 def format_code(code: str, language: str = "") -> str:

@@ -57,7 +57,8 @@ def _describe(document: Document, page: TranscriptPage, event: BundleEvent) -> s
         if not is_plain(content) or event.original_content is not None or event.edited_at:
             text += "".join([f"\n{note}" for note in _list_notes(document, page, event)])
     elif event.redacted_at is not None:
-        text = _describe_redaction(document, page, event)
+        kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
+        text = f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
     elif not (text := describe(event, document.people)):
         text = reveal(f"{event.event_type} {encode_json(content)}")
     if reactions := page.reactions.pop(event.id, ()):
@@ -70,11 +71,6 @@ def _describe(document: Document, page: TranscriptPage, event: BundleEvent) -> s
         reason = f": {redaction.text}" if redaction.text else ""
         text += f"\n[redacted by {redaction.person.name} {redaction.person.fqid}{reason}]"
     return text
-
-
-def _describe_redaction(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
-    kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
-    return f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
 
 
 def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) -> Iterator[str]:

@@ -242,7 +242,7 @@ class _DayFile:
                         file.write(chunk)
 
     def iter_mail(self, archive: IO[bytes]) -> Iterator[bytes]:
-        """Yield the mail; its text is what a search of the review platform finds."""
+        """Yield the mail; a search of the review platform finds its text."""
         boundary = f"rsmf-{sha256(f'{self.document.nonce} {self.begin}'.encode()).hexdigest()[:40]}"
         yield self._build_headers(boundary)
         text = "\n".join(

@@ -39,18 +39,14 @@ def _iter_chunks(document: Document) -> Iterator[bytes]:
     """Yield about a page at a time. Every row has every event's text in one line."""
     yield _BYTE_ORDER_MARK.encode()
     lines: list[str] = []
-    for line in format_csv_lines(_KEYS, _iter_rows(document)):
+    pages = document.timeline.iter_pages()
+    rows = (_build_row(document, page, event) for page in pages for _, event in page.events)
+    for line in format_csv_lines(_KEYS, rows):
         lines.append(line)
         if len(lines) == 1000:
             yield "".join(lines).encode(errors="replace")
             lines.clear()
     yield "".join(lines).encode(errors="replace")
-
-
-def _iter_rows(document: Document) -> Iterator[Row]:
-    for page in document.timeline.iter_pages():
-        for _, event in page.events:
-            yield _build_row(document, page, event)
 
 
 def _build_row(document: Document, page: TranscriptPage, event: BundleEvent) -> Row:

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -128,7 +129,7 @@ class Day:
 @dataclass
 class TranscriptPage:
     """Events with their numbers from 1. A renderer takes out of `reactions` and `redactions`, by ID
-    of the target, what it shows; the others stay."""
+    of the target, the ones that it shows; the others stay."""
 
     number: int
     events: list[tuple[int, BundleEvent]] = field(default_factory=list)
@@ -209,18 +210,12 @@ class Timeline:
 
     # What is shown.
 
-    def _iter_numbered(self) -> Iterator[tuple[int, BundleEvent]]:
-        number = 0
-        for batch in self._content.iter_batches():
-            for number, event in enumerate(batch, number + 1):  # noqa: B020 — goes on counting
-                yield number, event
-
     def _choose(self) -> bytearray:
         """Return a byte for each event, which is 1 if a filter finds it or it is near one."""
         words = [word.casefold() for word in self._selection.words]
         participant, people = self._selection.participant.casefold(), self.people
         chosen = bytearray(1)
-        for _, event in self._iter_numbered():
+        for event in chain.from_iterable(self._content.iter_batches()):
             person = people.find_author(event)
             is_found = not participant or participant in {
                 person.fqid.casefold(),
@@ -464,7 +459,7 @@ def _encode(values: list[str] | list[int]) -> str:
 
 
 def group_by_text(references: list[Reference]) -> dict[str, list[Reference]]:
-    """Return reactions by emoji, in the order in which each was first given."""
+    """Return reactions by emoji, the earliest emoji first."""
     groups = defaultdict(list)
     for reference in references:
         groups[reference.text].append(reference)

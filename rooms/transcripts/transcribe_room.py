@@ -32,7 +32,7 @@ from rooms.bundle.reader import BundleContent, RoomContent, read_bundle
 from rooms.bundle.signature import Signer
 from rooms.errors import BundleError, ReasonMissing
 from rooms.exports.existing import read_header
-from rooms.exports.export_room import RoomExport, export_room, load_signer
+from rooms.exports.export_room import FileExport, RoomExport, export_room, load_signer
 from rooms.imports.verify_bundle import load_keys, verify_signatures
 from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
@@ -69,7 +69,7 @@ _UNLIMITED = 2**63
 
 @dataclass(frozen=True)
 class TranscriptSource:
-    """A bundle to read, and what is known of it. `signer` signs the record, unless it is None."""
+    """A bundle to read, and facts about it. `signer` signs the record, unless it is None."""
 
     content: RoomContent
     facts: Row
@@ -232,7 +232,7 @@ def download_transcript(
     return TranscriptDownload(export, options, load_signer(now), now)
 
 
-class TranscriptDownload:
+class TranscriptDownload(FileExport[None]):
     """A ZIP file to be read once by iterating over its bytes; `close` it to stop early.
 
     The room is exported before the first of them, into a file without a name.
@@ -243,19 +243,13 @@ class TranscriptDownload:
     ) -> None:
         self.room = export.room
         self._export = export
-        self._chunks = self._iter_chunks(options, signer, now)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._chunks)
+        super().__init__(self._iter_parts(options, signer, now), lambda size: None)
 
     def close(self) -> None:
-        self._chunks.close()
+        super().close()
         self._export.close()
 
-    def _iter_chunks(
+    def _iter_parts(
         self, options: TranscriptOptions, signer: Signer | None, now: datetime
     ) -> Generator[bytes]:
         with tempfile.TemporaryFile() as spool:

@@ -87,7 +87,8 @@ class Authors:
         if imported is None:
             return self._known.get(event.sender_id) or self.find(event.sender_id)
         values = imported if isinstance(imported, dict) else {}
-        name, fqid = (_get_text(values.get(key)) for key in ("display_name", "fqid"))
+        given = (values.get(key) for key in ("display_name", "fqid"))
+        name, fqid = (value if isinstance(value, str) else "" for value in given)
         unverified = values.get(UNVERIFIED) is True
         key = (event.sender_id, name, fqid, unverified)
         if (person := self._known.get(key)) is None:
@@ -221,10 +222,6 @@ class TranscriptMedia:
 
     def list_unused(self) -> list[MediaEntry]:
         return [entry for media_id, entry in self._by_id.items() if media_id not in self.used]
-
-
-def _get_text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def get_body(content: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ class _NothingChanged(Exception):
 
 
 class BundleStream(ClosableIterator, Protocol):
-    """An export in progress, or what is made of one. Without a room, the caller names the file."""
+    """An export in progress, or a file made of one. Without a room, the caller names the file."""
 
     @property
     def room(self) -> Room | None: ...

@@ -196,7 +196,7 @@ class OperatorCommand(DjangoCommand):
         self.print_change(self.call_service(options))
 
     def call_service(self, options: Mapping[str, Any], **values: Any) -> Any:
-        """Call the service with these values, and what it takes of the options and the rest."""
+        """Call the service with these values, and with the options that it takes."""
         common = {
             "operator": self.operator,
             "now": timezone.now(),
@@ -208,7 +208,7 @@ class OperatorCommand(DjangoCommand):
         return call_with(self.service, {**options, **common}, **values)
 
     def print_result(self, document: Mapping[str, Any]) -> None:
-        """With --json, print what the command did, and whether it was a dry run."""
+        """With --json, print the result, and whether it was a dry run."""
         if self.output.as_json:
             self.output.print_json({**document, "dry_run": self.dry_run})
 

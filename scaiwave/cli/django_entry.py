@@ -40,7 +40,7 @@ class VerbParser(UsageErrorMixin, CommandParser):
 
 
 class DjangoCommand(BaseCommand):
-    """The base of `OperatorCommand` that raises what the caller expects."""
+    """The base of `OperatorCommand` that raises the errors that a caller expects."""
 
     _called_from_command_line = False
 

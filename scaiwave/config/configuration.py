@@ -74,8 +74,10 @@ class Configuration:
     def get_raw(self, name: str) -> tuple[str, Source]:
         """Return the text of a setting and its source. An empty value counts as not set."""
         for values, source in self._layers:
-            if value := _read_layer(values, name):
+            if value := values.get(name):
                 return value, source
+            if path := values.get(f"{name}_FILE"):
+                return _read_named_file(f"{name}_FILE", Path(path)), source
         return BY_NAME[name].default, "default"
 
     @property
@@ -235,14 +237,6 @@ def _is_ordinary_word(secret: str) -> bool:
         return True
     is_word = secret.isalpha() and (secret.islower() or secret.isupper() or secret.istitle())
     return is_word and len(secret) <= MAX_WORD_CHARS
-
-
-def _read_layer(values: Mapping[str, str], name: str) -> str:
-    if value := values.get(name):
-        return value
-    if path := values.get(f"{name}_FILE"):
-        return _read_named_file(f"{name}_FILE", Path(path))
-    return ""
 
 
 def _read_named_file(name: str, path: Path) -> str:

@@ -35,7 +35,15 @@ def load_mail_settings(config: Configuration) -> MailSettings:
     sender = config.get_str(SENDER) or f"scaiwave@{get_server_name(config).host}"
     recipients = tuple(config.get_list(RECIPIENTS))
     for name, address in ((SENDER, sender), *((RECIPIENTS, each) for each in recipients)):
-        _check_address(name, address)
+        try:
+            if not address.isprintable():
+                raise ValidationError("control characters")
+            validate_email(parseaddr(address)[1])
+        except ValidationError:
+            raise SettingInvalid(
+                f"{name} contains {address!r}, which is not an e-mail address.",
+                fix=f"Set {name} to an address such as ops@example.com.",
+            ) from None
     server = _parse_server(config.get_str(SERVER))
     return MailSettings(server, f"{server['host']}:{server['port']}", sender, recipients)
 
@@ -60,15 +68,3 @@ def _parse_server(url: str) -> dict[str, Any]:
         "use_tls": scheme == "smtp+tls",
         "use_ssl": scheme == "smtp+ssl",
     }
-
-
-def _check_address(name: str, address: str) -> None:
-    try:
-        if not address.isprintable():
-            raise ValidationError("control characters")
-        validate_email(parseaddr(address)[1])
-    except ValidationError:
-        raise SettingInvalid(
-            f"{name} contains {address!r}, which is not an e-mail address.",
-            fix=f"Set {name} to an address such as ops@example.com.",
-        ) from None

@@ -20,7 +20,7 @@ class RowsFailed(RefusedError):
     """One of several records can't be changed."""
 
     code = "SW_ROWS_FAILED"
-    fix = "Correct or remove these names, then run the command again: it skips what is done."
+    fix = "Correct or remove these names, then run the command again: it skips completed ones."
 
 
 @dataclass

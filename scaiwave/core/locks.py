@@ -136,21 +136,18 @@ def count_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
 
 def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
     with suppress(OSError):
-        is_old = path.stat().st_mtime <= time.time() - min_age.total_seconds()
-        return is_old and _is_unlocked(path, remove=remove)
+        if path.stat().st_mtime > time.time() - min_age.total_seconds():
+            return False
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_same = _is_same_file(path, descriptor)
+            if is_same and remove:
+                path.unlink()
+        finally:
+            os.close(descriptor)
+        return is_same
     return False
-
-
-def _is_unlocked(path: Path, *, remove: bool) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_same = _is_same_file(path, descriptor)
-        if is_same and remove:
-            path.unlink()
-    finally:
-        os.close(descriptor)
-    return is_same
 
 
 class _PostgresqlLock:
@@ -173,8 +170,16 @@ class _PostgresqlLock:
         return self._is_ours
 
     def __exit__(self, *_: object) -> None:
-        if self._is_ours:
-            _release(self._key, is_named=self._is_named)
+        """Never raises: an error, such as a lost connection, would hide the error of the work."""
+        if not self._is_ours or connection.connection is None or connection.connection.closed:
+            return
+        try:
+            if self._is_named:
+                execute("RESET application_name")
+                execute("RESET tcp_user_timeout")
+            fetch_one("SELECT pg_advisory_unlock(%s)", [self._key])
+        except Error:
+            connection.close()  # This releases every lock of the session.
 
 
 def lock_in_transaction(name: str, *, is_shared: bool = False) -> None:
@@ -186,19 +191,6 @@ def lock_in_transaction(name: str, *, is_shared: bool = False) -> None:
     if connection.vendor == "postgresql":
         suffix = "_shared" if is_shared else ""
         fetch_one(f"SELECT pg_advisory_xact_lock{suffix}(%s)", [_advisory_key(name)])
-
-
-def _release(key: int, *, is_named: bool) -> None:
-    """Release without raising: an error, such as a lost connection, would hide the work's error."""
-    if connection.connection is None or connection.connection.closed:
-        return
-    try:
-        if is_named:
-            execute("RESET application_name")
-            execute("RESET tcp_user_timeout")
-        fetch_one("SELECT pg_advisory_unlock(%s)", [key])
-    except Error:
-        connection.close()  # This releases every lock of the session.
 
 
 def _key_params(name: str) -> list[int]:

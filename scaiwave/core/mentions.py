@@ -59,7 +59,7 @@ class ErasedTenant:
 
 @dataclass(frozen=True)
 class TextPlace:
-    """A `TenantPlace`: rows about the whole server, some of which mention a tenant.
+    """A `TenantPlace`: rows about the whole server that may mention a tenant.
 
     The texts are removed from their fields, or with `deletes` the rows themselves.
     """

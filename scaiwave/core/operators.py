@@ -75,7 +75,7 @@ name no scope for rooms."""
 
 
 def find_room_permissions(scopes: Collection[str]) -> frozenset[Permission] | None:
-    """Return what the scopes of a token allow with rooms; None if they do not name it."""
+    """Return the permissions for rooms of a token's scopes; None if they do not name it."""
     return frozenset(ROOM_SCOPES[scope] for scope in scopes if scope in ROOM_SCOPES) or None
 
 

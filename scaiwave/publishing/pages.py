@@ -399,7 +399,16 @@ class SiteIndex:
         file = normpath(joined(dirname(page.file), unquote(parts.path)))
         if (target := self._pages.get(file)) is not None:
             return self._find_page_target(page, link, target, parts.fragment)
-        return self._find_file_target(page, link, file, parts.fragment)
+        top = self._docs.parent
+        path = (self._docs / file).resolve()
+        if not (path.is_relative_to(top) and path.exists()):
+            raise _build_dead_link(
+                page, link, "the file does not exist", "Correct the link, or remove it."
+            )
+        if parts.fragment and path.suffix == ".md":
+            outline = parse_outline(path.read_text(encoding="utf-8"))
+            _check_heading(page, link, outline, parts.fragment, path.name)
+        return LinkTarget(file=path.relative_to(top).as_posix())
 
     def _find_page_target(
         self, page: SourcePage, link: Link, target: SourcePage, anchor: str
@@ -420,18 +429,6 @@ class SiteIndex:
             )
         _check_heading(page, link, target.outline, anchor, target.file)
         return LinkTarget(address=f"{self._root}/{target.path}{f'#{anchor}' if anchor else ''}")
-
-    def _find_file_target(self, page: SourcePage, link: Link, file: str, anchor: str) -> LinkTarget:
-        top = self._docs.parent
-        path = (self._docs / file).resolve()
-        if not (path.is_relative_to(top) and path.exists()):
-            raise _build_dead_link(
-                page, link, "the file does not exist", "Correct the link, or remove it."
-            )
-        if anchor and path.suffix == ".md":
-            outline = parse_outline(path.read_text(encoding="utf-8"))
-            _check_heading(page, link, outline, anchor, path.name)
-        return LinkTarget(file=path.relative_to(top).as_posix())
 
 
 def _check_heading(page: SourcePage, link: Link, outline: Outline, anchor: str, file: str) -> None:

@@ -118,21 +118,17 @@ def plan_page(outgoing: PagePayload, live: LivePage | None) -> PageAction:
     )
     if live is None:
         return step
-    changes = tuple(_find_differences(outgoing, live))
-    action = Action.UPDATED if changes else Action.UNCHANGED
-    return replace(step, action=action, changes=changes, rev=live.rev)
-
-
-def _find_differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
-    """Yield what differs, except for line endings and fields that ScaiCMS adds."""
-    if live.title != outgoing.title:
-        yield "title"
-    if _normalize_body(live.body_md) != _normalize_body(outgoing.body):
-        yield "body"
+    # Line endings are no difference, and fields that ScaiCMS adds.
+    differences = {
+        "title": live.title != outgoing.title,
+        "body": _normalize_body(live.body_md) != _normalize_body(outgoing.body),
+    }
     fields = live.frontmatter or {}
     for name, value in outgoing.fields.items():
-        if fields.get(name) != value:
-            yield f"front matter: {name}"
+        differences[f"front matter: {name}"] = fields.get(name) != value
+    changes = tuple(name for name, is_different in differences.items() if is_different)
+    action = Action.UPDATED if changes else Action.UNCHANGED
+    return replace(step, action=action, changes=changes, rev=live.rev)
 
 
 def _normalize_body(body: str) -> str:

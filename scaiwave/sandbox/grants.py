@@ -29,7 +29,7 @@ class GrantRefused(Exception):
 class Grant:
     """One sign-in of a person to an application.
 
-    `expires` is a reading of the monotonic clock in seconds, up to which the code may be redeemed;
+    `expires` is a reading of the monotonic clock in seconds: the code can't be redeemed later;
     `auth_time` is a Unix time.
     """
 

@@ -147,12 +147,12 @@ class KeyRing:
         present = {name: value for name, value in header.items() if value is not None}
         parts = (msgspec.json.encode(part) for part in (present, claims))
         message = ".".join(map(encode_base64url, parts))
-        return f"{message}.{encode_base64url(self._sign(message.encode(), key, alg))}"
-
-    def _sign(self, message: bytes, key: PrivateKey | bytes | None, alg: str) -> bytes:
         if alg.lower() == "none":
-            return b""
-        if alg == "HS256":
+            signature = b""
+        elif alg == "HS256":
             secret = key if isinstance(key, bytes) else self.get_public_pem()
-            return hmac.digest(secret, message, "sha256")
-        return jwt.get_algorithm_by_name(alg).sign(message, key or self.current.private)
+            signature = hmac.digest(secret, message.encode(), "sha256")
+        else:
+            algorithm = jwt.get_algorithm_by_name(alg)
+            signature = algorithm.sign(message.encode(), key or self.current.private)
+        return f"{message}.{encode_base64url(signature)}"

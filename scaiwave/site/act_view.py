@@ -251,12 +251,6 @@ def _get_page(act: Act, row: Any) -> str:
     return model_url(act.model, "change", row.pk)
 
 
-def _get_list_title(act: Act) -> str:
-    if isinstance(act.model, RowSource):
-        return act.model.title
-    return capfirst(str(act.model._meta.verbose_name_plural))
-
-
 def _render(
     site: AdminSite,
     request: HttpRequest,
@@ -269,11 +263,15 @@ def _render(
     report: ActReport | None = None,
 ) -> TemplateResponse:
     form.label_suffix = ""
+    if isinstance(act.model, RowSource):
+        title = act.model.title
+    else:
+        title = capfirst(str(act.model._meta.verbose_name_plural))
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
         "act": act,
-        "row": row or _get_list_title(act),
+        "row": row or title,
         "note": act.get_note(row),
         "page": _get_page(act, row),
         "form": form,

@@ -154,8 +154,8 @@ class RowSource(ABC):
 @dataclass(frozen=True)
 class Act:
     """`command` are the words of its command, and `options` the options that make it this act, such
-    as `--tenant <slug> --dry-run`. Together they are its address (`slug`) and what the page shows
-    as the equivalent command.
+    as `--tenant <slug> --dry-run`. Together they are its address (`slug`) and
+    the equivalent command on the page.
 
     `model` has the rows. `run` returns the result of the service or a sentence about it, or a file
     to download, and raises the errors of the service. The act is offered for rows by `is_offered`,

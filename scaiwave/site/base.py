@@ -129,7 +129,7 @@ class ReadOnlyAdmin(_Admin):
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
     `export_name` is the name of an exported list where the title of the list is another word.
-    `export_columns` has for a column what the file has instead: names, and what reads the values
+    `export_columns` has for a column its columns in the file: names, and what reads the values
     from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
     a row does not list what refers to it.

@@ -44,18 +44,11 @@ class ExactValueFilter(admin.FieldListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         everything = changelist.get_query_string(remove=[self.parameter])
         yield {"selected": False, "query_string": everything, "display": "All"}
-        here = changelist.get_query_string()
-        yield {"selected": True, "query_string": here, "display": self._get_display_name()}
-
-    def _get_display_name(self) -> str:
-        """Return the row's name. By now Django has rejected values that are not keys.
-
-        Rows outside the account's scope have no name here either.
-        """
-        if not isinstance(self.field, ForeignKey):
-            return str(self.chosen)
-        row = find_row(self.site, self.request, self.field.related_model, self.chosen)
-        return str(row or self.chosen)
+        here, row = changelist.get_query_string(), None
+        if isinstance(self.field, ForeignKey):  # Django has rejected values that are not keys.
+            row = find_row(self.site, self.request, self.field.related_model, self.chosen)
+        # Rows outside the account's scope have no name here either.
+        yield {"selected": True, "query_string": here, "display": str(row or self.chosen)}
 
 
 class TypedFilter(admin.ListFilter):

@@ -368,4 +368,4 @@ def format_remaining(left: int, total: int, text: str, *, warn_below: int = 0) -
 
 NEAR_LIMIT = 0.8
 FULL = 0.999
-"""The share from which a limit counts as reached; browsers need it to be below the maximum."""
+"""This share of a limit counts as all of it; browsers need it to be below the maximum."""

@@ -172,8 +172,8 @@ def _start_export(
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """A column of the file: its key, how it is read from a row, and what is called with each batch
-    of rows before."""
+    """A column of the file: its key, how it is read from a row, and a function that is called with
+    each batch of rows before."""
 
     key: str
     get_value: Callable[[Any], Any]

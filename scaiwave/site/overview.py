@@ -198,8 +198,7 @@ def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
 def hide_links(
     overview: dict[str, Any], hidden: Collection[str], may_do: Callable[[str], bool]
 ) -> None:
-    """Take out what the account may not follow: links to these pages, and acts that it may not
-    do."""
+    """Take out links to these pages, and acts that the account may not do."""
     lists = overview["lists"]
     for task in overview["tasks"]:
         if task["act"] and not may_do(task["act"]):

@@ -248,7 +248,7 @@ class OperatorSite(admin.AdminSite):
         return TemplateResponse(request, "scaiwave/admin/search.html", context)
 
     def suggest(self, request: HttpRequest) -> JsonResponse:
-        """Return the first rows that a search finds, for a field in which someone is typing."""
+        """Return the first rows that a search finds, while someone types."""
         found = search_site(self, request, request.GET.get("q", ""), request.GET.get("of", ""))
         rows = [{"kind": each.title, **asdict(row)} for each in found for row in each.rows]
         for row in rows:

@@ -324,7 +324,7 @@ class Rounds(dict[str, list[Run]]):
     ) -> None:
         """Print a line for each measure, with its rate if each run handles so many items.
 
-        `comparisons` are, by the name of a measure, what it is divided by, and the target.
+        `comparisons` are, by the name of a measure, the divisor and the target.
         """
         rows = [self.build_row(name, *comparisons.get(name, ()), items=items) for name in self]
         print_table((heading, *RUN_TITLES), rows)

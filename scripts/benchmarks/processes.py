@@ -159,7 +159,7 @@ def call(
     environment: dict[str, str],
     sync_ms: float = 0,
 ) -> Any:
-    """Call a function in a process of its own, with Django; return what it returns."""
+    """Call a function in a process of its own, with Django; return its result."""
     process = subprocess.run(
         [*slow_disk(sync_ms), *build_call(function, *arguments)],
         cwd=TOP,

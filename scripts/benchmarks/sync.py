@@ -1,7 +1,7 @@
 """`scripts/bench sync`: time a sync against downloads of the same pages.
 
 For each database and each latency of the sandbox, each run is a separate process: two downloads
-(several times between the others, of which the medians count), the first sync into an empty
+(several times between the others; the medians count), the first sync into an empty
 database, a sync with nothing to do, one after 1 % of the people has changed, and one after a third
 of the people, at most 20,000, has moved to other tenants. Times have no limit, but a run that
 changes anything other than expected is an error.

@@ -41,7 +41,15 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
     if the tenant does not have the participant, or they can't sign in.
     """
     tenant = _get_tenant(claims.tenant_id)
-    participant = _get_participant(tenant, claims.subject)
+    participant = None
+    if is_storable_text(claims.subject):
+        people = Participant.objects.filter(tenant=tenant, scaikey_id=claims.subject)
+        participant = people.first()
+    if participant is None:
+        raise InsufficientPermission(
+            f"The token's user is not a participant of tenant {tenant.slug}."
+        )
+    participant.tenant = tenant
     if blockers := sign_in_blockers(participant):
         raise InsufficientPermission(f"You can't sign in: {blockers[0]['reason']}.")
     operator = Operator(
@@ -160,12 +168,3 @@ def _get_tenant(scaikey_tenant_id: str) -> Tenant:
         if tenant := tenants.filter(scaikey_tenant_id=scaikey_tenant_id).first():
             return tenant
     raise TenantNotFound("This server does not have the tenant of the token.")
-
-
-def _get_participant(tenant: Tenant, scaikey_id: str) -> Participant:
-    if is_storable_text(scaikey_id):
-        participant = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
-        if participant is not None:
-            participant.tenant = tenant
-            return participant
-    raise InsufficientPermission(f"The token's user is not a participant of tenant {tenant.slug}.")

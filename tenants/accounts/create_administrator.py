@@ -55,7 +55,16 @@ def create_administrator(
     if dry_run:
         return Change(CREATION, {**build_administrator_row(user), "id": None}, dry_run=True)
     set_password(user, password())
-    return _insert(operator, user, now)
+    row = build_administrator_row(user)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+            details = {"email": user.email, "role": row["role"]}
+            record_audit(operator, "create-administrator", user, now, details)
+    except IntegrityError:
+        _ensure_is_new(user)
+        raise
+    return Change(CREATION, row, changed=True)
 
 
 def _validate(user: AdminUser) -> None:
@@ -100,16 +109,3 @@ def require_strong_password(user: AdminUser, password: str) -> None:
         raise WeakPassword(
             "Password rejected. No changes were made.", fix=" ".join(error.messages)
         ) from None
-
-
-def _insert(operator: Operator, user: AdminUser, now: datetime) -> Change:
-    row = build_administrator_row(user)
-    try:
-        with transaction.atomic():
-            user.save(force_insert=True)
-            details = {"email": user.email, "role": row["role"]}
-            record_audit(operator, "create-administrator", user, now, details)
-    except IntegrityError:
-        _ensure_is_new(user)
-        raise
-    return Change(CREATION, row, changed=True)

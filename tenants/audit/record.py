@@ -49,7 +49,11 @@ def record_audit(
         tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
     if isinstance(subject, Model):
         kind = str(subject._meta.verbose_name)
-        subject = _describe_row(subject)
+        # A row that is not saved has no ID, and a person no name, which would stay after a purge.
+        name = "" if isinstance(subject, Participant) else str(subject)
+        name = subject.username if isinstance(subject, AdminUser) else name
+        row_id = "" if subject.pk is None else str(subject.pk)
+        subject = AuditSubject(subject._meta.model_name or "", row_id, name)
     else:
         kind = subject.type
     if is_change:
@@ -88,15 +92,6 @@ _SHOW_COMMANDS = {
     "tenant": "admin show-tenant {id}",
     "workspace": "room workspaces --tenant {tenant}",
 }
-
-
-def _describe_row(row: Model) -> AuditSubject:
-    """A row that is not saved has no ID, and a person no name, which would stay after a purge."""
-    name = "" if isinstance(row, Participant) else str(row)
-    if isinstance(row, AdminUser):
-        name = row.username
-    row_id = "" if row.pk is None else str(row.pk)
-    return AuditSubject(row._meta.model_name or "", row_id, name)
 
 
 def _record_completed(action: str, kind: str, subject: AuditSubject, tenant: Tenant | None) -> None:

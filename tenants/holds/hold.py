@@ -41,7 +41,7 @@ def add_hold(
 ) -> Change:
     """Place a hold on a tenant, or on one of its participants or rooms.
 
-    It waits for deletions in progress, each of which ends within seconds. A subject may have
+    It waits for deletions in progress, which end within seconds. A subject may have
     several holds, each with its own reason. Raises TenantNotFound, ParticipantNotFound,
     RoomNotFound, AmbiguousName, InvalidName and UsageError.
     """

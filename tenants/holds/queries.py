@@ -10,7 +10,7 @@ rows of `covers_q`, or of `rooms.lookup.holds` for events and rooms.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from shlex import quote
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ BATCH_SIZE = 500
 
 
 def block_new_holds() -> None:
-    """Until the transaction of the caller ends, no hold is placed: what is not held stays so.
+    """Until the transaction of the caller ends, no hold is placed: rows without one stay so.
 
     Transactions that delete don't wait for each other.
     """
@@ -79,7 +79,7 @@ def find_hold(
 
 
 def require_person_not_held(person: Participant, effect: str) -> None:
-    """Raises `OnHold`. `effect` is what can't be done, such as "purge Anna"."""
+    """Raises `OnHold`. `effect` is the refused act, such as "purge Anna"."""
     if hold := find_hold(person.tenant_id, person_id=person.pk):
         raise build_hold_error(hold, effect)
     if Participant.objects.filter(held_people_q(), pk=person.pk).exists():
@@ -139,7 +139,8 @@ def list_holds(
         holds = holds.filter(room_id=_find_room_id(operator, room, tenant))
     newest = holds if after is None else holds.filter(pk__lt=after)
     newest = newest.select_related("tenant", "participant").order_by("-pk")[: one_more(limit)]
-    rows = _iter_rows(newest.iterator(chunk_size=BATCH_SIZE))
+    batches = batched(newest.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE)
+    rows = (row for batch in batches for row in build_rows(batch))
     return Page(rows, limit, count=holds.count)
 
 
@@ -152,31 +153,24 @@ def _find_room_id(operator: Operator, room: str, tenant: str | None) -> UUID:
     return ROOM_FINDER.load()(operator, room, resolve_tenant(operator, tenant))
 
 
-def _iter_rows(holds: Iterable[Hold]) -> Generator[Row, None, None]:
-    for batch in batched(holds, BATCH_SIZE):
-        yield from build_rows(batch)
-
-
 def build_rows(holds: Iterable[Hold]) -> list[Row]:
     holds = list(holds)
-    names = ROOM_NAMES.load()([hold.room_id for hold in holds if hold.room_id])
-    return [_build_row(hold, names) for hold in holds]
-
-
-def _build_row(hold: Hold, room_names: Any) -> Row:
-    person = hold.participant
-    return {
-        "id": hold.pk,
-        "tenant": hold.tenant.slug,
-        "tenant_id": hold.tenant_id,
-        "participant": person and person.fqid(get_server_name()),
-        "participant_id": hold.participant_id,
-        "room": room_names.get(hold.room_id),
-        "room_id": hold.room_id,
-        "reason": hold.reason,
-        "placed_by": hold.placed_by,
-        "placed_at": hold.placed_at,
-        "lift_reason": hold.lift_reason or None,
-        "lifted_by": hold.lifted_by or None,
-        "lifted_at": hold.lifted_at,
-    }
+    names: Any = ROOM_NAMES.load()([hold.room_id for hold in holds if hold.room_id])
+    return [
+        {
+            "id": hold.pk,
+            "tenant": hold.tenant.slug,
+            "tenant_id": hold.tenant_id,
+            "participant": hold.participant and hold.participant.fqid(get_server_name()),
+            "participant_id": hold.participant_id,
+            "room": names.get(hold.room_id),
+            "room_id": hold.room_id,
+            "reason": hold.reason,
+            "placed_by": hold.placed_by,
+            "placed_at": hold.placed_at,
+            "lift_reason": hold.lift_reason or None,
+            "lifted_by": hold.lifted_by or None,
+            "lifted_at": hold.lifted_at,
+        }
+        for hold in holds
+    ]

@@ -91,7 +91,8 @@ class _Lookup(Generic[Entity]):
 
     def _choose(self, name: str, matches: Sequence[Entity], *, explains: bool = True) -> Entity:
         if self.prefers_present:
-            matches = _prefer_present(matches)
+            present = [match for match in matches if match.absent_since is None]
+            matches = present if len(present) == 1 else matches
         if not matches:
             raise self.build_missing(name, self.find_nearest(name) if explains else None)
         if len(matches) == 1:
@@ -298,9 +299,3 @@ def _get_keys(name: str) -> list[Any]:
 
 def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
-
-
-def _prefer_present(matches: Sequence[Entity]) -> Sequence[Entity]:
-    """Return the only match that ScaiKey still has, or all matches if there is no such one."""
-    present = [match for match in matches if match.absent_since is None]
-    return present if len(present) == 1 else matches

@@ -15,37 +15,29 @@ def sign_in_blockers(participant: Participant) -> list[Row]:
     if participant.participant_type != ParticipantType.HUMAN:
         reason = f"participants of type {participant.participant_type} do not sign in"
         return [_build_blocker("participant", reason, "")]
-    return [*_person_blockers(participant), *tenant_blockers(participant.tenant)]
-
-
-def _person_blockers(person: Participant) -> Iterator[Row]:
-    if person.scaikey_id is None:
-        yield _build_blocker(
-            "participant",
-            "the person is not linked to ScaiKey, which signs people in",
-            "Create the person in ScaiKey, then run `scaiwave sync`.",
-        )
-    yield from _status_blockers("participant", "the person", person)
+    blockers = []
+    if participant.scaikey_id is None:
+        reason = "the person is not linked to ScaiKey, which signs people in"
+        fix = "Create the person in ScaiKey, then run `scaiwave sync`."
+        blockers.append(_build_blocker("participant", reason, fix))
+    blockers += _status_blockers("participant", "the person", participant)
+    return blockers + tenant_blockers(participant.tenant)
 
 
 def tenant_blockers(tenant: Tenant) -> list[Row]:
     """Return every reason why no one of the tenant can sign in, each with a fix."""
-    return [*_own_tenant_blockers(tenant), *partner_blockers(tenant.partner)]
+    blockers, label = [], f"tenant {tenant.slug}"
+    if tenant.scaikey_tenant_id is None:
+        link = f"scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>"
+        reason = f"{label} is not linked to ScaiKey, which signs people in"
+        blockers.append(_build_blocker("tenant", reason, f"Link it: `{link}`."))
+    blockers += _status_blockers("tenant", label, tenant)
+    return blockers + partner_blockers(tenant.partner)
 
 
 def partner_blockers(partner: Partner | None) -> list[Row]:
     """Return every reason why no one of the partner can sign in, each with a fix."""
     return [*_status_blockers("partner", f"partner {partner}", partner)] if partner else []
-
-
-def _own_tenant_blockers(tenant: Tenant) -> Iterator[Row]:
-    if tenant.scaikey_tenant_id is None:
-        yield _build_blocker(
-            "tenant",
-            f"tenant {tenant.slug} is not linked to ScaiKey, which signs people in",
-            f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
-        )
-    yield from _status_blockers("tenant", f"tenant {tenant.slug}", tenant)
 
 
 def _status_blockers(

@@ -68,10 +68,13 @@ def _find_existing(slug: str, values: Mapping[str, Any]) -> Partner | None:
     if existing := Partner.objects.filter(slug=slug).order_by("pk").first():
         if all(getattr(existing, name) == value for name, value in values.items()):
             return existing
-        link = f"ScaiKey partner {existing.scaikey_id}" if existing.scaikey_id else "local"
+        facts = [f"ScaiKey partner {existing.scaikey_id}" if existing.scaikey_id else "local"]
+        names = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
+        limits = {name: getattr(existing, name) for name in names}
+        facts += [f"{name} {limit}" for name, limit in limits.items() if limit is not None]
         raise PartnerConflict(
-            f"Another partner {existing.slug} already exists: {existing.name!r}, {link}"
-            f"{_format_limits(existing)}.",
+            f"Another partner {existing.slug} already exists: {existing.name!r}, "
+            f"{', '.join(facts)}.",
             fix="Choose another slug. `scaiwave admin show-partner "
             f"{quote(str(existing))}` shows that partner.",
         )
@@ -85,12 +88,6 @@ def _find_existing(slug: str, values: Mapping[str, Any]) -> Partner | None:
             f"{quote(str(existing))}` shows that partner.",
         )
     return None
-
-
-def _format_limits(partner: Partner) -> str:
-    names = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
-    limits = {name: getattr(partner, name) for name in names}
-    return "".join(f", {name} {limit}" for name, limit in limits.items() if limit is not None)
 
 
 def lock_partners() -> None:

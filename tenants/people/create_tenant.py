@@ -50,7 +50,7 @@ def create_tenant(
     tenants only under that partner.
 
     Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
-    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
+    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and the errors of the ScaiKey client.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_slug(slug)
@@ -69,8 +69,13 @@ def create_tenant(
     )
     if existing := _find_existing(operator, tenant):
         return Change(CREATION, tenant_row(existing))
-    if scaikey_tenant_id is not None:
-        _complete(operator, tenant, scaikey_tenant_id, lookup)
+    if scaikey_tenant_id is not None and (
+        record := fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup)
+    ):
+        validate_match(record, slug=slug, name=name, partner=tenant.partner)
+        tenant.partner = tenant.partner or find_partner(operator, record)
+        tenant.scaikey_status = record.status
+        tenant.contact_email = record.contact_email
     ensure_partner_has_room(tenant.partner)
     if dry_run:
         return Change(CREATION, {**tenant_row(tenant), "id": None}, dry_run=True)
@@ -102,17 +107,6 @@ def _find_existing(operator: Operator, wanted: Tenant) -> Tenant | None:
     if existing := tenants.filter(scaikey_tenant_id=wanted.scaikey_tenant_id).first():
         raise build_scaikey_id_conflict(operator, existing)
     return None
-
-
-def _complete(
-    operator: Operator, tenant: Tenant, scaikey_tenant_id: str, lookup: TenantLookup | None
-) -> None:
-    """Compare the tenant with the one in ScaiKey, and set what only ScaiKey has."""
-    if record := fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup):
-        validate_match(record, slug=tenant.slug, name=tenant.name, partner=tenant.partner)
-        tenant.partner = tenant.partner or find_partner(operator, record)
-        tenant.scaikey_status = record.status
-        tenant.contact_email = record.contact_email
 
 
 def _insert(operator: Operator, tenant: Tenant, now: datetime) -> Change:

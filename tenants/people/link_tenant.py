@@ -61,7 +61,7 @@ def link_tenant(
 
     Nothing changes if this link exists. Raises TenantNotFound, AmbiguousName, InvalidName,
     TenantConflict, ScaiKeyTenantNotFound, LastSuperAdmin if the tenant is suspended in ScaiKey,
-    and what the ScaiKey client raises.
+    and the errors of the ScaiKey client.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_scaikey_id(scaikey_tenant_id)

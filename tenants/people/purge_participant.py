@@ -132,14 +132,7 @@ def purge_participants(
     count = due.count()
     on_hold = removed.count() - count
     if count > limit:
-        place = f" --tenant {shlex.quote(tenant)}" if tenant else ""
-        command = f"scaiwave admin {ACTION} --purge-after {days}{place} --limit {count}"
-        raise PurgeLimitExceeded(
-            f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least "
-            f"{days} days ago, more than the limit of {limit:,}. No one was "
-            "purged.",
-            fix=f"Preview them: `{command} --dry-run`. If they are right, leave out --dry-run.",
-        )
+        raise _build_limit_error(count, limit, days, tenant)
     people = _list_people(due)
     if not count or dry_run:
         return _build_result(people, count, 0, on_hold, dry_run=dry_run)
@@ -155,6 +148,16 @@ def purge_participants(
             purged += _purge_batch(operator, keys, now, details, skip_locked=True)
             progress(purged, count)
     return _build_result(people, count, purged, on_hold)
+
+
+def _build_limit_error(count: int, limit: int, days: int, tenant: str | None) -> PurgeLimitExceeded:
+    place = f" --tenant {shlex.quote(tenant)}" if tenant else ""
+    command = f"scaiwave admin {ACTION} --purge-after {days}{place} --limit {count}"
+    return PurgeLimitExceeded(
+        f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least {days} "
+        f"days ago, more than the limit of {limit:,}. No one was purged.",
+        fix=f"Preview them: `{command} --dry-run`. If they are right, leave out --dry-run.",
+    )
 
 
 def _build_result(

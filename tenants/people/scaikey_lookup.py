@@ -27,7 +27,7 @@ def fetch_scaikey_tenant(
 
     Only operators of the whole platform may skip the lookup: others could take a tenant that
     belongs to another customer in ScaiKey. Raises `ScaiKeyTenantNotFound`, even for a tenant
-    that exists outside the operator's scope, and what the client raises.
+    that exists outside the operator's scope, and the errors of the client.
     """
     if lookup is None:
         operator.require(Permission.MANAGE_PLATFORM)

@@ -162,49 +162,62 @@ def _change(
     validate_reason(reason)
     texts = _SUSPENSION if is_suspension else _RESUMPTION
     protected = rules.find_protected(operator)
-
-    def check(entity: Any) -> Change | None:
-        if entity.pk in protected:
-            raise build_super_admin_only_error(operator, "suspend or resume a")
-        is_done = (entity.suspended_by_hand_at is not None) is is_suspension
-        return rules.build_result(entity, texts) if is_done else None
-
-    def check_all(entities: list[Any]) -> None:
-        if is_suspension and entities:
-            rules.ensure_remains(entities)
-
-    def write(entities: list[Any]) -> list[Change]:
-        if is_suspension:
-            lock_super_admins()
-        locked = rules.lock().filter(pk__in=[each.pk for each in entities]).order_by("pk")
-        by_id = {each.pk: each for each in locked}
-        done = {key: result for key, each in by_id.items() if (result := check(each))}
-        pending = [each for key, each in by_id.items() if key not in done]
-        check_all(pending)
-        for each in pending:
-            since, each.updated_at = each.suspended_by_hand_at, now
-            each.suspended_by_hand_at = now if is_suspension else None
-            details = {"reason": reason}
-            if since:
-                details["suspended_by_hand_at"] = since.isoformat()
-            record_audit(operator, rules.get_action(is_suspension), each, now, details)
-            done[each.pk] = rules.build_result(each, texts, changed=True)
-        if pending:
-            changed = type(pending[0]).objects.filter(pk__in=[each.pk for each in pending])
-            changed.update(suspended_by_hand_at=now if is_suspension else None, updated_at=now)
-        return [done[each.pk] for each in entities]
-
+    steps = _Steps(rules, is_suspension, operator, reason, now, texts, protected)
     rows = build_rows(rules.look_up(operator, tenant).find_each(names))
     change_rows(
         rows,
-        check=check,
-        check_all=check_all,
+        check=steps.check,
+        check_all=steps.check_all,
         preview=lambda entity: rules.build_result(entity, texts, dry_run=True),
         confirm=ask,
-        write=write,
+        write=steps.write,
         dry_run=dry_run,
     )
     return BulkResult(rows, {rules.kind: None})
+
+
+@dataclass(frozen=True)
+class _Steps:
+    rules: SuspensionRules
+    is_suspension: bool
+    operator: Operator
+    reason: str
+    now: datetime
+    texts: tuple[str, str, str]
+    protected: Collection[UUID]
+
+    def check(self, entity: Any) -> Change | None:
+        """Return the result for one that is suspended or active already."""
+        if entity.pk in self.protected:
+            raise build_super_admin_only_error(self.operator, "suspend or resume a")
+        is_done = (entity.suspended_by_hand_at is not None) is self.is_suspension
+        return self.rules.build_result(entity, self.texts) if is_done else None
+
+    def check_all(self, entities: list[Any]) -> None:
+        if self.is_suspension and entities:
+            self.rules.ensure_remains(entities)
+
+    def write(self, entities: list[Any]) -> list[Change]:
+        rules, now = self.rules, self.now
+        if self.is_suspension:
+            lock_super_admins()
+        locked = rules.lock().filter(pk__in=[each.pk for each in entities]).order_by("pk")
+        by_id = {each.pk: each for each in locked}
+        done = {key: result for key, each in by_id.items() if (result := self.check(each))}
+        pending = [each for key, each in by_id.items() if key not in done]
+        self.check_all(pending)
+        suspended_at = now if self.is_suspension else None
+        for each in pending:
+            details = {"reason": self.reason}
+            if since := each.suspended_by_hand_at:
+                details["suspended_by_hand_at"] = since.isoformat()
+            each.suspended_by_hand_at, each.updated_at = suspended_at, now
+            record_audit(self.operator, rules.get_action(self.is_suspension), each, now, details)
+            done[each.pk] = rules.build_result(each, self.texts, changed=True)
+        if pending:
+            changed = type(pending[0]).objects.filter(pk__in=[each.pk for each in pending])
+            changed.update(suspended_by_hand_at=suspended_at, updated_at=now)
+        return [done[each.pk] for each in entities]
 
 
 def _describe_partners(partners: Sequence[Partner]) -> str:

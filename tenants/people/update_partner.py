@@ -80,15 +80,11 @@ def _apply(partner: Partner, values: dict[str, Any]) -> list[FieldChange]:
             f"ScaiKey manages the {fields} of partner {name} ({partner.scaikey_id}).",
             fix="Change it in ScaiKey, then run `scaiwave sync`.",
         )
-    if any(change.field == "slug" for change in changes):
-        _ensure_slug_is_free(partner)
-    return changes
-
-
-def _ensure_slug_is_free(partner: Partner) -> None:
-    if other := Partner.objects.exclude(pk=partner.pk).filter(slug=partner.slug).first():
+    same_slug = Partner.objects.exclude(pk=partner.pk).filter(slug=partner.slug)
+    if any(change.field == "slug" for change in changes) and (other := same_slug.first()):
         raise PartnerConflict(
             f"Another partner {other.slug} already exists: {other.name!r}.",
             fix=f"Choose another slug. `scaiwave admin show-partner {other.pk}` shows that "
             "partner.",
         )
+    return changes

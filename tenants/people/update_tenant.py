@@ -274,7 +274,17 @@ def apply_feature_changes(
     for key in removed:
         _remove_feature(changed, key.split("."))
     for key, value in given:
-        _set_feature(changed, key, value)
+        *outer, last = key.split(".")
+        target = changed
+        for number, name in enumerate(outer, 1):
+            target = target.setdefault(name, {})
+            if not isinstance(target, dict):
+                parent = ".".join(outer[:number])
+                raise InvalidFeature(
+                    f"Feature {key} can't be set: {parent} is {json.dumps(target)}, not an object.",
+                    fix=f"Add --remove-feature {quote(parent)} to replace that value.",
+                )
+        target[last] = value
     return changed
 
 
@@ -301,20 +311,6 @@ def _remove_feature(features: Features, path: Sequence[str]) -> None:
         _remove_feature(inner, rest)
         if len(inner) < count and len(inner) == 0:
             del features[first]
-
-
-def _set_feature(features: Features, key: str, value: Any) -> None:
-    *outer, last = key.split(".")
-    target = features
-    for number, name in enumerate(outer, 1):
-        target = target.setdefault(name, {})
-        if not isinstance(target, dict):
-            parent = ".".join(outer[:number])
-            raise InvalidFeature(
-                f"Feature {key} can't be set: {parent} is {json.dumps(target)}, not an object.",
-                fix=f"Add --remove-feature {quote(parent)} to replace that value.",
-            )
-    target[last] = value
 
 
 def _is_storable_value(value: Any) -> bool:

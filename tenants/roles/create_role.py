@@ -138,7 +138,13 @@ def delete_role(
         _ensure_not_granted(resolved_role)
         row = _build_row(resolved_role)
     else:
-        row = _delete(operator, resolved_role, resolved_tenant, now)
+        with transaction.atomic():
+            resolved_role = lock_role(resolved_role, now=now)
+            _ensure_not_granted(resolved_role)
+            row = _build_row(resolved_role)
+            details = {"slug": resolved_role.slug, "name": resolved_role.name}
+            record_audit(operator, "role delete", resolved_role, now, details)
+            resolved_role.delete()
     uses = ROLE_USES.load()(resolved_tenant.pk, row["slug"])
     warnings = [
         f"Still open to holders of {row['slug']}: {_join_names(uses, len(uses))}. No one holds the "
@@ -147,17 +153,6 @@ def delete_role(
     rest = {"used_by": uses}
     cautions = warnings if uses else ()
     return Change(DELETION, row, not dry_run, dry_run, rest=rest, cautions=cautions)
-
-
-def _delete(operator: Operator, role: Role, tenant: Tenant, now: datetime) -> Row:
-    """Delete a role, and return it as it was. Raises `RoleInUse`."""
-    with transaction.atomic():
-        role = lock_role(role, now=now)
-        _ensure_not_granted(role)
-        row = _build_row(role)
-        record_audit(operator, "role delete", role, now, {"slug": role.slug, "name": role.name})
-        role.delete()
-    return row
 
 
 def _ensure_not_granted(role: Role) -> None:

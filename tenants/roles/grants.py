@@ -115,7 +115,7 @@ def grant_role_to_many(
 
     All are checked first: if one can't have the role, nothing is changed. Nothing changes for a
     manual grant that exists. A grant from ScaiKey becomes a manual one: a role and a holder share
-    one row, in which the manual grant takes precedence.
+    one row, and the manual grant takes precedence.
 
     Raises RoleNotFound, TenantNotFound and SuperAdminOnly; rows have ParticipantNotFound,
     GroupNotFound, AmbiguousName, RoleHolderInactive or SelfElevation.

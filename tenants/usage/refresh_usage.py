@@ -39,7 +39,7 @@ def refresh_usage(
     """Fetch and store the AI tokens that all tenants have used in this UTC month.
 
     One request returns all tenants, matched by ScaiKey tenant ID. A tenant without a row in
-    ScaiGrid keeps its stored figures. Raises what the ScaiGrid client raises.
+    ScaiGrid keeps its stored figures. Raises the errors of the ScaiGrid client.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     month = usage_month(now)
@@ -57,7 +57,15 @@ def refresh_usage(
             unique_fields=["tenant", "month"],
             update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
         )
-        _record(operator, month, result, now)
+        name, rest = result.subject["month"], result.rest
+        subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
+        details = {
+            "month": name,
+            "updated": rest["updated_tenants"],
+            "total_tokens": result.subject["total_tokens"],
+            "unknown": len(rest["unknown_group_keys"]),
+        }
+        record_audit(operator, "refresh-usage", subject, now, details)
     return result
 
 
@@ -109,25 +117,13 @@ def _match_tenants(
     return rows, result
 
 
-def _record(operator: Operator, month: date, result: Change, now: datetime) -> None:
-    name, rest = result.subject["month"], result.rest
-    subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
-    details = {
-        "month": name,
-        "updated": rest["updated_tenants"],
-        "total_tokens": result.subject["total_tokens"],
-        "unknown": len(rest["unknown_group_keys"]),
-    }
-    record_audit(operator, "refresh-usage", subject, now, details)
-
-
 UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]
 
 
 def build_usage_fetch(config: Configuration) -> UsageFetch:
     """Return a function that fetches every tenant's usage between two times from ScaiGrid.
 
-    It raises SettingMissing if no ScaiGrid is configured, and what the client raises.
+    It raises SettingMissing if no ScaiGrid is configured, and the errors of the client.
     """
 
     def fetch(start: datetime, end: datetime) -> Sequence[Usage]:

@@ -152,14 +152,16 @@ def test_fail_tag_exists(clone: Clone) -> None:
     assert_refused(clone, "9.8.7", "The tag v9.8.7 exists.")
 
 
-def test_fail_nothing_is_new(clone: Clone) -> None:
-    clone.commit("docs/CHANGELOG.md", lambda text: text.replace("### Added\n\n- A release.\n", ""))
-    assert_refused(clone, "9.8.7", "nothing under Unreleased")
-
-
-def test_fail_files_with_different_versions(clone: Clone) -> None:
-    clone.commit("scaiwave/__init__.py", lambda text: text.replace(__version__, "0.1.1"))
-    assert_refused(clone, "9.8.7", "different versions")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("docs/CHANGELOG.md", "### Added\n\n- A release.\n", "", "nothing under Unreleased"),
+        ("scaiwave/__init__.py", __version__, "0.1.1", "different versions"),
+    ],
+)
+def test_fail_contents(clone: Clone, file: str, old: str, new: str, problem: str) -> None:
+    clone.commit(file, lambda text: text.replace(old, new))
+    assert_refused(clone, "9.8.7", problem)
 
 
 def test_fail_build_leaves_neither_commit_nor_tag_nor_file(

@@ -45,7 +45,7 @@ class Command(ListCommand):
     )
     history: LossHistory
     help = (
-        "List who lost access through syncs, newest first: what they lost, why, through which "
+        "List who lost access through syncs, newest first: the access, the reason, through which "
         "run, and whether it is back. The first sync of a tenant has counts only."
     )
 

@@ -223,7 +223,7 @@ class ReferenceIndex:
     def resolve(self, *, may_cut: bool, find_targets: FindTargets | None = None) -> dict[str, int]:
         """Find duplicate IDs and missing targets, and decide what an import does about them.
 
-        Returns what it leaves out because of missing targets, by the fields of `EventCounts`.
+        Returns how many it leaves out because of missing targets, by the fields of `EventCounts`.
         References to an event that is left out or deleted are always cut. Raises
         `BundleBadManifest` for duplicate IDs, and `DanglingReference` for missing targets unless
         they may be cut.

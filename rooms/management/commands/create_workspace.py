@@ -3,13 +3,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(create_workspace)
     words = "admin create-workspace"
     area, place = "rooms", 10
     permission = "MANAGE_TENANTS"
@@ -35,14 +34,7 @@ class Command(OperatorCommand):
             help="owner (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
         )
 
-    def handle(self, tenant: str, dry_run: bool, **options: Any) -> None:
-        result = create_workspace(
-            operator=self.operator,
-            tenant=tenant,
-            spec=WorkspaceSpec(
-                options["slug"], options["name"], options["description"], options["owner"]
-            ),
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)
+    def handle(self, **options: Any) -> None:
+        names = ("slug", "name", "description", "owner")
+        spec = WorkspaceSpec(*(options[name] for name in names))
+        self.print_change(self.call_service(options, spec=spec))

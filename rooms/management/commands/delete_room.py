@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
-
-from django.utils import timezone
 
 from rooms.lifecycle.delete_room import delete_room
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service: Callable[..., Any] = staticmethod(delete_room)
     words = "room delete"
     summary = "Delete a room, its events and its files"
     area, place = "rooms", 101
@@ -34,18 +34,8 @@ class Command(OperatorCommand):
         add("--archive", action="store_true", help="archive an open room first")
         add("--now", action="store_true", help="skip the grace period; this can't be undone")
 
-    def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
+    def handle(self, **options: Any) -> None:
         at_once = options["now"]
-        result = delete_room(
-            operator=self.operator,
-            name=room,
-            tenant=tenant,
-            reason=reason,
-            confirm=self.confirm_name if at_once else lambda effect, name: self.confirm(effect),
-            now=timezone.now(),
-            archive=options["archive"],
-            at_once=at_once,
-            dry_run=dry_run,
-            progress_factory=self.output.progress,
-        )
-        self.print_change(result)
+        confirm = self.confirm_name if at_once else lambda effect, name: self.confirm(effect)
+        values = {"name": options["room"]} | options
+        self.print_change(self.call_service(values, confirm=confirm, at_once=at_once))

@@ -54,7 +54,7 @@ class Command(OperatorCommand):
             "--again",
             type=Path,
             metavar="CERTIFICATE",
-            help="erase what a restored backup has brought back",
+            help="erase a tenant that a restored backup has brought back",
         )
         export = parser.add_mutually_exclusive_group()
         export.add_argument(
@@ -75,7 +75,7 @@ class Command(OperatorCommand):
             "--backups-gone-by",
             type=date.fromisoformat,
             metavar="DATE",
-            help="day from which no backup has the tenant, for the certificate",
+            help="first day without the tenant in a backup, for the certificate",
         )
         add_signer_arguments(parser)
 

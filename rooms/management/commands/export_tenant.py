@@ -42,7 +42,7 @@ class Command(OperatorCommand):
         add(
             "--incremental",
             action="store_true",
-            help="add what has changed since the last export into the directory",
+            help="add the changes since the last export to the directory",
         )
         add(
             "--freeze",

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from rooms.lifecycle.remove_media import restore_media
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(restore_media)
     words = "room media restore"
     summary = "Bring back a removed file"
     area, place = "rooms", 105
@@ -23,14 +21,3 @@ class Command(OperatorCommand):
         add("room", help="room (ID or alias)")
         add("file", help="file (ID, SHA-256 or name)")
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, room: str, file: str, tenant: str, dry_run: bool, **options: Any) -> None:
-        result = restore_media(
-            operator=self.operator,
-            room=room,
-            tenant=tenant,
-            file=file,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

@@ -3,8 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
 from rooms.retention.policies import PolicyValues, set_retention
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
@@ -12,6 +10,7 @@ from scaiwave.core.errors import UsageError
 
 
 class Command(OperatorCommand):
+    service = staticmethod(set_retention)
     words = "admin retention set"
     summary = "Set how long messages and files are kept"
     area, place = "rooms", 130
@@ -54,14 +53,4 @@ class Command(OperatorCommand):
                 "The command needs either a number of days or --keep.",
                 fix="Pass --days, --media-days or both, or else --keep alone.",
             )
-        result = set_retention(
-            operator=self.operator,
-            values=values,
-            tenant=options["tenant"],
-            room=options["room"],
-            reason=options["reason"],
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-        )
-        self.print_change(result)
+        self.print_change(self.call_service(options, values=values))

@@ -5,6 +5,7 @@ from rooms.management.commands import archive_room
 
 
 class Command(archive_room.Command):
+    service = staticmethod(undelete_room)
     words = "room undelete"
     summary = "Bring back a deleted room"
     area, place = "rooms", 102
@@ -14,4 +15,3 @@ class Command(archive_room.Command):
         "Bring back a deleted room within its grace period, as an archived room. `room list "
         "--deleted` lists deleted rooms."
     )
-    set_state = staticmethod(undelete_room)

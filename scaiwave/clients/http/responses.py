@@ -129,19 +129,16 @@ def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveE
             fix=f"Update this suite: the addresses of {peer.service} end differently.",
         )
     address = f"{target.scheme}://{target.netloc.decode()}{target.path}"
-    return UpstreamRedirect(
-        f"{peer.name} redirects {request} to {address}, and redirects are not followed.",
-        fix=_fix_redirect(source, target, peer),
-    )
-
-
-def _fix_redirect(source: httpx.URL, target: httpx.URL, peer: UpstreamServer) -> str:
-    """Suggest the base address of the target, if it serves the same path below one."""
     path = source.path.removeprefix(peer.base_path)
     if target == source or not target.host or not target.path.endswith(path):
-        return f"Set {peer.setting} to the address that {peer.service} itself answers at."
-    base = f"{target.scheme}://{target.netloc.decode()}{target.path.removesuffix(path)}"
-    return f"If {base} is {peer.service}, set {peer.setting} to it."
+        fix = f"Set {peer.setting} to the address that {peer.service} itself answers at."
+    else:  # The target serves the same path below this address.
+        base = address.removesuffix(path)
+        fix = f"If {base} is {peer.service}, set {peer.setting} to it."
+    return UpstreamRedirect(
+        f"{peer.name} redirects {request} to {address}, and redirects are not followed.",
+        fix=fix,
+    )
 
 
 def _rate_limit_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:

@@ -175,7 +175,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         return str(self.claims().get("app_scope") or "").upper()
 
     def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, Any]:
-        """Fetch the keys with which the platform, or one tenant, signs tokens."""
+        """Fetch the keys of the platform, or of one tenant, that sign tokens."""
         path = self.endpoints().jwks
         if tenant_slug is not None:
             path = f"/api/v1/auth/tenants/{quote(tenant_slug, safe='')}/.well-known/jwks.json"

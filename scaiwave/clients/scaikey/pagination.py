@@ -2,7 +2,7 @@
 
 A list may report its total or not, and a server may cap `per_page`, so that a short page proves
 nothing. Reading ends at the reported total or at an empty page. Records may move between pages
-while they are read, so the iterator records what a caller needs to judge whether the list is
+while they are read, so the iterator records the figures that show a caller whether the list is
 complete.
 """
 
@@ -149,7 +149,15 @@ class PageIterator(Generic[AnyRecord]):
     def _add(self, page: RecordPage[AnyRecord]) -> bool:
         """Count a page; return False if it is the empty page that ends the list."""
         if not page.count:
-            self._record_end(page)
+            self.ended_empty = True
+            if self.page_count == 0:
+                self._record_total(page)
+                self._reported_pages = page.pages
+            elif page.total is not None:
+                self._widen_totals(page.total)
+            lacks_rows = self.row_count < (self.reported_total or 0)
+            lacks_pages = self.page_count < (self._reported_pages or 0)
+            self.is_truncated = lacks_rows or (self.reported_total is None and lacks_pages)
             return False
         # A page that begins and ends as the one before it is that one again.
         is_repeated = bool(page.records) and self._get_ends(page) == self._previous
@@ -170,17 +178,6 @@ class PageIterator(Generic[AnyRecord]):
             self._sizes.add(self._last_size)
         self._last_size = page.count
         return True
-
-    def _record_end(self, page: RecordPage[AnyRecord]) -> None:
-        self.ended_empty = True
-        if self.page_count == 0:
-            self._record_total(page)
-            self._reported_pages = page.pages
-        elif page.total is not None:
-            self._widen_totals(page.total)
-        lacks_rows = self.row_count < (self.reported_total or 0)
-        lacks_pages = self.page_count < (self._reported_pages or 0)
-        self.is_truncated = lacks_rows or (self.reported_total is None and lacks_pages)
 
     def _record_total(self, page: RecordPage[AnyRecord]) -> None:
         if self.page_count > 1 and page.total != self.reported_total:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.jobs.manage import CLEARABLE, clear_jobs
 
 
 class Command(OperatorCommand):
+    service = staticmethod(clear_jobs)
     words = "jobs clear"
     summary = "Delete failed or waiting jobs"
     area, place = "server", 200
@@ -29,13 +27,3 @@ class Command(OperatorCommand):
             default=CLEARABLE[0],
             help="state of the jobs to delete (default failed)",
         )
-
-    def handle(self, state: str, dry_run: bool, **options: Any) -> None:
-        result = clear_jobs(
-            operator=self.operator,
-            state=state,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

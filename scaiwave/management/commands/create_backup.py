@@ -45,7 +45,7 @@ class Command(OperatorCommand):
             metavar="DIR",
             type=Path,
             required=True,
-            help="directory in which the backup is created",
+            help="parent directory of the backup",
         )
         parser.add_argument(
             "--no-secrets",

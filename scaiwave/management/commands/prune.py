@@ -3,9 +3,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.console.columns import Column, ColumnType
@@ -20,6 +17,7 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
+    service = staticmethod(prune)
     words = "admin prune"
     summary = "Delete old records"
     area, place = "server", 70
@@ -46,15 +44,8 @@ class Command(OperatorCommand):
             f"(at least {MIN_AUDIT_DAYS}; default: none)",
         )
 
-    def handle(self, audit_older_than: int | None, dry_run: bool, **options: Any) -> None:
-        result = prune(
-            operator=self.operator,
-            config=settings.CONFIG,
-            confirm=self.confirm,
-            now=timezone.now(),
-            audit_days=audit_older_than,
-            dry_run=dry_run,
-        )
+    def handle(self, audit_older_than: int | None, **options: Any) -> None:
+        result = self.call_service(options, audit_days=audit_older_than)
         if not self.output.as_json:
             self.output.print_table("pruned", COLUMNS, result.rows)
         self.print_change(result)

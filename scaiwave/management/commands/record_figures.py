@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
-from django.utils import timezone
-
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.record_figures import record_figures
 
 
 class Command(OperatorCommand):
+    service = staticmethod(record_figures)
     words = "admin record-figures"
     summary = "Record today's size of this server, for charts"
     area, place = "tenants", 150
@@ -19,7 +16,3 @@ class Command(OperatorCommand):
         "of the admin site. The schedule runs this every night."
     )
     changes = True
-
-    def handle(self, dry_run: bool, **options: Any) -> None:
-        result = record_figures(operator=self.operator, now=timezone.now(), dry_run=dry_run)
-        self.print_change(result)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.jobs.manage import retry_job
 
 
 class Command(OperatorCommand):
+    service = staticmethod(retry_job)
     words = "jobs retry"
     summary = "Put a failed job into the queue again"
     area, place = "server", 180
@@ -20,9 +18,3 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")
-
-    def handle(self, job_id: str, dry_run: bool, **options: Any) -> None:
-        result = retry_job(
-            operator=self.operator, job_id=job_id, now=timezone.now(), dry_run=dry_run
-        )
-        self.print_change(result)

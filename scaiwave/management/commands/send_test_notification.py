@@ -16,7 +16,7 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin send-test-notification",)
     help = (
         "Send a test e-mail to each address in SCAIWAVE_NOTIFY_EMAIL, and print whether the mail "
-        "server accepts it, or what it answers."
+        "server accepts it, or its answer."
     )
 
     def handle(self, **options: Any) -> None:

@@ -84,21 +84,12 @@ def create_backup(
         )
         draft.finish(manifest, progress_factory)
     backup = Backup(parent / draft.name, manifest)
-    _record(operator, backup, now)
-    return backup
-
-
-def _record(operator: Operator, backup: Backup, now: datetime) -> None:
-    facts, name = backup.facts(), backup.directory.name
+    facts = backup.facts()
+    details = {key: facts[key] for key in ("directory", "rows", "secrets_included")}
+    subject = AuditSubject("backup", draft.name, draft.name)
     with transaction.atomic():
-        record_audit(
-            operator=operator,
-            action="backup",
-            subject=AuditSubject("backup", name, name),
-            now=now,
-            details={key: facts[key] for key in ("directory", "rows", "secrets_included")},
-            is_change=False,
-        )
+        record_audit(operator, "backup", subject, now, details, is_change=False)
+    return backup
 
 
 def _dump_sqlite(

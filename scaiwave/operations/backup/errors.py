@@ -53,7 +53,7 @@ class DatabaseToolFailed(ConfigurationError):
     """`pg_dump`, `pg_restore` or `psql` failed. No backup was created, or nothing was restored."""
 
     code = "SW_DATABASE_TOOL_FAILED"
-    fix = "Correct what the program reports, then run the same command again."
+    fix = "Correct the fault that the program reports, then run the same command again."
 
 
 class TemporaryDatabaseRefused(ConfigurationError):

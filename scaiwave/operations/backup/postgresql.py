@@ -137,9 +137,11 @@ def _run(
             process.wait()
         if process.returncode:
             messages.seek(0)
-            raise DatabaseToolFailed(
-                f"{command[0]} failed: {_find_message(messages.read(), process.returncode)}."
-            )
+            output = messages.read().decode(errors="replace")
+            lines = [line for line in output.splitlines() if line.strip()]
+            errors = [line for line in lines if re.search(r"error:|ERROR:|FATAL:", line)]
+            message = (*errors, *lines[-1:], f"exit code {process.returncode}")[0]
+            raise DatabaseToolFailed(f"{command[0]} failed: {message.strip().rstrip('.')}.")
 
 
 def _build_conninfo(database: BaseDatabaseWrapper) -> tuple[str, str]:
@@ -155,10 +157,3 @@ def _build_conninfo(database: BaseDatabaseWrapper) -> tuple[str, str]:
     }
     password = given.pop("password", "")
     return make_conninfo(**given), password
-
-
-def _find_message(output: bytes, code: int) -> str:
-    """Return the first line that is an error, and else the last line."""
-    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"error:|ERROR:|FATAL:", line)]
-    return (*errors, *lines[-1:], f"exit code {code}")[0].strip().rstrip(".")

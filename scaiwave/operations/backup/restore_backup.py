@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +46,7 @@ from scaiwave.operations.backup.manifest import (
     load_manifest,
 )
 from scaiwave.operations.backup.verify_backup import require_restore_tools
-from scaiwave.operations.doctor.findings import failed, passed
+from scaiwave.operations.doctor.findings import Finding, failed, passed
 from scaiwave.operations.doctor.runner import HealthReport, run_local_checks
 from scaiwave.storage.media import AtomicFileSystemStorage
 from scaiwave.storage.schema_version import require_known_migrations
@@ -153,15 +153,9 @@ def restore_backup(
     call_command(migrate.Command(), verbosity=0, interactive=False, skip_checks=True)
     _record(operator, mark, now)
     seals = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
-    check = "audit_seals"
-    findings = [
-        *run_local_checks(target, now),
-        failed(check, seals.error) if seals.error else passed(check, seals.sentence),
-    ]
-    if damaged:  # On the worst day, a server without some attachments is better than none.
-        count, first = pluralize(len(damaged), "attachment"), next(iter(damaged.values()))
-        error = BackupDamaged(f"{count} not restored. {first.message}")
-        findings.insert(0, failed("attachments", error))
+    error, check = seals.error, "audit_seals"
+    seal_finding = failed(check, error) if error else passed(check, seals.sentence)
+    findings = [*_list_damaged(damaged), *run_local_checks(target, now), seal_finding]
     return RestoreBackupResult(backup, name, copied, HealthReport(findings), erased_since)
 
 
@@ -239,6 +233,13 @@ def _format_mark(mark: Restoration) -> str:
     values = "', '".join((mark.id.hex, "1", mark.backup, *times))
     columns = "id, number, backup, backup_at, restored_at"
     return f"DELETE FROM {table}; INSERT INTO {table} ({columns}) VALUES ('{values}');"  # noqa: S608
+
+
+def _list_damaged(damaged: Mapping[str, BackupDamaged]) -> Iterator[Finding]:
+    """On the worst day, a server without some attachments is better than none."""
+    if damaged:
+        count, first = pluralize(len(damaged), "attachment"), next(iter(damaged.values()))
+        yield failed("attachments", BackupDamaged(f"{count} not restored. {first.message}"))
 
 
 def _record(operator: Operator, mark: Restoration, now: datetime) -> None:

@@ -57,7 +57,7 @@ def check_sign_in(config: Configuration, now: datetime) -> Iterator[Finding]:
             "No one can sign in to the admin site: passwords are switched off, and this server has "
             "no registration, so that ScaiKey can't sign people in.",
             "Set SCAIWAVE_ADMIN_PASSWORD_SIGN_IN to true, or run `scaiwave sync register`; "
-            "`scaiwave sync status` shows what is missing. Then restart the web server.",
+            "`scaiwave sync status` shows the missing step. Then restart the web server.",
         )
 
 

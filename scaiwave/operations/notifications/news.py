@@ -169,34 +169,33 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
     # Before the attempt, so that a process that is killed by it leaves it for later.
     notice.attempts, notice.attempted_at = notice.attempts + 1, now
     notice.save()
+    problem = news.problem
+    text = f"Resolved: {TITLES[notice.topic]}."
+    if problem is not None:
+        text = f"{problem.message}\n\nFix: {problem.fix}"
     try:
-        send_mail(config, news.subject, _build_body(news, config), seconds=seconds)
+        site = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/"
+        body = config.mask_secrets(f"{text}\n\n{site}\n")
+        send_mail(config, news.subject, body, seconds=seconds)
     except ScaiWaveError as error:
         notice.error = error.message[:1000]
         notice.save()
         log_error(logger, f"E-mail not sent: {news.subject}", error)
         return False
-    if news.problem is None:
+    if problem is None:
         notice.delete()
         return True
-    notice.reported_at, notice.mark = now, news.problem.mark
+    notice.reported_at, notice.mark = now, problem.mark
     notice.attempts, notice.error = 0, ""
     notice.save()
     return True
-
-
-def _build_body(news: News, config: Configuration) -> str:
-    problem, topic = news.problem, news.notice.topic
-    text = f"{problem.message}\n\nFix: {problem.fix}" if problem else f"Resolved: {TITLES[topic]}."
-    site = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/"
-    return config.mask_secrets(f"{text}\n\n{site}\n")
 
 
 # When
 
 
 def report_problems() -> None:
-    """Send or queue what is due. Never raises: no sync may fail because of an e-mail.
+    """Send or queue e-mails that are due. Never raises: no sync may fail because of an e-mail.
 
     With Redis a worker sends it, unless the last such job still waits for one.
     """

@@ -316,7 +316,7 @@ def _describe_registration(last: Registration | None) -> tuple[str, Tone, list[s
 
 
 def _build_run_chart(now: datetime) -> Chart:
-    """Build a chart with a column for each ten minutes, in which the schedule has one sync."""
+    """Build a chart with a column for each ten minutes, the time between two scheduled syncs."""
     start = now - SLOT * SLOTS
     runs = SyncRun.objects.full().filter(started_at__gt=start, started_at__lte=now)
     ranks = {outcome.value: rank for rank, outcome in enumerate(_FROM_BEST)}

@@ -34,25 +34,18 @@ def paginate(
 ) -> Response:
     """Return one page of a list in the configured envelope, with the request's fault."""
     page = _parse_number(request, "page", 1)
-    per_page = _choose_per_page(sandbox, request)
+    per_page, limit = _parse_number(request, "per_page", sandbox.per_page), sandbox.refuse_per_page
+    if limit is None:
+        per_page = max(1, min(per_page, sandbox.max_per_page))
+    elif per_page > limit:
+        message = f"Input should be less than or equal to {limit}"
+        raise validation_error(["query", "per_page"], message, "less_than_equal", str(per_page))
     offset = (page - 1) * per_page
     rule = request.rule
     rows, total = rows_at(rule.shift_offset(offset) if rule else offset, per_page)
     if rule:
         rows, total = rule.edit_page(rows, total)
     return Response(body=_wrap_rows(sandbox.envelope, rows, total, page, per_page))
-
-
-def _choose_per_page(sandbox: SandboxState, request: Request) -> int:
-    """Cap the requested page size, or refuse it with 422 if `refuse_per_page` is set."""
-    per_page = _parse_number(request, "per_page", sandbox.per_page)
-    limit = sandbox.refuse_per_page
-    if limit is None:
-        return max(1, min(per_page, sandbox.max_per_page))
-    if per_page > limit:
-        message = f"Input should be less than or equal to {limit}"
-        raise validation_error(["query", "per_page"], message, "less_than_equal", str(per_page))
-    return per_page
 
 
 def _wrap_rows(kind: str, rows: list[str], total: int, page: int, per_page: int) -> bytes:

@@ -46,23 +46,21 @@ class Connection(socketserver.StreamRequestHandler):
     server: Server
 
     def handle(self) -> None:
+        keep = True
         try:
-            while self._serve_one():
-                pass
+            while keep:
+                try:
+                    request = self._read_request()
+                except BadRequest as error:
+                    self._write_response(error.response, keep=False)
+                    return
+                if request is None:
+                    return
+                keep = request.headers.get("connection", "").lower() != "close"
+                keep = self._write_response(self.server.respond(request), keep=keep)
         except ConnectionError as error:
             # The client has disconnected, or the server is stopping: nothing can be sent.
             logger.debug("Connection from %s closed: %s", self.client_address, error)
-
-    def _serve_one(self) -> bool:
-        try:
-            request = self._read_request()
-        except BadRequest as error:
-            self._write_response(error.response, keep=False)
-            return False
-        if request is None:
-            return False
-        keep = request.headers.get("connection", "").lower() != "close"
-        return self._write_response(self.server.respond(request), keep=keep)
 
     def _read_request(self) -> Request | None:
         """Return the next request, or None if the client has disconnected. Raises BadRequest."""
@@ -80,16 +78,6 @@ class Connection(socketserver.StreamRequestHandler):
                 raise BadRequest(431, "Too many headers")
         path, _, query = request_line[1].partition("?")
         parsed = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-        body = self._read_body(headers)
-        return Request(request_line[0], request_line[1], unquote(path), parsed, headers, body)
-
-    def _read_line(self) -> str:
-        line = self.rfile.readline(MAX_LINE_BYTES)
-        if len(line) == MAX_LINE_BYTES:
-            raise BadRequest(431, "Header line too long")
-        return line.decode("latin-1").rstrip("\r\n")
-
-    def _read_body(self, headers: dict[str, str]) -> bytes:
         if "transfer-encoding" in headers:
             raise BadRequest(411, "Content-Length required")
         length = headers.get("content-length", "0")
@@ -100,7 +88,13 @@ class Connection(socketserver.StreamRequestHandler):
         body = self.rfile.read(int(length)) if int(length) else b""
         if len(body) < int(length):
             raise ConnectionResetError("The client disconnected within a request.")
-        return body
+        return Request(request_line[0], request_line[1], unquote(path), parsed, headers, body)
+
+    def _read_line(self) -> str:
+        line = self.rfile.readline(MAX_LINE_BYTES)
+        if len(line) == MAX_LINE_BYTES:
+            raise BadRequest(431, "Header line too long")
+        return line.decode("latin-1").rstrip("\r\n")
 
     def _write_response(self, response: Response, *, keep: bool) -> bool:
         """Send the response with its fault, and return whether to keep the connection."""

@@ -94,14 +94,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _ask(self, transaction_id: str, answers: SimpleQueue[bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
-            with suppress(PsycopgError):
-                if (status := self._read_status(transaction_id)) in {"committed", "aborted"}:
+            # Each time through a new connection. It is `in progress` until the server notices.
+            with (
+                suppress(PsycopgError),
+                self.Database.connect(**self.get_connection_params()) as connection,
+            ):
+                row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
+                if (status := str(row.fetchone()[0])) in {"committed", "aborted"}:
                     answers.put(status == "committed")
                     return
             time.sleep(POLL_SECONDS)
-
-    def _read_status(self, transaction_id: str) -> str:
-        """Read it through a connection of its own. It is `in progress` until the server notices."""
-        with self.Database.connect(**self.get_connection_params()) as connection:
-            row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
-            return str(row.fetchone()[0])

@@ -167,7 +167,7 @@ class SignInCallbackView(View):
         return HttpResponseRedirect(pending.target or resolve_url("admin:index"))
 
     def _check_issuer(self, request: HttpRequest) -> None:
-        """Reject the answer of another server, to which the code would be sent (RFC 9207)."""
+        """Reject the answer of another server, which would get the code (RFC 9207)."""
         issuer = request.GET.get("iss")
         expected = get_platform_issuer(settings.CONFIG)
         if issuer is None and not endpoint_cache.get(settings.CONFIG).sends_issuer:

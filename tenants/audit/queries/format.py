@@ -109,14 +109,8 @@ def _normalize(value: Any) -> Any:
         return {key: _normalize(each) for key, each in value.items()}
     if kind is list:
         return [_normalize(each) for each in value]
-    return _normalize_number(value)
-
-
-def _normalize_number(value: Any) -> Any:
-    """Return one of int and float for each number.
-
-    PostgreSQL returns 1e16 as an integer and keeps 1.0, SQLite the text that was stored.
-    """
+    # One of int and float for each number: PostgreSQL returns 1e16 as an integer and keeps 1.0,
+    # SQLite the text that was stored.
     if abs(value) < _MAX_SAFE_INT:
         return int(value) if value == int(value) else value
     if isinstance(value, float):

@@ -1,6 +1,6 @@
 """Verify an export of the audit log, with nothing but the file and a key to trust.
 
-The file is untrusted: a line at a time is in memory, and what is wrong with it is a problem, not
+The file is untrusted: a line at a time is in memory, and each fault is a problem, not
 an exception.
 """
 
@@ -150,7 +150,15 @@ class _ExportCheck:
         elif kind == "entry" and self._day is not None and isinstance(value, dict):
             self._day.add_entry(_get_id(value), hash_record(value))
         elif kind == "pruning" and (signed := _parse_signed(value)):
-            self._read_pruning(*signed)
+            # Which keys the chain confirms is known at the end.
+            checked = check_pruning(
+                *signed, keys=self._keys, trusted=self._keys.keys(), now=self._now
+            )
+            if isinstance(checked, str):
+                message = f"A pruning in the file is not valid: {checked}."
+                self._problems.add(Kind.PRUNING_INVALID, message)
+            else:
+                self._prunings.append(checked)
         elif kind == "end" and isinstance(value, dict):
             self._end = value
         else:
@@ -158,17 +166,6 @@ class _ExportCheck:
 
     def _report_line(self, number: int, what: str) -> None:
         self._problems.add(Kind.FILE_DAMAGED, f"Line {number:,} of the file {what}.")
-
-    def _read_pruning(self, statement: str, signature: str) -> None:
-        # Which keys the chain confirms is known at the end.
-        checked = check_pruning(
-            statement, signature, keys=self._keys, trusted=self._keys.keys(), now=self._now
-        )
-        if isinstance(checked, str):
-            message = f"A pruning in the file is not valid: {checked}."
-            self._problems.add(Kind.PRUNING_INVALID, message)
-        else:
-            self._prunings.append(checked)
 
     def _read_seal(self, statement: str, signature: str) -> None:
         self._finish_day()

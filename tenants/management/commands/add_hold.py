@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.holds.hold import add_hold
 
 
 class Command(OperatorCommand):
+    service = staticmethod(add_hold)
     words = "admin hold add"
     summary = "Protect a tenant, person or room from deletion"
     area, place = "tenants", 179
@@ -37,15 +35,3 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--reason", required=True, help="reason, which the list and the audit log show"
         )
-
-    def handle(self, reason: str, dry_run: bool, **options: Any) -> None:
-        result = add_hold(
-            operator=self.operator,
-            tenant=options["tenant"],
-            participant=options["participant"],
-            room=options["room"],
-            reason=reason,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

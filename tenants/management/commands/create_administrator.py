@@ -33,7 +33,7 @@ class Command(OperatorCommand):
             "--role",
             choices=("administrator", "auditor"),
             default="administrator",
-            help="what the account may do (default: administrator)",
+            help="role of the account (default: administrator)",
         )
         parser.add_argument(
             FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 from uuid import UUID
-
-from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.holds.hold import lift_hold
 
 
 class Command(OperatorCommand):
+    service = staticmethod(lift_hold)
     words = "admin hold lift"
     summary = "Lift a hold"
     area, place = "tenants", 190
@@ -25,14 +23,3 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("hold", type=UUID, help="ID of the hold")
         parser.add_argument("--reason", required=True, help="reason for lifting it")
-
-    def handle(self, hold: UUID, reason: str, dry_run: bool, **options: Any) -> None:
-        result = lift_hold(
-            operator=self.operator,
-            hold=hold,
-            reason=reason,
-            confirm=self.confirm,
-            now=timezone.now(),
-            dry_run=dry_run,
-        )
-        self.print_change(result)

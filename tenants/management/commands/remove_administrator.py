@@ -9,7 +9,7 @@ class Command(RemovalCommand):
     words = "admin remove-administrator"
     summary = "Delete an account of the admin site"
     area, place = "server", 60
-    profile = "full"  # deletes also what the applications of the admin site store about it
+    profile = "full"  # deletes also rows of the admin site's applications about it
     permission = "MANAGE_PLATFORM"
     examples = ("scaiwave admin remove-administrator anna --no-input",)
     help = "Delete the account of an administrator, and end its sessions. Audit entries stay."

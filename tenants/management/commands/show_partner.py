@@ -5,7 +5,6 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from tenants.lookup.serializers import Row
 from tenants.management.output import AUDIT_COLUMNS, format_status, print_sections
 from tenants.people.queries.partners import show_partner
 
@@ -43,19 +42,15 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json({"partner": document})
             return
-        self.output.print_record(FACTS, _format_facts(document))
+        inactive = document["inactive_tenants"]
+        more = f" and {inactive:,} inactive" if inactive else ""
+        facts = {
+            **document,
+            "scaikey_id": document["scaikey_id"] or "none (local partner)",
+            "status": format_status(document),
+            "tenants": f"{document['tenants']:,}{more}",
+        }
+        for name in _LIMITS:
+            facts[name] = "no limit" if document[name] is None else f"{document[name]:,}"
+        self.output.print_record(FACTS, facts)
         print_sections(self.output, ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]))
-
-
-def _format_facts(partner: Row) -> Row:
-    inactive = partner["inactive_tenants"]
-    limits = {
-        name: "no limit" if partner[name] is None else f"{partner[name]:,}" for name in _LIMITS
-    }
-    return {
-        **partner,
-        **limits,
-        "scaikey_id": partner["scaikey_id"] or "none (local partner)",
-        "status": format_status(partner),
-        "tenants": f"{partner['tenants']:,}" + (f" and {inactive:,} inactive" if inactive else ""),
-    }

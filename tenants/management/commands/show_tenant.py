@@ -77,32 +77,21 @@ class Command(OperatorCommand):
 
 
 def _format_facts(tenant: Row) -> Row:
-    groups = tenant["groups"]
+    groups, partner = tenant["groups"], tenant["partner"]
     removed = f" and {groups['deactivated']:,} deactivated" if groups["deactivated"] else ""
+    partner_status = tenant["partner_reason"] or tenant["partner_status"]
+    pending = tenant["pending_removals"].items()
+    removals = [f"by syncs: {'on' if tenant['sync_removals'] else 'off'}"]
+    removals += [f"{number:,} {state}" for state, number in pending if number]
     return {
         **tenant,
         "scaikey_tenant_id": tenant["scaikey_tenant_id"] or "none (local tenant)",
         "status": format_status(tenant),
-        "partner": _format_partner(tenant),
+        "partner": partner and f"{format_partner(partner)} ({partner_status})",
         "groups": f"{groups['active']:,}{removed}",
-        "removals": _format_removals(tenant),
+        "removals": "; ".join(removals),
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
-
-
-def _format_removals(tenant: Row) -> str:
-    counts = [
-        f"{number:,} {state}" for state, number in tenant["pending_removals"].items() if number
-    ]
-    setting = f"by syncs: {'on' if tenant['sync_removals'] else 'off'}"
-    return "; ".join([setting, *counts])
-
-
-def _format_partner(tenant: Row) -> str | None:
-    if (partner := tenant["partner"]) is None:
-        return None
-    status = tenant["partner_reason"] or tenant["partner_status"]
-    return f"{format_partner(partner)} ({status})"
 
 
 def _format_limits(tenant: Row) -> list[Row]:

@@ -7,7 +7,7 @@ same numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -104,7 +104,7 @@ class TenantTotal:
 class TenantFigure:
     """A figure that is an expression for a query of tenants, with `OuterRef("pk")`.
 
-    `model` has the rows from which it is computed.
+    It is computed from the rows of `model`.
     """
 
     build: Callable[[], Any]
@@ -113,7 +113,7 @@ class TenantFigure:
 
 @cache
 def _load_totals() -> Mapping[str, extensions.TotalSource]:
-    """Return the totals by which tenants are sorted or filtered, of this app and of those above."""
+    """Return the totals of this app and others that sort and filter tenants."""
     others = {**extensions.TENANT_TOTALS, **extensions.TENANT_FILTER_TOTALS}
     return {
         "members": TenantTotal(lambda: Participant.objects.filter(MEMBERS)),
@@ -134,7 +134,7 @@ def find_figure(name: str, now: datetime) -> Any:
 
 
 def find_figure_model(name: str) -> type[Model] | None:
-    """Return the model of the rows from which a figure is computed, or None for another name."""
+    """Return the model with the rows of a figure, or None for another name."""
     if (total := _load_totals().get(name)) is not None:
         return total.rows().model
     if name == "ai_tokens":
@@ -230,14 +230,12 @@ def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> Q
         values += parameters
     where = " OR ".join(conditions)
     found = fetch_column(f"SELECT sw_tenants.id FROM sw_tenants{joins} WHERE {where}", values)  # noqa: S608
-    return tenants.filter(pk__in=_list_keys(found))
-
-
-def _list_keys(keys: Sequence[Any]) -> RawSQL:
-    """Return keys as one value: databases read thousands of values slowly."""
+    # All keys as one value: databases read thousands of values slowly.
     if connection.vendor == "postgresql":
-        return RawSQL("SELECT unnest(%s::uuid[])", [list(keys)])
-    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(keys)])
+        keys = RawSQL("SELECT unnest(%s::uuid[])", [list(found)])
+    else:
+        keys = RawSQL("SELECT value FROM json_each(%s)", [json.dumps(found)])
+    return tenants.filter(pk__in=keys)
 
 
 def filter_by_total(tenants: QuerySet[Tenant], name: str) -> QuerySet[Tenant]:

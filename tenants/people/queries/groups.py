@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TypedDict
 from uuid import UUID
 
 from django.db.models import Count, F, Q, QuerySet
@@ -31,11 +30,6 @@ GROUP_STATUSES = {
 BATCH_SIZE = 500
 
 _PRESENT_EDGE = Q(memberships__absent_since=None)
-
-
-class MemberCounts(TypedDict):
-    direct_people: int
-    direct_groups: int
 
 
 def list_groups(

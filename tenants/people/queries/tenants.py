@@ -213,7 +213,14 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
     """Return everything about one tenant. Raises `TenantNotFound` or `AmbiguousName`."""
     operator.require(Permission.VIEW)
     tenant = resolve_tenant(operator, name)
-    participants = _count_participants(tenant)
+    # By type and status; types without participants are left out.
+    by_type = Participant.objects.filter(tenant=tenant).values(type=F("participant_type"))
+    counts = by_type.annotate(
+        active=Count("pk", filter=ACTIVE),
+        suspended=Count("pk", filter=status_q("suspended")),
+        deactivated=Count("pk", filter=status_q("deactivated")),
+    )
+    participants: list[Row] = [dict(row) for row in counts.order_by("type")]
     registered = load_registered_columns([tenant.pk])[tenant.pk]
     tenants = Tenant.objects.filter(pk=tenant.pk)
     usage = token_columns(tenants, usage_month(now)).get(tenant.pk, NO_USAGE)
@@ -235,17 +242,6 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
         ),
         "audit_entries": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),
     }
-
-
-def _count_participants(tenant: Tenant) -> list[Row]:
-    """Count participants by type and status. Types without participants are left out."""
-    by_type = Participant.objects.filter(tenant=tenant).values(type=F("participant_type"))
-    counts = by_type.annotate(
-        active=Count("pk", filter=ACTIVE),
-        suspended=Count("pk", filter=status_q("suspended")),
-        deactivated=Count("pk", filter=status_q("deactivated")),
-    )
-    return [dict(row) for row in counts.order_by("type")]
 
 
 def _build_limits(tenant: Tenant, used: Row, *, active: int) -> Row:

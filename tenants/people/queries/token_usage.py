@@ -91,7 +91,9 @@ class UsageSummary:
         if self._oldest is None:
             return None
         prefix = "the oldest " if self._oldest != self._newest else ""
-        elapsed = _format_elapsed(self._oldest, now)
+        elapsed = "just now"
+        if now - self._oldest >= timedelta(minutes=1):
+            elapsed = timesince(self._oldest, now).replace("\N{NO-BREAK SPACE}", " ") + " ago"
         note = f"AI tokens were fetched from ScaiGrid, {prefix}{elapsed}."
         if self._newest is not None and is_in_future(self._newest, now):
             note = (
@@ -113,12 +115,6 @@ class UsageSummary:
             f"Over {NEAR_CAP_FRACTION * 100:.0f}% of this month's AI tokens are used by "
             f"{named}{more}."
         )
-
-
-def _format_elapsed(timestamp: datetime, now: datetime) -> str:
-    if now - timestamp < timedelta(minutes=1):
-        return "just now"
-    return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ") + " ago"
 
 
 def is_near_cap(row: Mapping[str, Any]) -> bool:

@@ -155,19 +155,16 @@ class ParticipantAdmin(StatusAdmin):
         """Find complete addresses by index, and search the texts for everything else."""
         term = search_term.strip()
         if get_term_form(term) in {TermForm.ADDRESS, TermForm.EMAIL}:
-            matches = _filter_by_address(queryset, term)
+            local_id, colon, server_name = term.removeprefix("@").partition(":")
+            if term.startswith("@") and colon:
+                is_own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
+                server_name = "" if is_own else server_name
+                matches = queryset.filter(local_id=local_id, server_name=server_name)
+            else:
+                matches = queryset.alias(address=Lower("email")).filter(address=term.lower())
             if matches.exists():
                 return matches, False
         return super().get_search_results(request, queryset, search_term)
-
-
-def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
-    local_id, colon, server_name = address.removeprefix("@").partition(":")
-    if address.startswith("@") and colon:
-        is_own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
-        return queryset.filter(local_id=local_id, server_name="" if is_own else server_name)
-    by_email: QuerySet[Any] = queryset.alias(address=Lower("email"))
-    return by_email.filter(address=address.lower())
 
 
 @admin.register(Group)

@@ -182,7 +182,14 @@ def show_role(*, operator: Operator, name: str, tenant: str, entity_type: str | 
     resolved = resolve_tenant(operator, tenant)
     match = _resolve_role_or_participant(operator, name, resolved, entity_type)
     if isinstance(match, Role):
-        return {"role": _build_role(match)}
+        return {
+            "role": {
+                **role_row(match),
+                "tenant": match.tenant.slug,
+                "grants": _list_grants(match),
+                "holders": [_holder_row(assignment) for assignment in role_holders(match)],
+            }
+        }
     return {
         "participant": {
             **participant_row(match, server_name=get_server_name()),
@@ -277,15 +284,6 @@ def _iter_members(roles: Iterable[Role]) -> Generator[Row, None, None]:
                 "role": role.slug,
                 "role_id": role.pk,
             }
-
-
-def _build_role(role: Role) -> Row:
-    return {
-        **role_row(role),
-        "tenant": role.tenant.slug,
-        "grants": _list_grants(role),
-        "holders": [_holder_row(assignment) for assignment in role_holders(role)],
-    }
 
 
 def _holder_row(assignment: RoleAssignment) -> Row:
@@ -395,7 +393,7 @@ def _path_order(path: Path) -> tuple[int, list[str]]:
 
 
 class _GroupGraph:
-    """Which groups of a tenant are direct members of which others, by the ID of the key group."""
+    """The direct member groups of each group of a tenant, by the ID of the key group."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.children: dict[UUID, list[Group]] = {}
@@ -427,5 +425,5 @@ def _find_shortest_paths(
 
 
 def default_role_name(slug: str) -> str:
-    """Return a name for a role of which only the slug is known."""
+    """Return a name for a role that is known by its slug only."""
     return BUILT_IN.get(slug, slug)

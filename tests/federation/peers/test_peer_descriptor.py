@@ -141,20 +141,26 @@ def test_fail_unavailable(peer: FakePeer, status: int) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_fail_no_http(peer: FakePeer) -> None:
-    peer.respond = lambda request: hang_up(b"220 mail.example.com ESMTP\r\n\r\n")
-    with pytest.raises(HandshakeIncompatible) as caught:
+@pytest.mark.parametrize(
+    ("raw", "error", "problem"),
+    [
+        (
+            b"220 mail.example.com ESMTP\r\n\r\n",
+            HandshakeIncompatible,
+            "sent a response that is not HTTP.",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+            UpstreamUnreachable,
+            "closed the connection before its response was complete.",
+        ),
+    ],
+)
+def test_fail_response(peer: FakePeer, raw: bytes, error: type[Exception], problem: str) -> None:
+    peer.respond = lambda request: hang_up(raw)
+    with pytest.raises(error) as caught:
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} sent a response that is not HTTP."
-
-
-def test_fail_connection_closed_early(peer: FakePeer) -> None:
-    peer.respond = lambda request: hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
-    with pytest.raises(UpstreamUnreachable) as caught:
-        fetch_from(peer.name)
-    assert caught.value.message == (
-        f"{peer.name} closed the connection before its response was complete."
-    )
+    assert caught.value.message == f"{peer.name} {problem}"  # type: ignore[attr-defined]
 
 
 def test_fail_wrong_content_length(peer: FakePeer) -> None:

@@ -22,7 +22,6 @@ from tests.identity_sync.sync.helpers import (
 )
 
 SCIM = "/api/v1/tenants/*/scim/v2/Groups"
-ITEMS = f"{SCIM}/*"
 
 pytestmark = [
     pytest.mark.django_db,

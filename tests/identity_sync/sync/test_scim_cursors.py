@@ -78,21 +78,20 @@ def test_success_members_are_read_by_cursor(scaikey: Sandbox) -> None:
     assert len(queries) == sum(-(-size // 7) for size in sizes)
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_success_without_a_configuration_lists_are_read_by_index(
-    synced: Sandbox, status: int
-) -> None:
-    synced.faults.add("status", path=CONFIG, status=status)
-    assert get_changed_counts(sync()) == {}
-    assert synced.requests.count(MEMBERS) == 0
-    assert all(query.startswith("startIndex=") for query in list_scim_requests(synced))
+PAGINATIONS: list[Any] = [None, {}, {"cursor": False}, {"cursor": "yes"}, {"cursor": 1}, []]
 
 
 @pytest.mark.parametrize(
-    "pagination", [None, {}, {"cursor": False}, {"cursor": "yes"}, {"cursor": 1}, []]
+    ("fault", "options"),
+    [
+        *(("status", {"status": status}) for status in (403, 404, 500)),
+        *(("wrong_shape", {"body": {"pagination": each}}) for each in PAGINATIONS),
+    ],
 )
-def test_success_configurations_without_cursors(synced: Sandbox, pagination: Any) -> None:
-    synced.faults.add("wrong_shape", path=CONFIG, body={"pagination": pagination})
+def test_success_without_cursors_lists_are_read_by_index(
+    synced: Sandbox, fault: Any, options: dict[str, Any]
+) -> None:
+    synced.faults.add(fault, path=CONFIG, **options)
     assert get_changed_counts(sync()) == {}
     assert synced.requests.count(MEMBERS) == 0
     assert all(query.startswith("startIndex=") for query in list_scim_requests(synced))

@@ -81,11 +81,6 @@ def post(client: Client, slug: str, row: Any = None, **values: str) -> Any:
     return client.post(reverse("admin:act", args=[slug, row.pk] if row else [slug]), values)
 
 
-def list_titles(client: Client, tenant: Tenant) -> list[str]:
-    page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
-    return [act.title for act in page.context["acts"]]
-
-
 def run_next_job(redis: Redis) -> SyncRun:
     """Do what a worker does with the next job, and return the run that it was."""
     job = open_queues(redis)[0].take(None)

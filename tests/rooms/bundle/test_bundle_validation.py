@@ -124,22 +124,17 @@ def test_fail_media_that_is_not_in_the_manifest() -> None:
         )
 
 
-def test_fail_media_with_an_entry_listed_as_missing() -> None:
-    document = make_manifest(media=[make_media_row(PHOTO, missing="lost")])
-    assert validate_and_fail(make_bundle(document, ATTACHED)) == (
-        BundleDamaged,
-        f"Entry {NAME} exists, but is missing according to the manifest (lost).",
-        NAME,
-    )
-
-
-def test_fail_media_of_another_size() -> None:
-    document = make_manifest(media=[make_media_row(PHOTO, size=99)])
-    assert validate_and_fail(make_bundle(document, ATTACHED)) == (
-        BundleDamaged,
-        f"Entry {NAME} has 16 bytes, but 99 according to the manifest.",
-        NAME,
-    )
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"missing": "lost"}, "exists, but is missing according to the manifest (lost)."),
+        ({"size": 99}, "has 16 bytes, but 99 according to the manifest."),
+    ],
+)
+def test_fail_media_that_contradicts_its_row(row: dict[str, Any], problem: str) -> None:
+    document = make_manifest(media=[make_media_row(PHOTO, **row)])
+    error = (BundleDamaged, f"Entry {NAME} {problem}", NAME)
+    assert validate_and_fail(make_bundle(document, ATTACHED)) == error
 
 
 def test_fail_media_twice() -> None:

@@ -115,26 +115,19 @@ def run(command: list[str], path: Path, directory: Path, *, piped: bool = False)
     return ended.stdout
 
 
-@pytest.mark.parametrize("reader", FROM_FILE)
-def test_success_extracted_from_a_file(reader: str, bundle: Path, tmp_path: Path) -> None:
-    run(FROM_FILE[reader], bundle, tmp_path)
+@pytest.mark.parametrize(
+    ("reader", "piped"),
+    [*((each, False) for each in FROM_FILE), *((each, True) for each in FROM_PIPE)],
+)
+def test_success_extracted(reader: str, piped: bool, bundle: Path, tmp_path: Path) -> None:
+    run((FROM_PIPE if piped else FROM_FILE)[reader], bundle, tmp_path, piped=piped)
     assert read_directory(tmp_path) == read_expected(bundle)
 
 
-@pytest.mark.parametrize("reader", FROM_PIPE)
-def test_success_extracted_from_a_pipe(reader: str, bundle: Path, tmp_path: Path) -> None:
-    run(FROM_PIPE[reader], bundle, tmp_path, piped=True)
-    assert read_directory(tmp_path) == read_expected(bundle)
-
-
-def test_success_first_entry_from_a_pipe(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [["funzip"], ["unzip", "-p", "{}", "manifest.json"]])
+def test_success_one_entry(command: list[str], bundle: Path, tmp_path: Path) -> None:
     """`unzip` needs a file; its companion `funzip` reads the first entry of a pipe."""
-    printed = run(["funzip"], bundle, tmp_path, piped=True)
-    assert printed.encode() == read_expected(bundle)["manifest.json"]
-
-
-def test_success_one_entry_to_a_pipe(bundle: Path, tmp_path: Path) -> None:
-    printed = run(["unzip", "-p", "{}", "manifest.json"], bundle, tmp_path)
+    printed = run(command, bundle, tmp_path, piped=command == ["funzip"])
     assert printed.encode() == read_expected(bundle)["manifest.json"]
 
 

@@ -20,7 +20,7 @@ from django.db.models.functions import Concat, Substr
 
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
-from rooms.models import Event, Room, RoomMember, Workspace, WorkspaceMember
+from rooms.models import Event, RoomMember, Workspace, WorkspaceMember
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
@@ -160,7 +160,3 @@ def on_old_server(source: Tenant, here: Tenant) -> Iterator[None]:
 def read_index(directory: Path) -> dict[str, Any]:
     index: dict[str, Any] = json.loads((directory / "index.json").read_bytes())
     return index
-
-
-def room_named(tenant: Tenant, name: str) -> Room:
-    return Room.objects.get(tenant=tenant, name=name)

@@ -35,23 +35,13 @@ from tests.tenants.factories import HOST_OPERATOR
 pytestmark = pytest.mark.django_db
 
 
-def test_fail_restarted_by_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", ["begin_backfill", "end_backfill"])
+def test_fail_restarted_by_another_process(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     make_message(make_lobby(), "word")
-    monkeypatch.setattr(
-        SearchIndex, "begin_backfill", lambda self: SearchBackfill.objects.all().delete()
-    )
+    monkeypatch.setattr(SearchIndex, moment, lambda self: SearchBackfill.objects.all().delete())
     with pytest.raises(
         BackfillSuperseded, match=r"^This backfill was restarted by another process\.$"
     ):
-        backfill()
-
-
-def test_fail_restarted_by_another_process_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_message(make_lobby(), "word")
-    monkeypatch.setattr(
-        SearchIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
-    )
-    with pytest.raises(BackfillSuperseded):
         backfill()
 
 

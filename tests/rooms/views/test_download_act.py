@@ -13,6 +13,7 @@ import pytest
 
 from tests.rooms.views.live_server import LiveServer
 from tests.rooms.views.sample_data import BIG_EVENTS
+from tests.rooms.views.test_http_export import read_manifest
 from tests.scaiwave.site.pages import fill_in, sign_in, submit
 
 PASSWORD = "correct horse battery"
@@ -37,13 +38,6 @@ report(None)
 
 def address(server: LiveServer, room: str) -> str:
     return f"/admin/act/room-export/{server.rooms[room]}/"
-
-
-def read_manifest(bundle: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-        assert archive.testzip() is None
-        document: dict[str, Any] = json.loads(archive.read("manifest.json"))
-    return document
 
 
 def read_last_entry(server: LiveServer) -> list[Any]:

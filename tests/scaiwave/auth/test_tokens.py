@@ -219,10 +219,18 @@ def test_success_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    "claims", [{"aud": "x"}, {"aud": None}, {"aud": []}, {"aud": {"ours": 1}}, {"aud": "ours2"}]
+    ("given", "audience"),
+    [
+        ("x", "ours"),
+        (None, "ours"),
+        ([], "ours"),
+        ({"ours": 1}, "ours"),
+        ("ours2", "ours"),
+        ("", ""),
+    ],
 )
-def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
-    message = refusal(scaikey, keys, scaikey.issue_token(**claims), audience="ours")
+def test_fail_audience(scaikey: Sandbox, keys: Keys, given: Any, audience: str) -> None:
+    message = refusal(scaikey, keys, scaikey.issue_token(aud=given), audience=audience)
     assert message == "The token was issued for another application (audience)."
 
 
@@ -263,11 +271,6 @@ def test_success_an_access_token(
 def test_fail_a_token_of_another_type(scaikey: Sandbox, keys: Keys, typ: object) -> None:
     token = scaikey.issue_token(role="super_admin", headers={"typ": typ})
     assert refusal(scaikey, keys, token) == "The token is not an access token (typ)."
-
-
-def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
-    message = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
-    assert message == "The token was issued for another application (audience)."
 
 
 @pytest.mark.parametrize("late", [-3600, 0, 59])

@@ -173,12 +173,21 @@ def test_success_dry_run_of_a_command_that_changes_something(migrated: object) -
     assert run_example("admin", "create-tenant", "--dry-run").out == "0 tenants\n"
 
 
-def test_fail_question_without_a_terminal_names_the_flag() -> None:
-    ended = run_example(*LIST, "--act", "ask")
+@pytest.mark.parametrize(
+    ("act", "message", "fix"),
+    [
+        ("ask", "Which one is required.", "Pass --which."),
+        (
+            "confirm",
+            "Confirmation required: This removes everything. Continue?",
+            "Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
+        ),
+    ],
+)
+def test_fail_no_terminal(act: str, message: str, fix: str) -> None:
+    ended = run_example(*LIST, "--act", act)
     assert ended.code == 2
-    assert ended.err == (
-        "Error: Which one is required. [SW_CONFIRMATION_NEEDED]\n  Fix: Pass --which.\n"
-    )
+    assert ended.err == f"Error: {message} [SW_CONFIRMATION_NEEDED]\n  Fix: {fix}\n"
 
 
 def test_success_question_at_a_terminal_is_asked_until_answered() -> None:
@@ -231,16 +240,6 @@ def test_fail_declined(keys: str) -> None:
     assert shown.out.endswith(
         "Error: Cancelled. No changes were made. [SW_DECLINED]\n"
         "  Fix: Answer y to confirm, or pass --no-input to skip the prompt.\n"
-    )
-
-
-def test_fail_confirmation_without_a_terminal() -> None:
-    ended = run_example(*LIST, "--act", "confirm")
-    assert ended.code == 2
-    assert ended.err == (
-        "Error: Confirmation required: This removes everything. Continue? "
-        "[SW_CONFIRMATION_NEEDED]\n"
-        "  Fix: Run it in a terminal to confirm, or pass --no-input to skip the prompt.\n"
     )
 
 

@@ -399,20 +399,17 @@ def test_fail_no_tls_there() -> None:
     )
 
 
-def test_fail_certificate_file_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nowhere.pem"), ("ALL_PROXY", "gopher://127.0.0.1:1")]
+)
+def test_fail_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
     with pytest.raises(SettingInvalid) as caught:
         HttpClient("https://scaikey.example.org")
     assert caught.value.message == (
         "The environment's proxy or certificate settings can't be used for requests to ScaiKey at "
         "https://scaikey.example.org."
     )
-
-
-def test_fail_proxy_of_unknown_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
-    with pytest.raises(SettingInvalid) as caught:
-        HttpClient("https://scaikey.example.org")
     assert caught.value.fix == (
         "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR."
     )

@@ -34,7 +34,6 @@ from scaiwave.core.errors import SettingInvalid, UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 
 LIST = ("admin", "list-tenants")
-JOINERS = {"\u200c", "\u200d"}
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 COLUMNS = (Column("name", "Name"), Column("size", "Size", ColumnType.BYTES))
 

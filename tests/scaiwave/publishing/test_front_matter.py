@@ -67,10 +67,35 @@ def test_fail_no_end() -> None:
     ]
 
 
-def test_fail_not_yaml() -> None:
-    fix = "Quote values that contain a colon or quotation marks."
-    expected = [("Invalid page: a.md, line 4: the front matter is not YAML.", fix)]
-    assert list_problems(make_page("A", "a", audience="b: c")) == expected
+@pytest.mark.parametrize(
+    ("fields", "problem", "fix"),
+    [
+        (
+            {"audience": "b: c"},
+            "a.md, line 4: the front matter is not YAML.",
+            "Quote values that contain a colon or quotation marks.",
+        ),
+        (
+            {"audience": "[operators, developers]"},
+            "a.md, line 4: not a field with a single text.",
+            FORM,
+        ),
+        (
+            {"status": "published\ntitle: B"},
+            "a.md, line 7: duplicate field title.",
+            "Remove one of the two.",
+        ),
+        (
+            {"order": "3"},
+            "a.md: unknown field order.",
+            "Use only the fields title, path, audience, summary, status.",
+        ),
+        ({"audience": "all"}, "a.md: invalid audience: all.", "Use operators or developers."),
+        ({"status": "all"}, "a.md: invalid status: all.", "Use published or draft."),
+    ],
+)
+def test_fail_field(fields: dict[str, str], problem: str, fix: str) -> None:
+    assert list_problems(make_page("A", "a", **fields)) == [(f"Invalid page: {problem}", fix)]
 
 
 @pytest.mark.parametrize("block", ["", "just words", "- a\n- b"])
@@ -80,40 +105,11 @@ def test_fail_no_fields(block: str) -> None:
     ]
 
 
-def test_fail_not_one_text() -> None:
-    expected = [("Invalid page: a.md, line 4: not a field with a single text.", FORM)]
-    assert list_problems(make_page("A", "a", audience="[operators, developers]")) == expected
-
-
-def test_fail_twice() -> None:
-    expected = [("Invalid page: a.md, line 7: duplicate field title.", "Remove one of the two.")]
-    assert list_problems(make_page("A", "a", status="published\ntitle: B")) == expected
-
-
 @pytest.mark.parametrize("name", ["title", "path", "audience", "summary", "status"])
 def test_fail_missing(name: str) -> None:
     expected = [(f"Invalid page: a.md: missing field {name}.", f"Add the field {name}.")]
     assert list_problems(make_page("A", "a", **{name: ""})) == expected
     assert list_problems(make_page("A", "a").replace(f"{name}:", "# no", 1)) == expected
-
-
-def test_fail_unknown() -> None:
-    expected = [
-        (
-            "Invalid page: a.md: unknown field order.",
-            "Use only the fields title, path, audience, summary, status.",
-        )
-    ]
-    assert list_problems(make_page("A", "a", order="3")) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "choices"),
-    [("audience", "operators or developers"), ("status", "published or draft")],
-)
-def test_fail_choices(name: str, choices: str) -> None:
-    expected = [(f"Invalid page: a.md: invalid {name}: all.", f"Use {choices}.")]
-    assert list_problems(make_page("A", "a", **{name: "all"})) == expected
 
 
 def test_fail_all_problems_are_reported_together() -> None:

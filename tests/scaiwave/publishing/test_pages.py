@@ -65,19 +65,19 @@ def test_fail_no_file(docs: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("begin", ["Text first.\n\n# Sync", "## Sync", ""])
-def test_fail_no_heading(begin: str, docs: Path) -> None:
+@pytest.mark.parametrize(
+    ("begin", "problem"),
+    [
+        *(
+            (begin, "the text does not begin with its heading.")
+            for begin in ("Text first.\n\n# Sync", "## Sync", "")
+        ),
+        ("# The sync", "the title is “Sync”, but the heading is “The sync”."),
+    ],
+)
+def test_fail_heading(begin: str, problem: str, docs: Path) -> None:
     write_page(docs, "sync.md", make_page("Sync", "suite/sync").replace("# Sync", begin, 1))
-    assert list_problems(docs)["sync.md"] == [
-        "Invalid page: sync.md: the text does not begin with its heading."
-    ]
-
-
-def test_fail_other_heading(docs: Path) -> None:
-    write_page(docs, "sync.md", make_page("Sync", "suite/sync").replace("# Sync", "# The sync", 1))
-    assert list_problems(docs)["sync.md"] == [
-        "Invalid page: sync.md: the title is “Sync”, but the heading is “The sync”."
-    ]
+    assert list_problems(docs)["sync.md"] == [f"Invalid page: sync.md: {problem}"]
 
 
 def test_fail_same_path(docs: Path) -> None:

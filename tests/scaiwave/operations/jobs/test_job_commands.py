@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -41,15 +41,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 HOST = get_host_operator()
 SYNC = "identity_sync.jobs.full_sync"
 Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def redis(redis_url: str, settings: Settings) -> Iterator[Redis]:
-    settings.REDIS_URL = redis_url
-    with Redis.from_url(redis_url) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import takewhile
@@ -37,6 +35,7 @@ from tests.queue_helpers import (
     plant_scheduler,
     plant_worker,
 )
+from tests.scaiwave.operations.jobs.test_records import Bomb
 from tests.scaiwave.site.pages import strip_markup
 from tests.scaiwave.site.scaikey_sessions import sign_in
 from tests.tenants.silent_scaikey import SilentServer
@@ -44,22 +43,6 @@ from tests.tenants.silent_scaikey import SilentServer
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 SYNC = "identity_sync.jobs.full_sync"
 HOSTILE = "<script>alert(1)</script>\N{RIGHT-TO-LEFT OVERRIDE}"
-
-
-class Bomb:
-    """Fails the test if it is ever unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.abort, ())
-
-
-@pytest.fixture
-def redis(redis_url: str, settings: Settings) -> Iterator[Redis]:
-    settings.REDIS_URL = redis_url
-    with Redis.from_url(redis_url) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
 
 
 def open_page(client: Client, query: str = "") -> Any:
