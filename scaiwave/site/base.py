@@ -256,7 +256,7 @@ class ReadOnlyAdmin(_Admin):
         return parameters
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Return computed fields first, then times, and in one line those that are not set."""
+        """Return computed fields first, then times, and in one line the fields not set."""
         meta = self.model._meta
         fields = [*meta.fields, *meta.many_to_many]
         times = [field.name for field in fields if isinstance(field, DateTimeField)]

@@ -61,8 +61,8 @@ def test_success_shows_the_removals_of_each_tenant_with_their_people(client: Cli
     assert all(f'value="{row.pk}"' in page for row in rows)
     person = reverse("admin:tenants_participant_change", args=[rows[0].subject_id])
     assert f'<a href="{person}">acme 0</a>' in page
-    texts = ("p0@example.com", ", 2 members", "usr_waiting_0", "removed from ScaiKey", "1 sync, the")
-    for text in texts:
+    texts = ("p0@example.com", ", 2 members", "usr_waiting_0", "removed from ScaiKey")
+    for text in (*texts, "1 sync, the last"):
         assert text in page
     assert f'formaction="{reverse("admin:act", args=[APPROVE])}"' in page
 
