@@ -16,8 +16,6 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from rooms.bundle.format import media_entry_name
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
@@ -95,10 +93,6 @@ def format_day(day: str) -> str:
     return f"{when.day} {month_name[when.month]} {when.year}"
 
 
-def _cut_time(stamp: str) -> str:
-    return stamp[11:19] if stamp[10] == "T" else stamp
-
-
 class _Site:
     """Renders the pages, and collects the figures of the overview."""
 
@@ -166,15 +160,13 @@ class _Site:
         return "\n".join(parts)
 
     def _format_span(self, events: list[tuple[int, BundleEvent]]) -> str:
-        """Return the numbers, days and times of the first event and the last."""
+        """Return the numbers and times of the first event and the last."""
         if not events:
             return "No events"
         (first, begin), (last, end) = events[0], events[-1]
-        clock = self.timeline.clock
-        day, last_day = (format_day(clock.find_day(event.origin_ts)) for event in (begin, end))
-        start, until = (_cut_time(clock.format(event.origin_ts)) for event in (begin, end))
-        until = until if day == last_day else f"{last_day}, {until}"
-        return f"#{first} to #{last}: {day}, {start} to {until}"
+        format_time = self.timeline.clock.format
+        times = f"{format_time(begin.origin_ts, ' ')} to {format_time(end.origin_ts, ' ')}"
+        return f"#{first} to #{last}: {times}"
 
     def _format_event(self, page: TranscriptPage, number: int, event: BundleEvent) -> str:
         person = self.people.find_author(event)
@@ -213,7 +205,7 @@ class _Site:
         return (
             f'<article id="e-{event.id}" class="{classes}"{initials}>{head}<a id="n{number}" '
             f'href="#n{number}">#{number} <time datetime="{stamp}">'
-            f"{_cut_time(stamp)}</time></a></header>{body}</article>"
+            f"{stamp[11:19] if stamp[10] == 'T' else stamp}</time></a></header>{body}</article>"
         )
 
     def _build_head(self, person: Person) -> tuple[str, str, str]:
@@ -572,8 +564,8 @@ class _SearchShard:
             ("w", (f"w{self.number}", None, words)),
             ("", (self.number, names, text)),
         ):
-            script = b"register(%b)\n" % msgspec.json.encode(parts)[1:-1]
-            yield OutputFile(f"search/{prefix}{self.number:04d}.js", [script])
+            script = f"register({encode_json(parts)[1:-1]})\n"
+            yield OutputFile(f"search/{prefix}{self.number:04d}.js", [script.encode()])
 
 
 FORMAT = Format(Layout(1000, 560_000), render_html, has_media=True)

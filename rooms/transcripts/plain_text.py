@@ -17,7 +17,6 @@ from rooms.transcripts.timeline import (
 from rooms.transcripts.wording import (
     GONE,
     MESSAGE,
-    Person,
     describe,
     encode_json,
     find_mentioned,
@@ -44,7 +43,7 @@ def _iter_chunks(document: Document) -> Iterator[bytes]:
         for number, event in page.events:
             person = find_author(event)
             time = format_time(event.origin_ts, " ").replace("+00:00", "Z")
-            text = _describe(document, page, event, person)
+            text = _describe(document, page, event)
             # No line but the first may look like an event.
             line = f"{time}  #{number}  {event.id}  {person.fqid}  {person.name}: {text}"
             lines.append(line.replace("\n", _INDENT))
@@ -52,12 +51,12 @@ def _iter_chunks(document: Document) -> Iterator[bytes]:
         yield "\n".join(lines).encode(errors="replace")
 
 
-def _describe(document: Document, page: TranscriptPage, event: BundleEvent, person: Person) -> str:
+def _describe(document: Document, page: TranscriptPage, event: BundleEvent) -> str:
     content = event.content
     if event.event_type == MESSAGE and event.redacted_at is None:
         text = reveal(get_body(content))
         if not is_plain(content) or event.original_content is not None or event.edited_at:
-            text = "\n".join([text, *_list_notes(document, page, event, person)])
+            text = "\n".join([text, *_list_notes(document, page, event)])
     elif event.redacted_at is not None:
         kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
         text = f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
@@ -75,12 +74,10 @@ def _describe(document: Document, page: TranscriptPage, event: BundleEvent, pers
     return text
 
 
-def _list_notes(
-    document: Document, page: TranscriptPage, event: BundleEvent, person: Person
-) -> Iterator[str]:
+def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) -> Iterator[str]:
     content = event.content
-    if person.notes:
-        yield f"[{person.notes}]"
+    if notes := document.people.find_author(event).notes:
+        yield f"[{notes}]"
     if target := find_quoted(event):
         yield f"[reply to {format_quote(page.quotes.get(target), target)}]"
     for entry in document.media.find(content):
