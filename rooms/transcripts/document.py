@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
+from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.reader import RoomContent
 from rooms.transcripts.timeline import EVERYTHING, EventSelection, Layout, Timeline
 from rooms.transcripts.wording import Authors, Clock, TranscriptMedia, reveal
@@ -103,12 +103,6 @@ class Document:
             words = reveal(" ".join(selection.words))
             facts.append(("Only with", f"{words}, and {selection.context} events around each"))
         return [(label, " ".join(text.split())) for label, text in facts if text.strip()]
-
-    def iter_media_files(self, name: Callable[[MediaEntry], str]) -> Iterator[OutputFile]:
-        """Yield the attachments: all, or with a filter the ones that were shown."""
-        is_part = self.options.selection != EVERYTHING
-        for entry in self.media.iter_stored(only_used=is_part):
-            yield OutputFile(name(entry), self.content.iter_media(entry.sha256))
 
 
 class Format(NamedTuple):

@@ -72,7 +72,9 @@ def render_html(document: Document) -> Iterator[OutputFile]:
     yield OutputFile("style.css", [_read_asset("style.css").encode()])
     yield OutputFile("app.js", [_read_asset("app.js").encode()])
     yield from site.iter_pages()
-    yield from document.iter_media_files(get_media_path)
+    is_part = document.options.selection != EVERYTHING
+    for entry in document.media.iter_stored(only_used=is_part):
+        yield OutputFile(get_media_path(entry), document.content.iter_media(entry.sha256))
     yield OutputFile(_INDEX, [site.build_overview().encode()])
 
 

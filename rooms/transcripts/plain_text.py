@@ -9,7 +9,7 @@ from rooms.bundle.manifest.schema import MediaEntry
 from rooms.transcripts.document import Document, Format, OutputFile
 from rooms.transcripts.timeline import (
     Layout,
-    Quote,
+    Reference,
     TranscriptPage,
     find_quoted,
     group_by_text,
@@ -101,7 +101,7 @@ def list_replaced(document: Document, event: BundleEvent) -> list[str]:
     return [*parts, reveal(encode_json(unshown))] if unshown else parts
 
 
-def format_quote(quote: Quote | None, target: str) -> str:
+def format_quote(quote: Reference | None, target: str) -> str:
     return f"#{quote.number} {quote.person.name}: {quote.text}" if quote else f"event {target}"
 
 

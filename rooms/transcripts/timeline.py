@@ -102,18 +102,15 @@ EVERYTHING = EventSelection()
 
 
 class Reference(NamedTuple):
-    """A reaction with its emoji as text, a redaction with its reason, or a reply to an event."""
+    """A reaction with its emoji as text, a redaction with its reason, or a reply to an event.
 
-    number: int
-    second: int
-    person: Person
-    text: str
+    Or an event to be quoted, without its second.
+    """
 
-
-class Quote(NamedTuple):
     number: int
     person: Person
     text: str
+    second: int = 0
 
 
 @dataclass
@@ -134,7 +131,7 @@ class TranscriptPage:
     reactions: dict[str, list[Reference]] = field(default_factory=dict)
     redactions: dict[str, list[Reference]] = field(default_factory=dict)
     replies: dict[str, list[Reference]] = field(default_factory=dict)
-    quotes: dict[str, Quote] = field(default_factory=dict)
+    quotes: dict[str, Reference] = field(default_factory=dict)
 
 
 @dataclass
@@ -357,7 +354,7 @@ class Timeline:
             else:
                 quoted.add(target)
             if kind >= 0:
-                reference = Reference(n, second, self.people.all[who], reveal(text))
+                reference = Reference(n, self.people.all[who], reveal(text), second)
                 places[kind].setdefault(target, []).append(reference)
         self._database.execute(_MARK_SHOWN, (_encode(shown),))
         return quoted
@@ -375,7 +372,7 @@ class Timeline:
         for event_id, number, who, text in self._database.execute(
             _FIND_QUOTES, (_encode(targets),)
         ):
-            page.quotes[event_id] = Quote(number, self.people.all[who], text)
+            page.quotes[event_id] = Reference(number, self.people.all[who], text)
 
 
 class _PageBreaks:
