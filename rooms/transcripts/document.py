@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
-from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
+from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.reader import RoomContent
 from rooms.transcripts.timeline import EVERYTHING, EventSelection, Layout, Timeline
 from rooms.transcripts.wording import Authors, Clock, TranscriptMedia, reveal
 from scaiwave import __version__
+
+NUMBERS = (
+    "#1 is the first of all events that were read. Missing numbers are reactions and redactions, "
+    "which are shown with their event, and events that a filter left out."
+)
 
 
 class OutputFile(NamedTuple):
@@ -74,10 +78,6 @@ class Document:
         """Return a number that no one who wrote in the room could know."""
         return sha256(f"nonce {self.manifest_sha256}".encode()).hexdigest()[:32]
 
-    @property
-    def exported_at(self) -> datetime:
-        return datetime.fromisoformat(self.header.exported_at)
-
     def list_facts(self) -> list[tuple[str, str]]:
         """Return facts about the room and the transcript for a reader, as labels and texts."""
         header, room, selection = self.header, self.header.room, self.options.selection
@@ -90,6 +90,7 @@ class Document:
             ("Created", self.clock.format_stamp(room.created_at)),
             ("Exported", self.clock.format_stamp(header.exported_at)),
             ("Time zone", self.zone_name),
+            ("Numbers", NUMBERS),
             ("Source", self.origin),
         ]
         for window in filter(None, (header.window, selection.window.for_manifest)):
@@ -103,17 +104,9 @@ class Document:
             facts.append(("Only with", f"{words}, and {selection.context} events around each"))
         return [(label, " ".join(text.split())) for label, text in facts if text.strip()]
 
-    def iter_media_files(self, name: Callable[[MediaEntry], str]) -> Iterator[OutputFile]:
-        """Yield the attachments: all, or with a filter the ones that were shown."""
-        is_part = self.options.selection != EVERYTHING
-        for entry in self.media.iter_stored(only_used=is_part):
-            yield OutputFile(name(entry), self.content.iter_media(entry.sha256))
-
-
-Renderer = Callable[[Document], Iterator[OutputFile]]
-
 
 class Format(NamedTuple):
     layout: Layout
-    render: Renderer
+    render: Callable[[Document], Iterator[OutputFile]]
     has_media: bool
+    note: str = ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
-from bisect import bisect
-from calendar import Calendar, month_name
+from calendar import Calendar, day_abbr, month_name
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 from importlib.resources import files
-from operator import itemgetter
 from typing import Any
+from urllib.parse import quote
 
 from rooms.bundle.format import media_entry_name
 from rooms.bundle.manifest.events import BundleEvent
@@ -28,16 +27,18 @@ from rooms.transcripts.timeline import (
     Layout,
     Reference,
     TranscriptPage,
-    find_reply_target,
+    find_quoted,
     group_by_text,
 )
 from rooms.transcripts.wording import (
     MESSAGE,
     NOT_LISTED,
+    READ_MARKER,
     Person,
     describe,
     encode_json,
     find_mentioned,
+    find_replaced,
     find_unshown,
     get_texts,
     is_plain,
@@ -71,7 +72,9 @@ def render_html(document: Document) -> Iterator[OutputFile]:
     yield OutputFile("style.css", [_read_asset("style.css").encode()])
     yield OutputFile("app.js", [_read_asset("app.js").encode()])
     yield from site.iter_pages()
-    yield from document.iter_media_files(get_media_path)
+    is_part = document.options.selection != EVERYTHING
+    for entry in document.media.iter_stored(only_used=is_part):
+        yield OutputFile(get_media_path(entry), document.content.iter_media(entry.sha256))
     yield OutputFile(_INDEX, [site.build_overview().encode()])
 
 
@@ -105,6 +108,7 @@ class _Site:
         self._names: dict[int, str] = {}
         self._written: Counter[int] = Counter()
         self._shard = _SearchShard(1)
+        self._spans: list[str] = []
         self._nonce = document.nonce
         self._previous: tuple[Person, int] | None = None
 
@@ -144,7 +148,7 @@ class _Site:
         before, find_day = 0, self.timeline.clock.find_day
         is_filtered = self.document.options.selection.is_filtered
         self._shard.start_page(page.number)
-        for index, (number, event) in enumerate(page.events):
+        for number, event in page.events:
             if (today := find_day(event.origin_ts)) != day:
                 parts.append("" if day is None else "</section>")
                 parts.append(f'<section class="day"><h2><span>{format_day(today)}</span></h2>')
@@ -152,11 +156,21 @@ class _Site:
             elif is_filtered and number > before + 1:
                 parts.append('<p class="gap">Events that the filter leaves out</p>')
             before = number
-            parts.append(self._format_event(page, index, event))
+            parts.append(self._format_event(page, number, event))
         parts.append('<p class="gap">No events</p>' if day is None else "</section>")
+        self._spans.append(self._format_span(page.events))
         return "\n".join(parts)
 
-    def _format_event(self, page: TranscriptPage, index: int, event: BundleEvent) -> str:
+    def _format_span(self, events: list[tuple[int, BundleEvent]]) -> str:
+        """Return the numbers and times of the first event and the last."""
+        if not events:
+            return "No events"
+        (first, begin), (last, end) = events[0], events[-1]
+        format_time = self.timeline.clock.format
+        times = f"{format_time(begin.origin_ts, ' ')} to {format_time(end.origin_ts, ' ')}"
+        return f"#{first} to #{last}: {times}"
+
+    def _format_event(self, page: TranscriptPage, number: int, event: BundleEvent) -> str:
         person = self.people.find_author(event)
         classes, initials, head = self._heads.get(person.number) or self._build_head(person)
         self._written[person.number] += 1
@@ -175,9 +189,8 @@ class _Site:
             self._previous = None
             body, searched, is_line = self._format_other(page, event)
             classes += " l" if is_line else ""
-        self._shard.add(index, person, second, searched)
+        self._shard.add(number, person, second, searched)
         stamp = self.timeline.clock.format(second)
-        anchor = f"e-{event.id}"
         for redaction in page.redactions.pop(event.id, ()):  # of an event that is still there
             body += f'<p class="gone">Redaction{self._format_redaction(redaction)}</p>'
         if event.id in page.reactions:
@@ -185,15 +198,16 @@ class _Site:
         if event.id in page.replies:
             replies = page.replies[event.id]
             links = ", ".join(
-                f'<a href="{self._link(page, reply.page, reply.event_id)}">'
+                f'<a href="{self._link(reply.number, page)}">#{reply.number} '
                 f"{self._format_name(reply.person)}</a>"
                 for reply in replies
             )
-            number = pluralize(len(replies), "reply", "replies")
-            body += f'<p class="note">{number}: {links}</p>'
+            count = pluralize(len(replies), "reply", "replies")
+            body += f'<p class="note">{count}: {links}</p>'
         return (
-            f'<article id="{anchor}" class="{classes}"{initials}>{head}<a href="#{anchor}">'
-            f'<time datetime="{stamp}">{stamp[11:19] or stamp}</time></a></header>{body}</article>'
+            f'<article id="e-{event.id}" class="{classes}"{initials}>{head}<a id="n{number}" '
+            f'href="#n{number}">#{number} <time datetime="{stamp}">'
+            f"{stamp[11:19] if stamp[10] == 'T' else stamp}</time></a></header>{body}</article>"
         )
 
     def _build_head(self, person: Person) -> tuple[str, str, str]:
@@ -220,41 +234,42 @@ class _Site:
         content = event.content
         if is_plain(content) and event.edited_at is None and event.original_content is None:
             return format_message(content["body"]), content["body"]
-        parts = [self._format_reply_to(page, event)]
-        parts.append(_format_body(content))
-        entries = self.document.media.find(content)
-        parts += map(self._format_attachment, entries)
+        parts = [self._format_quote(page, event, "Reply to")]
+        parts.append(self._format_content(content, find_unshown(content)))
         if mentioned := find_mentioned(content):
             names = ", ".join(self._format_name(self.people.find(key)) for key in mentioned)
             parts.append(f'<p class="note">Mentions {names}</p>')
-        if unshown := find_unshown(content):
-            parts.append(_fold("Other content", _format_json(unshown)))
+        files = self.document.media.find(content)
         if event.edited_at or event.original_content is not None:
-            when = self.timeline.clock.format_stamp(event.edited_at)
-            original = event.original_content
-            inside = (
-                "<p>The text before is not known.</p>"
-                if original is None
-                else (_format_body(original) or "<p>No text</p>")
-            )
+            when, before = self.timeline.clock.format_stamp(event.edited_at), find_replaced(event)
+            files += self.document.media.find(before)
+            inside = self._format_content(before, find_unshown(before, ())) or "<p>No text</p>"
+            if event.original_content is None:
+                inside = "<p>The text before is not known.</p>"
             parts.append(_fold(f"Edited {when}: show the original", inside))
-        searched = " ".join([get_texts(event), *(entry.name for entry in entries)])
-        return "".join(parts), searched
+        return "".join(parts), " ".join([get_texts(event), *(entry.name for entry in files)])
 
-    def _format_reply_to(self, page: TranscriptPage, event: BundleEvent) -> str:
-        if not (target := find_reply_target(event)):
+    def _format_content(self, content: dict[str, Any], unshown: dict[str, Any]) -> str:
+        files = "".join(map(self._format_attachment, self.document.media.find(content)))
+        rest = _fold("Other content", _format_json(unshown)) if unshown else ""
+        return f"{_format_body(content)}{files}{rest}"
+
+    def _format_quote(self, page: TranscriptPage, event: BundleEvent, what: str) -> str:
+        if not (target := find_quoted(event)):
             return ""
-        if (quote := page.quotes.get(target)) is None:
-            return f'<p class="re">Reply to event {target}, which is not before it here</p>'
-        address = self._link(page, quote.page, target)
+        if (found := page.quotes.get(target)) is None:
+            return f'<p class="re">{what} event {target}, which is not before it here</p>'
         return (
-            f'<p class="re"><a href="{address}">Reply to <b>{self._format_name(quote.person)}</b> '
-            f'<q dir="auto">{escape_text(quote.text)}</q></a></p>'
+            f'<p class="re"><a href="{self._link(found.number, page)}">{what} #{found.number} '
+            f"<b>{self._format_name(found.person)}</b> "
+            f'<q dir="auto">{escape_text(found.text)}</q></a></p>'
         )
 
-    def _link(self, page: TranscriptPage, number: int, event_id: str) -> str:
-        place = "" if self.is_single or number == page.number else get_page_name(number)
-        return f"{place}#e-{event_id}"
+    def _link(self, number: int, page: TranscriptPage | None = None) -> str:
+        """Return the address of an event by its number, as a link from this page."""
+        place = self.timeline.find_page(number)
+        is_near = self.is_single or (page and place == page.number)
+        return f"{'' if is_near else get_page_name(place)}#n{number}"
 
     def _format_reactions(self, reactions: list[Reference]) -> str:
         items = "".join(
@@ -279,8 +294,6 @@ class _Site:
             data = base64.b64encode(b"".join(chunks)).decode()
             picture = f'<img src="data:{entry.mime_type};base64,{data}" alt="{name}">'
             return f'<figure class="pic">{picture}<figcaption>{name}</figcaption></figure>'
-        from urllib.parse import quote
-
         path = escape_text(quote(get_media_path(stored)))
         if _is_inline(entry):
             return (
@@ -298,7 +311,9 @@ class _Site:
             by = "".join(map(self._format_redaction, page.redactions.pop(event.id, ())))
             return f'<p class="gone">{what} redacted, {when}{by}</p>', "", False
         if text := describe(event, self.people):
-            return f"<p>{escape_text(text)}</p>", text, True
+            is_read = event.event_type == READ_MARKER
+            shown = self._format_quote(page, event, "Read up to") if is_read else ""
+            return shown or f"<p>{escape_text(text)}</p>", text, True
         raw = encode_json(event.content)
         return (
             _fold(f"<code>{kind}</code>", _format_json(event.content)),
@@ -383,8 +398,7 @@ class _Site:
         most = max((day.events for day in days.values()), default=1)
         undated = ""
         for name, day in sorted(days.items()):
-            page = get_page_name(self.timeline.find_page(day.first_number))
-            address, count = f"{page}#e-{day.first_id}", pluralize(day.events, "event")
+            address, count = self._link(day.first), pluralize(day.events, "event")
             if not name:
                 undated = f'<p><a href="{address}">{_NO_DAY}</a>: {count}</p>'
                 continue
@@ -400,7 +414,7 @@ class _Site:
                 f"<tr>{''.join(cells.get(d, f'<td>{d or str()}</td>') for d in week)}</tr>"
                 for week in Calendar().monthdayscalendar(year, month)
             )
-            names = "".join(f'<th scope="col">{day}</th>' for day in _WEEKDAYS)
+            names = "".join(f'<th scope="col">{day}</th>' for day in day_abbr)
             tables.append(
                 f"<div><table><caption>{month_name[month]} {year}</caption>"
                 f"<thead><tr>{names}</tr></thead><tbody>{weeks}</tbody></table></div>"
@@ -408,13 +422,10 @@ class _Site:
         return f'<h2 class="part">Days</h2><div class="cal">{"".join(tables)}</div>{undated}'
 
     def _build_page_list(self) -> str:
-        days = sorted((day.first_number, name) for name, day in self.timeline.days.items())
-        items = [
-            f'<li><a href="{get_page_name(number)}">Page {number:,}</a> <small>from '
-            f"{format_day(days[bisect(days, start, key=itemgetter(0)) - 1][1])}</small></li>"
-            for number, start in enumerate(self.timeline.page_starts, 1)
-        ]
-        pages = "".join(items) or f'<li><a href="{get_page_name(1)}">Page 1</a></li>'
+        pages = "".join(
+            f'<li><a href="{get_page_name(number)}">Page {number:,}</a> <small>{span}</small></li>'
+            for number, span in enumerate(self._spans, 1)
+        )
         return f'<h2 class="part">Pages</h2><ul class="pages">{pages}</ul>'
 
     def _build_missing(self) -> str:
@@ -477,7 +488,6 @@ _REASONS = {
     "lost": "the server no longer has the file",
     "left out": "left out on request",
 }
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def get_page_name(number: int) -> str:
@@ -523,8 +533,8 @@ class _SearchShard:
     work without a server.
 
     The words in `w0001.js` show whether `0001.js` is needed. In that, each page begins with a line
-    `#<page>`. A line has the number of the event on its page, its person's number in `names`, its
-    second, a tab and the text.
+    `#<page>`. A line has the number of the event, its person's number in `names`, its second, a tab
+    and the text.
     """
 
     def __init__(self, number: int) -> None:
@@ -532,22 +542,25 @@ class _SearchShard:
         self._positions: dict[int, int] = {}
         self._names: list[str] = []
         self._lines: list[str] = []
+        self._texts: list[str] = []
 
     def start_page(self, number: int) -> None:
         self._lines.append(f"#{number}")
 
-    def add(self, index: int, person: Person, second: int, text: str) -> None:
+    def add(self, number: int, person: Person, second: int, text: str) -> None:
         if (position := self._positions.get(person.number)) is None:
             self._positions[person.number] = position = len(self._names)
             self._names.append(person.name)
         if "\n" in text or "\r" in text:
             text = " ".join(text.split())
-        self._lines.append(f"{index} {position} {second}\t{text}")
+        self._lines.append(f"{number} {position} {second}\t{text}")
+        self._texts.append(text)
 
     def build_files(self) -> Iterator[OutputFile]:
         """Yield the text, and its words, which are far fewer: a search reads them first."""
-        bodies = [line[line.find("\t") + 1 :] for line in self._lines]
-        words = "\n".join(dict.fromkeys("\n".join([*bodies, *self._names]).lower().split()))
+        # Distinct words are far fewer than all, so they alone are made lower case.
+        words = "\n".join(dict.fromkeys("\n".join([*self._texts, *self._names]).split()))
+        words = "\n".join(dict.fromkeys(words.lower().split()))
         names, text = self._names, "\n".join(self._lines)
         for prefix, parts in (
             ("w", (f"w{self.number}", None, words)),
@@ -557,4 +570,4 @@ class _SearchShard:
             yield OutputFile(f"search/{prefix}{self.number:04d}.js", [script.encode()])
 
 
-HTML = Format(Layout(1000, 560_000), render_html, has_media=True)
+FORMAT = Format(Layout(1000, 560_000), render_html, has_media=True)

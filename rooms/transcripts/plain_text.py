@@ -9,9 +9,9 @@ from rooms.bundle.manifest.schema import MediaEntry
 from rooms.transcripts.document import Document, Format, OutputFile
 from rooms.transcripts.timeline import (
     Layout,
-    Quote,
+    Reference,
     TranscriptPage,
-    find_reply_target,
+    find_quoted,
     group_by_text,
 )
 from rooms.transcripts.wording import (
@@ -20,18 +20,18 @@ from rooms.transcripts.wording import (
     describe,
     encode_json,
     find_mentioned,
+    find_replaced,
     find_unshown,
     get_body,
     is_plain,
     reveal,
 )
 
-FILE = "transcript.txt"
 _INDENT = "\n    "
 
 
 def render_text(document: Document) -> Iterator[OutputFile]:
-    yield OutputFile(FILE, _iter_chunks(document))
+    yield OutputFile("transcript.txt", _iter_chunks(document))
 
 
 def _iter_chunks(document: Document) -> Iterator[bytes]:
@@ -40,12 +40,13 @@ def _iter_chunks(document: Document) -> Iterator[bytes]:
     find_author, format_time = document.people.find_author, document.clock.format
     for page in document.timeline.iter_pages():
         lines = []
-        for _, event in page.events:
+        for number, event in page.events:
             person = find_author(event)
-            time = format_time(event.origin_ts).replace("T", " ", 1).replace("+00:00", "Z")
+            time = format_time(event.origin_ts, " ").replace("+00:00", "Z")
             text = _describe(document, page, event)
             # No line but the first may look like an event.
-            lines.append(f"{time}  {person.fqid}  {person.name}: {text}".replace("\n", _INDENT))
+            line = f"{time}  #{number}  {event.id}  {person.fqid}  {person.name}: {text}"
+            lines.append(line.replace("\n", _INDENT))
         lines.append("")
         yield "\n".join(lines).encode(errors="replace")
 
@@ -55,7 +56,7 @@ def _describe(document: Document, page: TranscriptPage, event: BundleEvent) -> s
     if event.event_type == MESSAGE and event.redacted_at is None:
         text = reveal(get_body(content))
         if not is_plain(content) or event.original_content is not None or event.edited_at:
-            text += "".join([f"\n{note}" for note in _list_notes(document, page, event)])
+            text = "\n".join([text, *_list_notes(document, page, event)])
     elif event.redacted_at is not None:
         kind = "message" if event.event_type == MESSAGE else reveal(event.event_type)
         text = f"(redacted {kind}, {document.clock.format_stamp(event.redacted_at)})"
@@ -77,7 +78,7 @@ def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) ->
     content = event.content
     if notes := document.people.find_author(event).notes:
         yield f"[{notes}]"
-    if target := find_reply_target(event):
+    if target := find_quoted(event):
         yield f"[reply to {format_quote(page.quotes.get(target), target)}]"
     for entry in document.media.find(content):
         yield f"[{describe_attachment(entry)}]"
@@ -87,12 +88,21 @@ def _list_notes(document: Document, page: TranscriptPage, event: BundleEvent) ->
         yield f"[edited {document.clock.format_stamp(event.edited_at)}]"
     if event.original_content is not None:
         yield f"[before the edit: {reveal(get_body(event.original_content))}]"
+        yield from (f"[before the edit: {part}]" for part in list_replaced(document, event))
     if unshown := find_unshown(content):
         yield f"[also: {reveal(encode_json(unshown))}]"
 
 
-def format_quote(quote: Quote | None, target: str) -> str:
-    return f"{quote.person.name}: {quote.text}" if quote else f"event {target}"
+def list_replaced(document: Document, event: BundleEvent) -> list[str]:
+    """Return the attachments, and other content but the text, that edits have changed."""
+    before = find_replaced(event)
+    parts = [describe_attachment(entry) for entry in document.media.find(before)]
+    unshown = find_unshown(before, ())
+    return [*parts, reveal(encode_json(unshown))] if unshown else parts
+
+
+def format_quote(quote: Reference | None, target: str) -> str:
+    return f"#{quote.number} {quote.person.name}: {quote.text}" if quote else f"event {target}"
 
 
 def describe_attachment(entry: MediaEntry) -> str:
@@ -103,4 +113,4 @@ def describe_attachment(entry: MediaEntry) -> str:
     return reveal(f"{entry.name} ({', '.join(facts)})")
 
 
-TEXT = Format(Layout(500), render_text, has_media=False)
+FORMAT = Format(Layout(500), render_text, has_media=False)

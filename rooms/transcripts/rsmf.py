@@ -26,8 +26,8 @@ from rooms.bundle.format import sanitize_file_name
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import MediaEntry
 from rooms.transcripts.document import Document, Format, OutputFile
-from rooms.transcripts.plain_text import describe_attachment, format_quote
-from rooms.transcripts.timeline import Layout, TranscriptPage, find_reply_target, group_by_text
+from rooms.transcripts.plain_text import describe_attachment, format_quote, list_replaced
+from rooms.transcripts.timeline import Layout, TranscriptPage, find_quoted, group_by_text
 from rooms.transcripts.wording import (
     MEMBER,
     MESSAGE,
@@ -108,9 +108,9 @@ class _DayFile:
         present = dict(members)
         joined: set[str] = set()
         self.events: list[Json] = []
-        for _, event in page.events:
+        for number, event in page.events:
             person = self._note(document.people.find_author(event))
-            self.events.append(self._build_event(event, person))
+            self.events.append(self._build_event(number, event, person))
             key = event.content.get("participant_id")
             if event.event_type == MEMBER and event.redacted_at is None and isinstance(key, str):
                 subject = self._note(document.people.find(key))
@@ -130,9 +130,9 @@ class _DayFile:
     def _note(self, person: Person) -> Person:
         return self._participants.setdefault(person.fqid, person)
 
-    def _build_event(self, event: BundleEvent, person: Person) -> Json:
+    def _build_event(self, number: int, event: BundleEvent, person: Person) -> Json:
         room = self.document.header.room
-        custom: list[Json] = [_custom("event_type", event.event_type)]
+        custom = [("number", f"#{number}"), ("event_type", event.event_type)]
         row: Json = {
             "id": event.id,
             "type": _find_type(event),
@@ -141,19 +141,19 @@ class _DayFile:
             "timestamp": format_utc(event.origin_ts),
         }
         if person.via:
-            custom.append(_custom("imported_by", person.via))
+            custom.append(("imported_by", person.via))
         if event.redacted_at is not None:
             row["deleted"] = True
-            custom.append(_custom("redacted_at", event.redacted_at))
+            custom.append(("redacted_at", event.redacted_at))
         elif event.event_type == MESSAGE:
             row["body"] = reveal(get_body(event.content))
             self._add_message_parts(row, event, person, custom)
         else:
             row["body"] = describe(event, self.document.people)
-            custom.append(_custom("content", reveal(encode_json(event.content))))
+            custom.append(("content", reveal(encode_json(event.content))))
         for redaction in self.page.redactions.pop(event.id, ()):
-            custom.append(_custom("redacted_by", redaction.person.fqid))
-            custom.append(_custom("redaction_reason", redaction.text))
+            custom.append(("redacted_by", redaction.person.fqid))
+            custom.append(("redaction_reason", redaction.text))
         if reactions := self.page.reactions.pop(event.id, ()):
             row["reactions"] = [
                 {
@@ -164,22 +164,22 @@ class _DayFile:
                 for emoji, group in group_by_text(list(reactions)).items()
             ]
             custom += [
-                _custom("reacted_at", f"{format_utc(each.second)} {each.person.fqid} {each.text}")
+                ("reacted_at", f"{format_utc(each.second)} {each.person.fqid} {each.text}")
                 for each in reactions
             ]
-        row["custom"] = [each for each in custom if each["value"]]
+        row["custom"] = _build_custom(custom)
         return row
 
     def _add_message_parts(
-        self, row: Json, event: BundleEvent, person: Person, custom: list[Json]
+        self, row: Json, event: BundleEvent, person: Person, custom: list[tuple[str, str]]
     ) -> None:
-        if target := find_reply_target(event):
+        if target := find_quoted(event):
             if target in self._ids:
                 row["parent"] = target
             else:
-                custom.append(_custom("reply_to", target))
+                custom.append(("reply_to", target))
                 quote = self.page.quotes.get(target)
-                custom.append(_custom("reply_to_text", format_quote(quote, target)))
+                custom.append(("reply_to_text", format_quote(quote, target)))
         if event.edited_at:
             previous = event.original_content
             row["edits"] = [
@@ -190,19 +190,21 @@ class _DayFile:
                     "new": row["body"],
                 }
             ]
-            custom.append(_custom("edits", "the first text and the last; none between is kept"))
+            custom.append(("edits", "the first text and the last; none between is kept"))
+            replaced = list_replaced(self.document, event)
+            custom += [("before_edit", each) for each in replaced]
         attachments = []
         for entry in self.document.media.find(event.content):
             if entry.missing:
-                custom.append(_custom("missing", f"{describe_attachment(entry)}: {entry.missing}"))
+                custom.append(("missing", f"{describe_attachment(entry)}: {entry.missing}"))
                 continue
             name = f"{entry.sha256[:16]}-{sanitize_file_name(reveal(entry.name))}"
             self.files[name] = entry
             attachments.append({"id": name, "display": reveal(entry.name), "size": entry.size})
         if attachments:
             row["attachments"] = attachments
-        if unshown := find_unshown(event.content, with_mentions=True):
-            custom.append(_custom("other_content", reveal(encode_json(unshown))))
+        if unshown := find_unshown(event.content, ("reply_to_event_id",)):
+            custom.append(("other_content", reveal(encode_json(unshown))))
 
     def build_manifest(self) -> Json:
         room = self.document.header.room
@@ -212,13 +214,14 @@ class _DayFile:
             "platform": "ScaiWave",
             "type": "direct" if room.room_type == "dm" else "channel",
             "participants": self._present,
-            "custom": [
-                _custom("server", reveal(self.document.header.server_name)),
-                _custom("workspace", reveal(room.workspace.name)),
-                _custom("topic", reveal(room.topic)),
-            ],
+            "custom": _build_custom(
+                [
+                    ("server", reveal(self.document.header.server_name)),
+                    ("workspace", reveal(room.workspace.name)),
+                    ("topic", reveal(room.topic)),
+                ]
+            ),
         }
-        conversation["custom"] = [each for each in conversation["custom"] if each["value"]]
         return {
             "version": VERSION,
             "participants": [_build_participant(each) for each in self._participants.values()],
@@ -306,17 +309,17 @@ def _find_type(event: BundleEvent) -> str:
 
 
 def _build_participant(person: Person) -> Json:
-    custom = [_custom("type", person.kind), _custom("imported_by", person.via)]
+    custom = [("type", person.kind), ("imported_by", person.via)]
     if person.unverified:
-        custom.append(_custom("unverified", "the server in the ID is not proven"))
+        custom.append(("unverified", "the server in the ID is not proven"))
     row: Json = {"id": person.fqid, "display": person.name}
     if person.account_id:
         row["account_id"] = person.account_id
-    return {**row, "custom": [each for each in custom if each["value"]]}
+    return {**row, "custom": _build_custom(custom)}
 
 
-def _custom(name: str, value: str) -> Json:
-    return {"name": name, "value": value}
+def _build_custom(pairs: list[tuple[str, str]]) -> list[Json]:
+    return [{"name": name, "value": value} for name, value in pairs if value]
 
 
 def _encode_base64(source: IO[bytes]) -> Iterator[bytes]:
@@ -324,4 +327,4 @@ def _encode_base64(source: IO[bytes]) -> Iterator[bytes]:
         yield base64.encodebytes(chunk).replace(b"\n", b"\r\n")
 
 
-RSMF = Format(Layout(_MAX_EVENTS, _MAX_BYTES, by_day=True), render_rsmf, has_media=True)
+FORMAT = Format(Layout(_MAX_EVENTS, _MAX_BYTES, by_day=True), render_rsmf, has_media=True)

@@ -25,6 +25,7 @@ from rooms.bundle.reader import RoomContent
 from rooms.transcripts.wording import (
     MESSAGE,
     REACTION,
+    READ_MARKER,
     REDACTION,
     Authors,
     Clock,
@@ -42,29 +43,30 @@ _MIN_WHOLE_DAYS = 0.4
 _EVENT_WEIGHT = 440
 _DISK_ERRORS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _MIN_SECOND = -(2**63)
-_KINDS = {MESSAGE: 0, REACTION: 1, REDACTION: 2}
+# Events of positive kinds are shown with the event that they refer to.
+_KINDS = {READ_MARKER: -1, MESSAGE: 0, REACTION: 1, REDACTION: 2}
+_KEYS = {READ_MARKER: "event_id", **REFERENCE_KEYS}
 
-# refs: n and id of the event that refers to another one; who: number of the person; text: the emoji
-# or the reason; shown: its target was shown, and it with it. quotes: events that others reply to.
+# refs: n: number of the event that refers to another one; who: number of the person; text: the
+# emoji or the reason; shown: its target was shown, and it with it. quotes: events to be quoted.
 _TABLES = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -4096;
     CREATE TABLE refs (
-        n INTEGER PRIMARY KEY, id TEXT, target TEXT, kind INTEGER, ts INTEGER, who INTEGER,
-        text TEXT, shown INTEGER DEFAULT 0
+        n INTEGER PRIMARY KEY, target TEXT, kind INTEGER, ts INTEGER, who INTEGER, text TEXT,
+        shown INTEGER DEFAULT 0
     );
-    CREATE TABLE quotes (id TEXT PRIMARY KEY, page INTEGER, who INTEGER, text TEXT) WITHOUT ROWID;
+    CREATE TABLE quotes (id TEXT PRIMARY KEY, n INTEGER, who INTEGER, text TEXT) WITHOUT ROWID;
 """
-_ADD_REF = "INSERT INTO refs (n, id, target, kind, ts, who, text) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD_REF = "INSERT INTO refs (n, target, kind, ts, who, text) VALUES (?, ?, ?, ?, ?, ?)"
 _FIND_REFS = """
-    SELECT n, refs.id, target, kind, ts, who, text FROM json_each(?) JOIN refs ON target = value
-    ORDER BY n
+    SELECT n, target, kind, ts, who, text FROM json_each(?) JOIN refs ON target = value ORDER BY n
 """
-_MARK_SHOWN = "UPDATE refs SET shown = 1 WHERE kind AND target IN (SELECT value FROM json_each(?))"
-_FIND_SHOWN = "SELECT n FROM refs WHERE shown AND n BETWEEN ? AND ?"
-_FORGET = "DELETE FROM refs WHERE kind AND NOT shown AND n BETWEEN ? AND ?"
+_MARK_SHOWN = "UPDATE refs SET shown = 1 WHERE n IN (SELECT value FROM json_each(?))"
+_FIND_OWN = "SELECT n, target, shown FROM refs WHERE (shown OR kind <= 0) AND n BETWEEN ? AND ?"
+_FORGET = "DELETE FROM refs WHERE kind > 0 AND NOT shown AND n BETWEEN ? AND ?"
 _FIND_QUOTES = "SELECT quotes.* FROM json_each(?) JOIN quotes ON quotes.id = value"
 
 
@@ -73,11 +75,13 @@ class Layout(NamedTuple):
 
     Without `max_bytes` their length and their days don't count, and `days` is empty. With `by_day`
     no page has events of two days; otherwise pages end with a day if that leaves them full enough.
+    Without `has_quotes`, `replies` and `quotes` are empty.
     """
 
     max_events: int
     max_bytes: int = 0
     by_day: bool = False
+    has_quotes: bool = True
 
 
 class EventSelection(NamedTuple):
@@ -98,31 +102,22 @@ EVERYTHING = EventSelection()
 
 
 class Reference(NamedTuple):
-    """A reaction (with its emoji as text), a redaction (with its reason), or a reply to an event.
+    """A reaction with its emoji as text, a redaction with its reason, or a reply to an event.
 
-    `page` is where the event itself would be.
+    Or an event to be quoted, without its second.
     """
 
     number: int
-    event_id: str
-    second: int
     person: Person
     text: str
-    page: int
-
-
-class Quote(NamedTuple):
-    page: int
-    person: Person
-    text: str
+    second: int = 0
 
 
 @dataclass
 class Day:
-    """`first_id` and `first_number` are of the first event that is shown."""
+    """`first` is the number of the first event that is shown."""
 
-    first_id: str
-    first_number: int
+    first: int
     events: int = 0
 
 
@@ -136,7 +131,7 @@ class TranscriptPage:
     reactions: dict[str, list[Reference]] = field(default_factory=dict)
     redactions: dict[str, list[Reference]] = field(default_factory=dict)
     replies: dict[str, list[Reference]] = field(default_factory=dict)
-    quotes: dict[str, Quote] = field(default_factory=dict)
+    quotes: dict[str, Reference] = field(default_factory=dict)
 
 
 @dataclass
@@ -250,28 +245,27 @@ class Timeline:
         pages = _PageBreaks(self._layout)
         everything = self._chosen is None and self._selection.window == WHOLE_ROOM
         is_weighed = bool(self._layout.max_bytes)
-        find_day, days, number = self.clock.find_day, self.days, 0
-        day, last = Day("", 0), None
+        find_day, days, number, count = self.clock.find_day, self.days, 0, 0
         for batch in self._content.iter_batches():
             rows = []
             for number, event in enumerate(batch, number + 1):  # noqa: B020 — goes on counting
-                key = REFERENCE_KEYS.get(event.event_type)
+                key = _KEYS.get(event.event_type)
                 if key is not None and event.content.get(key) is not None:
                     row = self._describe_reference(number, event)
                     if row is not None and self._is_in_window(event):
                         rows.append(row)
-                        if row[3]:
+                        if row[2] > 0:
                             pages.weight += 100
                             continue
                 if everything or self._keep_chosen([(number, event)]):
                     if not is_weighed:
-                        pages.add(number, "", 0)
+                        if count % self._layout.max_events == 0:
+                            pages.starts.append(number)
+                        count += 1
                         continue
-                    if (name := find_day(event.origin_ts)) != last:
-                        last = name
-                        if (found := days.get(name)) is None:
-                            days[name] = found = Day(event.id, number)
-                        day = found
+                    name = find_day(event.origin_ts)
+                    if (day := days.get(name)) is None:
+                        days[name] = day = Day(number)
                     day.events += 1
                     pages.add(number, name, _weigh(event))
             self._database.executemany(_ADD_REF, rows)
@@ -281,15 +275,15 @@ class Timeline:
 
     def _describe_reference(self, number: int, event: BundleEvent) -> tuple[Any, ...] | None:
         """Return the row of `refs`."""
-        if (target := _find_target(event)) is None:
-            return None
         kind, content = _KINDS[event.event_type], event.content
+        if (kind <= 0 and not self._layout.has_quotes) or (target := _find_target(event)) is None:
+            return None
         text = content.get("emoji") if kind == 1 else content.get("reason")
         person = self.people.find_author(event)
         if kind == 2 and (by := content.get("redacted_by")) in self._content.header.senders:
             person = self.people.find(by)
         text = text if isinstance(text, str) else ""
-        return number, event.id, target, kind, event.origin_ts, person.number, text
+        return number, target, kind, event.origin_ts, person.number, text
 
     # The second pass.
 
@@ -319,9 +313,10 @@ class Timeline:
         with _translate_sqlite_errors():
             self.tally.read.update([event.event_type for event in events])
             chosen = self._keep_chosen(read)
-            self._add_references(page, chosen)
+            quoted = self._add_references(page, chosen)
             last = first + len(read) - 1
-            merged = {n for (n,) in self._database.execute(_FIND_SHOWN, (first, last))}
+            own = self._database.execute(_FIND_OWN, (first, last)).fetchall()
+            merged = {n for n, _, is_shown in own if is_shown}
             page.events = [row for row in chosen if row[0] not in merged]
             if len(page.events) + len(merged) < len(read):
                 kept = {number for number, _ in page.events} | merged
@@ -330,58 +325,54 @@ class Timeline:
                 )
             # They must not be shown with a target that comes later, since they are counted here.
             self._database.execute(_FORGET, (first, last))
-            self._add_quotes(page)
+            self._add_quotes(page, quoted, [target for _, target, is_shown in own if not is_shown])
         yield page
         if page.reactions or page.redactions:
             raise RuntimeError(f"Page {page.number} lacks reactions or redactions of its events.")
         self.tally.shown.update([event.event_type for _, event in page.events])
 
-    def _add_references(self, page: TranscriptPage, chosen: list[tuple[int, BundleEvent]]) -> None:
+    def _add_references(
+        self, page: TranscriptPage, chosen: list[tuple[int, BundleEvent]]
+    ) -> set[str]:
+        """Return the IDs of the events that others quote."""
         # Nothing would show what refers to an event that is shown with another one.
         ids = [
             event.id
             for _, event in chosen
-            if event.event_type not in {REACTION, REDACTION} or event.redacted_at is not None
+            if _KINDS.get(event.event_type, 0) <= 0 or event.redacted_at is not None
         ]
         places: tuple[dict[str, list[Reference]], ...]
         places = (page.replies, page.reactions, page.redactions)
-        targets = set()
-        for n, event_id, target, kind, second, who, text in self._database.execute(
+        shown: list[int] = []
+        quoted: set[str] = set()
+        for n, target, kind, second, who, text in self._database.execute(
             _FIND_REFS, (_encode(ids),)
         ):
-            person = self.people.all[who]
-            reference = Reference(n, event_id, second, person, reveal(text), self.find_page(n))
-            places[kind].setdefault(target, []).append(reference)
-            if kind:
-                targets.add(target)
+            if kind > 0:
+                shown.append(n)
                 self.tally.shown_with_target[REACTION if kind == 1 else REDACTION] += 1
-        self._database.execute(_MARK_SHOWN, (_encode(list(targets)),))
+            else:
+                quoted.add(target)
+            if kind >= 0:
+                reference = Reference(n, self.people.all[who], reveal(text), second)
+                places[kind].setdefault(target, []).append(reference)
+        self._database.execute(_MARK_SHOWN, (_encode(shown),))
+        return quoted
 
-    def _add_quotes(self, page: TranscriptPage) -> None:
-        if replies := page.replies:
+    def _add_quotes(self, page: TranscriptPage, quoted: set[str], targets: list[str]) -> None:
+        if quoted:
             self._database.executemany(
                 "INSERT OR IGNORE INTO quotes VALUES (?, ?, ?, ?)",
                 [
-                    (
-                        event.id,
-                        page.number,
-                        self.people.find_author(event).number,
-                        _make_quote(event),
-                    )
-                    for _, event in page.events
-                    if event.id in replies
+                    (event.id, number, self.people.find_author(event).number, _make_quote(event))
+                    for number, event in page.events
+                    if event.id in quoted
                 ],
             )
-        key = REFERENCE_KEYS[MESSAGE]
-        targets = [
-            target
-            for _, event in page.events
-            if key in event.content and (target := find_reply_target(event))
-        ]
         for event_id, number, who, text in self._database.execute(
             _FIND_QUOTES, (_encode(targets),)
         ):
-            page.quotes[event_id] = Quote(number, self.people.all[who], text)
+            page.quotes[event_id] = Reference(number, self.people.all[who], text)
 
 
 class _PageBreaks:
@@ -403,9 +394,8 @@ class _PageBreaks:
             if self._layout.by_day:
                 self._start(number, 0, 0)
         self._day = day
-        limit = self._layout.max_bytes
         if self._events == self._layout.max_events or (
-            limit and self._events and self.weight + weight > limit
+            self._events and self.weight + weight > self._layout.max_bytes
         ):
             enough = self._layout.max_events * _MIN_WHOLE_DAYS
             if self._day_start > self.starts[-1] and self._events_before_day >= enough:
@@ -422,13 +412,14 @@ class _PageBreaks:
         self._events_before_day = self._weight_before_day = 0
 
 
-def find_reply_target(event: BundleEvent) -> str | None:
-    return _find_target(event) if event.event_type == MESSAGE else None
+def find_quoted(event: BundleEvent) -> str | None:
+    """Return the ID of the event that a message replies to, or that a member has read last."""
+    return _find_target(event) if _KINDS.get(event.event_type, 1) <= 0 else None
 
 
 def _find_target(event: BundleEvent) -> str | None:
     """Return the ID of the event that this one refers to; None if it was redacted itself."""
-    value = event.content.get(REFERENCE_KEYS[event.event_type])
+    value = event.content.get(_KEYS[event.event_type])
     if value is None or (event.redacted_at is not None and event.event_type != MESSAGE):
         return None
     return normalize_id(value)

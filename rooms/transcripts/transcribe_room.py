@@ -34,7 +34,7 @@ from rooms.errors import BundleError, ReasonMissing
 from rooms.exports.existing import read_header
 from rooms.exports.export_room import FileExport, RoomExport, export_room, load_signer
 from rooms.imports.verify_bundle import load_keys, verify_signatures
-from rooms.transcripts.document import Document, Format, OutputFile, TranscriptOptions
+from rooms.transcripts.document import NUMBERS, Document, Format, OutputFile, TranscriptOptions
 from rooms.transcripts.timeline import Timeline
 from rooms.transcripts.wording import TranscriptMedia, encode_json
 from scaiwave.console.output import format_bytes
@@ -58,12 +58,8 @@ from tenants.lookup.serializers import Row
 
 RECORD = "transcript.json"
 RECORD_FORMAT = "scaiwave-room-transcript"
-FORMATS = {
-    "html": "html.HTML",
-    "text": "plain_text.TEXT",
-    "csv": "spreadsheet.CSV",
-    "rsmf": "rsmf.RSMF",
-}
+FORMATS = {"html": "html", "text": "plain_text", "csv": "spreadsheet", "rsmf": "rsmf"}
+"""Formats, and their modules, which are imported when they are used."""
 _UNLIMITED = 2**63
 
 
@@ -232,32 +228,25 @@ def download_transcript(
     return TranscriptDownload(export, options, load_signer(now), now)
 
 
-class TranscriptDownload(FileExport[None]):
-    """A ZIP file to be read once by iterating over its bytes; `close` it to stop early.
-
-    The room is exported before the first of them, into a file without a name.
-    """
+class TranscriptDownload(FileExport[int]):
+    """A ZIP file. The room is exported before its first byte, into a file without a name."""
 
     def __init__(
         self, export: RoomExport, options: TranscriptOptions, signer: Signer | None, now: datetime
     ) -> None:
+        super().__init__(_iter_zip(export, options, signer, now), lambda size: size)
         self.room = export.room
-        self._export = export
-        super().__init__(self._iter_parts(options, signer, now), lambda size: None)
 
-    def close(self) -> None:
-        super().close()
-        self._export.close()
 
-    def _iter_parts(
-        self, options: TranscriptOptions, signer: Signer | None, now: datetime
-    ) -> Generator[bytes]:
-        with tempfile.TemporaryFile() as spool:
-            source = spool_export(self._export, spool, signer)
-            writer = ZipStreamWriter(now)
-            for path, chunks in iter_files(source, options, now):
-                yield from writer.encode_entry(path, chunks, DeflateCompressor())
-            yield from writer.encode_end()
+def _iter_zip(
+    export: RoomExport, options: TranscriptOptions, signer: Signer | None, now: datetime
+) -> Generator[bytes]:
+    with tempfile.TemporaryFile() as spool:
+        source = spool_export(export, spool, signer)
+        writer = ZipStreamWriter(now)
+        for path, chunks in iter_files(source, options, now):
+            yield from writer.encode_entry(path, chunks, DeflateCompressor())
+        yield from writer.encode_end()
 
 
 def _has_media(options: TranscriptOptions) -> bool:
@@ -265,8 +254,7 @@ def _has_media(options: TranscriptOptions) -> bool:
 
 
 def _load_format(options: TranscriptOptions) -> Format:
-    module, _, name = FORMATS[options.format].rpartition(".")
-    return cast(Format, getattr(import_module(f"rooms.transcripts.{module}"), name))
+    return cast(Format, import_module(f"rooms.transcripts.{FORMATS[options.format]}").FORMAT)
 
 
 def spool_export(export: RoomExport, spool: IO[bytes], signer: Signer | None) -> TranscriptSource:
@@ -433,6 +421,7 @@ def _build_record(
             "context": selection.context,
         },
         "events": document.timeline.tally.document(),
+        "notes": [*filter(None, [NUMBERS, _load_format(document.options).note])],
         "media": {
             "listed": len(header.media),
             "missing": {str(reason): count for reason, count in sorted(missing.items())},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, NamedTuple, cast
+from functools import cached_property
+from typing import Any, cast
 
 import msgspec
 
@@ -14,7 +16,7 @@ from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry
 
 MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.room.redaction"
-MEMBER = "swp.room.member"
+MEMBER, READ_MARKER = "swp.room.member", "swp.room.read_marker"
 
 NOT_LISTED = "not attached to the room"
 # Why an attachment can't be had, other than that no one asked for it.
@@ -22,7 +24,8 @@ GONE = frozenset({"infected", "lost", NOT_LISTED})
 # Control characters but tab and line feed, other line breaks, and the controls that reorder or
 # isolate text.
 _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHOWN_KEYS = frozenset({"body", "code", "language", *MEDIA_KEYS, IMPORTED_SENDER})
+_TEXT_KEYS = frozenset({"body", "code", "language"})
+_SHOWN_KEYS = _TEXT_KEYS.union(MEDIA_KEYS, {IMPORTED_SENDER})
 _SHOWN_MESSAGE_TYPES = ("swp.text", "swp.code", "swp.media")
 _MEMBERSHIPS = {
     "join": "joined the room",
@@ -50,7 +53,8 @@ def encode_json(value: Any, *, indent: int = 0) -> str:
     return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
 
 
-class Person(NamedTuple):
+@dataclass(frozen=True)
+class Person:
     """The author of an event. `via` is the FQID of who imported it, `number` the order of authors.
 
     `unverified` is a claim to be of the server that can't be proven.
@@ -64,7 +68,7 @@ class Person(NamedTuple):
     unverified: bool = False
     account_id: str = ""
 
-    @property
+    @cached_property
     def notes(self) -> str:
         notes = [f"imported by {self.via}"] if self.via else []
         if self.unverified:
@@ -94,7 +98,7 @@ class Authors:
         if (person := self._known.get(key)) is None:
             sender = self.find(event.sender_id)
             if fqid == sender.fqid or not fqid:
-                person = sender._replace(name=reveal_line(name) or sender.name)
+                person = replace(sender, name=reveal_line(name) or sender.name)
             else:
                 name = reveal_line(name) or fqid
                 person = Person(0, name, reveal_line(fqid), "", sender.fqid, unverified)
@@ -118,12 +122,13 @@ class Authors:
         return person
 
     def _add(self, person: Person) -> Person:
-        person = person._replace(number=len(self.all))
+        person = replace(person, number=len(self.all))
         self.all.append(person)
         return person
 
 
 _MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60)]
+_SECONDS = [f":{second:02}" for second in range(60)]
 
 
 class Clock:
@@ -135,22 +140,22 @@ class Clock:
         # a clock, so it is replaced as a whole.
         self._last = (0, 0, "", "")
 
-    def format(self, second: int) -> str:
-        """Return RFC 3339 with the offset; the number if the calendar has no such time."""
+    def format(self, second: int, between: str = "T") -> str:
+        """Return RFC 3339 with the offset; `1970 +n s` if the calendar has no such time."""
         start, _, day, offset = self._find(second)
         if offset:
             minutes, seconds = divmod(second - start, 60)
-            return f"{day}T{_MINUTES[minutes]}:{seconds:02}{offset}"
+            return f"{day}{between}{_MINUTES[minutes]}{_SECONDS[seconds]}{offset}"
         try:
-            return datetime.fromtimestamp(second, self.zone).isoformat()
+            return datetime.fromtimestamp(second, self.zone).isoformat(between)
         except (OverflowError, OSError, ValueError):
-            return f"{second} s after 1970"
+            return f"1970 {second:+} s"
 
     def format_stamp(self, timestamp: str | None) -> str:
         """Return a time of the bundle for people, without fractions."""
         if not timestamp:
             return ""
-        return self.format(int(datetime.fromisoformat(timestamp).timestamp())).replace("T", " ")
+        return self.format(int(datetime.fromisoformat(timestamp).timestamp()), " ")
 
     def find_day(self, second: int) -> str:
         """Return a day such as 2026-11-24; empty if the calendar has no such day."""
@@ -249,6 +254,12 @@ def is_plain(content: dict[str, Any]) -> bool:
     )
 
 
+def find_replaced(event: BundleEvent) -> dict[str, Any]:
+    """Return the text of a message before its edits, and what else they changed."""
+    before = event.original_content or {}
+    return {k: v for k, v in before.items() if k in _TEXT_KEYS or v != event.content.get(k)}
+
+
 def find_mentioned(content: dict[str, Any]) -> list[str]:
     """Return the IDs of the people that a message mentions; none if they have another form."""
     given = content.get("mentions")
@@ -256,23 +267,22 @@ def find_mentioned(content: dict[str, Any]) -> list[str]:
     return cast(list[str], given) if is_known else []
 
 
-def find_unshown(content: dict[str, Any], *, with_mentions: bool = False) -> dict[str, Any]:
-    """Return the keys of a message that a format has no place for.
-
-    With mentions if it has none for them.
-    """
+def find_unshown(
+    content: dict[str, Any], places: Collection[str] = ("mentions", "reply_to_event_id")
+) -> dict[str, Any]:
+    """Return the keys of a message that a format has no place for; it has these two for some."""
 
     def is_shown(key: str, value: Any) -> bool:
         match key:
             case "msgtype":
                 return value in _SHOWN_MESSAGE_TYPES
             case "mentions":
-                return not value or (not with_mentions and bool(find_mentioned(content)))
+                return not value or (key in places and bool(find_mentioned(content)))
             case "reply_to_event_id":
-                return value is None or normalize_id(value) is not None
-        return key in _SHOWN_KEYS
+                return value is None or (key in places and normalize_id(value) is not None)
+        return False
 
-    return {key: value for key, value in content.items() if not is_shown(key, value)}
+    return {k: v for k, v in content.items() if k not in _SHOWN_KEYS and not is_shown(k, v)}
 
 
 def describe(event: BundleEvent, people: Authors) -> str:

@@ -52,8 +52,6 @@ _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 # line, so that the text after one is a cell.
 _FORMULA_AFTER_SEMICOLON = re.compile(rf';(?=[\s"]*[{re.escape("".join(FORMULA_SIGNS))}])')
 _CODE = re.compile(r"(\[?SW_[A-Z0-9_]+\]?)")
-_QUOTED_CSV_CHARS = re.compile('[";\t\r\n]')
-"""Beside the comma."""
 
 
 def strip_control_chars(text: str) -> str:
@@ -343,25 +341,21 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """
     iterator = iter(rows)
     first = list(islice(iterator, 1))  # An error before the first row leaves nothing behind.
-    yield _format_csv_line([key.replace(".", "_") for key in keys])
+    yield format_csv_line([key.replace(".", "_") for key in keys])
     is_flat = not any("." in key for key in keys)
     for row in chain(first, iterator):
-        cells = [row[key] if is_flat else _look_up(row, key) for key in keys]
-        yield _format_csv_line(
-            [_format_csv_text(x) if type(x) is str else _format_csv_cell(x) for x in cells]
-        )
+        yield format_csv_line([row[key] if is_flat else _look_up(row, key) for key in keys])
 
 
-def _format_csv_line(cells: Sequence[str]) -> str:
+def format_csv_line(values: Iterable[Any]) -> str:
     """Return what `csv.writer` would, which doesn't quote semicolons."""
-    line = ",".join(cells)
-    if line.count(",") >= len(cells) or _QUOTED_CSV_CHARS.search(line):
-        line = ",".join(map(_quote_csv_cell, cells))
+    line = ",".join(["" if value is None else format_csv_cell(value) for value in values])
     return (line or '""') + "\n"
 
 
-def _quote_csv_cell(cell: str) -> str:
-    if "," not in cell and not _QUOTED_CSV_CHARS.search(cell):
+def format_csv_cell(value: Any) -> str:
+    cell = _format_csv_text(value) if type(value) is str else _format_csv_value(value)
+    if "," not in cell and '"' not in cell and ";" not in cell:  # it has no line breaks
         return cell
     doubled = cell.replace('"', '""')
     return f'"{doubled}"'
@@ -396,9 +390,7 @@ def _look_up(row: Row, key: str) -> Any:
     return value
 
 
-def _format_csv_cell(value: Any) -> str:
-    if value is None:
-        return ""
+def _format_csv_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | UUID):

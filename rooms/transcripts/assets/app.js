@@ -73,27 +73,25 @@
       const line = lower.slice(start, end), tab = line.indexOf("\t");
       const original = lines ? lines[row++] : null;
       if (tab < 0) continue;
-      const [index, who, second] = line.slice(0, tab).split(" ").map(Number);
+      const [number, who, second] = line.slice(0, tab).split(" ").map(Number);
       const body = line.slice(tab + 1);
       if (words.every((word) => body.includes(word) || lowerNames[who].includes(word))) {
         const shown = original ? original.slice(original.indexOf("\t") + 1) : text.slice(start + tab + 1, end);
-        yield { page, index, name: names[who], second, text: shown };
+        yield { page, number, name: names[who], second, text: shown };
       }
     }
   }
 
   // In one file, the events themselves are searched.
   function* findArticles(words) {
-    let index = 0;
     for (const article of document.querySelectorAll("article")) {
       const text = article.textContent, lower = fold(text);
       if (words.every((word) => lower.includes(word))) {
         const name = article.querySelector("header b").textContent;
         const body = [...article.children].slice(1).map((child) => child.textContent).join(" ");
-        const time = article.querySelector("time").dateTime;
-        yield { page: 0, index, name, second: Date.parse(time) / 1000, text: body };
+        const time = article.querySelector("time"), number = time.parentNode.id.slice(1);
+        yield { page: 0, number, name, second: Date.parse(time.dateTime) / 1000, text: body };
       }
-      index += 1;
     }
   }
 
@@ -101,12 +99,12 @@
     const item = document.createElement("li"), link = document.createElement("a");
     const head = document.createElement("small"), name = document.createElement("b");
     const file = hit.page ? `p${String(hit.page).padStart(4, "0")}.html` : "";
-    link.href = `${file}#n${hit.index}`;
+    link.href = `${file}#n${hit.number}`;
     name.textContent = hit.name;
     name.dir = "auto";
     const when = new Date(hit.second * 1000);
     const stamp = Number.isNaN(when.getTime()) ? "" : clock.format(when);
-    head.append(name, ` · ${stamp} ${zone}${hit.page ? ` · page ${hit.page}` : ""}`);
+    head.append(`#${hit.number} `, name, ` · ${stamp} ${zone}${hit.page ? ` · page ${hit.page}` : ""}`);
     const quote = document.createElement("span");
     quote.dir = "auto";
     addMarked(quote, cut(hit.text, words), words);
@@ -187,17 +185,6 @@
     });
   }
 
-  // A result leads to the number of an event on its page; its address is then the one of the event.
-  function follow() {
-    const match = /^#n(\d+)$/.exec(location.hash);
-    const article = match && document.querySelectorAll("article")[Number(match[1])];
-    if (article) {
-      location.replace(`#${article.id}`);
-      article.tabIndex = -1;
-      article.focus({ preventScroll: true });
-    }
-  }
-
   box.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, DELAY_MS); });
   box.form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); search(); });
   document.addEventListener("keydown", (event) => {
@@ -211,6 +198,4 @@
       box.focus();
     }
   });
-  window.addEventListener("hashchange", follow);
-  follow();
 })();

@@ -27,12 +27,14 @@ from tests.rooms.bundle.factories import (
     BO,
     JSON,
     make_event,
+    make_media_row,
     make_reaction,
     make_reply,
     make_uid,
 )
 from tests.rooms.transcripts.factories import (
     DAY,
+    PDF,
     START,
     make_message,
     make_other,
@@ -40,6 +42,7 @@ from tests.rooms.transcripts.factories import (
     render,
     render_record,
 )
+from tests.rooms.transcripts.test_rsmf import read_archive
 
 KEPT = Path(__file__).with_name("golden")
 FORMATS = ("html", "text", "csv", "rsmf")
@@ -127,8 +130,8 @@ def test_success_each_event_stands_alone_on_its_page() -> None:
         assert re.search(r"<header><b><bdi>.+</bdi></b> <span><bdi>@.+:.+</bdi></span>", article)
         assert re.search(r'<time datetime="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00">', article)
     for link in parsed.links:
-        if link.startswith("#e-"):
-            assert link[3:] in parsed.articles
+        if link.startswith("#n"):
+            assert f'<a id="{link[1:]}" href="{link}">#{link[2:]} <time ' in page
         elif not link.startswith(("#", "https://example.com/")):
             assert link.replace("%20", " ") in files
 
@@ -136,13 +139,18 @@ def test_success_each_event_stands_alone_on_its_page() -> None:
 def test_success_links_lead_to_other_pages() -> None:
     events = [make_event(number) for number in range(1, 1400)]
     events += [make_reply(1400, to=1), make_reaction(1401, to=1)]
+    events.append(make_other(1402, "swp.room.read_marker", {"event_id": make_uid(0x1001)}))
     files = render(make_sample(events), "html")
     first, second = (ArticleParser(files[f"p000{number}.html"].decode()) for number in (1, 2))
     assert len(first.articles) == 1000
-    assert len(second.articles) == 400
-    assert f"p0001.html#e-{make_uid(0x1001)}" in second.links
-    assert f"p0002.html#e-{make_uid(0x1000 + 1400)}" in first.links
+    assert len(second.articles) == 401
+    assert second.links.count("p0001.html#n1") == 2
+    assert "p0002.html#n1400" in first.links
     assert "👍 1 Anna Berg" in first.text
+    assert "Read up to #1 Anna Berg message 1" in second.text
+    overview = ArticleParser(files["index.html"].decode()).text
+    times = "2025-11-24 16:16:41+00:00 to 2025-11-24 16:23:22+00:00"
+    assert f"Page 2 #1001 to #1402: {times}" in overview
     assert all(len(data) <= 600_000 for name, data in files.items() if name.endswith(".html"))
 
 
@@ -220,6 +228,7 @@ def test_success_filter_by_words_with_context() -> None:
     assert record["events"]["left_out"] == 96
     page = render(make_sample(events), "html", selection=selection)["p0001.html"].decode()
     assert [a[-3:] for a in ArticleParser(page).articles] == ["030", "031", "032", "033", "034"]
+    assert re.findall('id="n([0-9]+)"', page) == ["48", "49", "50", "51", "52"]
 
 
 @pytest.mark.parametrize("name", ["@bo:chat.example.com", BO, "bo lindqvist"])
@@ -325,6 +334,41 @@ def test_success_parts_that_nothing_else_shows(kind: str) -> None:
     assert "no ID" in text
     assert re.search(r'"mentions": ?\[\s*7\s*\]', text)
     assert (BO if kind == "csv" else "Bo Lindqvist") in text
+
+
+def test_success_all_of_a_message_before_its_edit() -> None:
+    """Its file, the reply and what is in keys of no known meaning."""
+    contract = make_media_row(PDF, "contract.pdf", mime_type="application/pdf")
+    original = {"body": "The old text", "caption": "Page 4", "media_id": contract["media_id"]}
+    changed = make_message(
+        2,
+        "The new text",
+        original_content={**original, "reply_to_event_id": make_uid(0x1001), "mentions": [BO]},
+        edited_at="2025-11-24T16:01:40.000000Z",
+    )
+    bundle = make_sample([make_event(1), changed])
+    files = {kind: render(bundle, kind) for kind in FORMATS}
+    (day,) = (data for name, data in files["rsmf"].items() if name.endswith(".rsmf"))
+    files["rsmf"] = {"": read_archive(day).read("rsmf_manifest.json")}
+    for rendered in files.values():
+        text = re.sub(r'\\?"|\s+', "", html.unescape(read_all(rendered)))
+        for part in ("Theoldtext", "contract.pdf", "caption:Page4", f"mentions:[{BO}]"):
+            assert part in text
+        assert f"reply_to_event_id:{make_uid(0x1001)}" in text
+
+
+def test_success_the_number_of_an_event_is_the_same_in_every_format() -> None:
+    text = render(make_sample(), "text")["transcript.txt"].decode()
+    numbers = dict(re.findall(r"^[-0-9]+ [:0-9]+Z  #([0-9]+)  ([-0-9a-f]+)  @", text, re.MULTILINE))
+    assert len(numbers) == 25
+    page = render(make_sample(), "html")["p0001.html"].decode()
+    assert dict(re.findall('id="e-(.+?)".*?id="n(.+?)"', page)) == {
+        event_id: number for number, event_id in numbers.items()
+    }
+    data = render(make_sample(), "csv")["transcript.csv"].decode("utf-8-sig")
+    rows = csv.DictReader(io.StringIO(data))
+    assert {row["number"]: row["event_id"] for row in rows} == numbers
+    assert "An apostrophe before =" in str(render_record(make_sample(), "csv")["notes"])
 
 
 def test_success_csv_names_what_is_missing() -> None:

@@ -107,6 +107,7 @@ def test_success_types_edits_and_replies() -> None:
         }
     ]
     assert events[19]["deleted"] is True
+    assert events[13]["custom"][0] == {"name": "number", "value": "#13"}
     reply = second["events"][1]
     assert "parent" not in reply
     assert {"name": "reply_to", "value": make_uid(0x1005)} in reply["custom"]
