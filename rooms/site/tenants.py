@@ -137,11 +137,9 @@ def _describe_last_export(tenant: Tenant) -> str:
 
 
 def _is_erasable(task: TenantTask) -> bool:
-    state = (task.kind, task.state)
-    return bool(task.plan) and state in {
-        (TaskKind.PLAN, TaskState.FINISHED),
-        (TaskKind.ERASURE, TaskState.FAILED),
-    }
+    if task.kind == TaskKind.ERASURE:
+        return task.state == TaskState.FAILED or is_interrupted(task)
+    return bool(task.plan)
 
 
 register_acts(

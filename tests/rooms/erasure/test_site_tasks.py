@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from scaiwave.queue.rq_queue import SuiteJob, open_queues
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.holds.hold import add_hold
 from tenants.models import AdminUser, AuditEntry, Tenant, TenantErasure
+from tests.concurrency import run_concurrently
 from tests.rooms.erasure.factories import NOT_EXPORTED, make_closed_tenant, plant
 from tests.rooms.moves.factories import make_moving_tenant
 from tests.scaiwave.row_factories import make_tenant_task
@@ -258,6 +260,8 @@ def test_fail_a_plan_that_is_old_or_no_longer_true_or_a_hold(
     assert (failed.kind, failed.state) == (TaskKind.ERASURE, TaskState.FAILED)
     assert "SW_TENANT_EXPORT_OUTDATED" in read(client, failed)
     assert list_acts(client, failed) == ["Erase for good"]
+    TenantTask.objects.filter(pk=plan.pk).update(state=TaskState.RUNNING)
+    assert list_acts(client, failed) == ["Erase for good"]  # It is interrupted.
     add_hold(operator=HOST_OPERATOR, tenant=tenant.slug, reason="case 1", now=timezone.now())
     held = post(client, ERASE, failed, slug=tenant.slug)
     assert "SW_TENANT_ON_HOLD" in held.content.decode()
@@ -288,6 +292,14 @@ def test_success_an_erasure_that_failed_is_continued(
     erasure.refresh_from_db()
     assert (erasure.phase, erasure.error) == ("done", None)
     assert list_acts(client, erasure) == ["Download certificate"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_a_double_click_starts_one_export(client: Client, redis: Redis) -> None:
+    tenant = make_moving_tenant()
+    answers = run_concurrently(*(partial(post, client, EXPORT, tenant) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [302, 409, 409, 409]
+    assert TenantTask.objects.count() == len(redis.keys("rq:job:*")) == 1
 
 
 def test_fail_what_no_one_has_requested(client: Client, tenant: Tenant) -> None:
