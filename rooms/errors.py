@@ -413,7 +413,7 @@ class TenantInScaiKey(RefusedError):
 
 
 class TenantBusy(ConflictError):
-    """An import, a backfill or another erasure of the tenant is in progress or was interrupted."""
+    """An import, export, backfill or erasure of the tenant is in progress or was interrupted."""
 
     code = "SW_TENANT_BUSY"
     fix = "Follow the advice of the error, then run the same command again."

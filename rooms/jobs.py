@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from rooms.erasure import tenant_tasks
 from rooms.retention.run_retention import run_retention as run_service
 from rooms.search.backfill import backfill_one_range
 from scaiwave.core.operators import get_host_operator
@@ -24,3 +25,8 @@ def run_retention() -> dict[str, Any]:
         operator=get_host_operator(), confirm=lambda question: None, now=datetime.now(UTC)
     )
     return {**result.totals, "rooms": len(result.rooms), "on_hold": result.on_hold}
+
+
+def run_tenant_task(task_id: str) -> dict[str, Any]:
+    """Export a tenant, or plan or run its erasure, as requested in the admin site."""
+    return tenant_tasks.run_task(UUID(task_id))

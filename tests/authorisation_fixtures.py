@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -33,6 +34,7 @@ from rooms.models import (
     Room,
     RoomMedia,
     RoomState,
+    TenantTask,
     WorkspaceMember,
 )
 from rooms.moves import signed_json
@@ -62,6 +64,7 @@ from tenants.models import (
     Role,
     RoleGrant,
     Tenant,
+    TenantErasure,
 )
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
@@ -275,6 +278,19 @@ class SampleData:
         plan_erasure(operator=get_host_operator(), tenant=name, options=options, file=file)
         words = [name, "--apply", str(file), "--reason", "over", "--no-input"]
         return [*words, "--certificate", str(self.directory / "erased.json")]
+
+    def make_task(self, **fields: Any) -> TenantTask:
+        """Return a finished task of the suspended tenant."""
+        return row_factories.make_tenant_task(self.suspended_tenant, **fields)
+
+    def make_planned_task(self) -> TenantTask:
+        file = self.plan_erasure()[2]
+        return self.make_task(kind="plan", plan=json.loads(Path(file).read_bytes()))
+
+    def make_erasure(self, **fields: Any) -> TenantErasure:
+        return TenantErasure.objects.create(
+            tenant_id=self.suspended_tenant.pk, begun_at=NOW, **fields
+        )
 
     def write_certificate(self) -> list[str]:
         file, now = self.directory / "certificate.json", format_timestamp(datetime.now(UTC))

@@ -75,6 +75,10 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         local="id tenant source_tenant_id source_server_name is_new people index_sha256 "
         "exported_at operator started_at finished_at"
     ),
+    "rooms.TenantTask": _declare(
+        local="id tenant kind state directory result plan phases error requested_at started_at "
+        "ended_at"
+    ),
     "rooms.SearchDocument": _declare(
         derived="id tenant event stream_position body edited_at remote"
     ),
@@ -144,7 +148,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     ),
     "tenants.TenantErasure": _declare(
         local="id tenant_id scaikey_hash phase before export not_exported begun_at finished_at "
-        "certificate"
+        "certificate error"
     ),
     "tenants.Notice": _declare(
         local="id topic seen_at reported_at mark attempts attempted_at error"

@@ -32,6 +32,7 @@ from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.storage.error_mapping import translate_errors
 from tests.authorisation_fixtures import SampleData
+from tests.scaiwave.row_factories import NOW
 from tests.settings_env import forget_seals
 
 ABSENT = "a token is required and absent"
@@ -111,6 +112,8 @@ class ActRow:
     row: Callable[[SampleData], Model | ListedJob | None] = lambda sample: None
     values: Mapping[str, str | Callable[[SampleData], Any]] = field(default_factory=dict)
     codes: Mapping[str, int] | None = None
+    starts_job: bool = False
+    """The job has its own transactions, and the act has not."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +318,30 @@ ROWS: dict[VerbPath, Row] = {
         TENANT,
         lambda sample: of_tenant("--room", str(sample.make_policy().pk), "--no-input")(sample),
     ),
-    ("admin", "erase-tenant"): Row(PLATFORM, lambda sample: sample.plan_erasure(), commits=True),
+    ("admin", "erase-tenant"): Row(
+        PLATFORM,
+        lambda sample: sample.plan_erasure(),
+        commits=True,
+        acts={
+            "admin-erase-tenant-slug-plan-file-export-index": ActRow(
+                lambda sample: sample.make_task().tenant,
+                {**REASON, "not_exported": "0", "at_once": "on"},
+                starts_job=True,
+            ),
+            "admin-erase-tenant-slug-apply-plan-certificate-file": ActRow(
+                lambda sample: sample.make_planned_task(),
+                {**REASON, "slug": "{row.tenant.slug}"},
+                starts_job=True,
+            ),
+            "admin-erase-tenant-id-certificate-file": ActRow(
+                lambda sample: sample.make_erasure(), starts_job=True
+            ),
+            "admin-erase-tenant-id-apply-plan-certificate-file": ActRow(
+                lambda sample: sample.make_erasure(finished_at=NOW, certificate={"id": "1"}),
+                starts_job=True,
+            ),
+        },
+    ),
     ("admin", "verify-certificate"): Row(LISTS, lambda sample: sample.write_certificate()),
     ("admin", "suspend-tenant"): Row(
         TENANT,
@@ -415,6 +441,11 @@ ROWS: dict[VerbPath, Row] = {
         PLATFORM,
         lambda sample: [sample.tenant.slug, "--output-dir", f"{sample.directory}/acme"],
         commits=True,
+        acts={
+            "admin-export-tenant-slug-output-dir-directory": ActRow(
+                lambda sample: sample.tenant, REASON, starts_job=True
+            )
+        },
     ),
     ("admin", "verify-tenant-export"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3},

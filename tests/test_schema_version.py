@@ -124,6 +124,7 @@ def test_fail_processes_of_the_web_server(database_url: str, migrated: str) -> N
     for words in (
         ("process_webhooks",),
         ("run_requested_sync", str(uuid4())),
+        ("run_tenant_task", str(uuid4())),
         ("list_tenants",),
     ):
         ended = run_scaiwave("manage", *words)

@@ -272,11 +272,14 @@ def _confirm(
     confirm: Callable[[str, str], None], slug: str, counts: Counts, *, has_export: bool
 ) -> None:
     export = "" if has_export else " There is no verified export of it."
-    confirm(
+    confirm(f"{describe_counts(slug, counts)}{export} It can't be undone.", slug)
+
+
+def describe_counts(slug: str, counts: Counts) -> str:
+    return (
         f"This erases tenant {slug} for good: {counts[Participant._meta.label]:,} people, "
         f"{counts[Room._meta.label]:,} rooms, {counts['rooms.Event']:,} events, "
-        f"{counts['files']:,} files.{export} It can't be undone.",
-        slug,
+        f"{counts['files']:,} files."
     )
 
 
@@ -322,7 +325,7 @@ class _Erasure:
     def run(self) -> ErasureResult:
         """Run the phases that are left, and write the certificate."""
         row = self.row
-        with process_lock(f"erase-{row.tenant_id}") as acquired:
+        with process_lock(row.lock_name) as acquired:
             if not acquired:
                 raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
             row.refresh_from_db()
@@ -419,7 +422,7 @@ class _Erasure:
             tenants._raw_delete(tenants.db)  # The database refuses it if a row still refers to it.
             after[_TENANT] = tenants.count()
             row.certificate = self._build_certificate(scaikey_id, after, entry, now)
-            row.phase, row.finished_at = ErasurePhase.DONE, now
+            row.phase, row.finished_at, row.error = ErasurePhase.DONE, now, None
             row.save()
 
     def _record(self, tenant: Tenant, now: datetime, details: dict[str, Any]) -> AuditEntry:

@@ -23,6 +23,7 @@ _TABLES = (
     TenantTable("rooms.ImportIntent", reason="about an import in progress on this server"),
     TenantTable("rooms.RoomImport", reason="about bundles that were imported on this server"),
     TenantTable("rooms.TenantImport", reason="about an import on this server"),
+    TenantTable("rooms.TenantTask", reason="about exports and erasures on this server"),
     TenantTable("rooms.SearchDocument", reason=_SEARCH),
     TenantTable("rooms.SearchBackfill", reason=_SEARCH),
     TenantTable("rooms.SearchRange", reason=_SEARCH),

@@ -16,6 +16,7 @@ from rooms.models.rooms import (
     WorkspaceRole,
 )
 from rooms.models.search import RemoteState, SearchBackfill, SearchDocument, SearchRange
+from rooms.models.tasks import TaskKind, TaskState, TenantTask
 
 __all__ = [
     "DeletedRoom",
@@ -37,7 +38,10 @@ __all__ = [
     "SearchDocument",
     "SearchRange",
     "StreamCounter",
+    "TaskKind",
+    "TaskState",
     "TenantImport",
+    "TenantTask",
     "Workspace",
     "WorkspaceMember",
     "WorkspaceRole",

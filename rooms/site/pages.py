@@ -36,7 +36,7 @@ from rooms.models import (
     WorkspaceMember,
 )
 from rooms.retention.policies import PolicyPlace, find_policy
-from rooms.site import acts, uploads
+from rooms.site import acts, tenants, uploads
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import OperatorRole
 from scaiwave.site import ReadOnlyAdmin, Section
@@ -50,7 +50,7 @@ from tenants.holds.queries import find_hold
 from tenants.models import Hold, Participant, Tenant
 from tenants.people.site.filters import ConditionFilter, TenantFilter
 
-__all__ = ["acts", "uploads"]
+__all__ = ["acts", "tenants", "uploads"]
 
 register_tab(Tenant, "Rooms", Room, "tenant", position=4)
 register_tab(Participant, "Rooms", RoomMember, "participant", position=3)

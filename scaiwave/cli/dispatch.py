@@ -53,7 +53,7 @@ _COMMANDS_ON_OLDER_SCHEMAS = frozenset(
     {"manage", "doctor", "create_backup", "verify_backup", "restore_backup"}
 )
 # Commands without words, which the web server starts through `manage`.
-_OWN_PROCESSES = frozenset({"process_webhooks", "run_requested_sync"})
+_OWN_PROCESSES = frozenset({"process_webhooks", "run_requested_sync", "run_tenant_task"})
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from scaiwave.queue.definitions import (
     BACKGROUND,
+    DAY,
     HOUR,
     MINUTE,
     JobDefinition,
@@ -86,6 +87,14 @@ _DEFINITIONS = (
         get_timeout=lambda config: HOUR,
         accepts=takes_one_id,
         occasion="scaiwave room search-index",
+    ),
+    JobDefinition(
+        "rooms.jobs.run_tenant_task",
+        queue=BACKGROUND,
+        get_timeout=lambda config: DAY,
+        accepts=takes_one_id,
+        runs_once=True,
+        occasion="Export tenant and Plan erasure in this site",
     ),
     JobDefinition(
         "identity_sync.jobs.full_sync",

@@ -268,6 +268,15 @@ def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     return FormattedValue(html, text)
 
 
+def format_progress(badge: str, *, is_live: bool, **parts: Any) -> SafeString:
+    """Return the badge of work with its `phases` and its `error`, if it has them.
+
+    The page of a row reads it again while it `is_live`.
+    """
+    context = {"badge": badge, "is_live": is_live, **parts}
+    return render_to_string("scaiwave/admin/progress.html", context)
+
+
 MAX_FOREIGN_CHARS = 1000
 
 

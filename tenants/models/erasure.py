@@ -22,7 +22,8 @@ class TenantErasure(models.Model):
     """The erasure of a tenant, whose commands and pages no longer find it; stays as a tombstone.
 
     It has no reference and no names. `before` has the number of rows and files by place.
-    `certificate` is the signed proof, once the erasure has ended.
+    `certificate` is the signed proof, once the erasure has ended. `error` is why an erasure that
+    was started in the admin site has stopped.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -37,6 +38,7 @@ class TenantErasure(models.Model):
     begun_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     certificate = models.JSONField(null=True, blank=True)
+    error = models.JSONField(null=True, blank=True)
 
     class Meta:
         db_table = "sw_tenant_erasures"
@@ -53,6 +55,11 @@ class TenantErasure(models.Model):
 
     def __str__(self) -> str:
         return f"erasure {self.id}"
+
+    @property
+    def lock_name(self) -> str:
+        """The process lock of the process that erases."""
+        return f"erase-{self.tenant_id}"
 
     def is_certified_for(self, scaikey_tenant_id: str) -> bool:
         """Return whether the certificate is about this tenant of ScaiKey, by its salted hash."""

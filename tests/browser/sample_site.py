@@ -33,7 +33,7 @@ from identity_sync.models import (
     SyncRun,
     SyncSkip,
 )
-from rooms.models import Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.models import Room, RoomMedia, RoomMember, TenantTask, Workspace, WorkspaceMember
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.operations.jobs.site import ListedJob
@@ -50,6 +50,7 @@ from tenants.models import (
     Role,
     RoleGrant,
     Tenant,
+    TenantErasure,
     TokenUsage,
 )
 from tests.queue_helpers import SYNC, plant_call, plant_failed, plant_job, plant_worker
@@ -63,6 +64,7 @@ from tests.scaiwave.row_factories import (
     make_room,
     make_row_of_every_model,
     make_tenant,
+    make_tenant_task,
     make_workspace,
 )
 from tests.scaiwave.site.scaikey_sessions import sign_in
@@ -119,6 +121,7 @@ def create_sample_site(now: datetime, *, scale: int = 1) -> None:
     _create_history(now)
     _create_plans(now)
     _create_removals(now)
+    _create_tasks(now)
     _create_server(now)
 
 
@@ -371,6 +374,24 @@ def _create_removals(now: datetime) -> None:
             )
 
 
+def _create_tasks(now: datetime) -> None:
+    """Create exports in each state, and the plan of an erasure."""
+    acme, borealis, cobalt, intrepid = (
+        Tenant.objects.get(slug=slug) for slug in ("acme", "borealis", "cobalt", "intrepid")
+    )
+    make_tenant_task(acme, requested_at=now - DAY, ended_at=now - DAY + timedelta(minutes=4))
+    phases = [{"name": "Exporting rooms", "done": 3, "total": 6, "has_ended": False}]
+    make_tenant_task(borealis, state="running", result={}, requested_at=now, phases=phases)
+    error = {
+        "code": "SW_DISK_FULL",
+        "message": "Not enough disk space to write /var/lib/scaiwave/exports/cobalt/rooms.",
+        "fix": "Free some space, then run `scaiwave doctor`.",
+    }
+    make_tenant_task(cobalt, state="failed", result={}, requested_at=now, error=error)
+    counts = {"tenants.Participant": 36, "rooms.Room": 12, "rooms.Event": 4800, "files": 96}
+    make_tenant_task(intrepid, kind="plan", result={}, requested_at=now, plan={"counts": counts})
+
+
 def _create_server(now: datetime) -> None:
     for name, signs, retires, revoked in (
         ("current", now - 320 * DAY, None, None),
@@ -525,6 +546,12 @@ def add_rows_that_offer_acts(now: datetime) -> None:
         deletion={"reason": "over"},
     )
     make_policy(deleted, of_tenant=True)
+    erasure = {"begun_at": now, "before": {"rooms.Room": 12}}
+    TenantErasure.objects.create(
+        tenant_id=uuid4(), finished_at=now, certificate={"version": 1}, phase="done", **erasure
+    )
+    error = {"code": "SW_TENANT_ROWS_LEFT", "message": "Something is left.", "fix": "Continue."}
+    TenantErasure.objects.create(tenant_id=uuid4(), error=error, **erasure)
 
 
 def add_jobs(now: datetime) -> None:
@@ -572,6 +599,8 @@ def create_site_to_walk() -> dict[str, Any]:
     rows["tenants.tenant"] += _list_ids(Tenant.objects.filter(slug__in=["acme", "intrepid"]))
     rows["tenants.participant"] += _list_ids(Participant.objects.filter(local_id="aylin0.acme"))
     rows["federation.serverkey"] += _list_ids(ServerKey.objects.filter(key_id__contains="-"))
+    tasks = TenantTask.objects.order_by("-pk")
+    rows["rooms.tenanttask"] = _list_ids(tasks[:4])
     for outcome in ("running", "partial", "refused", "planned"):
         rows["identity_sync.syncrun"] += _list_ids(SyncRun.objects.filter(outcome=outcome)[:1])
     return {

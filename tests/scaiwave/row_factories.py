@@ -34,6 +34,7 @@ from rooms.models import (
     SearchRange,
     StreamCounter,
     TenantImport,
+    TenantTask,
     Workspace,
     WorkspaceMember,
 )
@@ -244,6 +245,27 @@ def _make_room_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         started_at=NOW,
         finished_at=NOW,
     )
+    make_tenant_task(tenant)
+
+
+def make_tenant_task(tenant: Tenant, **fields: Any) -> TenantTask:
+    """Return a finished export, unless the fields say otherwise."""
+    values = {
+        "kind": "export",
+        "state": "finished",
+        "directory": "/var/lib/scaiwave/exports/acme-20261124-120000",
+        "result": {
+            "rooms": 12,
+            "rooms_not_exported": 0,
+            "events": 4800,
+            "size_bytes": 7_340_032,
+            "host": "chat1",
+            "not_exported": {},
+        },
+        "requested_at": NOW,
+        **fields,
+    }
+    return TenantTask.objects.create(tenant=tenant, **values)
 
 
 def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:

@@ -20,7 +20,8 @@ _OF_COMMANDS = (
     *("sync keep", "sync unlock", "unlink-tenant", "update-partner", "update-tenant"),
 )
 _OF_THE_ADMIN_SITE = (
-    *("change-password", "export-list", "export-list-aborted", "read-messages", "request-sync"),
+    *("change-password", "export-list", "export-list-aborted", "read-messages"),
+    *("request-erasure", "request-export", "request-plan", "request-sync"),
     *("sign-in", "sign-in-failed", "sign-in-locked"),
 )
 AUDIT_ACTIONS = tuple(sorted((*_OF_COMMANDS, *_OF_THE_ADMIN_SITE)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from shlex import quote
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -14,10 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from scaiwave.console.output import format_bytes
-from scaiwave.core.operators import Permission
 from scaiwave.site import Section
 from scaiwave.site.access import by_tenant
-from scaiwave.site.acts import build_operator
 from scaiwave.site.formatting import (
     EMPTY_VALUE,
     FormattedValue,
@@ -48,13 +45,6 @@ FIGURES = {
     "last_activity": "last_activity_at",
 }
 """The figures that columns show."""
-_MOVE_COMMANDS = (
-    "scaiwave admin export-tenant {0} --output-dir DIR",
-    "scaiwave admin export-tenant {0} --output-dir DIR --freeze --incremental",
-    "scaiwave admin verify-tenant-export DIR --against {0}",
-    "scaiwave admin erase-tenant {0} --plan FILE --export DIR/index.json",
-    "scaiwave admin erase-tenant {0} --apply FILE --certificate FILE",
-)
 LIMITED = ("people", "rooms", "storage", "ai_tokens")
 LIMIT_TITLES = ("People", "Rooms", "Storage", "AI tokens this month")
 
@@ -110,7 +100,7 @@ class TenantAdmin(StatusAdmin):
     # Sorting by a figure counts it for every tenant, of which there are some ten thousand at most.
     sortable_by = list_display
     ordering = ("slug", "-id")
-    more_fields = ("last_sync", "last_activity", "feature_table", "move_and_erase")
+    more_fields = ("last_sync", "last_activity", "feature_table")
     number_columns = LIMITED
     hidden_fields = (
         "features",
@@ -181,24 +171,6 @@ class TenantAdmin(StatusAdmin):
     @admin.display(description="features")
     def feature_table(self, tenant: Tenant) -> str:
         return format_json(tenant.features) if tenant.features else "none of its own"
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Leave out the commands that only the host operator and super_admin may run."""
-        operator = build_operator(request)
-        fields = super().get_fields(request, obj)
-        if operator is None or not operator.has_permission(Permission.MANAGE_PLATFORM):
-            fields.remove("move_and_erase")
-        return fields
-
-    @admin.display(description="move and erase")
-    def move_and_erase(self, tenant: Tenant) -> str:
-        """Moving takes a directory of the host, and erasing a plan that someone reviews there."""
-        slug = quote(tenant.slug)
-        lines = (line.format(slug) for line in _MOVE_COMMANDS)
-        return format_html(
-            "<details><summary>In a terminal</summary>{}</details>",
-            format_html_join("", '<p><code class="command">{}</code></p>', ((x,) for x in lines)),
-        )
 
     @admin.display(description="name", ordering="name")
     def name_clamped(self, tenant: Tenant) -> str:

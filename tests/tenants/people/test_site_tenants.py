@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +15,7 @@ from django.urls import reverse
 from identity_sync.models import SyncRun, SyncSkip
 from identity_sync.reasons import POSTPONED, Reason
 from scaiwave.operations.overview.stored import load_overview
-from tenants.models import AdminUser, StoredOverview, Tenant, TokenUsage
+from tenants.models import StoredOverview, Tenant, TokenUsage
 from tenants.people.queries.figures import find_figure
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import read_column
@@ -239,16 +238,3 @@ def test_success_figures_are_searched_where_all_rows_are_of_one_tenant(client: C
         plan = Tenant.objects.order_by(rooms.desc()).values("pk").explain()
         assert "SEARCH U0" in plan, plan
     assert list_slugs(client, o="-5") == ["large"]
-
-
-def test_success_names_the_commands_of_a_move(admin_client: Client, client: Client) -> None:
-    """For those who may run them only: exports and erasures are about the host."""
-    tenant = row_factories.make_tenant("acme")
-    url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
-    assert "scaiwave admin erase-tenant acme --plan FILE" in admin_client.get(url).content.decode()
-    viewer = AdminUser.objects.create(username="viewer", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client.force_login(viewer)
-    response = client.get(url)
-    assert response.status_code == 200
-    assert "erase-tenant" not in response.content.decode()

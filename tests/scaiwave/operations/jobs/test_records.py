@@ -112,7 +112,10 @@ def test_success_any_data_is_a_job_or_unsafe(data: bytes, redis: Redis) -> None:
 
 
 def test_success_what_the_suite_enqueues_can_be_run(redis: Redis) -> None:
-    with_id = ("rooms.jobs.backfill_search", "identity_sync.jobs.run_requested_sync")
+    with_id = (
+        *("rooms.jobs.backfill_search", "rooms.jobs.run_tenant_task"),
+        "identity_sync.jobs.run_requested_sync",
+    )
     arguments = dict.fromkeys(with_id, (str(new_id()),))
     for function in JOBS:
         job_id = enqueue_job(redis, function, *arguments.get(function, ()))
