@@ -130,7 +130,7 @@ def get_function(item: pytest.Item) -> str:
 @pytest.mark.fresh_interpreter
 def test_success_what_was_not_tested_is_repeated_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "not-tested"
-    test = "tests/rooms/exports/test_zip_readers.py::test_success_extracted_from_a_file"
+    test = "tests/rooms/exports/test_zip_readers.py::test_success_extracted"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", test, f"--basetemp={tmp_path}/tests", "-k", "7z"],
         cwd=TOP,

@@ -12,7 +12,7 @@ from scaiwave.cli.command import OperatorCommand
 
 class Command(OperatorCommand):
     words = "admin retention run"
-    summary = "Delete messages and files older than retention allows"
+    summary = "Delete messages and files that are too old"
     area, place = "rooms", 134
     permission = "MANAGE_TENANTS"
     examples = (
