@@ -1,4 +1,4 @@
-"""Deletions and imports lock rows of PostgreSQL in one order, so that none waits in a circle."""
+"""Deletions, imports and backfills lock rows of PostgreSQL in one order, to avoid deadlocks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from rooms.imports.media import plan_media, write_media
 from rooms.lookup.export_metadata import get_media
-from rooms.models import Room, RoomMedia
+from rooms.models import Room, RoomMedia, SearchDocument
+from rooms.search.documents import delete_events
 from scaiwave.core.sql import execute, fetch
 from tests.rooms.exports.factories import attach_media
 from tests.rooms.imports.import_environment import wait_for
 from tests.rooms.retention.test_run_retention import room, run, say, set_policy
-from tests.scaiwave.row_factories import make_room
+from tests.scaiwave.row_factories import make_event, make_room
 from tests.tenants.factories import NOW
 
 __all__ = ["room"]
@@ -91,3 +92,22 @@ def test_success_an_import_locks_files_in_the_order_of_a_deletion(room: Room) ->
         cursor.execute(f"{lock} NOWAIT", [second.pk])
         assert cursor.fetchall() == [(1,)]
     assert RoomMedia.objects.filter(room=target).count() == 2
+
+
+def test_success_a_deletion_locks_documents_in_the_order_of_a_backfill(room: Room) -> None:
+    """A search server's documents are deleted after the transaction that deletes the events."""
+    second, first = (
+        SearchDocument.objects.create(
+            tenant=room.tenant, event=make_event(room, position), stream_position=position, body="x"
+        )
+        for position in (2, 1)
+    )
+
+    def delete() -> None:
+        delete_events(room.tenant_id, [second.event_id, first.event_id])
+
+    lock = "SELECT 1 FROM sw_search_documents WHERE id = %s FOR UPDATE"
+    with wait_behind(delete, lock, first.pk) as cursor:
+        cursor.execute(f"{lock} NOWAIT", [second.pk])
+        assert cursor.fetchall() == [(1,)]
+    assert not SearchDocument.objects.exists()
