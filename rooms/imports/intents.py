@@ -27,7 +27,12 @@ from rooms.stream_positions import lock_stream
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched, execute
-from scaiwave.storage.media import MediaStore, MediaVersioned, storage_error_types
+from scaiwave.storage.media import (
+    MediaStore,
+    MediaVersioned,
+    collect_refusals,
+    storage_error_types,
+)
 from tenants.lookup.restoration import find_restoration
 from tenants.models import Tenant
 
@@ -113,10 +118,12 @@ def delete_announced(tenant_id: UUID) -> None:
     """Delete the files of all announced deletions of a tenant, including interrupted ones.
 
     Files that an import has announced or stored since stay. Raises `MediaVersioned` and the
-    errors of the media store.
+    errors of the media store; a refused file does not keep the files of other announcements.
     """
-    for intent in ImportIntent.objects.filter(tenant_id=tenant_id, is_deletion=True):
-        _undo(intent)
+    with collect_refusals() as attempt:
+        for intent in ImportIntent.objects.filter(tenant_id=tenant_id, is_deletion=True):
+            with attempt():
+                _undo(intent)
 
 
 def clean_up_abandoned(now: datetime) -> int:

@@ -157,7 +157,10 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
         Media.objects.bulk_create(rows, ignore_conflicts=True)
         if connection.vendor == "postgresql":
             # No one deletes these files until the transaction ends, even if no room has them yet.
-            sql = "SELECT 1 FROM sw_media WHERE tenant_id = %s AND sha256 = ANY(%s) FOR KEY SHARE"
+            sql = (
+                "SELECT 1 FROM sw_media WHERE tenant_id = %s AND sha256 = ANY(%s) "
+                "ORDER BY sha256 FOR KEY SHARE"
+            )
             execute(sql, [room.tenant_id, batch])
         media = _find_media(room.tenant_id, batch)
         ids.update((each.sha256, str(each.pk)) for each in media)

@@ -27,7 +27,7 @@ from rooms.search.database import SearchIndex
 from rooms.search.schema import merge_words
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched, fetch_column
-from scaiwave.storage.media import MediaStore
+from scaiwave.storage.media import MediaStore, collect_refusals
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.restoration import require_activated
 from tenants.models import Participant
@@ -131,25 +131,30 @@ class Deletion:
         """Delete these names of files from a room, and the files that no room has any longer.
 
         `check`, `record` and `find_used`, which returns IDs of files to keep, are called in each
-        transaction. Raises what they raise, `MediaVersioned`, and the errors of the media store.
+        transaction. Raises what they raise, and the errors of the media store. `MediaVersioned` and
+        other refusals to delete a file are raised once the other files are gone.
         """
-        for batch in batched(keys, FILES_PER_BATCH):
-            with self.transaction():
-                check()
-                names = model._default_manager.filter(pk__in=batch)
-                names = names.exclude(media__in=find_used())
-                sizes = dict(names.filter(media__isnull=False).values_list("media", "media__size"))
-                number = names.delete()[0]
-                release_files(
-                    sizes.keys(), operator=self.operator, tenant_id=room.tenant_id, now=self.now
-                )
-                for key in Media.objects.filter(pk__in=sizes).values_list("pk", flat=True):
-                    del sizes[key]
-                part = RemovedFiles(number, len(sizes), sum(sizes.values()))
-                if number:
-                    record(part)
-            delete_announced(room.tenant_id)
-            yield part
+        with collect_refusals() as attempt:
+            for batch in batched(keys, FILES_PER_BATCH):
+                with self.transaction():
+                    check()
+                    lock_room(room)  # before the names, as an import of an increment does
+                    names = model._default_manager.filter(pk__in=batch)
+                    names = names.exclude(media__in=find_used())
+                    files = names.filter(media__isnull=False)
+                    sizes = dict(files.values_list("media", "media__size"))
+                    number = names.delete()[0]
+                    release_files(
+                        sizes.keys(), operator=self.operator, tenant_id=room.tenant_id, now=self.now
+                    )
+                    for key in Media.objects.filter(pk__in=sizes).values_list("pk", flat=True):
+                        del sizes[key]
+                    part = RemovedFiles(number, len(sizes), sum(sizes.values()))
+                    if number:
+                        record(part)
+                with attempt():
+                    delete_announced(room.tenant_id)
+                yield part
 
     def forget_words(self) -> None:
         """Remove the words of deleted documents from the word index of SQLite."""
@@ -170,6 +175,11 @@ def open_deletion(operator: Operator, now: datetime) -> Iterator[Deletion]:
     cast(MediaStore, default_storage).require_erasable()
     with open_index() as index:
         yield Deletion(operator, now, index)
+
+
+def lock_room(room: Room) -> None:
+    """Lock the row of a room, if it is not gone, in a way that new events don't wait for."""
+    list(Room.all_objects.select_for_update(no_key=True).filter(pk=room.pk).values_list("pk"))
 
 
 def _delete_first(rows: QuerySet[Any], number: int) -> int:

@@ -15,7 +15,7 @@ from django.db.models import Count, Q, Sum
 
 from rooms.exports.chain_cache import delete_served
 from rooms.imports.intents import delete_announced
-from rooms.lifecycle.deletion import Deletion, open_deletion
+from rooms.lifecycle.deletion import Deletion, lock_room, open_deletion
 from rooms.lookup.holds import contains_held, find_hold_on_room
 from rooms.models import (
     Event,
@@ -29,6 +29,7 @@ from rooms.models import (
 from rooms.search import documents
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.errors import OnHold
 from tenants.holds.queries import block_new_holds, build_hold_error
@@ -46,18 +47,25 @@ def find_due_rooms(now: datetime) -> list[Room]:
 
 
 def purge_due_rooms(operator: Operator, now: datetime) -> int:
-    """Purge them, and return how many are gone. A hold that is placed now keeps only its room."""
-    rooms, purged = find_due_rooms(now), 0
-    with open_deletion(operator, now) as deletion:
+    """Purge them, and return how many are gone.
+
+    A hold that is placed now keeps only its room.
+    """
+    rooms, purged, is_gone = find_due_rooms(now), 0, True
+    with open_deletion(operator, now) as deletion, collect_refusals() as attempt:
         for number, room in enumerate(rooms, 1):
-            with suppress(OnHold):
-                purged += purge_room(
+            is_gone = False
+            with attempt(), suppress(OnHold):
+                is_gone = purge_room(
                     operator=operator,
                     room=room,
                     now=now,
                     deletion=deletion,
                     is_last=number == len(rooms),
                 )
+            purged += is_gone
+        if not is_gone:  # The last one has not come to that.
+            deletion.forget_words()
         for tenant_id in {room.tenant_id for room in rooms}:
             deletion.index.finish_removal(tenant_id)
     return purged
@@ -77,13 +85,14 @@ def purge_room(
     Return False if it was brought back, or another process has deleted it. The last room of a
     deletion of many forgets the words of all, unless the caller does. Raises OnHold, and keeps the
     rest, if a hold is placed before its end; ServerRestored, MediaVersioned, and the errors of the
-    media store and the search server.
+    media store and the search server. If a file can't be deleted, everything else goes first.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check = partial(_require_not_held, room)
     with (
         nullcontext(deletion) if deletion else open_deletion(operator, now) as opened,
         progress_factory("Deleting events") as progress,
+        collect_refusals() as attempt,
     ):
         if (before := _begin(room, now)) is None:
             return False
@@ -95,8 +104,10 @@ def purge_room(
             for model in (RoomMedia, RemovedFile):
                 names = model._default_manager.filter(room=room).values_list("pk", flat=True)
                 while keys := list(names[:NAMES_PER_QUERY]):
-                    list(opened.delete_files(room, model, keys, check))
-            delete_announced(room.tenant_id)  # the files of an interrupted purge
+                    with attempt():
+                        list(opened.delete_files(room, model, keys, check))
+            with attempt():
+                delete_announced(room.tenant_id)  # the files of an interrupted purge
             sum(opened.delete_rows([RoomMember.objects.filter(room=room)], check))
             delete_served(room.pk)
             if is_last:
@@ -161,6 +172,7 @@ def _delete_events(
     deleted = 0
     for _, events in deletion.iter_batches(Event.objects.filter(room=room)):
         with deletion.transaction():
+            lock_room(room)  # as others do who change events, so that no one waits in a circle
             if contains_held(events):
                 _require_not_held(room)
             number, finish = deletion.index.remove_documents(room.tenant_id, events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -14,13 +15,14 @@ from django.db.models import Q, QuerySet
 from rooms.bundle.format import MEDIA_KEYS
 from rooms.errors import FileNotInRoom
 from rooms.imports.intents import delete_announced, release_files
-from rooms.lifecycle.deletion import open_deletion
+from rooms.lifecycle.deletion import lock_room, open_deletion
 from rooms.lookup.holds import find_hold_on_room, require_room_not_held
 from rooms.lookup.resolve import resolve_room
 from rooms.lookup.rooms import build_removed_row
-from rooms.models import Event, ImportIntent, RemovedFile, RoomMedia
+from rooms.models import Event, ImportIntent, RemovedFile, Room, RoomMedia
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.errors import AmbiguousName
 from tenants.holds.queries import block_new_holds
@@ -71,7 +73,7 @@ def remove_media(
     validate_required_reason(reason)
     found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     attached = RoomMedia.objects.filter(room=found)
-    links = _find(attached, file)
+    links = _find(found, attached, file)
     require_room_not_held(found, effect := f"remove a file from room {found}")
     days = 0 if at_once else settings.CONFIG.get_int("SCAIWAVE_DELETION_GRACE_DAYS")
     rows = [
@@ -98,7 +100,7 @@ def remove_media(
     with transaction.atomic():
         block_new_holds()
         require_room_not_held(found, effect)
-        _find(attached, str(rows[0].media_id))  # Another command may have been faster.
+        _find(found, attached, str(rows[0].media_id))  # Another command may have been faster.
         attached.filter(pk__in=[link.pk for link in links]).delete()
         # The file may have been removed before under the same name, and have come again.
         names = [row.name for row in rows]
@@ -122,9 +124,9 @@ def restore_media(
     found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     removed = RemovedFile.objects.filter(room=found, media__isnull=False)
     if dry_run:
-        return _build_change(RESTORATION, _find(removed, file)[0], dry_run=True)
+        return _build_change(RESTORATION, _find(found, removed, file)[0], dry_run=True)
     with transaction.atomic():
-        rows = _find(removed.select_for_update(of=("self",)), file)
+        rows = _find(found, removed.select_for_update(of=("self",)), file)
         links = [
             RoomMedia(
                 tenant_id=row.tenant_id,
@@ -157,10 +159,12 @@ def purge_removed_files(operator: Operator, now: datetime) -> int:
     """
     operator.require(Permission.MANAGE_TENANTS)
     interrupted = list(_list_interrupted(now).values_list("tenant", flat=True))
-    with open_deletion(operator, now):
-        count = _purge(operator, now, RemovedFile.objects.all())
+    with open_deletion(operator, now), collect_refusals() as attempt:
+        with attempt():
+            count = _purge(operator, now, RemovedFile.objects.all())
         for tenant_id in set(interrupted):
-            delete_announced(tenant_id)
+            with attempt():
+                delete_announced(tenant_id)
     return count + len(interrupted)
 
 
@@ -177,33 +181,41 @@ def find_due_files(now: datetime, removed: QuerySet[RemovedFile]) -> list[Remove
 
 
 def _purge(operator: Operator, now: datetime, removed: QuerySet[RemovedFile]) -> int:
+    """A file that can't be deleted does not keep the others."""
     purged = 0
-    for file in find_due_files(now, removed):
-        media_id = cast(UUID, file.media_id)
-        named = Q(*((f"content__{key}", str(media_id)) for key in MEDIA_KEYS), _connector=Q.OR)
-        # Read before the transaction, since it reads the whole room.
-        events = list(Event.objects.filter(named, room=file.room).values_list("pk", flat=True))
-        with transaction.atomic():
-            block_new_holds()
-            if find_hold_on_room(file.room):
-                continue
-            # It may have been restored, and removed again, in the meantime.
-            due = RemovedFile.objects.filter(pk=file.pk, media=media_id, purge_at__lte=now)
-            if not due.update(media=None):
-                continue
-            if RoomMedia.objects.filter(room=file.room, media=media_id).exists():
-                events = []  # People have attached it again.
-            for event in Event.objects.select_for_update().filter(pk__in=events):
-                event.content[REMOVED_KEY] = {"name": file.name, "reason": file.reason}
-                event.save(update_fields=["content"])
-            release_files([media_id], operator=operator, tenant_id=file.tenant_id, now=now)
-        delete_announced(file.tenant_id)
-        purged += 1
+    with collect_refusals() as attempt:
+        for file in find_due_files(now, removed):
+            with attempt():
+                purged += _purge_file(operator, now, file)
     return purged
 
 
-def _find(rows: QuerySet[Attachment], file: str) -> list[Attachment]:
-    """Return the names in a room of the one file that is named. Raises FileNotInRoom and
+def _purge_file(operator: Operator, now: datetime, file: RemovedFile) -> bool:
+    media_id = cast(UUID, file.media_id)
+    named = Q(*((f"content__{key}", str(media_id)) for key in MEDIA_KEYS), _connector=Q.OR)
+    # Read before the transaction, since it reads the whole room.
+    events = list(Event.objects.filter(named, room=file.room).values_list("pk", flat=True))
+    with transaction.atomic():
+        block_new_holds()
+        lock_room(file.room)  # so that no one else changes its events
+        if find_hold_on_room(file.room):
+            return False
+        # It may have been restored, and removed again, in the meantime.
+        due = RemovedFile.objects.filter(pk=file.pk, media=media_id, purge_at__lte=now)
+        if not due.update(media=None):
+            return False
+        if RoomMedia.objects.filter(room=file.room, media=media_id).exists():
+            events = []  # People have attached it again.
+        for event in Event.objects.select_for_update().filter(pk__in=events):
+            event.content[REMOVED_KEY] = {"name": file.name, "reason": file.reason}
+            event.save(update_fields=["content"])
+        release_files([media_id], operator=operator, tenant_id=file.tenant_id, now=now)
+    delete_announced(file.tenant_id)
+    return True
+
+
+def _find(room: Room, rows: QuerySet[Attachment], file: str) -> list[Attachment]:
+    """Return the names in the room of the one file that is named. Raises FileNotInRoom and
     AmbiguousName."""
     named = Q(pk__in=[])
     if is_storable_text(file):
@@ -212,7 +224,11 @@ def _find(rows: QuerySet[Attachment], file: str) -> list[Attachment]:
         named |= Q(media=key)
     keys = set(rows.filter(named).values_list("media_id", flat=True)[:10])
     if not keys:
-        raise FileNotInRoom(f"File not found in the room: {file}.")
+        words = f"{room.pk} --tenant {quote(room.tenant.slug)}"
+        raise FileNotInRoom(
+            f"File not found in room {room}: {file}.",
+            fix=f"`scaiwave room media list {words}` lists the files of the room with their IDs.",
+        )
     if len(keys) > 1:
         candidates = sorted(map(str, keys))
         raise AmbiguousName(

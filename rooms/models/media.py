@@ -100,7 +100,8 @@ class RemovedFile(models.Model):
     """A file that an operator removed from a room: the name that it had there, and the reason.
 
     Its bytes stay until `purge_at` unless another room has the file, and `media` is empty
-    afterwards. Increments don't bring back a file with the same hash.
+    afterwards. Retention and erasures empty `name` once they have deleted the messages with it.
+    Increments don't bring back a file with the same hash.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -128,4 +129,4 @@ class RemovedFile(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.sha256

@@ -16,6 +16,7 @@ from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
 from scaiwave.core.operators import Operator
+from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.errors import ParticipantOnHold
 from tenants.holds.queries import require_person_not_held
@@ -31,7 +32,7 @@ def erase_messages(
     Each batch has its own transaction and audit entry, and an interrupted call is continued by the
     next one. Returns the numbers, and in a dry run changes nothing. The caller has checked the
     permission. Raises OnHold, ServerRestored, MediaVersioned, and the errors of the media store and
-    the search server.
+    the search server; a refusal to delete a file once everything else is erased.
     """
     counts = Counter[str]()
     if dry_run:
@@ -51,14 +52,19 @@ def erase_messages(
             details={"reason": reason, "room": str(room.pk), **counts},
         )
 
-    with open_deletion(operator, now) as deletion, temporary_tables():
+    with (
+        open_deletion(operator, now) as deletion,
+        temporary_tables(),
+        collect_refusals() as attempt,
+    ):
         is_done = False
         while not is_done:
             require_person_not_held(person, f"erase the messages of {person.pk}")
             try:
                 for removal in _iter_removals(person):
-                    for part in removal.run(deletion, record):
-                        counts.update(part)
+                    with attempt():
+                        for part in removal.run(deletion, record):
+                            counts.update(part)
                 is_done = True
             except HoldsChanged:
                 continue
@@ -66,7 +72,8 @@ def erase_messages(
         # have left them, or files.
         wait_for_writers()
         deletion.index.finish_removal(person.tenant_id)
-        delete_announced(person.tenant_id)
+        with attempt():
+            delete_announced(person.tenant_id)
         deletion.forget_words()
     return _summarise(counts)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from rooms.lookup.resolve import resolve_room
 from rooms.models import RetentionPolicy, Room
@@ -24,6 +24,8 @@ from tenants.models import Tenant
 
 SERVER = "server"
 MAX_DAYS = 100 * 365
+MAX_AGE = timedelta(days=2)
+"""How long ago the last run of a policy may be: it runs every night."""
 SET = ChangeWords(
     "retention",
     "Would set the retention of {subject}: {rule}.",
@@ -151,7 +153,8 @@ def show_retention(
         place = resolve_place(operator, tenant, room)
         found = find_policy(place)
         return [build_policy_row(found)] if found else []
-    policies = RetentionPolicy.objects.select_related("tenant", "room").order_by("-scope")
+    policies = RetentionPolicy.objects.filter(room__deleted_at=None)  # also those without a room
+    policies = policies.select_related("tenant", "room").order_by("-scope")
     if not operator.sees_everything:
         policies = policies.filter(tenant__in=visible_tenants(operator))
     return [build_policy_row(policy) for policy in policies]
@@ -163,6 +166,12 @@ def find_policy(place: PolicyPlace) -> RetentionPolicy | None:
     policies = RetentionPolicy.objects.select_related("tenant", "room")
     found = {each.scope: each for each in policies.filter(scope__in=[p.scope for p in places])}
     return next((found[each.scope] for each in places if each.scope in found), None)
+
+
+def find_overdue_policies(now: datetime) -> QuerySet[RetentionPolicy]:
+    """Return policies that no run has reached for days, since the last change if it is later."""
+    overdue = RetentionPolicy.objects.filter(updated_at__lt=now - MAX_AGE)
+    return overdue.exclude(days=None, media_days=None).exclude(last_run_at__gte=now - MAX_AGE)
 
 
 def find_last_run() -> datetime | None:

@@ -34,7 +34,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
-from rooms.lifecycle.deletion import Deletion, Positions
+from rooms.lifecycle.deletion import Deletion, Positions, lock_room
 from rooms.lookup.holds import held_events_q
 from rooms.models import Event, Room
 from rooms.search.documents import block_writers
@@ -172,8 +172,7 @@ class Removal:
         # First, so that a backfill does not wait for a row while this waits for the backfill.
         block_writers()
         self.guard.check()
-        # Not a lock that new events wait for.
-        Room.all_objects.select_for_update(no_key=True).get(pk=self.room.pk)
+        lock_room(self.room)
         self._find_new_references()
         _, finish = deletion.index.remove_documents(self.room.tenant_id, batch)
         redacted = (

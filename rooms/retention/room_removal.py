@@ -13,10 +13,12 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
 from rooms.lifecycle.deletion import Deletion, RemovedFiles
+from rooms.lifecycle.remove_media import REMOVED_KEY
 from rooms.lookup.export_metadata import find_media_ids
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia
 from rooms.retention.removal import Removal, RemovedEvents
 from scaiwave.core.sql import batched
+from scaiwave.storage.media import collect_refusals
 from tenants.lookup.resolve import parse_uuid
 
 
@@ -45,8 +47,8 @@ class RoomRemoval:
     ) -> Iterator[dict[str, int]]:
         """Do it in batches and yield the counts of each; `record` is called in its transaction.
 
-        Raises `HoldsChanged`, `MediaVersioned`, and the errors of the search server and the media
-        store.
+        Raises `HoldsChanged`, the errors of the search server and the media store, and at the end
+        `MediaVersioned` or another refusal to delete a file.
         """
 
         def record_part(part: RemovedEvents | RemovedFiles) -> None:
@@ -54,21 +56,47 @@ class RoomRemoval:
 
         events = Event.objects.filter(room=self.room)
         last = events.aggregate(last=Max("stream_position"))["last"] or 0
-        # The files go first: the events that go say which.
-        if self.files and (keys := self._find_files()):
-            for part in deletion.delete_files(
-                self.room,
-                RoomMedia,
-                keys,
-                self.files.guard.check,
-                record=record_part,
-                # A message that was sent since then may show a file again.
-                find_used=lambda: find_media_ids(events.filter(stream_position__gt=last)),
-            ):
-                yield asdict(part)
-        if self.events:
-            for part_of_events in self.events.run(deletion, record_part):
-                yield asdict(part_of_events)
+        with collect_refusals() as attempt:
+            # The files go first: the events that go say which.
+            if self.files and (keys := self._find_files()):
+                with attempt():
+                    for part in deletion.delete_files(
+                        self.room,
+                        RoomMedia,
+                        keys,
+                        self.files.guard.check,
+                        record=record_part,
+                        # A message that was sent since then may show a file again.
+                        find_used=lambda: find_media_ids(events.filter(stream_position__gt=last)),
+                    ):
+                        yield asdict(part)
+            if self.events:
+                for part_of_events in self.events.run(deletion, record_part):
+                    yield asdict(part_of_events)
+            if self.files:
+                self._forget_names(deletion, self.files.guard.check)
+
+    def _forget_names(self, deletion: Deletion, check: Callable[[], None]) -> None:
+        """Leave the hash alone of removed files whose bytes and messages are gone.
+
+        By its hash an increment still does not bring a file back.
+        """
+        removed = RemovedFile.objects.filter(room=self.room)
+        gone = removed.filter(media=None).exclude(name="")
+        if self.files_before:
+            gone = gone.filter(removed_at__lt=self.files_before)
+        if not gone.exists():
+            return
+        messages = Event.objects.filter(room=self.room, content__has_key=REMOVED_KEY)
+        names = set(messages.values_list(f"content__{REMOVED_KEY}__name", flat=True))
+        with deletion.transaction():
+            check()
+            for file in gone.exclude(name__in=names):
+                if removed.filter(sha256=file.sha256, name="").exists():
+                    file.delete()
+                else:
+                    file.name = ""
+                    file.save(update_fields=["name"])
 
     def _find_files(self) -> list[UUID]:
         """Return the names of files (keys of `RoomMedia`)."""
@@ -77,7 +105,7 @@ class RoomRemoval:
             return []
         events, before = Event.objects.filter(room=self.room), self.files_before
         others = events.exclude(self.files.going)
-        kept = find_media_ids(others) | _find_avatars(self.room, others)
+        kept = find_media_ids(others) | find_avatars(self.room, others)
         rows = links.order_by("pk").values_list("pk", "media_id", "created_at")
         candidates = [row for row in rows.iterator() if row[1] not in kept]
         old = {key for key, _, at in candidates if before is not None and at < before}
@@ -101,7 +129,7 @@ def _count_files(keys: Sequence[UUID], names_left: dict[UUID, int]) -> RemovedFi
     return RemovedFiles(len(keys), len(sizes), sum(sizes))
 
 
-def _find_avatars(room: Room, events: QuerySet[Event]) -> set[UUID]:
+def find_avatars(room: Room, events: QuerySet[Event]) -> set[UUID]:
     """Return the IDs of files that are avatars of original senders."""
     if not RoomImport.objects.filter(room=room).exists():
         return set()

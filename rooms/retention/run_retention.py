@@ -25,6 +25,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.counters import increment_counters
 from tenants.holds.queries import find_hold
@@ -128,26 +129,38 @@ class _Run:
         }
 
     def remove(self, deletion: Deletion, progress: ProgressCallback) -> Iterator[Row]:
-        """Yield a row for each room that has lost something."""
+        """Yield a row for each room that has lost something.
+
+        A file that can't be deleted is reported at the end; everything else goes.
+        """
         removed, tenants = 0, set[UUID]()
-        for room, policy in self._iter_rooms():
-            tenants.add(room.tenant_id)
-            counts, is_done = Counter[str](), False
-            while not is_done:
-                try:
-                    removal = self._build_removal(room, policy)
-                    for part in removal.run(deletion, partial(self._record, policy)):
+        with collect_refusals() as attempt:
+            for room, policy in self._iter_rooms():
+                tenants.add(room.tenant_id)
+                counts = Counter[str]()
+                with attempt():
+                    for part in self._iter_parts(room, policy, deletion):
                         counts.update(part)
                         progress(removed + _count_events(counts), None)
-                    is_done = True
-                except HoldsChanged:
-                    is_done = self._is_held(room)
-            removed += _count_events(counts)
-            yield from _build_rows(room, policy, counts)
-        wait_for_writers()
-        for tenant_id in tenants:
-            deletion.index.finish_removal(tenant_id)
-            delete_announced(tenant_id)  # the files of an interrupted run
+                removed += _count_events(counts)
+                yield from _build_rows(room, policy, counts)
+            wait_for_writers()
+            for tenant_id in tenants:
+                deletion.index.finish_removal(tenant_id)
+                with attempt():
+                    delete_announced(tenant_id)  # the files of an interrupted run
+
+    def _iter_parts(
+        self, room: Room, policy: RetentionPolicy, deletion: Deletion
+    ) -> Iterator[dict[str, int]]:
+        is_done = False
+        while not is_done:
+            try:
+                removal = self._build_removal(room, policy)
+                yield from removal.run(deletion, partial(self._record, policy))
+                is_done = True
+            except HoldsChanged:
+                is_done = self._is_held(room)
 
     def count(self) -> Iterator[Row]:
         names_left: dict[UUID, int] = {}
@@ -156,7 +169,7 @@ class _Run:
             yield from _build_rows(room, policy, counts)
 
     def finish(self) -> None:
-        """Record that all rooms of these policies were looked at."""
+        """Record that all rooms of these policies were looked at, unless one was changed since."""
         place, policies = self.place, RetentionPolicy.objects.filter(scope__in=self._policies)
         if place.room:
             policies = policies.filter(room=place.room)
@@ -164,7 +177,7 @@ class _Run:
             policies = policies.filter(tenant=place.tenant)
         if not self.operator.sees_everything:
             policies = policies.filter(tenant__in=visible_tenants(self.operator))
-        policies.update(last_run_at=self.now)
+        policies.filter(updated_at__lte=self.now).update(last_run_at=self.now)
 
     def _iter_rooms(self) -> Iterator[tuple[Room, RetentionPolicy]]:
         """Yield the rooms that a policy reaches, by tenant and ID, but not those on hold."""

@@ -145,7 +145,11 @@ def wait_for_writers() -> None:
 
 
 def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:
-    SearchDocument.objects.filter(tenant=tenant_id, event__in=event_ids).delete()
+    found = SearchDocument.objects.filter(tenant=tenant_id, event__in=event_ids)
+    with transaction.atomic():
+        # In stream order, as those who write and mark documents lock them.
+        list(found.select_for_update().order_by("stream_position").values_list("pk"))
+        found.delete()
 
 
 def pending_documents(

@@ -314,7 +314,7 @@ class RemovedFileAdmin(RoomRowAdmin):
 
 
 @admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(ReadOnlyAdmin):
+class RetentionPolicyAdmin(RoomRowAdmin):
     scope = by_tenant()
     section = Section.ROOMS
     list_display = ("rule", "tenant", "room", "updated_at", "last_run_at")

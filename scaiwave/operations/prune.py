@@ -15,8 +15,10 @@ from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import ChangeResult
+from scaiwave.core.errors import ConfigurationError, DomainError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations import record_figures
+from scaiwave.storage.media import storage_error_types
 from tenants.accounts import prune_sessions
 from tenants.audit.chain import load_chain
 from tenants.audit.queries.entries import min_uuid7_at
@@ -148,7 +150,8 @@ def prune(
     With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
     only then `confirm` gets a question, and raises if the answer is not yes. These days must be
     sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed, OnHold if one of them is
-    about a tenant with a hold, and the errors of signing.
+    about a tenant with a hold, and the errors of signing; and once everything else is deleted, the
+    first error of a media store or search server.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     audit_before = _get_audit_before(audit_days, now)
@@ -162,10 +165,16 @@ def prune(
             f"This deletes {pluralize(planned[-1]['count'], 'audit entry', 'audit entries')} from "
             f"before {audit_before:%Y-%m-%d} for good."
         )
-    rows = [
-        {**row, "count": row["count"] and pruner.delete(operator, row["cutoff_at"])}
-        for row, pruner in zip(planned, PRUNERS, strict=False)
-    ]
+    rows, failures = [], list[Exception]()
+    expected: tuple[type[Exception], ...]
+    expected = (DomainError, ConfigurationError, *storage_error_types())
+    for row, pruner in zip(planned, PRUNERS, strict=False):
+        count = 0
+        try:
+            count = row["count"] and pruner.delete(operator, row["cutoff_at"])
+        except expected as error:
+            failures.append(error)  # A broken media store must not keep the other records.
+        rows.append({**row, "count": count})
     with transaction.atomic():
         if audit_before is not None:
             rows.append({**planned[-1], "count": _delete_audit(audit_before, now)})
@@ -176,6 +185,8 @@ def prune(
         }
         subject = AuditEntry(at=now, operator=operator.name, action="prune")
         record_audit(operator=operator, action="prune", subject=subject, now=now, details=details)
+    if failures:
+        raise failures[0]
     return PruneResult(rows)
 
 

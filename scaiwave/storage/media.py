@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,13 +52,35 @@ class S3LibrariesMissing(ConfigurationError):
 
 
 class MediaVersioned(RefusedError):
-    """The bucket keeps versions of deleted files, and this server may not list or delete them."""
+    """The bucket keeps versions of deleted files, and this server may not list or delete them.
+    Each `admin prune` tries again to delete a file that an object lock keeps."""
 
     code = "SW_MEDIA_VERSIONED"
     fix = (
         "Allow s3:GetBucketVersioning, s3:ListBucketVersions and s3:DeleteObjectVersion to the key "
-        "of SCAIWAVE_S3_ACCESS_KEY, end any object lock, then run the same command again."
+        "of SCAIWAVE_S3_ACCESS_KEY, end any object lock, then run `scaiwave admin prune`, or the "
+        "same command again."
     )
+
+
+@contextmanager
+def collect_refusals() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let a loop go on after a file that can't be deleted, and raise the first refusal at its end.
+
+    Yields a context manager for each turn of the loop.
+    """
+    refusals: list[Exception] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except (MediaVersioned, PermissionError) as error:
+            refusals.append(error)
+
+    yield attempt
+    if refusals:
+        raise refusals[0]
 
 
 class MediaStore(Protocol):

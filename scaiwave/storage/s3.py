@@ -181,7 +181,7 @@ def _translate_refusals() -> Iterator[None]:
             raise
         raise MediaVersioned(
             "The bucket may keep versions of deleted files, and this server can't delete them: "
-            f"{error.response['Error'].get('Message') or error}."
+            f"{str(error.response['Error'].get('Message') or error).rstrip('.')}."
         ) from error
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import cast
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -25,6 +26,7 @@ from rooms.models import (
     Room,
     SearchBackfill,
 )
+from rooms.retention.policies import MAX_AGE, find_overdue_policies
 from rooms.search.scope import Scope
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
@@ -34,7 +36,9 @@ from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
 from scaiwave.storage.error_mapping import map_storage_error, translate_errors
 from scaiwave.storage.media import (
     AtomicFileSystemStorage,
+    MediaStore,
     MediaStoreUnusable,
+    MediaVersioned,
     storage_error_types,
 )
 from tenants.models import Tenant
@@ -42,8 +46,6 @@ from tenants.models import Tenant
 PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
-MAX_RETENTION_AGE = timedelta(days=2)
-"""A policy runs every night."""
 MAX_COUNTED_MESSAGES = 10_000
 COUNTED_TENANTS = 200
 _SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
@@ -71,8 +73,14 @@ def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]
                 is_intact = file.read() == content
         finally:
             default_storage.delete(name)
+            # A bucket with versions would keep each of these files.
+            cast(MediaStore, default_storage).erase(name)
     except storage_error_types() as problem:
         yield failed("media", map_storage_error(problem))
+        return
+    except MediaVersioned as problem:
+        text = f"Rooms and files can't be deleted for good. {problem.message}"
+        yield warned("media", text, problem.fix)
         return
     if is_intact:
         yield passed("media", "The media store is readable and writable.")
@@ -106,19 +114,16 @@ def check_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 
 def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Report policies that no run has reached for days, since the last change if it is later."""
+    """Report policies that no run has reached for days."""
     policies = RetentionPolicy.objects.exclude(days=None, media_days=None)
     if not policies.exists():
         yield passed("retention_policies", "No retention policy deletes messages or files.")
         return
-    overdue = policies.filter(updated_at__lt=now - MAX_RETENTION_AGE).exclude(
-        last_run_at__gte=now - MAX_RETENTION_AGE
-    )
-    if count := overdue.count():
+    if count := find_overdue_policies(now).count():
         yield warned(
             "retention_policies",
             f"{pluralize(count, 'retention policy has', 'retention policies have')} not run for "
-            f"{MAX_RETENTION_AGE.days} days.",
+            f"{MAX_AGE.days} days.",
             "Run `scaiwave scheduler`, or `scaiwave admin retention run --yes` from cron.",
         )
     else:

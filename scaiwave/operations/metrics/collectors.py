@@ -23,8 +23,8 @@ from identity_sync.reports.webhooks import summarise_webhooks
 from identity_sync.sync.history import CHANGES_COUNTER
 from rooms.exports.export_room import EXPORT_BYTES_COUNTER, EXPORTS_COUNTER
 from rooms.imports.import_room import IMPORT_BYTES_COUNTER, IMPORTS_COUNTER
-from rooms.models import DeletedRoom, ImportIntent
-from rooms.retention.policies import find_last_run
+from rooms.models import DeletedRoom, ImportIntent, RemovedFile
+from rooms.retention.policies import MAX_AGE, find_last_run, find_overdue_policies
 from rooms.retention.run_retention import EVENTS_COUNTER
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
@@ -156,6 +156,21 @@ def collect_room_metrics(now: datetime) -> Iterator[Metric]:
     yield _gauge("holds", "Holds in force.", holds_in_force().count())
     yield _gauge(
         "rooms_deleted", "Rooms that wait for their deletion.", DeletedRoom.objects.count()
+    )
+    due = (
+        DeletedRoom.objects.filter(purge_at__lte=now),
+        RemovedFile.objects.filter(media__isnull=False, purge_at__lte=now),
+        ImportIntent.objects.filter(is_deletion=True),
+    )
+    yield _gauge(
+        "deletions_due",
+        "Deleted rooms and files whose grace period has ended; holds keep some.",
+        sum(rows.count() for rows in due),
+    )
+    yield _gauge(
+        "retention_policies_overdue",
+        f"Retention policies that have not run for {MAX_AGE.days} days.",
+        find_overdue_policies(now).count(),
     )
     yield _gauge(
         "retention_last_run_timestamp_seconds",

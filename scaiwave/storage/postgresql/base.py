@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 from django.db import DatabaseError
@@ -47,6 +48,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().init_connection_state()
         with self.wrap_database_errors:
             self.connection.execute(_END_LOST_CLIENTS)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Translate errors of closing a named cursor: it is a query, which Django forgets."""
+        cursor = super().create_cursor(name)
+        if name:
+            cursor.close = self.wrap_database_errors(cursor.close)
+        return cursor
 
     def _commit(self) -> None:
         """Raises `UnconfirmedCommit` unless the server has answered, or has not saved it."""

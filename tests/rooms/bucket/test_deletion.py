@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from scaiwave.config import load
+from scaiwave.operations.doctor.findings import State
+from scaiwave.operations.doctor.rooms import check_media_store
 from scaiwave.storage.media import MediaVersioned
 from scaiwave.storage.s3 import S3MediaStorage
-from tests.rooms.bucket.environment import BucketEnvironment, make_client, run_ok
-from tests.scaiwave.clients.raw_socket_server import RawServer, make_response
+from tests.rooms.bucket.environment import BucketEnvironment, make_client, run_doctor, run_ok
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 from tests.services.s3 import ADMIN_KEYS
+from tests.tenants.factories import NOW
 
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
 DELETE = ("--tenant", "lab", "--reason", "over", "--archive", "--now", "--yes")
 
 
@@ -46,11 +56,12 @@ def test_success_with_versions(site: BucketEnvironment, monkeypatch: pytest.Monk
     monkeypatch.setenv("SCAIWAVE_S3_SECRET_KEY", ADMIN_KEYS[1])
     run_ok("room", "delete", room, *DELETE)
     assert list_versions(site) == []
+    assert run_doctor()["media"][0] == "pass"
+    assert list_versions(site) == []
 
 
 def test_fail_versions_that_this_server_may_not_see() -> None:
-    denied = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-    with RawServer(lambda request: make_response(denied, status=403)) as server:
+    with RawServer(lambda request: make_response(DENIED, status=403)) as server:
         store = S3MediaStorage(
             endpoint_url=server.origin, bucket_name="chat", access_key="a", secret_key="b"
         )
@@ -58,3 +69,21 @@ def test_fail_versions_that_this_server_may_not_see() -> None:
             with pytest.raises(MediaVersioned) as caught:
                 act()
             assert (caught.value.exit_code, caught.value.code) == (1, "SW_MEDIA_VERSIONED")
+            assert str(caught.value).endswith(": Access Denied.")
+
+
+def test_success_doctor_warns_if_this_server_may_not_see_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def respond(request: RawRequest) -> RawResponse:
+        is_refused = "versioning" in request.target
+        return make_response(DENIED if is_refused else b"", status=403 if is_refused else 200)
+
+    with RawServer(respond) as server:
+        store = S3MediaStorage(
+            endpoint_url=server.origin, bucket_name="chat", access_key="a", secret_key="b"
+        )
+        monkeypatch.setattr("scaiwave.operations.doctor.rooms.default_storage", store)
+        (finding,) = check_media_store(load({}), NOW)
+    assert finding.state is State.WARN
+    assert finding.message.startswith("Rooms and files can't be deleted for good. The bucket may")

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
@@ -44,6 +45,7 @@ from rooms.search.scope import Scope
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.change import Change
 from scaiwave.operations.doctor.rooms import check_deletions
+from scaiwave.operations.metrics.collectors import collect_room_metrics
 from scaiwave.operations.prune import prune
 from scaiwave.storage.media import AtomicFileSystemStorage
 from tenants.errors import ParticipantOnHold, RoomOnHold, ServerRestored
@@ -118,11 +120,18 @@ def list_files() -> set[str]:
 
 
 def test_success_hidden_at_once_and_brought_back(room: Room) -> None:
+    run_command("set_retention", "--tenant=acme", "--room", str(room.pk), "--days=999", "--yes")
     delete(room)
     assert not Room.objects.exists()
     for words in (("list_rooms",), ("search_rooms", "Launch")):
         document = json.loads(run_command(*words, "--tenant", "acme", "--json"))
         assert next(iter(document.values())) == []
+    assert json.loads(run_command("show_retention", "--json"))["policies"] == []
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    page = client.get(reverse("admin:rooms_retentionpolicy_changelist")).content.decode()
+    assert "Launch" not in page
+    client.logout()
     for command in ("show_room", "export_room", "archive_room", "list_media"):
         with pytest.raises(RoomNotFound):
             run_command(command, str(room.pk), "--tenant", "acme")
@@ -255,8 +264,10 @@ def test_success_a_file_gone_and_named_in_its_messages(room: Room) -> None:
     event.refresh_from_db()
     assert event.content["_removed_file"] == {"name": "Launch file.txt", "reason": "not allowed"}
     assert list_files() == {"shared file"}
-    with pytest.raises(FileNotInRoom):
+    with pytest.raises(FileNotInRoom) as caught:
         run_command("restore_media", str(room.pk), "Launch file.txt", "--tenant", "acme")
+    assert caught.value.message == "File not found in room Launch: Launch file.txt."
+    assert f"`scaiwave room media list {room.pk} --tenant acme` lists" in caught.value.fix
     assert RemovedFile.objects.get().media is None
     run_command("remove_media", str(room.pk), "shared file.txt", *words[2:], "--yes")
     assert run_prune(timezone.now() + timedelta(days=8)) == {"removed_files": 1}
@@ -286,6 +297,41 @@ def test_fail_a_full_disk_ends_a_purge_which_the_next_one_continues(
     assert ImportIntent.objects.get().is_deletion
     assert run_prune() == {"deleted_rooms": 1}
     assert list_files() == set()
+
+
+def test_fail_a_file_that_cannot_be_deleted_keeps_nothing_else(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms, other files and other records go, and the next run tries that file again."""
+    other = fill_room(room.workspace, room.creator, "Other")
+    lasting = fill_room(room.workspace, room.creator, "Lasting")
+    run_command(
+        "remove_media", str(lasting.pk), "Lasting file.txt", "--tenant=acme", "--reason=no", "--yes"
+    )
+    for each in (room, other):
+        delete(each)
+    Session.objects.create(session_key="old", expire_date=NOW)
+    refused = RoomMedia.objects.get(name="Launch file.txt").media.storage_name
+    erase = AtomicFileSystemStorage.delete
+
+    def refuse(self: Any, name: str) -> None:
+        if name == refused:
+            raise PermissionError(1, "Operation not permitted", name)
+        erase(self, name)
+
+    later = timezone.now() + timedelta(days=8)
+    with monkeypatch.context() as context:
+        context.setattr(AtomicFileSystemStorage, "delete", refuse)
+        for _ in range(2):
+            with pytest.raises(PermissionError):
+                run_prune(later)
+            assert list_files() == {"Launch file", "shared file"}
+    assert list(Room.all_objects.all()) == [lasting]
+    assert not Session.objects.exists()
+    metrics = {metric.name: metric.samples for metric in collect_room_metrics(later)}
+    assert metrics["deletions_due"] == [({}, 1)]
+    assert run_prune(later) == {"removed_files": 1}
+    assert list_files() == {"shared file"}
 
 
 def test_success_a_room_brought_back_during_a_run_stays(room: Room) -> None:
@@ -338,6 +384,8 @@ def test_success_a_hold_on_one_room_lets_the_others_go(
     assert forgotten.call_count == 1
     (finding,) = check_deletions(django_settings.CONFIG, LATER)
     assert finding.message.startswith("Holds delay the deletion of 1 room and 0 removed files.")
+    metrics = {metric.name: metric.samples for metric in collect_room_metrics(LATER)}
+    assert metrics["deletions_due"] == [({}, 1)]
 
 
 @pytest.mark.parametrize("end", ["again", "restored", "due"])

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
-from rooms.models import Event, Media, Room, SearchDocument
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    SearchDocument,
+)
 from tenants.errors import ParticipantOnHold, RoomOnHold
 from tenants.holds.hold import add_hold
 from tenants.models import AuditEntry, Participant
@@ -95,6 +103,28 @@ def test_success_messages_that_others_wrote_in_an_imported_room_stay(
     purge(anna)
     bodies = Event.objects.filter(room=imported).order_by("stream_position")
     assert [event.content["body"] for event in bodies] == ["", "of another"]
+
+
+@pytest.mark.parametrize("with_messages", [True, False])
+def test_success_their_picture_in_an_imported_room(
+    lobby: Room, anna: Participant, with_messages: bool
+) -> None:
+    """It goes, unless it is also the picture of someone else there."""
+    rooms = {fqid: make_room(lobby.workspace, anna, fqid) for fqid in (ANNA_FQID, "@x:old.example")}
+    pictures = {room: attach_media(room, room.name.encode(), "face.png") for room in rooms.values()}
+    for fqid, room in rooms.items():
+        RoomImport.objects.create(tenant=room.tenant, room=room, created_at=NOW)
+        for author in (ANNA_FQID, fqid):
+            url = f"media:{pictures[room].pk}"
+            sender = {"display_name": "A", "avatar_url": url, "fqid": author}
+            say(room, anna, "old", content={"_imported_sender": sender})
+    purge(anna, with_messages=with_messages)
+    files = [default_storage.exists(picture.storage_name) for picture in pictures.values()]
+    assert files == [False, True]
+    assert list(RoomMedia.objects.filter(name="face.png")) == list(
+        RoomMedia.objects.filter(room=rooms["@x:old.example"])
+    )
+    assert not ImportIntent.objects.exists()
 
 
 @pytest.mark.parametrize("scope", ["participant", "room"])

@@ -17,7 +17,15 @@ from rooms.bundle.reader import read_bundle
 from rooms.errors import RetentionRunning
 from rooms.jobs import run_retention as run_job
 from rooms.lifecycle import deletion
-from rooms.models import Event, ImportIntent, Media, RetentionPolicy, Room, RoomMedia
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    RemovedFile,
+    RetentionPolicy,
+    Room,
+    RoomMedia,
+)
 from rooms.retention.policies import (
     PolicyValues,
     clear_retention,
@@ -40,11 +48,12 @@ from tests.rooms.exports.factories import attach_media, export_bundle
 from tests.scaiwave.row_factories import (
     make_event,
     make_participant,
+    make_removed_file,
     make_room,
     make_tenant,
     make_workspace,
 )
-from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -204,6 +213,21 @@ def test_success_a_file_that_is_sent_again_during_a_run_stays(
     assert default_storage.exists(files[kept.media_id].storage_name)
 
 
+def test_success_names_of_removed_files_go_with_their_messages(room: Room) -> None:
+    names = {"twice.png": 50, "again.png": 50, "young.png": 5}
+    for name, days in names.items():
+        say(room, days, _removed_file={"name": name, "reason": "no"})
+        sha256 = ("a" if days == 50 else "b") * 64
+        make_removed_file(room, name, sha256=sha256, removed_at=NOW - timedelta(days=45))
+    make_removed_file(room, "just.png", sha256="c" * 64, removed_at=NOW)
+    make_removed_file(room, "kept.png", sha256="d" * 64, removed_at=NOW - timedelta(days=45))
+    RemovedFile.objects.exclude(name="kept.png").update(media=None)
+    set_policy(room)
+    run()
+    left = RemovedFile.objects.order_by("sha256").values_list("name", flat=True)
+    assert list(left) == ["", "young.png", "just.png", "kept.png"]
+
+
 def test_success_holds(room: Room) -> None:
     bo = make_participant(room.tenant, "bo")
     say(room, 50)
@@ -241,6 +265,64 @@ def test_success_a_hold_that_is_placed_during_a_run(
     result = run(progress=hold)
     assert result.totals["deleted_events"] == 2
     assert Event.objects.count() == 4
+
+
+def test_success_a_room_that_is_deleted_for_good_during_a_run(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on with the next room."""
+    for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
+        monkeypatch.setattr(deletion, name, 2)
+    other = make_room(room.workspace, room.creator, "Other")
+    for each in (room, other):
+        for _ in range(6):
+            say(each, 50)
+    set_policy()
+
+    def delete(done: int, total: int | None) -> None:
+        if Room.objects.filter(pk=room.pk).exists():
+            words = ("--tenant=acme", "--reason=x", "--archive", "--now", "--yes")
+            run_command("delete_room", str(room.pk), *words)
+
+    assert run(progress=delete).totals["deleted_events"] == 8
+    assert not Event.objects.exists()
+
+
+def test_success_a_policy_that_is_changed_during_a_run_has_not_run(room: Room) -> None:
+    say(room, 50)
+    set_policy()
+
+    def change(done: int, total: int | None) -> None:
+        RetentionPolicy.objects.update(days=20, updated_at=NOW + timedelta(seconds=1))
+
+    run(progress=change)
+    assert RetentionPolicy.objects.get().last_run_at is None
+
+
+def test_fail_a_file_that_cannot_be_deleted_keeps_nothing_else(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = [room, make_room(room.workspace, room.creator, "Other")]
+    files = [attach_media(each, each.name.encode()) for each in rooms]
+    for each, media in zip(rooms, files, strict=True):
+        say(each, 50, media_id=str(media.pk))
+    set_policy()
+    erase = AtomicFileSystemStorage.delete
+
+    def refuse(self: Any, name: str) -> None:
+        if name == files[0].storage_name:
+            raise PermissionError(1, "Operation not permitted", name)
+        erase(self, name)
+
+    with monkeypatch.context() as context:
+        context.setattr(AtomicFileSystemStorage, "delete", refuse)
+        with pytest.raises(PermissionError):
+            run()
+    assert not Event.objects.exists()
+    assert [default_storage.exists(media.storage_name) for media in files] == [True, False]
+    assert RetentionPolicy.objects.get().last_run_at is None
+    run()
+    assert not default_storage.exists(files[0].storage_name)
 
 
 def test_success_only_the_operators_tenants(room: Room) -> None:
@@ -313,6 +395,10 @@ def test_success_job_doctor_and_metrics(room: Room) -> None:
     assert finding.state is State.PASS
     metrics = {metric.name: metric.samples for metric in collect_room_metrics(NOW)}
     assert metrics["retention_events"] == [({}, 1)]
+    assert metrics["retention_policies_overdue"] == [({}, 0)]
+    set_policy(room)  # and no run since
+    metrics = {metric.name: metric.samples for metric in collect_room_metrics(later)}
+    assert metrics["retention_policies_overdue"] == [({}, 1)]
     assert metrics["retention_last_run_timestamp_seconds"]
 
 

@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from django.db import OperationalError, connection, transaction
 
 from tests.scaiwave.cli_helpers import run_example, run_scaiwave
 from tests.services.postgres import create_database
@@ -63,6 +64,23 @@ def test_fail_option_of_postgresql_is_unknown() -> None:
         "Error: The database chat on 127.0.0.1 can't be used: invalid connection option "
         f'"nonsense". [SW_DATABASE_UNREACHABLE]\n{USE_POSTGRES}'
     )
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_fail_connection_lost_before_a_listing_is_closed() -> None:
+    """Closing a cursor of the server is a query too."""
+    with transaction.atomic():
+        cursor = connection.chunked_cursor()
+        cursor.execute("SELECT pg_backend_pid()")
+        other = connection.copy()
+        with other.cursor() as terminating:
+            terminating.execute("SELECT pg_terminate_backend(%s, 10000)", cursor.fetchone())
+        other.close()
+        with pytest.raises(OperationalError):
+            cursor.close()
+        connection.close()
+        cursor.close()
 
 
 @pytest.mark.postgres
