@@ -167,12 +167,12 @@ def erase_tenant(
     require_activated()
     _require_directory(options.certificate)
     if file is None:
-        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run()
+        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run(dry_run)
     plan = read_plan(file)
     if tenant not in (plan.slug, str(plan.tenant_id)):
         raise ErasurePlanInvalid(f"{file} is the plan of tenant {plan.slug}, not of {tenant}.")
     if begun := TenantErasure.objects.filter(pk=plan.id).first():
-        return _Erasure(operator, begun, plan.slug, options).run()
+        return _Erasure(operator, begun, plan.slug, options).run(dry_run)
     require_fresh(plan, file, options.clock())
     validate_required_reason(options.reason)
     found = resolve_tenant(operator, str(plan.tenant_id))
@@ -322,9 +322,12 @@ class _Erasure:
             )
             self._record(tenant, now, {"reason": reason, "before": counts})
 
-    def run(self) -> ErasureResult:
+    def run(self, dry_run: bool = False) -> ErasureResult:
         """Run the phases that are left, and write the certificate."""
         row = self.row
+        if dry_run and row.finished_at is None:
+            left = count_all(describe_tenant(row.tenant_id))
+            return ErasureResult(self.slug, row.pk, left)
         with process_lock(row.lock_name) as acquired:
             if not acquired:
                 raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
@@ -332,11 +335,9 @@ class _Erasure:
             if changed := row.finished_at is None:
                 self._run_phases()
         content = json.dumps(row.certificate, indent=2, sort_keys=True).encode() + b"\n"
-        # The second copy outlives the database, so that `admin restore` can name it.
-        for file in (
-            settings.HOME / "erasures" / f"{row.pk}.json",
-            self.options.certificate.absolute(),
-        ):
+        # The first copy outlives the database, so that `admin restore` can name it.
+        kept = settings.HOME / "erasures" / f"{row.pk}.json"
+        for file in () if dry_run else (kept, self.options.certificate.absolute()):
             with translate_write_errors(file):
                 make_directories(file.parent)
                 replace_file(file, content)

@@ -196,6 +196,11 @@ def test_success_continues_in_each_phase(
     (finding,) = check_erasures(django_settings.CONFIG, LATER)
     assert finding.state.value == "warn"
     assert str(tenant.pk) in finding.fix
+    stored = list_stored()
+    for plan in (file, None):
+        name = "acme" if plan else str(tenant.pk)
+        assert "No changes were made." in erase(name, plan, proof, dry_run=True).sentence
+    assert (TenantErasure.objects.get().phase, list_stored()) == (phase, stored)
     result = erase(str(tenant.pk), None, proof)
     assert result.changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
