@@ -211,17 +211,23 @@ def erase_again(
     operator.require(Permission.MANAGE_PLATFORM)
     require_activated()
     old = read_certificate(certificate, load_keys(operator, key, descriptor))
-    earlier = TenantErasure.objects.filter(certificate__again=old.id, finished_at=None)
-    if begun := earlier.first():
-        return _Erasure(operator, begun, str(begun.tenant_id), options).run()
     found = next((row for row in Tenant.objects.all() if old.is_of(str(row.pk))), None)
+    earlier = TenantErasure.objects.filter(certificate__again=old.id)
+    if found is not None:
+        earlier = earlier.filter(finished_at=None)
+    if begun := earlier.order_by("-begun_at").first():
+        return _Erasure(operator, begun, str(begun.tenant_id), options).run(dry_run)
     if found is None:
         if not dry_run:
             _keep_erased(operator, old, options.clock())
-        raise TenantNotFound(
-            "No tenant of this server is the one of the certificate.",
-            fix="Nothing needs to be erased. Syncs leave the tenant out from now on.",
-        )
+        fix = "Nothing needs to be erased. Syncs leave the tenant out from now on."
+        linked = Tenant.objects.exclude(scaikey_tenant_id=None)
+        if new := next((row for row in linked if old.is_of(str(row.scaikey_tenant_id))), None):
+            fix = (
+                f"Tenant {new.slug} was created later with the same ScaiKey ID. If a sync has "
+                "created it after a restore, erase it with --plan."
+            )
+        raise TenantNotFound("No tenant of this server is the one of the certificate.", fix=fix)
     if tenant not in ("", found.slug, str(found.pk)):
         raise UsageError(
             f"{certificate} is about tenant {found.slug}, not about {tenant}.",
