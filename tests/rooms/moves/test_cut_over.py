@@ -9,8 +9,18 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from rooms.errors import TenantExportBusy, TenantImportRefused
-from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.errors import TenantExportBusy, TenantImportRefused, TenantReferenced
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomMedia,
+    RoomMember,
+    Workspace,
+    WorkspaceMember,
+)
+from rooms.models.media import get_storage_name
 from rooms.moves import export_tenant as module
 from rooms.moves.import_tenant import abort_tenant_import
 from scaiwave.core.errors import FileExists, UsageError
@@ -29,7 +39,8 @@ from tests.rooms.moves.factories import (
     verify,
 )
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, make_person
+from tests.scaiwave.lock_helpers import hold_lock_elsewhere
+from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -158,12 +169,16 @@ def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
 
 
 def test_success_abort(tmp_path: Path) -> None:
+    """With the files of a bundle that was interrupted, and texts in the search index."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     export(source, out)
     leave(source)
     bring(out)
     here = Tenant.objects.get(slug="moved")
     files = [media.storage_name for media in Media.objects.filter(tenant=here)]
+    files.append(get_storage_name(here.pk, "0" * 64))
+    default_storage.save(files[-1], ContentFile(b"interrupted"))
+    ImportIntent.objects.create(tenant=here, hashes=["0" * 64], operator="root", started_at=NOW)
     options = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
     assert abort_tenant_import(**options, dry_run=True).figures["events"]  # type: ignore[arg-type]
     abort_tenant_import(**options)  # type: ignore[arg-type]
