@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -219,6 +219,7 @@ def import_tenant(
             raise
         tenant = Tenant.objects.get(pk=record.tenant_id)
         limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
+        warnings += run.warnings
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
@@ -326,6 +327,7 @@ class _Import:
     options: ImportTenantOptions
     people: PeopleMap
     bundles: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     def begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
         """Create or suspend the tenant, and record that it is being imported."""
@@ -377,8 +379,16 @@ class _Import:
         # Someone may have resumed it.
         resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
         resumed.update(suspended_by_hand_at=record.started_at)
-        if stale := find_stale(export, mapping, "rooms"):
-            delete_rooms(tenant, stale)
+        stale = set(find_stale(export, mapping, "rooms"))
+        # A purge may have deleted some of their events.
+        hidden = Room.all_objects.filter(tenant=tenant).exclude(deleted_at=None)
+        if deleted := sorted(set(hidden.values_list("pk", flat=True)) - stale):
+            self.warnings.append(
+                f"{pluralize(len(deleted), 'room')} deleted here and imported again, first "
+                f"{deleted[0]}. To leave a room out, delete it on the old server."
+            )
+        if stale or deleted:
+            delete_rooms(tenant, [*stale, *deleted])
         with transaction.atomic(durable=True):
             self._write_tables(record, mapping)
         to = RoomsDestination(

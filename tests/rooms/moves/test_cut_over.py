@@ -168,6 +168,31 @@ def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
     assert verify(out, "moved").error is None
 
 
+def test_success_brings_back_deleted_rooms(tmp_path: Path) -> None:
+    """Also one of which a purge that was interrupted has deleted some events."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    deleted = Room.objects.filter(tenant=here, media__isnull=False).first()
+    assert deleted is not None
+    Room.objects.filter(pk=deleted.pk).update(
+        deleted_at=NOW, purge_at=NOW, deletion={"reason": "x", "counts": {}}
+    )
+    Event.objects.filter(room=deleted)[0].delete()
+    with on_old_server(source, here):
+        for number, room in enumerate(Room.objects.filter(tenant=source, name=deleted.name)):
+            row_factories.make_event(room, 1000 + number)
+        export(source, out, incremental=True, freeze=True)
+    again = bring(out)
+    assert again.warnings == [
+        f"1 room deleted here and imported again, first {deleted.pk}. To leave a room out, delete "
+        "it on the old server."
+    ]
+    assert verify(out, "moved").error is None
+
+
 def test_success_abort(tmp_path: Path) -> None:
     """With the files of a bundle that was interrupted, and texts in the search index."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
