@@ -235,7 +235,7 @@ def test_fail_aborted_under_a_hold(tmp_path: Path) -> None:
     assert not Tenant.objects.filter(slug="moved").exists()
 
 
-@pytest.mark.parametrize("what", ["an event", "a room"])
+@pytest.mark.parametrize("what", ["an event", "a room", "a resumed tenant"])
 def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
     source = make_moving_tenant(events=20)
     dm = Room.objects.get(tenant=source, room_type="dm")
@@ -246,6 +246,8 @@ def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
         calls.append(1)
         if len(calls) == 5 and what == "an event":
             row_factories.make_event(dm, 10**6)
+        elif len(calls) == 5 and what == "a resumed tenant":
+            Tenant.objects.update(suspended_by_hand_at=None)
         elif len(calls) == 5:
             row_factories.make_room(dm.workspace, dm.creator)
         return tick()
@@ -254,6 +256,30 @@ def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
         export(source, tmp_path / "out", freeze=True, clock=clock)
     assert not (tmp_path / "out/index.json").exists()
     assert export(source, tmp_path / "out", freeze=True).figures["frozen"]
+
+
+def test_fail_members_of_other_tenants(tmp_path: Path) -> None:
+    source, stranger = make_moving_tenant(events=20), make_person(make_tenant("other"), "eve")
+    rooms = Room.objects.filter(tenant=source)
+    for room in (rooms.get(name="federated"), rooms.get(room_type="dm")):
+        assert export(source, tmp_path / "out", dry_run=True).figures["rooms"] == 3
+        RoomMember.objects.create(tenant=source, room=room, participant=stranger)
+    for dry_run in (True, False):
+        with pytest.raises(TenantReferenced, match="has a member of another tenant: Eve"):
+            export(source, tmp_path / "out", dry_run=dry_run)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fail_frozen_during_an_import(tmp_path: Path) -> None:
+    """Its events are not visible before its end, which may be after the end of the export."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    intent = ImportIntent.objects.create(tenant=source, operator="root", started_at=NOW)
+    with hold_lock_elsewhere(f"import-{intent.pk}"):
+        with pytest.raises(TenantExportBusy, match="import into tenant acme"):
+            export(source, out, freeze=True)
+        assert not out.exists()
+        assert export(source, out).warnings
+    assert export(source, out, freeze=True, incremental=True).figures["frozen"]
 
 
 def test_fail_directory(tmp_path: Path) -> None:
