@@ -56,7 +56,12 @@ from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import FileExists, UsageError
-from scaiwave.core.files import atomic_directory, make_directories, translate_write_errors
+from scaiwave.core.files import (
+    atomic_directory,
+    make_directories,
+    remove_drafts_in,
+    translate_write_errors,
+)
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.export_audit import iter_tenant_audit
 from tenants.audit.record import record_audit
@@ -216,6 +221,7 @@ class _Export:
         sequence = self.previous.sequence + 1 if self.previous else 0
         rows = self.options.directory / name_rows(sequence, AUDIT)
         make_directories(rows.parent.parent)
+        remove_drafts_in(rows.parent.parent)
         # What an export that was interrupted has left under this number is not in any index.
         with atomic_directory(rows.parent, overwrite=True) as draft:
             now = self.options.clock()

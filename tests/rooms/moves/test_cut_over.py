@@ -156,13 +156,15 @@ def _restore_index(out: Path, tmp_path: Path) -> None:
 
 
 def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
-    """Links that no index lists belong to the next export."""
+    """Links that no index lists belong to the next export, which deletes rows that a kill left."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     export(source, out)
     shutil.rmtree(out / "rows")
     (out / "index.json").unlink()
-    (out / "rows/0000").mkdir(parents=True)
+    for name in ("0000", f".0000.{'0' * 16}.draft"):
+        (out / "rows" / name).mkdir(parents=True)
     export(source, out)
+    assert [path.name for path in (out / "rows").iterdir()] == ["0000"]
     leave(source)
     bring(out)
     assert verify(out, "moved").error is None
