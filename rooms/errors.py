@@ -354,7 +354,7 @@ class TenantExportUntrusted(RefusedError):
 
 
 class TenantExportBusy(ConflictError):
-    """Someone wrote in a tenant after it was frozen for its export."""
+    """Someone wrote in a tenant after it was frozen for its export, or imports a room into it."""
 
     code = "SW_TENANT_EXPORT_BUSY"
     fix = "Run the same command again once the platform's servers refuse the tenant's people."
@@ -420,7 +420,7 @@ class TenantBusy(ConflictError):
 
 
 class TenantReferenced(RefusedError):
-    """Rows of other tenants refer to people or rooms of a tenant that is to be erased."""
+    """Rows of other tenants refer to a tenant that is to be erased, or it has members of others."""
 
     code = "SW_TENANT_REFERENCED"
     fix = "Nothing was changed. Remove its people from rooms of other tenants first."

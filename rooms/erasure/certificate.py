@@ -102,7 +102,7 @@ def list_remainders(backups_gone_by: date | None) -> list[Remainder]:
         Remainder("exports, bundles, plan files and logs that people or hosts have kept"),
         Remainder("copies on other servers, and messages of its people in rooms of other tenants"),
         Remainder("names of its people where they acted as operators for other tenants"),
-        Remainder("free pages, the WAL and snapshots of the database until VACUUM"),
+        Remainder("free pages, statistics, the WAL and snapshots of the database until VACUUM"),
     ]
 
 

@@ -167,12 +167,12 @@ def erase_tenant(
     require_activated()
     _require_directory(options.certificate)
     if file is None:
-        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run()
+        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run(dry_run)
     plan = read_plan(file)
     if tenant not in (plan.slug, str(plan.tenant_id)):
         raise ErasurePlanInvalid(f"{file} is the plan of tenant {plan.slug}, not of {tenant}.")
     if begun := TenantErasure.objects.filter(pk=plan.id).first():
-        return _Erasure(operator, begun, plan.slug, options).run()
+        return _Erasure(operator, begun, plan.slug, options).run(dry_run)
     require_fresh(plan, file, options.clock())
     validate_required_reason(options.reason)
     found = resolve_tenant(operator, str(plan.tenant_id))
@@ -211,17 +211,23 @@ def erase_again(
     operator.require(Permission.MANAGE_PLATFORM)
     require_activated()
     old = read_certificate(certificate, load_keys(operator, key, descriptor))
-    earlier = TenantErasure.objects.filter(certificate__again=old.id, finished_at=None)
-    if begun := earlier.first():
-        return _Erasure(operator, begun, str(begun.tenant_id), options).run()
     found = next((row for row in Tenant.objects.all() if old.is_of(str(row.pk))), None)
+    earlier = TenantErasure.objects.filter(certificate__again=old.id)
+    if found is not None:
+        earlier = earlier.filter(finished_at=None)
+    if begun := earlier.order_by("-begun_at").first():
+        return _Erasure(operator, begun, str(begun.tenant_id), options).run(dry_run)
     if found is None:
         if not dry_run:
             _keep_erased(operator, old, options.clock())
-        raise TenantNotFound(
-            "No tenant of this server is the one of the certificate.",
-            fix="Nothing needs to be erased. Syncs leave the tenant out from now on.",
-        )
+        fix = "Nothing needs to be erased. Syncs leave the tenant out from now on."
+        linked = Tenant.objects.exclude(scaikey_tenant_id=None)
+        if new := next((row for row in linked if old.is_of(str(row.scaikey_tenant_id))), None):
+            fix = (
+                f"Tenant {new.slug} was created later with the same ScaiKey ID. If a sync has "
+                "created it after a restore, erase it with --plan."
+            )
+        raise TenantNotFound("No tenant of this server is the one of the certificate.", fix=fix)
     if tenant not in ("", found.slug, str(found.pk)):
         raise UsageError(
             f"{certificate} is about tenant {found.slug}, not about {tenant}.",
@@ -322,9 +328,12 @@ class _Erasure:
             )
             self._record(tenant, now, {"reason": reason, "before": counts})
 
-    def run(self) -> ErasureResult:
+    def run(self, dry_run: bool = False) -> ErasureResult:
         """Run the phases that are left, and write the certificate."""
         row = self.row
+        if dry_run and row.finished_at is None:
+            left = count_all(describe_tenant(row.tenant_id))
+            return ErasureResult(self.slug, row.pk, left)
         with process_lock(row.lock_name) as acquired:
             if not acquired:
                 raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
@@ -332,11 +341,9 @@ class _Erasure:
             if changed := row.finished_at is None:
                 self._run_phases()
         content = json.dumps(row.certificate, indent=2, sort_keys=True).encode() + b"\n"
-        # The second copy outlives the database, so that `admin restore` can name it.
-        for file in (
-            settings.HOME / "erasures" / f"{row.pk}.json",
-            self.options.certificate.absolute(),
-        ):
+        # The first copy outlives the database, so that `admin restore` can name it.
+        kept = settings.HOME / "erasures" / f"{row.pk}.json"
+        for file in () if dry_run else (kept, self.options.certificate.absolute()):
             with translate_write_errors(file):
                 make_directories(file.parent)
                 replace_file(file, content)

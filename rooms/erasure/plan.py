@@ -212,7 +212,9 @@ def _iter_references() -> Iterator[tuple[type[Model], str]]:
 
 def describe_tenant(tenant_id: UUID) -> ErasedTenant:
     """Return what finds records that mention the tenant, its people or its groups."""
-    return ErasedTenant(tenant_id, Mentions(_iter_names(tenant_id)))
+    others = Tenant.objects.exclude(pk=tenant_id).values_list("slug", "name")
+    names = (name for row in others.iterator() for name in row)
+    return ErasedTenant(tenant_id, Mentions(_iter_names(tenant_id), names))
 
 
 def _iter_names(tenant_id: UUID) -> Iterator[str]:

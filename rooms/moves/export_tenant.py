@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, Max
@@ -22,7 +23,7 @@ from federation.errors import NoSigningKey
 from rooms.bundle.chain_files import find_last_base, list_links, open_chain_files
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
-from rooms.errors import ExportIncomplete, TenantExportBusy
+from rooms.errors import ExportIncomplete, TenantExportBusy, TenantReferenced
 from rooms.exports.export_room import BundleSigner, load_signer
 from rooms.exports.export_rooms import (
     ChainOptions,
@@ -33,8 +34,9 @@ from rooms.exports.export_rooms import (
 )
 from rooms.exports.sinks import lock_directory
 from rooms.exports.snapshot import snapshot
+from rooms.imports.intents import clean_up_abandoned
 from rooms.lookup.export_metadata import export_blocker
-from rooms.models import Event, Room
+from rooms.models import Event, ImportIntent, Room, RoomMember
 from rooms.moves.index import (
     AUDIT,
     INDEX,
@@ -54,7 +56,12 @@ from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import FileExists, UsageError
-from scaiwave.core.files import atomic_directory, make_directories, translate_write_errors
+from scaiwave.core.files import (
+    atomic_directory,
+    make_directories,
+    remove_drafts_in,
+    translate_write_errors,
+)
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.export_audit import iter_tenant_audit
 from tenants.audit.record import record_audit
@@ -111,8 +118,8 @@ def export_tenant(
 
     With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
     not leave the server are listed with the reason. Raises `TenantNotFound`, `NoSigningKey`,
-    `FileExists`, `ExportRunning`, `ExportIncomplete`, `TenantExportBusy` and the errors of
-    `export_rooms`.
+    `FileExists`, `ExportRunning`, `ExportIncomplete`, `TenantExportBusy`, `TenantReferenced` and
+    the errors of `export_rooms`.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     validate_reason(options.reason)
@@ -130,8 +137,10 @@ def export_tenant(
         )
     if (signer := load_signer(options.clock())) is None:
         raise NoSigningKey("This server has no signing key, so no one could trust the export.")
+    rooms = _list_rooms(resolved)
+    _require_own_members(resolved, rooms)
     if dry_run:
-        return _build_result(resolved, _list_rooms(resolved), frozen=options.freeze, dry_run=True)
+        return _build_result(resolved, rooms, frozen=options.freeze, dry_run=True)
     if options.freeze:
         suspend_tenant(
             operator=operator,
@@ -140,10 +149,28 @@ def export_tenant(
             confirm=options.confirm,
             now=options.clock(),
         )
+        # An import that has not announced itself yet finds the tenant suspended.
+        clean_up_abandoned(options.clock())
+        if ImportIntent.objects.filter(tenant=resolved, is_deletion=False).exists():
+            raise TenantExportBusy(
+                f"An import into tenant {resolved.slug} is in progress.",
+                fix="Wait for its end, then run the same command again.",
+            )
     create_directory(directory)
     with translate_write_errors(directory), lock_directory(directory):
         index = _Export(operator, resolved, options, signer, previous).run()
     return _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
+
+
+def _require_own_members(tenant: Tenant, rooms: list[RoomEntry]) -> None:
+    """Raises `TenantReferenced`: no one could import a room with people who are not exported."""
+    others = [UUID(room.id) for room in rooms if room.reason is not None]
+    members = RoomMember.objects.filter(tenant=tenant).exclude(participant__tenant=tenant)
+    if member := members.exclude(room__in=others).select_related("participant").first():
+        raise TenantReferenced(
+            f"Room {member.room_id} has a member of another tenant: {member.participant}.",
+            fix="Nothing was exported. Remove people of other tenants from its rooms first.",
+        )
 
 
 def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
@@ -194,13 +221,17 @@ class _Export:
         sequence = self.previous.sequence + 1 if self.previous else 0
         rows = self.options.directory / name_rows(sequence, AUDIT)
         make_directories(rows.parent.parent)
+        remove_drafts_in(rows.parent.parent)
         # What an export that was interrupted has left under this number is not in any index.
         with atomic_directory(rows.parent, overwrite=True) as draft:
             now = self.options.clock()
             files, entries = self._write_tables(draft, bundled, now)
-        has_changed = self._find_last_position() != last_position
-        if self.options.freeze and (has_changed or self.created_later):
-            raise TenantExportBusy("Someone wrote in the tenant while it was exported.")
+        has_changed = self._find_last_position() != last_position or self.created_later
+        open_tenants = Tenant.objects.filter(suspended_by_hand_at=None)
+        if self.options.freeze and (has_changed or open_tenants.contains(self.tenant)):
+            raise TenantExportBusy(
+                "Someone wrote in the tenant, or resumed it, while it was exported."
+            )
         index = TenantIndex(
             format="scaiwave-tenant-export", version=1, generator=f"scaiwave {__version__}",
             server_name=get_server_name(), sequence=sequence, begun_at=format_timestamp(begun_at),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from django.core.files.storage import default_storage
 from django.db import transaction
 
 from rooms.bundle.chain import find_all
@@ -307,9 +306,3 @@ class _Link:
         )
         for batch in batched(links):
             RoomMedia.objects.bulk_create(batch, ignore_conflicts=True)
-
-
-def delete_files(tenant: Tenant) -> None:
-    """Delete the stored files of a tenant whose import is aborted."""
-    for sha256 in Media.objects.filter(tenant=tenant).values_list("sha256", flat=True).iterator():
-        default_storage.delete(get_storage_name(tenant.pk, sha256))

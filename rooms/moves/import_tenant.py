@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import CharField, Expression, Model, QuerySet, Value
 from django.db.models.functions import Cast
@@ -31,19 +32,21 @@ from rooms.errors import (
 )
 from rooms.imports.intents import clean_up_abandoned
 from rooms.imports.verify_bundle import load_keys
+from rooms.lifecycle.deletion import open_deletion
 from rooms.models import (
     Event,
     ImportIntent,
     Media,
     Room,
+    SearchDocument,
     StreamCounter,
     TenantImport,
     Workspace,
     WorkspaceMember,
 )
+from rooms.models.media import get_storage_name
 from rooms.moves.import_rooms import (
     RoomsDestination,
-    delete_files,
     delete_rooms,
     import_moved_room,
 )
@@ -64,6 +67,7 @@ from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
+from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.holds.queries import require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
@@ -215,6 +219,7 @@ def import_tenant(
             raise
         tenant = Tenant.objects.get(pk=record.tenant_id)
         limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
+        warnings += run.warnings
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
@@ -225,7 +230,7 @@ def abort_tenant_import(
     *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
 ) -> MoveResult:
     """Delete a tenant that was imported and is not open yet. Raises
-    `TenantImportRefused` and `OnHold`."""
+    `TenantImportRefused`, `OnHold`, and what `open_deletion` raises."""
     operator.require(Permission.MANAGE_PLATFORM)
     with _lock(slug):
         record = (
@@ -248,8 +253,11 @@ def abort_tenant_import(
             # An import that follows an interrupted abort stores the files of its rooms again.
             rooms = Room.all_objects.filter(tenant=tenant)
             require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
-            delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
-            delete_files(tenant)
+            with open_deletion(operator, now) as deletion:
+                delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
+                deletion.index.remove_tenant(tenant.pk)
+            store = cast(MediaStore, default_storage)
+            store.erase_below(get_storage_name(tenant.pk, ""))
             with transaction.atomic():
                 _delete_rows(record)
                 record_audit(
@@ -319,6 +327,7 @@ class _Import:
     options: ImportTenantOptions
     people: PeopleMap
     bundles: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     def begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
         """Create or suspend the tenant, and record that it is being imported."""
@@ -370,8 +379,16 @@ class _Import:
         # Someone may have resumed it.
         resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
         resumed.update(suspended_by_hand_at=record.started_at)
-        if stale := find_stale(export, mapping, "rooms"):
-            delete_rooms(tenant, stale)
+        stale = set(find_stale(export, mapping, "rooms"))
+        # A purge may have deleted some of their events.
+        hidden = Room.all_objects.filter(tenant=tenant).exclude(deleted_at=None)
+        if deleted := sorted(set(hidden.values_list("pk", flat=True)) - stale):
+            self.warnings.append(
+                f"{pluralize(len(deleted), 'room')} deleted here and imported again, first "
+                f"{deleted[0]}. To leave a room out, delete it on the old server."
+            )
+        if stale or deleted:
+            delete_rooms(tenant, [*stale, *deleted])
         with transaction.atomic(durable=True):
             self._write_tables(record, mapping)
         to = RoomsDestination(
@@ -506,7 +523,7 @@ def _delete_rows(record: TenantImport) -> None:
     tenant = record.tenant
     Hold.objects.filter(tenant=tenant).exclude(lifted_at=None).delete()
     content: tuple[type[Model], ...] = (
-        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent,
+        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent, SearchDocument,
     )  # fmt: skip
     directory: tuple[type[Model], ...] = (RoleGrant, Role, GroupMembership, Group, Participant)
     for model in content:

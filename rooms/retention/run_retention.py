@@ -15,7 +15,7 @@ from django.db.models import Q
 from rooms.errors import RetentionRunning
 from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import Deletion, open_deletion
-from rooms.models import RetentionPolicy, Room
+from rooms.models import RetentionPolicy, Room, TenantImport
 from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
@@ -195,7 +195,8 @@ class _Run:
             last = batch[-1].pk
 
     def _find_rooms(self) -> Any:
-        rooms = Room.objects.all()
+        moving = TenantImport.objects.filter(finished_at=None)
+        rooms = Room.objects.exclude(tenant__in=moving.values("tenant"))
         if not self.operator.sees_everything:
             rooms = rooms.filter(tenant__in=visible_tenants(self.operator))
         if self.place.room:

@@ -16,17 +16,27 @@ _WORD = re.compile(r"\w+")
 
 
 class Mentions:
-    """Names to look for, as whole words and in any case."""
+    """Names to look for, as whole words and in any case.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    A name is not looked for in `others`: with the other `acme-labs`, a text about this one alone
+    does not mention `acme`.
+    """
+
+    def __init__(self, names: Iterable[str], others: Iterable[str] = ()) -> None:
         self._by_first_word: dict[str, set[str]] = {}
+        own, self._others = set[str](), re.compile("(?!)")
         for name in names:
             if first := _WORD.search(folded := name.casefold().strip()):
+                own.add(folded)
                 rest = folded[first.start() :]
                 self._by_first_word.setdefault(first[0], set()).add(rest)
+        similar = {other.casefold().strip() for other in others if self.are_in(other)} - own
+        if similar:
+            pattern = "|".join(map(re.escape, sorted(similar, key=len, reverse=True)))
+            self._others = re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])")
 
     def are_in(self, text: str) -> bool:
-        folded = text.casefold()
+        folded = self._others.sub(" ", text.casefold())
         return any(
             folded.startswith(name, word.start())
             and not _WORD.match(folded, word.start() + len(name))

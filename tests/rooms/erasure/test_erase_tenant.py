@@ -78,7 +78,7 @@ from tests.rooms.moves.factories import NOW, make_moving_tenant
 from tests.rooms.moves.test_move import snapshot_of
 from tests.scaiwave import row_factories
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
-from tests.tenants.factories import HOST_OPERATOR, make_person, run_command
+from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant, run_command
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 IN_AUDIT = {"sw_audit_entries", "sw_audit_seal_parts"}
@@ -196,6 +196,11 @@ def test_success_continues_in_each_phase(
     (finding,) = check_erasures(django_settings.CONFIG, LATER)
     assert finding.state.value == "warn"
     assert str(tenant.pk) in finding.fix
+    stored = list_stored()
+    for plan in (file, None):
+        name = "acme" if plan else str(tenant.pk)
+        assert "No changes were made." in erase(name, plan, proof, dry_run=True).sentence
+    assert (TenantErasure.objects.get().phase, list_stored()) == (phase, stored)
     result = erase(str(tenant.pk), None, proof)
     assert result.changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
@@ -441,6 +446,11 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
     tombstone = TenantErasure.objects.get()
     assert tombstone.is_certified_for("tnt_acme")
     assert not tombstone.is_certified_for("tnt_other")
+    synced = make_tenant("acme-2", scaikey_tenant_id="tnt_acme")
+    with pytest.raises(TenantNotFound) as caught:
+        erase_again(**arguments)
+    assert caught.value.fix.startswith("Tenant acme-2 was created later with the same ScaiKey ID.")
+    synced.delete()
     tombstone.delete()
     other = make_moving_tenant("other", events=20)
     before = snapshot_of(other)
@@ -459,6 +469,8 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
         erase_again(**{**arguments, "tenant": "other"})
     assert erase_again(**arguments).changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
+    second.unlink()  # As if the process had ended before it wrote the file.
+    assert not erase_again(**arguments).changed
     assert read_certificate(second)["again"] == read_certificate(proof)["id"]
     assert TenantErasure.objects.get().scaikey_hash
     assert snapshot_of(other) == before

@@ -9,8 +9,18 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from rooms.errors import TenantExportBusy, TenantImportRefused
-from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.errors import TenantExportBusy, TenantImportRefused, TenantReferenced
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomMedia,
+    RoomMember,
+    Workspace,
+    WorkspaceMember,
+)
+from rooms.models.media import get_storage_name
 from rooms.moves import export_tenant as module
 from rooms.moves.import_tenant import abort_tenant_import
 from scaiwave.core.errors import FileExists, UsageError
@@ -29,7 +39,8 @@ from tests.rooms.moves.factories import (
     verify,
 )
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, make_person
+from tests.scaiwave.lock_helpers import hold_lock_elsewhere
+from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -145,25 +156,56 @@ def _restore_index(out: Path, tmp_path: Path) -> None:
 
 
 def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
-    """Links that no index lists belong to the next export."""
+    """Links that no index lists belong to the next export, which deletes rows that a kill left."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     export(source, out)
     shutil.rmtree(out / "rows")
     (out / "index.json").unlink()
-    (out / "rows/0000").mkdir(parents=True)
+    for name in ("0000", f".0000.{'0' * 16}.draft"):
+        (out / "rows" / name).mkdir(parents=True)
     export(source, out)
+    assert [path.name for path in (out / "rows").iterdir()] == ["0000"]
     leave(source)
     bring(out)
     assert verify(out, "moved").error is None
 
 
+def test_success_brings_back_deleted_rooms(tmp_path: Path) -> None:
+    """Also one of which a purge that was interrupted has deleted some events."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    deleted = Room.objects.filter(tenant=here, media__isnull=False).first()
+    assert deleted is not None
+    Room.objects.filter(pk=deleted.pk).update(
+        deleted_at=NOW, purge_at=NOW, deletion={"reason": "x", "counts": {}}
+    )
+    Event.objects.filter(room=deleted)[0].delete()
+    with on_old_server(source, here):
+        for number, room in enumerate(Room.objects.filter(tenant=source, name=deleted.name)):
+            row_factories.make_event(room, 1000 + number)
+        export(source, out, incremental=True, freeze=True)
+    again = bring(out)
+    assert again.warnings == [
+        f"1 room deleted here and imported again, first {deleted.pk}. To leave a room out, delete "
+        "it on the old server."
+    ]
+    assert verify(out, "moved").error is None
+
+
 def test_success_abort(tmp_path: Path) -> None:
+    """With the files of a bundle that was interrupted, and texts in the search index."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     export(source, out)
     leave(source)
     bring(out)
     here = Tenant.objects.get(slug="moved")
     files = [media.storage_name for media in Media.objects.filter(tenant=here)]
+    files.append(get_storage_name(here.pk, "0" * 64))
+    default_storage.save(files[-1], ContentFile(b"interrupted"))
+    ImportIntent.objects.create(tenant=here, hashes=["0" * 64], operator="root", started_at=NOW)
     options = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
     assert abort_tenant_import(**options, dry_run=True).figures["events"]  # type: ignore[arg-type]
     abort_tenant_import(**options)  # type: ignore[arg-type]
@@ -195,7 +237,7 @@ def test_fail_aborted_under_a_hold(tmp_path: Path) -> None:
     assert not Tenant.objects.filter(slug="moved").exists()
 
 
-@pytest.mark.parametrize("what", ["an event", "a room"])
+@pytest.mark.parametrize("what", ["an event", "a room", "a resumed tenant"])
 def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
     source = make_moving_tenant(events=20)
     dm = Room.objects.get(tenant=source, room_type="dm")
@@ -206,6 +248,8 @@ def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
         calls.append(1)
         if len(calls) == 5 and what == "an event":
             row_factories.make_event(dm, 10**6)
+        elif len(calls) == 5 and what == "a resumed tenant":
+            Tenant.objects.update(suspended_by_hand_at=None)
         elif len(calls) == 5:
             row_factories.make_room(dm.workspace, dm.creator)
         return tick()
@@ -214,6 +258,30 @@ def test_fail_written_after_the_freeze(tmp_path: Path, what: str) -> None:
         export(source, tmp_path / "out", freeze=True, clock=clock)
     assert not (tmp_path / "out/index.json").exists()
     assert export(source, tmp_path / "out", freeze=True).figures["frozen"]
+
+
+def test_fail_members_of_other_tenants(tmp_path: Path) -> None:
+    source, stranger = make_moving_tenant(events=20), make_person(make_tenant("other"), "eve")
+    rooms = Room.objects.filter(tenant=source)
+    for room in (rooms.get(name="federated"), rooms.get(room_type="dm")):
+        assert export(source, tmp_path / "out", dry_run=True).figures["rooms"] == 3
+        RoomMember.objects.create(tenant=source, room=room, participant=stranger)
+    for dry_run in (True, False):
+        with pytest.raises(TenantReferenced, match="has a member of another tenant: Eve"):
+            export(source, tmp_path / "out", dry_run=dry_run)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fail_frozen_during_an_import(tmp_path: Path) -> None:
+    """Its events are not visible before its end, which may be after the end of the export."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    intent = ImportIntent.objects.create(tenant=source, operator="root", started_at=NOW)
+    with hold_lock_elsewhere(f"import-{intent.pk}"):
+        with pytest.raises(TenantExportBusy, match="import into tenant acme"):
+            export(source, out, freeze=True)
+        assert not out.exists()
+        assert export(source, out).warnings
+    assert export(source, out, freeze=True, incremental=True).figures["frozen"]
 
 
 def test_fail_directory(tmp_path: Path) -> None:

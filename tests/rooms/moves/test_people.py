@@ -10,9 +10,12 @@ from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
-from rooms.models import Event, RoomMember, TenantImport
+from rooms.models import Event, RoomMember, SearchDocument, TenantImport
 from rooms.moves.import_tenant import abort_tenant_import
 from rooms.moves.mapping import PeopleOptions
+from rooms.search.base import EventRange
+from rooms.search.database import SearchIndex
+from rooms.search.scope import Scope
 from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantConflict
@@ -185,9 +188,12 @@ def test_success_aborted_import_into_a_tenant(out: Path) -> None:
     # Not finished, as if it had been interrupted at its end.
     bring(out)
     TenantImport.objects.update(finished_at=None)
+    SearchIndex().index(EventRange(Scope(), here.pk, 0, 10**9))
+    assert SearchDocument.objects.filter(tenant=here).exists()
     abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
     here.refresh_from_db()
     assert here.is_active
+    assert not SearchDocument.objects.filter(tenant=here).exists()
     assert list(Participant.objects.filter(tenant=here)) == [bert]
     assert list(Group.objects.filter(tenant=here)) == [group]
     assert not here.rooms.exists()

@@ -25,6 +25,7 @@ from rooms.models import (
     RetentionPolicy,
     Room,
     RoomMedia,
+    TenantImport,
 )
 from rooms.retention.policies import (
     PolicyValues,
@@ -97,6 +98,18 @@ def run(**options: Any) -> RetentionResult:
 def list_days(room: Room) -> list[str]:
     events = Event.objects.filter(room=room).order_by("stream_position")
     return [event.content.get("body") for event in events]
+
+
+def test_success_not_before_the_end_of_an_import(room: Room) -> None:
+    """Later bundles of the room need the events of the earlier ones."""
+    say(room, 50)
+    set_policy(days=30)
+    moving = TenantImport.objects.create(
+        tenant=room.tenant, source_tenant_id=room.pk, is_new=True, operator="r", started_at=NOW
+    )
+    assert run().rooms == preview_retention(operator=HOST_OPERATOR, now=NOW).rooms == []
+    TenantImport.objects.filter(pk=moving.pk).update(finished_at=NOW)
+    assert run().totals["deleted_events"] == 1
 
 
 def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:

@@ -12,7 +12,8 @@ from django.conf import settings
 
 from rooms.erasure.places import STORES
 from rooms.lifecycle.delete_room import delete_room
-from rooms.models import Event, RemoteState, SearchDocument
+from rooms.models import Event, RemoteState, SearchDocument, TenantImport
+from rooms.moves.import_tenant import abort_tenant_import
 from rooms.people.erase_messages import erase_messages
 from rooms.retention.policies import PolicyValues, set_retention
 from rooms.retention.run_retention import run_retention
@@ -94,6 +95,19 @@ def test_success_a_tenant_is_removed_with_its_objects(server: FakeWeaviate) -> N
     for _ in range(2):
         store.erase(subject)
         assert (store.count(subject), list(server.tenants)) == (0, ["other"])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("media_root")
+def test_success_an_aborted_import_leaves_no_objects(server: FakeWeaviate) -> None:
+    room = make_lobby()
+    make_message(room, "launch on friday")
+    backfill()
+    TenantImport.objects.create(
+        tenant=room.tenant, source_tenant_id=room.pk, is_new=False, operator="r", started_at=NOW
+    )
+    abort_tenant_import(operator=HOST_OPERATOR, slug=room.tenant.slug, now=NOW)
+    assert (server.tenants, SearchDocument.objects.exists()) == ({}, False)
 
 
 def test_success_messages_are_objects_with_vectors(server: FakeWeaviate) -> None:
