@@ -11,6 +11,12 @@ from identity_sync.reasons import Loss, Reason, format_reason
 from scaiwave.console.text import pluralize
 
 Row = dict[str, Any]
+_DEPENDENTS = {
+    "people": ("person", "people"),
+    "roles": ("role", "roles"),
+    "memberships": ("membership", "memberships"),
+}
+"""What an encoded removal counts, with the nouns for one and for several."""
 
 
 class SubjectChange(Protocol):
@@ -38,7 +44,10 @@ def encode_change(
     fields: Sequence[str],
     values: Mapping[str, Sequence[Any]] | None,
 ) -> Row:
-    """`tenant` is a slug. `values` are [before, after] by field; None if they are not known."""
+    """Return a change as JSON has it.
+
+    `tenant` is a slug. `values` are [before, after] by field; None if they are not known.
+    """
     return {
         "kind": change.kind,
         "action": action,
@@ -54,13 +63,13 @@ def encode_change(
 
 
 def encode_values(values: Mapping[str, Sequence[Any]], fields: Sequence[str] = ()) -> list[Row]:
-    """Return the values in the order of the fields; PostgreSQL does not keep an order."""
+    """Return the values in the order of the fields, which `jsonb` does not keep."""
     names = [*(name for name in fields if name in values), *sorted(values.keys() - set(fields))]
     return [{"field": name, "old": values[name][0], "new": values[name][1]} for name in names]
 
 
 def encode_removal(removal: PendingRemoval, tenant: str | None) -> Row:
-    """`tenant` is a slug."""
+    """Return a pending removal as JSON has it. `tenant` is a slug."""
     return {
         "tenant_id": removal.tenant_id,
         "tenant": tenant,
@@ -68,6 +77,7 @@ def encode_removal(removal: PendingRemoval, tenant: str | None) -> Row:
         "kind": removal.kind,
         "subject_id": removal.subject_id,
         "subject": removal.subject_name,
+        # A membership has the ID of its group, a space, and the ID of its member.
         "scaikey_id": removal.subject_scaikey_id.rpartition(" ")[2],
         "reason": explain_removal(removal),
         "cause": removal.cause,
@@ -99,10 +109,3 @@ def name_subject(removal: Mapping[str, Any]) -> str:
     more = f" with {dependents}" if dependents else ""
     name = removal["subject"] or removal["scaikey_id"]
     return f"{name}{place} ({removal['loss']}{more})"
-
-
-_DEPENDENTS = {
-    "people": ("person", "people"),
-    "roles": ("role", "roles"),
-    "memberships": ("membership", "memberships"),
-}

@@ -193,6 +193,10 @@ class RawDatabase:
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
             yield connection
 
+    def execute(self, sql: str) -> None:
+        with self.connected() as connection:
+            connection.execute(sql)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connected() as connection:
             return list(connection.execute(sql).fetchall())

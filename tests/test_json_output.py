@@ -266,7 +266,7 @@ def test_success_lists_have_a_limit_and_csv(
     code, out = run(words, [*arguments, "--limit=1", "--csv"], monkeypatch)
     assert code == 0, out
     (line,) = csv.DictReader(io.StringIO(out))
-    assert set(line) == set(flatten(first[0]))
+    assert set(line) == set(flatten(first[0])), f"`keys` of `{' '.join(words)}` differ from a row."
     code, out = run(words, [*arguments, "--csv", "--json"], monkeypatch)
     assert (code, out) == (2, "SW_USAGE: Can't combine --json and --csv.")
 
@@ -278,19 +278,20 @@ def test_success_lists_continue_after_next_id(
 ) -> None:
     arguments = get_arguments(words, sample)
     whole = read_document(words, [*arguments, "--limit=100000"], monkeypatch)
-    name = get_list_name(words)
+    name, command = get_list_name(words), get_command(words)
+    assert isinstance(command, ListCommand)
     assert (whole["next_id"], whole["total"]) == (None, len(whole[name]))
     ids: list[Any] = []
     after: list[str] = []
     limit = f"--limit={max(1, len(whole[name]) // 3)}"
     for _ in range(len(whole[name])):
         page = read_document(words, [*arguments, limit, *after], monkeypatch)
-        ids += [row["id"] for row in page[name]]
+        ids += map(command.get_id, page[name])
         assert page["total"] in (len(whole[name]), None)
         if page["next_id"] is None:
             break
         after = [f"--after={page['next_id']}"]
-    assert ids == [row["id"] for row in whole[name]]
+    assert ids == [*map(command.get_id, whole[name])]
 
 
 @pytest.mark.django_db
@@ -344,4 +345,6 @@ def test_success_options(words: VerbPath) -> None:
 
 
 def test_success_every_command_has_a_document() -> None:
-    assert set(read_page()) == {words for words in VERBS if not canonical_path(words)}, PAGE
+    documented = set(read_page())
+    commands = {words for words in VERBS if not canonical_path(words)}
+    assert documented == commands, f"{PAGE} lacks rows of {commands - documented}, or has others."

@@ -385,7 +385,7 @@ def new_key(now: datetime) -> ServerKey:
     while True:
         seed = ed25519.generate_seed()
         public_key = ed25519.derive_public_key(seed)
-        key_id = ed25519.thumbprint(public_key)
+        key_id = ed25519.compute_thumbprint(public_key)
         if not key_id.startswith("-"):  # The command line would take such an ID for options.
             break
     return ServerKey(

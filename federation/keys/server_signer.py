@@ -40,7 +40,7 @@ class FederationSigner:
 
     def parse_key(self, text: str) -> KnownKey:
         public_key = ed25519.parse_public_key(text)
-        return KnownKey(ed25519.thumbprint(public_key), text)
+        return KnownKey(ed25519.compute_thumbprint(public_key), text)
 
     def verify(self, data: bytes, signature: bytes, key: KnownKey) -> bool:
         return ed25519.verify(signature, data, ed25519.parse_public_key(key.public_key))
@@ -48,7 +48,7 @@ class FederationSigner:
 
 def _is_genuine(key: ServerKey) -> bool:
     try:
-        return ed25519.thumbprint(ed25519.parse_stored_key(key)) == key.key_id
+        return ed25519.compute_thumbprint(ed25519.parse_stored_key(key)) == key.key_id
     except InvalidKey:
         return False
 

@@ -48,7 +48,7 @@ def own_keys() -> dict[str, VerifyingKey]:
 def key_from_text(text: object) -> VerifyingKey:
     """Parse `ed25519:<base64>` into a key with unbounded validity. Raises InvalidKey."""
     public_key = ed25519.parse_public_key(text)
-    return VerifyingKey(ed25519.thumbprint(public_key), public_key)
+    return VerifyingKey(ed25519.compute_thumbprint(public_key), public_key)
 
 
 def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
@@ -121,7 +121,9 @@ def _parse_previous_key(entry: object) -> VerifyingKey:
         raise _previous_key_error() from None
     if expires_at.tzinfo is None:
         raise _previous_key_error()
-    return VerifyingKey(ed25519.thumbprint(public_key), public_key, verifies_until=expires_at)
+    return VerifyingKey(
+        ed25519.compute_thumbprint(public_key), public_key, verifies_until=expires_at
+    )
 
 
 def _previous_key_error() -> InvalidDescriptor:

@@ -22,6 +22,7 @@ from tenants.lookup.visibility import visible_tenants
 from tenants.models import GroupMembership, Participant
 
 DIGEST_CHARS = 16
+"""64 bits: it only has to differ between the sets that one tenant has at different times."""
 MAX_FACTS = 20
 """Rows that are shown with a person."""
 SHORT_ID_CHARS = 12
@@ -65,7 +66,10 @@ def _iter_rows(rows: QuerySet[PendingRemoval], now: datetime) -> Iterator[Row]:
 
 
 def find_people(rows: Iterable[PendingRemoval]) -> dict[UUID, Participant]:
-    """Return the person of each row that is about one, by the ID of its subject."""
+    """Return the person of each row that is about one, by the ID of its subject.
+
+    The subject is the person, or their membership in a group.
+    """
     subjects = [row.subject_id for row in rows if row.person_scaikey_id]
     edges = GroupMembership.objects.filter(pk__in=subjects).select_related("member_participant")
     people = {edge.pk: edge.member_participant for edge in edges if edge.member_participant}
@@ -74,6 +78,7 @@ def find_people(rows: Iterable[PendingRemoval]) -> dict[UUID, Participant]:
 
 def build_row(row: PendingRemoval, person: Participant | None, now: datetime) -> Row:
     state = row.get_state(now)
+    # The columns of an expired decision are still filled.
     is_decided = state is not RemovalState.PENDING
     return {
         "id": row.pk,
@@ -92,8 +97,10 @@ def build_row(row: PendingRemoval, person: Participant | None, now: datetime) ->
 
 
 def count_by_tenant(operator: Operator, tenant: str | None, now: datetime) -> list[Row]:
-    """Return number and digest of the rows that wait in each tenant; of partners the tenant is
-    null."""
+    """Return number and digest of the pending rows of each tenant; with None for partners' rows.
+
+    Raises `TenantNotFound`.
+    """
     rows = visible_removals(operator).filter(is_pending_q(now))
     if tenant is not None:
         rows = rows.filter(tenant=resolve_tenant(operator, tenant))
@@ -107,7 +114,7 @@ def count_by_tenant(operator: Operator, tenant: str | None, now: datetime) -> li
 
 
 def compute_digest(ids: Iterable[UUID]) -> str:
-    """Return what identifies a set of rows."""
+    """Return a digest of the rows that an operator saw: a decision about others is refused."""
     text = "\n".join(sorted(key.hex for key in ids))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 

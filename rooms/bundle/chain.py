@@ -96,6 +96,10 @@ class Item(NamedTuple):
     sender_id: str
     text: bytes
 
+    @property
+    def event_id(self) -> bytes:
+        return self.record[8:ID_END]
+
 
 class StateBatch(NamedTuple):
     """Events in stream order. `texts` and `sender_ids` are empty if only the records are known."""

@@ -20,6 +20,7 @@ _MARKUP = re.compile(
 _EMOJI = re.compile(r"(?<![\w:]):([a-z0-9_+'-]{1,64})(?:::?skin-tone-([2-6]))?:(?!\w)")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*$", re.MULTILINE)
 _TONES = ("light", "medium_light", "medium", "medium_dark", "dark")
+# The modifiers begin at U+1F3FB, which is type 1–2 on the scale of Fitzpatrick: Slack's 2.
 _SKIN_TONES = {
     f"{prefix}{name}": chr(0x1F3FB + number)
     for number, tone in enumerate(_TONES)
@@ -27,17 +28,18 @@ _SKIN_TONES = {
 }
 # Slack writes the tone as a number, and Mattermost as a word.
 _TONE = re.compile(r"(.+?)(::skin-tone-[2-6]|_(?:(?:medium_)?(?:light|dark)|medium)_skin_tone)")
+# Lower characters have names such as SPACE or COLON, which are no emoji.
 _FIRST_PICTURE = "\U0001f300"
 _FLAG = re.compile(r"flag-([a-z]{2})")
-_SEX = re.compile(r"\b(?:fe)?male(?=_(?!sign))")
+# `female-technologist` is `woman_technologist` in Rich, but `male_sign` is a sign.
+_GENDER = re.compile(r"\b(?:fe)?male(?=_(?!sign))")
+# Names that Rich does not have.
 _MORE_EMOJI = {
-    "simple_smile": "🙂", "shrug": "🤷", "woman-shrugging": "🤷‍♀️", "man-shrugging": "🤷‍♂️",
-    "facepalm": "🤦", "woman-facepalming": "🤦‍♀️", "man-facepalming": "🤦‍♂️", "us": "🇺🇸",
+    "simple_smile": "🙂", "shrug": "🤷", "facepalm": "🤦", "face_palm": "🤦", "us": "🇺🇸",
     "gb": "🇬🇧", "de": "🇩🇪", "fr": "🇫🇷", "nl": "🇳🇱", "es": "🇪🇸", "it": "🇮🇹", "jp": "🇯🇵",
-    "cn": "🇨🇳", "kr": "🇰🇷", "ru": "🇷🇺", "smiling_face_with_3_hearts": "🥰", "face_palm": "🤦",
-    "upside_down_face": "🙃", "mrs_claus": "🤶", "the_horns": "🤘", "medal": "🏅",
-    "first_place_medal": "🥇",
-    "second_place_medal": "🥈", "third_place_medal": "🥉", "champagne": "🍾", "hash": "#️⃣",
+    "cn": "🇨🇳", "kr": "🇰🇷", "ru": "🇷🇺", "upside_down_face": "🙃", "mrs_claus": "🤶",
+    "the_horns": "🤘", "medal": "🏅", "first_place_medal": "🥇", "second_place_medal": "🥈",
+    "third_place_medal": "🥉", "champagne": "🍾", "hash": "#️⃣",
     "keycap_star": "*️⃣", "hand_with_index_and_middle_fingers_crossed": "🤞", "spock-hand": "🖖",
     "left-facing_fist": "🤛", "right-facing_fist": "🤜", "star-struck": "🤩",
     "zipper_mouth_face": "🤐", "rain_cloud": "🌧️", "octagonal_sign": "🛑", "people_hugging": "🫂",
@@ -62,6 +64,7 @@ def quote(text: str) -> str:
 
 
 def code_span(text: str) -> str:
+    """Return code in a line, between more backticks than it contains in a row."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     space = " " if text.startswith("`") or text.endswith("`") else ""
@@ -154,7 +157,7 @@ def get_emoji(name: str) -> str | None:
     if found is None:
         words = base if base in ("+1", "-1") else base.replace("-", "_")
         try:
-            found = str(Emoji(_SEX.sub(lambda m: "woman" if m[0] == "female" else "man", words)))
+            found = str(Emoji(_GENDER.sub(lambda m: "woman" if m[0] == "female" else "man", words)))
         except NoEmoji:
             # Many newer ones have the name of their character.
             try:
@@ -198,7 +201,7 @@ def split_code(text: str) -> list[tuple[bool, str]]:
 def split_spans(text: str, longest: int = 2**30) -> list[tuple[bool, str]]:
     """Split at code spans: a run of backticks up to the next run of the same length.
 
-    Runs with more than `longest` backticks count as equal.
+    Runs of `longest` backticks or more count as equal, as in Discord, where three are a fence.
     """
     parts: list[tuple[bool, str]] = []
     runs = [(match.start(), match.end()) for match in re.finditer("`+", text)]

@@ -20,7 +20,6 @@ from struct import Struct
 import msgspec
 
 from rooms.bundle.chain import (
-    ID_END,
     RECORD_BYTES,
     ChainState,
     Item,
@@ -176,11 +175,11 @@ class IncrementRun(ExportRun):
     def _store(self, old: Item | None, new: Item | None) -> Iterator[str]:
         """Store a difference, and yield the sender of an event that the link will have."""
         if old and not new:
-            self._index.execute("INSERT INTO gone VALUES (?)", (old.record[8:ID_END],))
+            self._index.execute("INSERT INTO gone VALUES (?)", (old.event_id,))
         if new:
             if not new.text:
                 raise RuntimeError("A page that has not changed differs from the chain.")
-            key = new.record[8:ID_END]
+            key = new.event_id
             if not old:
                 self._index.execute("INSERT INTO new VALUES (?)", (key,))
             self._spool.write(_SPOOLED.pack(len(new.text), key, old is not None))

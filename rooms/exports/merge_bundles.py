@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from rooms.bundle.chain import ID_END, Chain, ChainState, Item, compare
+from rooms.bundle.chain import Chain, ChainState, Item, compare
 from rooms.bundle.chain_files import find_chain, open_chain_files
 from rooms.bundle.format import MIB, format_id
 from rooms.bundle.manifest.events import BundleEvent
@@ -60,8 +60,8 @@ def merge_bundles(
 ) -> MergeResult:
     """Write a whole bundle of the room after a chain, or after one of its links.
 
-    `bundles` are the files of the chain, its directory, or its last link. Raises `BundleError`, and
-    the errors of `write_to_file`.
+    `bundles` are the files of the chain, its directory, or its last link, none larger than
+    `max_bytes`. Raises `BundleError`, and the errors of `write_to_file`.
     """
     files = find_chain(bundles[0]) if len(bundles) == 1 else bundles
     if output.exists() and any(path.exists() and path.samefile(output) for path in files):
@@ -191,12 +191,12 @@ def _iter_rows(
     pairs: Sequence[tuple[Item | None, Item | None]], old: ChainState, new: ChainState
 ) -> Iterator[Row]:
     """Yield a row for each event; one at another position is in two pairs."""
-    before = {item.record[8:ID_END]: item for item, _ in pairs if item}
-    after = {item.record[8:ID_END]: item for _, item in pairs if item}
-    # In the order of the stream; deleted events where they were.
+    before = {item.event_id: item for item, _ in pairs if item}
+    after = {item.event_id: item for _, item in pairs if item}
+    # Items sort by their position in the stream; deleted events are where they were.
     order = sorted({**before, **after}.values())
     for item in order:
-        key = item.record[8:ID_END]
+        key = item.event_id
         left, right = before.get(key), after.get(key)
         state = new if right else old
         event = msgspec.json.decode(item.text, type=BundleEvent)

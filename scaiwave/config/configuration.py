@@ -1,7 +1,7 @@
 """Read the configuration: from the process environment, else from a file, else the defaults.
 
-`scaiwave.config.definitions` is the table of all settings, the source of `settings.py`, `sync
-show-config`, `.env.example` and the configuration page of the docs are made too.
+`scaiwave.config.definitions` is the table of all settings. `sync show-config`, `.env.example` and
+the configuration page of the docs are made from it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ MIN_SECRET_CHARS = 6
 """Shorter secrets are not masked in messages: they may be parts of ordinary words."""
 MAX_WORD_CHARS = 14
 """Letters alone, up to this number, may be an ordinary word, such as `password`."""
-
-
 _MAX_NUMBER = 2**31 - 1
-# Dates, time-outs and PostgreSQL's settings in milliseconds end there.
+"""PostgreSQL's largest `integer`."""
 _MAX_BY_UNIT = (("_DAYS", 20_000), ("_MINUTES", 1_000_000), ("_SECONDS", 2_000_000))
-"""Maxima by the unit at the end of a setting's name."""
+"""Maxima by the unit at the end of a setting's name: so many days ago is still after 1970, and
+PostgreSQL's time-outs, in milliseconds, are at most `_MAX_NUMBER`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,10 @@ class Configuration:
         return read_env_file(self.env_file)
 
     def get_raw(self, name: str) -> tuple[str, Source]:
-        """Return the text of a setting and its source. An empty value counts as not set."""
+        """Return the text of a setting and its source. An empty value counts as not set.
+
+        The value can also be in the file that `<name>_FILE` names. Raises `SettingInvalid`.
+        """
         for values, source in self._layers:
             if value := values.get(name):
                 return value, source
@@ -287,6 +289,7 @@ def read_env_file(path: Path) -> dict[str, str]:
                 fix="Write it without spaces around the equals sign, or remove it.",
             )
 
+    # With a dictionary of its own, the values don't get into `os.environ` and child processes.
     class Reader(environ.Env):  # type: ignore[misc]  # django-environ ships no types
         ENVIRON: dict[str, str] = {}
 
@@ -309,6 +312,7 @@ def find_unknown_names(config: Configuration) -> dict[str, str]:
     for name in unknown:
         if name.startswith("SCAIWAVE_") and not _SCRIPT_SETTINGS.match(name):
             tails = [other.removeprefix("SCAIWAVE_") for other in known]
+            # 0.85 allows about two wrong letters in fifteen.
             near = get_close_matches(name.removeprefix("SCAIWAVE_"), tails, n=1, cutoff=0.85)
             if near:
                 suggestions[name] = f"SCAIWAVE_{near[0]}"
@@ -342,7 +346,7 @@ def _find_network_problem(text: str) -> str:
     network = interface.network
     first = network.network_address
     if isinstance(first, IPv6Address) and (first.ipv4_mapped or first.scope_id):
-        return "addresses of clients are compared as IPv4 if they are, and without a zone"
+        return "it matches no client: use the IPv4 form of an IPv4 address, and no zone"
     if interface.ip != first:
         return f"the network of that address is {network}"
     return "it is wider than any private network" if network.prefixlen < MIN_PREFIX_BITS else ""

@@ -119,6 +119,7 @@ class OperatorSite(admin.AdminSite):
         context = {
             "overview": overview,
             "charts": [draw_chart(chart) for chart in overview["charts"]],
+            # A terminal of the server can do everything, so others are not sent there.
             "shows_commands": bool(acting and acting.sees_everything),
             **(extra_context or {}),
         }
@@ -213,13 +214,16 @@ class OperatorSite(admin.AdminSite):
 
     @method_decorator(csrf_exempt)
     def act(self, request: HttpRequest, slug: str, row_id: str = "") -> HttpResponseBase:
-        """Show or do an act. `admin_view` checks the CSRF token, which is in the form: so a form
-        with a file is read first, from those who may send it."""
+        """Show or do an act.
+
+        `admin_view` reads the whole form to check its CSRF token. So `receive_file` first checks
+        who sends a file, and limits the reading. Without `csrf_exempt`, Django would read earlier.
+        """
         act, has_session = find_act(slug), self.has_permission(request)
         view = partial(self.admin_view(partial(show_act, self)), request, slug, row_id)
         if request.method != "POST" or act is None or act.receive is None:
             response: HttpResponseBase = view()
-            # A forged request gets no redirect, so that it can't fill in the form of another.
+            # A request without a CSRF token got 403 and no redirect, so no forged form is kept.
             if not has_session and isinstance(response, HttpResponseRedirect):
                 keep_form(request, slug, response)
             return response

@@ -16,7 +16,10 @@ NO_LIMIT = "none"
 
 
 def limit_arg(text: str) -> int | str:
-    """Parse a limit. The word `none` means unlimited; Python's None means the option is omitted."""
+    """Parse a limit. The word `none` means unlimited; Python's None means the option is omitted.
+
+    The largest limit has 19 digits; services check the value.
+    """
     if text == NO_LIMIT:
         return text
     if not (text.isascii() and text.isdecimal() and len(text) <= 19):
@@ -50,7 +53,7 @@ def until(text: str) -> datetime:
 
 
 def utc_since(text: str) -> datetime:
-    """Parse the start of a period of days in UTC."""
+    """Parse the start of a period of days in UTC, which seals of the audit log are about."""
     return _parse(text, zone=UTC)
 
 
@@ -60,7 +63,7 @@ def utc_until(text: str) -> datetime:
 
 
 def ensure_period(start: datetime | None, end: datetime | None) -> None:
-    """Raise UsageError for an empty period, which has no rows for another reason."""
+    """Raise UsageError for an empty period, whose list would be empty whatever happened."""
     if start is not None and start > timezone.now():
         raise UsageError("--since is in the future.", fix="Pass a time that has passed.")
     if start is not None and end is not None and start >= end:

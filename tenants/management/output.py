@@ -69,7 +69,7 @@ def _format_value(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def with_paths(rows: Sequence[Row]) -> list[Row]:
+def format_role_path(rows: Sequence[Row]) -> list[Row]:
     """Add the path from the participant's group to the group that the role was granted to."""
     return [
         {**row, "way": f"through {' > '.join(row['path'])}" if row["path"] else "directly"}

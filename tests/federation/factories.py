@@ -28,7 +28,7 @@ def make_key(*, created_at: datetime = NOW, **fields: Any) -> ServerKey:
     seed = ed25519.generate_seed()
     public_key = ed25519.derive_public_key(seed)
     values = {
-        "key_id": ed25519.thumbprint(public_key),
+        "key_id": ed25519.compute_thumbprint(public_key),
         "public_key": ed25519.to_base64(public_key),
         "private_key_encrypted": encrypt_seed(seed),
         "created_at": created_at,

@@ -20,7 +20,7 @@ OTHER_PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\2" * 3
 
 
 def key_id(text: str) -> str:
-    return ed25519.thumbprint(ed25519.parse_public_key(text))
+    return ed25519.compute_thumbprint(ed25519.parse_public_key(text))
 
 
 def build_document(name: str, **changes: Any) -> dict[str, Any]:

@@ -57,16 +57,16 @@ def test_success_there_and_back(server: Server) -> None:
 @pytest.mark.only_on("postgresql")
 def test_success_an_interrupted_migration_is_run_again(server: Server) -> None:
     """An event in a room of another tenant stops it, as a kill would, before the old keys end."""
-    server.do(
+    server.execute(
         "INSERT INTO sw_tenants (id, slug, name, contact_email, scaikey_status, features, "
         f"created_at, updated_at) VALUES ('{OTHER}', 'other', 'Other', '', '', '{{}}', "
         f"'{NOW}', '{NOW}')"
     )
-    server.do(f"UPDATE sw_events SET tenant_id = '{OTHER}' WHERE stream_position = 7")
+    server.execute(f"UPDATE sw_events SET tenant_id = '{OTHER}' WHERE stream_position = 7")
     stopped = migrate()
     assert stopped.code != 0
     assert "sw_events_room_and_tenant" in stopped.err
     assert list_keys(server) == [["room_id"], ["sender_id"], ["tenant_id"]]
-    server.do(f"UPDATE sw_events SET tenant_id = '{TENANT}' WHERE stream_position = 7")
+    server.execute(f"UPDATE sw_events SET tenant_id = '{TENANT}' WHERE stream_position = 7")
     assert migrate().code == 0
     assert list_keys(server) == [JOINED, SENDER]

@@ -39,12 +39,12 @@ class Server:
     def public_key(self) -> str:
         return str(self.run("admin", "federation", "descriptor")["public_key"])
 
-    def bring(self, tenant: str, owner: str, file: Path, key: str) -> str:
+    def import_room(self, tenant: str, owner: str, file: Path, key: str) -> str:
         words = ("--tenant", tenant, "--as", owner, "--input", str(file), "--key", key)
         return str(self.run("room", "import", "seeded", *words)["room"]["id"])
 
 
-def server(home: Path, url: str) -> Server:
+def make_server(home: Path, url: str) -> Server:
     home.mkdir(mode=0o700)
     name = f"{home.name}.example"
     environment = {
@@ -61,13 +61,13 @@ def server(home: Path, url: str) -> Server:
 
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> Server:
-    return server(tmp_path / "sqlite", "")
+    return make_server(tmp_path / "sqlite", "")
 
 
 @pytest.fixture
 def on_postgresql(tmp_path: Path, database_url: str, migrated: str) -> Server:
     copy_database(migrated, database_url)
-    return server(tmp_path / "postgresql", database_url)
+    return make_server(tmp_path / "postgresql", database_url)
 
 
 def test_success_from_sqlite_to_postgresql_and_back(
@@ -83,7 +83,7 @@ def test_success_from_sqlite_to_postgresql_and_back(
     renamed = Server({**on_sqlite.environment, "SCAIWAVE_SERVER_NAME": "renamed.example"})
     for number, there in enumerate((on_postgresql, renamed)):
         owner = there.seed("beta", "--rooms", "0")["owner_id"]
-        room = there.bring("beta", owner, file, key)
+        room = there.import_room("beta", owner, file, key)
         key = there.public_key()
         file = tmp_path / f"{number}.zip"
         after = there.export("beta", room, file)

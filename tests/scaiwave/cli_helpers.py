@@ -15,6 +15,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # What the installed script contains, wherever it is installed.
 SCRIPT = (sys.executable, "-c", "import sys; from scaiwave.cli import main; sys.exit(main())")
 EXAMPLE_APP = {"DJANGO_SETTINGS_MODULE": "tests.scaiwave.example_app.settings"}
+# For helpers that use the example app otherwise, which has no tenants or rooms.
+SUITE = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 TIMEOUT_SECONDS = 60
 """A process that runs longer fails its test."""
 

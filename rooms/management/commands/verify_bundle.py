@@ -81,7 +81,8 @@ class Command(OperatorCommand):
                 if not self.output.as_json:
                     self.output.print_table("links", CHAIN_COLUMNS, chain.links)
                 self.output.print_line(chain.sentence)
-            for error in filter(None, (chain.error for chain in chains)):
+            # All chains are printed before the first error ends the command.
+            if error := next(filter(None, (chain.error for chain in chains)), None):
                 raise error
             return
         with open_input(

@@ -95,7 +95,7 @@ class HttpClient:
         self._client = self._open_client(user_agent)
         bound_client(self._client, self._deadline)
         self._requests = 0
-        self._reached = False
+        self._reached = False  # Until the server responds, `first_contact` limits the retries.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -161,6 +161,7 @@ class HttpClient:
 
     def _build_retrying(self, stop: threading.Event, *, should_retry: bool) -> Retrying:
         def should_stop(state: RetryCallState) -> bool:
+            # A `sleep` of a test takes no time, so its pauses are counted.
             spent = max(state.seconds_since_start or 0.0, state.idle_for)
             limit = self.retry_policy.total
             if _get_fault(state).connecting and not self._reached:
@@ -190,7 +191,7 @@ class HttpClient:
             response = self._send(method, path, arguments, seconds)
         except HTTPX_ERRORS as error:
             fault = translate_exception(error, self.peer)
-            self._count_requests(-1 if fault.connecting else 0)
+            self._count_requests(-1 if fault.connecting else 0)  # Nothing was sent.
         else:
             milliseconds = (time.monotonic() - started) * 1000
             logger.debug("%s %s: %d, %.0f ms", method, path, response.status_code, milliseconds)
@@ -202,6 +203,7 @@ class HttpClient:
     def _send(
         self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
     ) -> httpx.Response:
+        """Return a response with its body read. Raises _RetryableError and errors of httpx."""
         deadline = Deadline(min(self.peer.timeouts.total, seconds or math.inf))
         try:
             with (
@@ -214,6 +216,7 @@ class HttpClient:
             if deadline.has_passed:
                 raise _RetryableError(deadline_error(self.peer)) from None
             raise
+        # The body is decompressed now: without these headers, httpx does not try it again.
         headers = [
             (name, value)
             for name, value in response.headers.multi_items()
@@ -277,7 +280,7 @@ class HttpClient:
                 f"{self.peer.name}.",
                 fix="Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
             )
-        raise problem
+        raise problem  # Outside the handler, as in `request`.
 
 
 class ServiceClient:

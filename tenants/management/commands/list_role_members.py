@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
-from tenants.management.output import STATUS_KEYS, with_paths
+from tenants.management.output import STATUS_KEYS, format_role_path
 from tenants.roles.queries.roles import list_role_members
 
 
@@ -40,4 +40,4 @@ class Command(ListCommand):
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
 
     def format_row(self, row: Row) -> Row:
-        return with_paths([dict(row)])[0]
+        return format_role_path([dict(row)])[0]

@@ -8,10 +8,10 @@ from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,
+    format_role_path,
     format_status,
     format_sync_changes,
     print_sections,
-    with_paths,
 )
 from tenants.people.queries.participants import show_participant
 
@@ -80,7 +80,7 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json({"participant": document})
             return
-        # Facts that other apps register.
+        # Facts that other apps register. Two may have the same title.
         facts = {f"fact {index}": fact for index, fact in enumerate(document["facts"])}
         columns = [Column(key, fact["title"]) for key, fact in facts.items()]
         if document["purged_at"] is not None:
@@ -92,7 +92,7 @@ class Command(OperatorCommand):
             self.output,
             ("Sign-in blocked by", BLOCKERS, document["sign_in_blockers"]),
             ("Groups", GROUPS, format_membership_path(document["groups"])),
-            ("Roles", ROLES, with_paths(document["roles"])),
+            ("Roles", ROLES, format_role_path(document["roles"])),
             ("Other accounts with this user or e-mail", OTHER_ACCOUNTS, document["other_accounts"]),
             ("Last changes by syncs", SYNC_CHANGES, format_sync_changes(document["sync_changes"])),
             ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),

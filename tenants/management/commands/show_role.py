@@ -6,7 +6,7 @@ from typing import Any
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.lookup.serializers import Row
-from tenants.management.output import format_status, print_sections, with_paths
+from tenants.management.output import format_role_path, format_status, print_sections
 from tenants.roles.queries.roles import show_role
 
 ROLE = (
@@ -89,7 +89,7 @@ class Command(OperatorCommand):
             print_sections(
                 self.output,
                 ("Grants", GRANTS, grants),
-                ("Holders", HOLDERS, with_paths(role["holders"])),
+                ("Holders", HOLDERS, format_role_path(role["holders"])),
             )
             if not role["holders"]:
                 self.output.print_line()
@@ -99,7 +99,7 @@ class Command(OperatorCommand):
             self.output.print_record(
                 PARTICIPANT, {**participant, "status": format_status(participant)}
             )
-            print_sections(self.output, ("Roles", ROLES, with_paths(participant["roles"])))
+            print_sections(self.output, ("Roles", ROLES, format_role_path(participant["roles"])))
             if not participant["roles"]:
                 self.output.print_line()
                 self.output.print_line("This participant holds no roles.")

@@ -47,6 +47,7 @@ _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
     ("storage_bytes", "Storage", format_bytes),
     ("ai_tokens_month", "AI tokens this month", "{:,}".format),
 )
+"""The key of each limit, its label, and the format of its numbers."""
 
 
 class Command(OperatorCommand):
@@ -98,11 +99,12 @@ def _format_limits(tenant: Row) -> list[Row]:
     rows = []
     for key, label, format_number in _LIMIT_ROWS:
         used, limit = tenant["limits"][key]["used"], tenant["limits"][key]["limit"]
-        highlighted = format_tokens(tenant) if key == "ai_tokens_month" else None
+        tokens = format_tokens(tenant) if key == "ai_tokens_month" else None
         rows.append(
             {
                 "limit_name": label,
-                "used": highlighted or (EMPTY_CELL if used is None else format_number(used)),
+                # None if no usage is known, or the app that counts it is not installed.
+                "used": tokens or (EMPTY_CELL if used is None else format_number(used)),
                 "limit": "no limit" if limit is None else format_number(limit),
             }
         )

@@ -70,7 +70,7 @@ def test_success_rfc_8037_thumbprint() -> None:
     """RFC 8037, A.3, of the key of A.2."""
     public_key = ed25519.parse_public_key("ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
     assert public_key.hex() == RFC_8032["TEST 1"][1]
-    assert ed25519.thumbprint(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    assert ed25519.compute_thumbprint(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -50,7 +50,7 @@ def test_success_first() -> None:
         None,
         None,
     )
-    assert key.key_id == ed25519.thumbprint(ed25519.parse_stored_key(key))
+    assert key.key_id == ed25519.compute_thumbprint(ed25519.parse_stored_key(key))
     assert not key.key_id.startswith("-")
 
 

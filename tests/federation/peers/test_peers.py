@@ -22,7 +22,7 @@ from tests.tenants.factories import run_command
 pytestmark = pytest.mark.django_db
 
 PUBLIC_KEY = bytes(range(32))
-KEY_ID = ed25519.thumbprint(PUBLIC_KEY)
+KEY_ID = ed25519.compute_thumbprint(PUBLIC_KEY)
 
 
 def make_peer(server_name: str = "chat.example.com", **fields: Any) -> KnownPeer:

@@ -22,10 +22,6 @@ NOW = "2026-03-04 05:06:07"
 
 @dataclass(frozen=True)
 class Server(RawDatabase):
-    def do(self, sql: str) -> None:
-        with self.connected() as connection:
-            connection.execute(sql)
-
     def key(self, key: uuid.UUID) -> str:
         return f"'{key if self.is_postgres else key.hex}'"
 
@@ -42,7 +38,7 @@ class Server(RawDatabase):
                 f"(WITH RECURSIVE t(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM t "
                 f"WHERE n < {last}) SELECT n FROM t)"
             )
-        self.do(
+        self.execute(
             "INSERT INTO sw_events (id, content, tenant_id, room_id, sender_id, event_type, "
             f"stream_position, origin_ts, do_not_index, created_at) SELECT {made}, {fields}, "
             f"{rest} FROM {source}"
@@ -53,20 +49,20 @@ def fill_database(server: Server) -> None:
     no = "false" if server.is_postgres else "0"
     tenant, workspace, room, anna = map(server.key, (TENANT, WORKSPACE, ROOM, ANNA))
     times = f"'{NOW}', '{NOW}'"
-    server.do(
+    server.execute(
         "INSERT INTO sw_tenants (id, slug, name, contact_email, scaikey_status, features, "
         f"created_at, updated_at) VALUES ({tenant}, 'acme', 'Acme', '', '', '{{}}', {times})"
     )
-    server.do(
+    server.execute(
         "INSERT INTO sw_participants (id, tenant_id, participant_type, local_id, server_name, "
         "display_name, email, avatar_url, scaikey_status, created_at, updated_at) "
         f"VALUES ({anna}, {tenant}, 'human', 'anna', '', 'Anna', '', '', '', {times})"
     )
-    server.do(
+    server.execute(
         "INSERT INTO sw_workspaces (id, tenant_id, slug, name, description, created_at, "
         f"updated_at) VALUES ({workspace}, {tenant}, 'main', 'Main', '', {times})"
     )
-    server.do(
+    server.execute(
         "INSERT INTO sw_rooms (id, tenant_id, workspace_id, creator_id, room_type, state, name, "
         "topic, room_alias, is_public, is_federated, visibility, read_role_slugs, created_at, "
         f"updated_at) VALUES ({room}, {tenant}, {workspace}, {anna}, 'group', 'open', 'Lobby', "

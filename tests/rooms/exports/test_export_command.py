@@ -13,11 +13,8 @@ import pytest
 from scaiwave.core.errors import UsageError
 from scaiwave.core.times import TIME_FORMATS
 from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, start_export
-from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave
+from tests.scaiwave.cli_helpers import SUITE, run_at_terminal, run_scaiwave
 from tests.tenants.factories import run_command
-
-# The settings of the example app have no rooms.
-OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 
 @pytest.mark.usefixtures("server")
@@ -83,11 +80,11 @@ def test_fail_all_if_one_room_failed(server: Server, tmp_path: Path) -> None:
     """Its attachment has other bytes than it should."""
     tenant, room, now = server.key(TENANT), server.key(ROOM), f"'{NOW}'"
     media, digest = room, "0" * 64
-    server.do(
+    server.execute(
         "INSERT INTO sw_media (id, tenant_id, sha256, size, mime_type, scan_status, created_at) "
         f"VALUES ({media}, {tenant}, '{digest}', 5, 'a/b', 'clean', {now})"
     )
-    server.do(
+    server.execute(
         "INSERT INTO sw_room_media (id, tenant_id, room_id, media_id, name, created_at) "
         f"VALUES ({media}, {tenant}, {room}, {media}, 'a', {now})"
     )
@@ -105,7 +102,7 @@ def test_fail_all_if_one_room_failed(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_fail_terminal() -> None:
-    ended = run_at_terminal(*EXPORT, **OURS)
+    ended = run_at_terminal(*EXPORT, **SUITE)
     assert ended.code == 2
     assert ended.out == (
         "Error: Can't write a ZIP file to a terminal. [SW_USAGE]\n"

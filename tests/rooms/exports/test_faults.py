@@ -21,12 +21,18 @@ from tests.rooms.exports.processes import (
     is_zip,
     start_export,
 )
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave, run_shell
+from tests.scaiwave.cli_helpers import (
+    CHECKOUT,
+    SCRIPT,
+    SUITE,
+    ProcessResult,
+    run_scaiwave,
+    run_shell,
+)
 from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
 SIGNALS = [(signal.SIGTERM, 143, "SW_TERMINATED"), (signal.SIGINT, 130, "SW_INTERRUPTED")]
-OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 # Stops in the middle of writing a draft until it gets a signal.
 HANG = """
 import time
@@ -43,7 +49,7 @@ zip_stream._DESCRIPTOR = Slow()
 def test_fail_reader_closes_the_pipe(tmp_path: Path) -> None:
     part, code = tmp_path / "part", tmp_path / "code"
     line = f"{{ scaiwave {' '.join(EXPORT)}; echo $? > {code}; }} | head -c 1000 > {part}"
-    ended = run_shell(line, **OURS)
+    ended = run_shell(line, **SUITE)
     assert code.read_text() == "1\n"
     assert ended.err == (
         "Error: The reader closed the pipe before the export finished. The data it received is "
@@ -141,7 +147,7 @@ def test_fail_database_closes_the_connection(server: Server) -> None:
     with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
-        server.do(
+        server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
@@ -202,8 +208,8 @@ def test_success_one_snapshot_during_other_writes(server: Server) -> None:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
         server.add_events(EVENTS + 1, 2 * EVENTS)
-        server.do("DELETE FROM sw_events WHERE stream_position <= 100")
-        server.do("UPDATE sw_rooms SET name = 'Renamed'")
+        server.execute("DELETE FROM sw_events WHERE stream_position <= 100")
+        server.execute("UPDATE sw_rooms SET name = 'Renamed'")
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     with zipfile.ZipFile(BytesIO(begun + out)) as archive:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import InvalidKey
-from federation.keys.ed25519 import thumbprint
+from federation.keys.ed25519 import compute_thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
 from tests.rooms.imports.bundle_factories import Bundle, make_event
@@ -36,7 +36,7 @@ class Signer:
 
     @property
     def key_id(self) -> str:
-        return thumbprint(self.raw)
+        return compute_thumbprint(self.raw)
 
     def sign(self, data: bytes) -> bytes:
         return self.private.sign(data)

@@ -63,7 +63,7 @@ def count(server: Server, sql: str = COUNT) -> int:
 
 
 def add_importer(server: Server) -> None:
-    server.do(
+    server.execute(
         "INSERT INTO sw_workspace_members (id, tenant_id, workspace_id, participant_id, role, "
         f"created_at) VALUES ({server.key(ROOM)}, {server.key(TENANT)}, {server.key(WORKSPACE)}, "
         f"{server.key(ANNA)}, 'owner', '{NOW}')"

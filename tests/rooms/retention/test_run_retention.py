@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 from datetime import timedelta
@@ -66,6 +67,7 @@ def room() -> Room:
 
 
 def say(room: Room, days_ago: int, kind: str = "message", **content: Any) -> Event:
+    """Write an event an hour before that, so that a policy of as many days deletes it."""
     position = Event.objects.aggregate(last=Max("stream_position"))["last"] or 0
     values = {"msgtype": "swp.text", "body": f"said {days_ago}", **content}
     return make_event(
@@ -95,7 +97,7 @@ def run(**options: Any) -> RetentionResult:
     return run_retention(**{**arguments, **options})
 
 
-def list_days(room: Room) -> list[str]:
+def list_bodies(room: Room) -> list[str]:
     events = Event.objects.filter(room=room).order_by("stream_position")
     return [event.content.get("body") for event in events]
 
@@ -122,9 +124,9 @@ def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
     set_policy(kept, days=None)
     set_policy(short, days=10)
     result = run()
-    assert list_days(room) == ["said 20", "said 5"]
-    assert list_days(kept) == ["said 50", "said 20", "said 5"]
-    assert list_days(short) == ["said 5"]
+    assert list_bodies(room) == ["said 20", "said 5"]
+    assert list_bodies(kept) == ["said 50", "said 20", "said 5"]
+    assert list_bodies(short) == ["said 5"]
     assert result.totals["deleted_events"] == 3
     entries = AuditEntry.objects.filter(action="retention run")
     assert {entry.subject_id: entry.details for entry in entries} == {
@@ -185,7 +187,7 @@ def test_success_files_go_unless_another_room_has_them(room: Room) -> None:
     result = run()
     assert previewed.totals == result.totals
     assert (result.totals["attachments"], result.totals["files"]) == (2, 1)
-    assert len(list_days(room)) == 2
+    assert len(list_bodies(room)) == 2
     assert list(Media.objects.all()) == [shared]
     assert not default_storage.exists(own.storage_name)
     assert default_storage.exists(shared.storage_name)
@@ -256,13 +258,13 @@ def test_success_holds(room: Room) -> None:
     assert Event.objects.count() == 2
 
 
-@pytest.mark.parametrize("is_another", [False, True])
+@pytest.mark.parametrize("replaces_another", [False, True])
 def test_success_a_hold_that_is_placed_during_a_run(
-    room: Room, is_another: bool, monkeypatch: pytest.MonkeyPatch
+    room: Room, replaces_another: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest of the room stays, even if it comes in the place of one with the same time."""
+    """The rest of the room stays, also if the hold replaces one with the same time."""
     other = make_participant(room.tenant, "other")
-    if is_another:
+    if replaces_another:
         add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, participant=str(other.pk))
     for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
         monkeypatch.setattr(deletion, name, 2)
@@ -365,7 +367,7 @@ def test_fail_running(room: Room) -> None:
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(30)
+    assert held.wait(30)
     try:
         with pytest.raises(RetentionRunning):
             run()
@@ -432,7 +434,7 @@ def test_success_an_interrupted_run_leaves_no_file(
     say(room, 50, media_id=str(media.pk))
     set_policy()
     with monkeypatch.context() as context:
-        erase = Mock(side_effect=OSError(28, "No space left on device"))
+        erase = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
         context.setattr("scaiwave.storage.media.AtomicFileSystemStorage.delete", erase)
         with pytest.raises(OSError, match="No space"):
             run()

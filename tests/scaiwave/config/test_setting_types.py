@@ -88,7 +88,7 @@ def test_fail_numbers_that_are_no_date_or_time_out(name: str, maximum: int, tmp_
 
 
 NO_NETWORK, TOO_WIDE = "it is not an address or a network", "it is wider than any private network"
-NO_CLIENT = "addresses of clients are compared as IPv4 if they are, and without a zone"
+NO_CLIENT = "it matches no client: use the IPv4 form of an IPv4 address, and no zone"
 
 
 def test_success_networks(tmp_path: Path) -> None:

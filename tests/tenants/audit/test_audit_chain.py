@@ -23,12 +23,12 @@ from scaiwave.operations.metrics.collectors import collect_audit_seals
 from scaiwave.queue.jobs import JOBS
 from tenants import jobs
 from tenants.audit.chain import close_days, get_last_ended_day, load_chain
-from tenants.audit.queries.format import get_day, get_next_start_id
+from tenants.audit.queries.format import RECORD_BYTES, get_day, get_next_start_id
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.audit.seal_audit import LOCK, seal_audit
 from tenants.audit.triggers import install_audit_triggers, remove_audit_triggers
 from tenants.errors import AuditNotSettled, AuditSealRunning
-from tenants.models import AuditChain, AuditEntry, AuditSeal
+from tenants.models import AuditChain, AuditEntry, AuditSeal, AuditSealPart
 from tests.tenants.audit.seals import (
     DAY,
     PER_DAY,
@@ -105,10 +105,8 @@ def test_success_interrupted_seal_is_replaced() -> None:
     make_sealed_log()
     day = TODAY.date()
     make_entry(day)
-    from tenants.models import AuditSealPart
-
-    AuditSealPart.objects.create(day=day, number=0, hashes=b"x" * 48)
-    AuditSealPart.objects.create(day=day, number=7, hashes=b"x" * 48)
+    for number in (0, 7):
+        AuditSealPart.objects.create(day=day, number=number, hashes=b"x" * RECORD_BYTES)
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
     assert find(TODAY + DAY) == []
 
@@ -236,7 +234,7 @@ class TestConcurrency:
         self, elsewhere: Callable[[Callable[[], object]], Future[object]]
     ) -> None:
         make_sealed_log()
-        now = TODAY + 34 * DAY
+        now = TODAY + 34 * DAY  # 35 days after the last sealed day, the only one that stays
         seal_audit(operator=HOST_OPERATOR, now=now)
         install_audit_triggers()
         written, may_commit = Event(), Event()

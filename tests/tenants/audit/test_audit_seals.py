@@ -356,7 +356,7 @@ def make_forged_key(**fields: Any) -> tuple[ServerKey, bytes]:
     seed = ed25519.generate_seed()
     public = ed25519.derive_public_key(seed)
     key = ServerKey.objects.create(
-        key_id=ed25519.thumbprint(public),
+        key_id=ed25519.compute_thumbprint(public),
         public_key=ed25519.to_base64(public),
         private_key_encrypted="gAAAAA",
         created_at=TODAY - 200 * DAY,
