@@ -51,6 +51,12 @@ from tenants.models import AuditEntry, Tenant, TenantErasure
 from tenants.people.suspension import suspend_tenant
 
 JOB, COMMAND = "rooms.jobs.run_tenant_task", "run_tenant_task"
+ACTION = {
+    TaskKind.EXPORT: "request-export",
+    TaskKind.PLAN: "request-plan",
+    TaskKind.ERASURE: "request-erasure",
+}
+"""The audit entry of a request."""
 SUBJECT_TYPE = "tenant task"
 MAX_START_TIME = timedelta(minutes=15)
 """A task that still waits then may have been lost with Redis, so another one may be started."""
@@ -132,7 +138,7 @@ def start_erasure(
     require_fresh(plan, Path("The plan"), now)
     require_erasable(found, at_once=plan.at_once, now=now)
     task.kind = TaskKind.ERASURE
-    return _start(operator, task, _describe_erasure(reason, backups_gone_by), now)
+    return _start(operator, task, _describe_erasure(backups_gone_by, reason), now)
 
 
 def continue_erasure(
@@ -145,11 +151,11 @@ def continue_erasure(
         raise TenantBusy("The tenant is being erased already.", fix="Wait for the end.")
     with transaction.atomic():
         task = TenantTask(id=erasure.pk, tenant_id=erasure.tenant_id, kind=TaskKind.ERASURE)
-        _record(operator, task, _describe_erasure("", backups_gone_by), now)
+        _record(operator, task, _describe_erasure(backups_gone_by), now)
     _launch(erasure.pk)
 
 
-def _describe_erasure(reason: str, backups_gone_by: date | None) -> dict[str, Any]:
+def _describe_erasure(backups_gone_by: date | None, reason: str = "") -> dict[str, Any]:
     day = backups_gone_by.isoformat() if backups_gone_by else None
     return {"reason": reason, "backups_gone_by": day}
 
@@ -192,7 +198,7 @@ def _start(
 
 def _record(operator: Operator, task: TenantTask, details: dict[str, Any], now: datetime) -> None:
     subject = AuditSubject(SUBJECT_TYPE, str(task.pk), task.tenant.slug)
-    record_audit(operator, f"request-{task.kind}", subject, now, details, tenant=task.tenant)
+    record_audit(operator, ACTION[TaskKind(task.kind)], subject, now, details, tenant=task.tenant)
 
 
 def _launch(task_id: UUID) -> None:
@@ -352,9 +358,9 @@ def _build_options(*, progress: ProgressFactory, **options: Any) -> ErasureOptio
 
 
 _RUNNERS: dict[str, Callable[[AuditEntry, TenantTask], dict[str, Any]]] = {
-    f"request-{TaskKind.EXPORT}": _export,
-    f"request-{TaskKind.PLAN}": _plan,
-    f"request-{TaskKind.ERASURE}": _erase,
+    ACTION[TaskKind.EXPORT]: _export,
+    ACTION[TaskKind.PLAN]: _plan,
+    ACTION[TaskKind.ERASURE]: _erase,
 }
 
 
