@@ -51,7 +51,7 @@ from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.web.security_headers import HEADER, format_policy
 
 _OVERRIDES = {
-    character: f"[U+{ord(character):04X}]" for character in "\u202a\u202b\u202c\u202d\u202e"
+    chr(number): f"[U+{number:04X}]" for number in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
 
 

@@ -161,12 +161,12 @@ def test_success_a_term_has_one_form(term: str, form: TermForm) -> None:
 
 def test_success_rows_are_suggested_while_typing(client: Client) -> None:
     tenant = row_factories.make_tenant("harbour", name="Harbour Port")
-    row_factories.make_participant(tenant, "harriet", display_name="Harriet \u202eevil")
+    row_factories.make_participant(tenant, "harriet", display_name="Harriet \u202eevil\u2067")
     url = reverse("admin:suggest")
     rows = client.get(url, {"q": "har"}).json()["results"]
     assert [(row["kind"], row["text"]) for row in rows] == [
         ("Tenants", "harbour"),
-        ("People", "Harriet [U+202E]evil"),
+        ("People", "Harriet [U+202E]evil[U+2067]"),
     ]
     assert rows[0]["url"] == reverse("admin:tenants_tenant_change", args=[tenant.pk])
     (row,) = client.get(url, {"q": "har", "of": "tenants.tenant"}).json()["results"]
