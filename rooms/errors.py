@@ -118,6 +118,13 @@ class ExportReaderClosed(DomainError):
     fix = "Run the same command again with a reader that reads to the end."
 
 
+class ExportChainFull(ConflictError):
+    """The next link of a chain of bundles would exceed a limit, so no one could read it."""
+
+    code = "SW_ROOM_EXPORT_CHAIN_FULL"
+    fix = "Export the whole room again, and begin a new chain with that bundle."
+
+
 class ExportBaseUnknown(ConflictError):
     """This server does not know the bundle since which an increment was requested.
 
@@ -317,7 +324,7 @@ class BundleChainPartial(BundleError):
 
 
 class ImportLocalChanges(ConflictError):
-    """An increment changes events that were edited here since the last one was imported."""
+    """An increment changes events that were edited here."""
 
     code = "SW_IMPORT_LOCAL_CHANGES"
     fix = (

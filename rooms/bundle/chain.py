@@ -50,7 +50,7 @@ from rooms.errors import (
 )
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
-from scaiwave.core.files import translate_disk_full
+from scaiwave.core.files import close_temporary, translate_disk_full
 from scaiwave.core.sql import batched
 
 ID_END, RECORD_BYTES = 24, 40
@@ -276,7 +276,7 @@ class Chain:
     def close(self) -> None:
         self._index.close()
         for file in self._records:
-            file.close()
+            close_temporary(file)
 
     def check(self) -> None:
         """Read every event once; compare each link with the room before and after it."""

@@ -10,9 +10,10 @@ import hmac
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -22,11 +23,17 @@ from django.conf import settings
 from msgspec import Struct
 
 from rooms.bundle.archive.reader import Archive, hash_chunks
-from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch
+from rooms.bundle.chain import RECORD_BYTES, ChainState, StateBatch, describe, sum_digests
 from rooms.bundle.format import MANIFEST
 from rooms.bundle.manifest.schema import ChainTotals, MediaEntry, RoomInfo, Sender
 from rooms.errors import BundleError
-from scaiwave.core.files import atomic_write, make_directories, remove_drafts_in
+from rooms.exports.events import split_page
+from scaiwave.core.files import (
+    atomic_write,
+    close_temporary,
+    make_directories,
+    remove_drafts_in,
+)
 
 NAME = ".scaiwave-chain-index"
 _CHUNK_BYTES = 512 * RECORD_BYTES
@@ -46,6 +53,31 @@ class _Head(Struct):
     media: list[MediaEntry]
     totals: ChainTotals
     pages: list[tuple[str, int]] = []
+
+
+class PageRecorder:
+    """Describes the events of a room page by page, and keeps their records to be cached.
+
+    With `known`, a page that the last export read too is not described again, and has no texts.
+    """
+
+    def __init__(self, known: CachedChain | None = None) -> None:
+        self.records = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self.pages: list[tuple[str, int]] = []
+        self.digest = 0
+        self._known = known
+
+    def describe(self, page: bytes) -> StateBatch:
+        digest = blake2b(page, digest_size=32).hexdigest()
+        known = self._known and self._known.find_page(digest)
+        batch = StateBatch(known) if known else describe(split_page(page))
+        self.pages.append((digest, len(batch.records) // RECORD_BYTES))
+        self.digest += sum_digests(batch.records)
+        self.records.write(batch.records)
+        return batch
+
+    def close(self) -> None:
+        close_temporary(self.records)
 
 
 class CachedChain:
@@ -98,14 +130,12 @@ def read_served(room_id: UUID, tip: str) -> CachedChain | None:
     return _read(_get_served_directory(room_id) / tip, lambda links: links[-1] == tip)
 
 
-def write_served(
-    links: Sequence[str], state: ChainState, records: BinaryIO, pages: list[tuple[str, int]]
-) -> None:
+def write_served(links: Sequence[str], state: ChainState, recorder: PageRecorder) -> None:
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
     remove_drafts_in(directory)  # of processes that were killed
-    write_cache(directory / links[-1], links, state, records, pages)
+    write_cache(directory / links[-1], links, state, recorder)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
@@ -149,18 +179,14 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
 
 
 def write_cache(
-    path: Path,
-    links: Sequence[str],
-    state: ChainState,
-    records: BinaryIO,
-    pages: list[tuple[str, int]],
+    path: Path, links: Sequence[str], state: ChainState, recorder: PageRecorder
 ) -> None:
     """Write the state after a chain. Raises `OSError`."""
     head = _Head(
         list(links), state.exported_at, state.server_name, state.room, state.senders,
-        list(state.media.values()), state.totals, pages,
+        list(state.media.values()), state.totals, recorder.pages,
     )  # fmt: skip
-    encoded = msgspec.json.encode(head) + b"\n"
+    encoded, records = msgspec.json.encode(head) + b"\n", recorder.records
     with atomic_write(path, keep_owner=False, follow_links=False) as file:
         file.write(_sign(_iter_content(encoded, records)))
         file.writelines(_iter_content(encoded, records))

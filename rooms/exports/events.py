@@ -174,26 +174,32 @@ def stream_events(
         yield from _join_rows(rows, on_events)
 
 
-def iter_pages(
+@contextmanager
+def read_pages(
     room_id: UUID,
     *,
     senders: Mapping[str, Sender],
     read_connection: sqlite3.Connection | None,
-) -> Iterator[bytes]:
-    """Yield all events in stream order, many at a time, as `split_page` takes them.
+) -> Iterator[Iterator[bytes]]:
+    """Read all events in stream order, many at a time, as `split_page` takes them.
 
-    The pages of a room that has not changed are the same each time.
+    The pages of a room that has not changed are the same each time. The query ends with the block,
+    also after an error: the rollback of the snapshot would wait for it forever.
     """
-    page, count = bytearray(), 0
     query = _Query(room_id, WHOLE_ROOM, senders, _TEXT_SEPARATOR)
     with query.run(read_connection) as rows:
-        for text, row_count in rows:
-            page += text
-            count += row_count
-            if count >= _MAX_TEXTS:
-                yield bytes(page)
-                page.clear()
-                count = 0
+        yield _join_pages(rows)
+
+
+def _join_pages(rows: Iterable[Rows]) -> Iterator[bytes]:
+    page, count = bytearray(), 0
+    for text, row_count in rows:
+        page += text
+        count += row_count
+        if count >= _MAX_TEXTS:
+            yield bytes(page)
+            page.clear()
+            count = 0
     if page:
         yield bytes(page)
 

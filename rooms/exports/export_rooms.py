@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from rooms.bundle.chain import open_chain
 from rooms.bundle.chain_files import find_last_base, list_links
 from rooms.bundle.manifest.schema import TimeWindow
-from rooms.errors import BundleChainOther, ExportIncomplete
+from rooms.errors import BundleChainOther, ExportChainFull, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import ExportOptions, ExportResult, load_signer, start_export
 from rooms.exports.increments import start_increment
@@ -237,19 +237,22 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
             options = run.build_options()
             files = list_links(directory) or _adopt(room, directory, chains)
             target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
-            since = files[find_last_base(files) :]
-            if not since or len(since) > chains.full_every:
+            since, result = files[find_last_base(files) :], None
+            if since and len(since) <= chains.full_every:
+                with (
+                    suppress(ExportChainFull),
+                    start_increment(
+                        operator=operator,
+                        room=room,
+                        options=options,
+                        since=since,
+                        max_bytes=chains.max_bytes,
+                    ) as export,
+                ):
+                    result = export.write(target, even_if_empty=chains.even_if_empty)
+            if result is None:
                 start = partial(start_export, operator=operator, room=room, options=options)
                 result = write_to_file(start, target, overwrite=False)
-                return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
-            with start_increment(
-                operator=operator,
-                room=room,
-                options=options,
-                since=since,
-                max_bytes=chains.max_bytes,
-            ) as export:
-                result = export.write(target, even_if_empty=chains.even_if_empty)
     except DiskFull:
         raise  # The next room would not fit either.
     except (DomainError, UsageError) as error:  # such as a link that is a directory

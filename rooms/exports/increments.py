@@ -10,29 +10,27 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 
 import msgspec
 
 from rooms.bundle.chain import (
+    MAX_LINKS,
     RECORD_BYTES,
     ChainState,
     Item,
     StateBatch,
     compare,
-    describe,
     format_digest,
     join_change,
     open_chain,
-    sum_digests,
 )
 from rooms.bundle.chain_files import open_link
-from rooms.bundle.format import format_id
+from rooms.bundle.format import MAX_DELETED, format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -44,17 +42,18 @@ from rooms.bundle.manifest.schema import (
     Sender,
 )
 from rooms.bundle.writer import BundleWriter
-from rooms.errors import BundleChainOther, ExportBaseUnknown
+from rooms.errors import BundleChainOther, ExportBaseUnknown, ExportChainFull
 from rooms.exports.chain_cache import (
     NAME,
     CachedChain,
+    PageRecorder,
     mask_sender,
     read_cache,
     read_served,
     write_cache,
     write_served,
 )
-from rooms.exports.events import iter_pages, split_page
+from rooms.exports.events import read_pages
 from rooms.exports.export_room import (
     ExportOptions,
     ExportResult,
@@ -69,7 +68,8 @@ from rooms.exports.sinks import lock_directory, write_drafts, write_to_file, wri
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Room
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
-from scaiwave.core.files import translate_disk_full
+from scaiwave.console.text import pluralize
+from scaiwave.core.files import close_temporary, translate_disk_full
 from scaiwave.core.operators import Operator, Permission
 from tenants.accounts.callers import Caller
 from tenants.lookup.resolve import resolve_tenant
@@ -93,17 +93,15 @@ class IncrementRun(ExportRun):
         before: Iterable[StateBatch],
         *,
         mask: Callable[[Sender], Sender] = lambda sender: sender,
-        find_page: Callable[[str], bytes | None] | None = None,
+        cached: CachedChain | None = None,
     ) -> None:
         super().__init__(room, options)
-        self._find_page = find_page
-        self.pages: list[tuple[str, int]] = []
+        self.recorder = PageRecorder(cached)
         self._mask = mask
         self.state = state
         self._before = before
         self._index = open_index(_TABLES)
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        self.records = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.deleted = self.added = self.changed = 0
 
     def get_time(self) -> datetime:
@@ -115,13 +113,14 @@ class IncrementRun(ExportRun):
 
     def close(self) -> None:
         self._index.close()
-        self._spool.close()
-        self.records.close()
+        close_temporary(self._spool)
+        self.recorder.close()
 
     def find_changes(self) -> bool:
         """Compare the room with the chain, and return whether anything has changed.
 
-        Raises `BundleChainOther` if the chain is of another room or later, and `DiskFull`.
+        Raises `BundleChainOther` if the chain is of another room or later, `ExportChainFull` if no
+        reader would accept the link, and `DiskFull`.
         """
         state = self.state
         if state.room.id != str(self.room.pk):
@@ -132,14 +131,14 @@ class IncrementRun(ExportRun):
             translate_disk_full(f"Not enough disk space in {tempfile.gettempdir()}."),
             translate_index_errors(),
             self.open_snapshot() as read_connection,
+            read_pages(
+                self.room.pk, senders=self.header.senders, read_connection=read_connection
+            ) as pages,
         ):
             if self.header.exported_at < state.exported_at:
                 raise BundleChainOther(
                     f"The last bundle was exported at {state.exported_at}, which is later than now."
                 )
-            pages = iter_pages(
-                self.room.pk, senders=self.header.senders, read_connection=read_connection
-            )
             used = {
                 sender_id
                 for old, new in compare(self._before, self._describe(pages))
@@ -152,23 +151,17 @@ class IncrementRun(ExportRun):
         ).fetchone()
         self.deleted, self.added = gone - moved, new_count - moved
         self.changed -= self.added
+        if self.deleted > MAX_DELETED or state.sequence + 1 >= MAX_LINKS:
+            raise ExportChainFull(
+                f"The next link would be number {state.sequence + 1:,} and delete "
+                f"{pluralize(self.deleted, 'event')}. A chain has at most {MAX_LINKS} bundles, and "
+                f"a link deletes at most {MAX_DELETED:,} events."
+            )
         return self._build_link(used)
 
     def _describe(self, pages: Iterable[bytes]) -> Iterator[StateBatch]:
-        """Describe the events of the room, and add up their digests.
-
-        A page that the last export read too is not described again.
-        """
-        self._digest = 0
-        for page in pages:
-            digest = blake2b(page, digest_size=32).hexdigest()
-            known = self._find_page(digest) if self._find_page else None
-            batch = StateBatch(known) if known else describe(split_page(page))
-            count = len(batch.records) // RECORD_BYTES
-            self.pages.append((digest, count))
-            self._digest += sum_digests(batch.records)
-            self.records.write(batch.records)
-            self.event_count += count
+        for batch in map(self.recorder.describe, pages):
+            self.event_count += len(batch.records) // RECORD_BYTES
             self.options.progress(self.event_count, self.event_total)
             yield batch
 
@@ -204,7 +197,7 @@ class IncrementRun(ExportRun):
         header.increment = Increment(
             ChainPosition(state.root, state.tip, state.sequence + 1, state.exported_at),
             removed,
-            ChainTotals(self.event_count, len(self.media), format_digest(self._digest)),
+            ChainTotals(self.event_count, len(self.media), format_digest(self.recorder.digest)),
         )
         self.event_count = self.added + self.changed
         return bool(
@@ -274,29 +267,24 @@ class RecordedRun(ExportRun):
     """A whole export that keeps the records of its events, to begin a chain on this server."""
 
     def iter_parts(self) -> Generator[bytes]:
-        self._digest, self._pages = 0, list[tuple[str, int]]()
-        with tempfile.TemporaryFile() as self._records:
+        with closing(PageRecorder()) as self._recorder:
             yield from super().iter_parts()
-            tip, digest = self.writer.manifest_sha256, format_digest(self._digest)
+            tip, digest = self.writer.manifest_sha256, format_digest(self._recorder.digest)
             state = ChainState.from_base(tip, self.header, self.event_count, digest)
             state.senders = {key: mask_sender(each) for key, each in state.senders.items()}
-            write_served([tip], state, self._records, self._pages)
+            write_served([tip], state, self._recorder)
 
     def _stream_events(
         self, total: int, read_connection: sqlite3.Connection | None
     ) -> Generator[bytes]:
         separator = b""
-        for page in iter_pages(
+        with read_pages(
             self.room.pk, senders=self.header.senders, read_connection=read_connection
-        ):
-            texts = split_page(page)
-            records = describe(texts).records
-            self._records.write(records)
-            self._pages.append((blake2b(page, digest_size=32).hexdigest(), len(texts)))
-            self._digest += sum_digests(records)
-            self.event_count += len(texts)
-            yield separator + b",\n".join(texts)
-            separator = b",\n"
+        ) as pages:
+            for texts in (self._recorder.describe(page).texts for page in pages):
+                self.event_count += len(texts)
+                yield separator + b",\n".join(texts)
+                separator = b",\n"
 
 
 class _ServedExport(RoomExport):
@@ -314,7 +302,7 @@ class _ServedExport(RoomExport):
 
     def _finish(self, size: int) -> ExportResult:
         run, tip = self._run, self._run.writer.manifest_sha256
-        write_served([*self._cached.links, tip], run.build_state(tip), run.records, run.pages)
+        write_served([*self._cached.links, tip], run.build_state(tip), run.recorder)
         return super()._finish(size)
 
     def close(self) -> None:
@@ -359,7 +347,7 @@ class IncrementExport(RoomExport):
     def _keep(self, directory: Path, links: Sequence[str], state: ChainState) -> None:
         """Write the cache. A directory that can't be written to has none."""
         with write_drafts(directory), suppress(OSError):
-            write_cache(directory / NAME, links, state, self._run.records, self._run.pages)
+            write_cache(directory / NAME, links, state, self._run.recorder)
 
 
 @contextmanager
@@ -423,8 +411,7 @@ def start_increment(
             links = [link.bundle.manifest_sha256 for link in opened.links]
             state, before = opened.state, opened.iter_batches(with_texts=False)
         audit_export(operator=operator, room=room, options=options, since=state.tip)
-        find_page = cached.find_page if cached else None
-        run = IncrementRun(room, options, state, before, find_page=find_page)
+        run = IncrementRun(room, options, state, before, cached=cached)
         stack.callback(run.close)
         yield IncrementExport(run, links, is_cached=cached is not None)
 
@@ -452,7 +439,7 @@ def export_increment_as_participant(
             cached.state,
             cached.iter_batches(),
             mask=mask_sender,
-            find_page=cached.find_page,
+            cached=cached,
         ),
         cached,
     )

@@ -7,6 +7,7 @@ base. `apply_link` writes the changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +19,7 @@ from rooms.imports.apply_link import AppendResult, LinkImport, LocalChanges, fin
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import (
     ImportOptions,
+    ImportResult,
     find_import,
     import_room,
     open_import,
@@ -99,10 +101,29 @@ def import_chain(
     base_options = {**options, "once": True}
     del base_options["local_changes"]
     with files[0].open("rb") as file:
-        on_result(import_room(file=file, **base_options))
+        base = import_room(file=file, **base_options)
+    on_result(replace(base, warnings=[*base.warnings, *_warn_of_earlier_room(base)]))
     for path in files[1:]:
         with path.open("rb") as file:
             on_result(append_link(file=file, **options))
+
+
+def _warn_of_earlier_room(base: ImportResult) -> Iterator[str]:
+    """Warn if an earlier chain of the same room was imported into the workspace."""
+    if not base.imported:
+        return
+    new = RoomImport.objects.get(room=base.room_id)
+    earlier = RoomImport.objects.filter(
+        tenant=new.tenant_id,
+        source_room_id=new.source_room_id,
+        room__workspace=new.room.workspace_id,
+        room__deleted_at=None,
+    ).exclude(pk=new.pk)
+    for room_id in earlier.order_by("-created_at").values_list("room", flat=True)[:1]:
+        yield (
+            f"The chain has a new base, so its copy continues in this new room. Room {room_id}, "
+            "of an earlier base, gets no more increments: delete it if you don't need it."
+        )
 
 
 class _RoomFinder:

@@ -51,7 +51,7 @@ _DRY_RUN_POSITION = 2**62
 
 
 class LocalChanges(Enum):
-    """What happens to events that were edited here since the last import."""
+    """What happens to events that were edited here."""
 
     REFUSE = "refuse"
     KEEP = "keep"
@@ -125,12 +125,15 @@ class AppendResult:
         }
 
 
-def find_events(room: Room, ids: Sequence[str]) -> list[Event]:
+def find_events(room: Room, ids: Sequence[str], *, locked: bool = False) -> list[Event]:
     """Return the events of the room with these IDs, with the fields to check.
 
-    The room is compared here, because SQLite would read the whole room to look for few events.
+    If they are `locked`, no one edits or redacts them until the transaction ends. The room is
+    compared here, because SQLite would read the whole room to look for few events.
     """
     found = Event.objects.filter(pk__in=ids).only("pk", "room_id", "edited_at", "redacted_at")
+    if locked:
+        found = found.select_for_update(no_key=True)
     return [event for event in found if event.room_id == room.pk]
 
 
@@ -154,6 +157,10 @@ class LinkImport:
         self._removed = 0
         self._unlinked: set[UUID] = set()
         self._released: ImportIntent | None = None
+        # An edit that is later than the last import, or that a link found before and left.
+        tip_exported_at = cast(datetime, self.imported.tip_exported_at)
+        self._edited_after = max(tip_exported_at, self.imported.created_at)
+        self._edited_here = set(self.imported.edited_here)
 
     def write(self) -> None:
         """Store the files, then write all rows in one transaction."""
@@ -191,13 +198,14 @@ class LinkImport:
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
         block_new_holds()
         revalidate_target(self.run.operator, self.run.target)
-        locked = RoomImport.objects.select_for_update().filter(pk=self.imported.pk).first()
-        if locked is None or locked.links != self.imported.links:
-            raise ImportRunning("Another import into this room has just ended.")
+        # Every import into the room, and a purge of it, locks the room first.
         room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
         if room is None:
             raise ImportRefused(f"Room {self.room} was just deleted.")
         self.room = room
+        imported = RoomImport.objects.filter(pk=self.imported.pk).first()
+        if imported is None or imported.links != self.imported.links:
+            raise ImportRunning("Another import into this room has just ended.")
         before = self._map_media()
         write_media(plan, room=self.room, now=self.now)
         self._follow_media()
@@ -306,6 +314,7 @@ class LinkImport:
     def _write_events(self, first_position: int, media_ids: Mapping[str, str]) -> None:
         rewriter = self.run.get_rewriter(self._new_id, media_ids)
         self._rename_senders(rewriter)
+        self._note_edits()
         unknown = 0
         for batch in self.bundle.iter_batches():
             unknown += self._update(batch, rewriter)
@@ -337,7 +346,7 @@ class LinkImport:
         by_id = dict(zip(self._new_id.map_to_hex(olds), events, strict=True))
         rows: dict[str, Event] = {}
         for part in batched(by_id):
-            rows.update({row.pk.hex: row for row in find_events(self.room, part)})
+            rows.update({row.pk.hex: row for row in find_events(self.room, part, locked=True)})
         if twice := [by_id[key].id for key in rows if by_id[key].change == "added"]:
             raise BundleDamaged(
                 f"The increment adds event {twice[0]}, which exists already.",
@@ -357,22 +366,35 @@ class LinkImport:
         self.result.changed += len(changed)
         return len(absent)
 
+    def _note_edits(self) -> None:
+        """Note the events that were edited here before this link, which the next ones can't tell.
+
+        An edit after it is found by its time.
+        """
+        exported_at = datetime.fromisoformat(self.bundle.header.exported_at)
+        if exported_at <= self._edited_after:
+            return
+        events = Event.objects.filter(room=self.room, edited_at__lte=exported_at)
+        keys = events.filter(edited_at__gt=self._edited_after).values_list("pk", flat=True)
+        self._edited_here.update(str(key) for key in keys if key.version == _IMPORTED_VERSION)
+
     def _may_change(self, row: Event, event: BundleEvent | None) -> bool:
         """Return whether an event may be replaced; None as the new one means that it is deleted."""
-        tip = self.imported.tip_exported_at
-        edited_at = format_timestamp(row.edited_at) if row.edited_at else None
-        is_edited_here = bool(
+        key = str(row.pk)
+        is_redacted_here = event and row.redacted_at and not event.redacted_at
+        is_edited_here = (
             row.edited_at
-            and tip
-            and row.edited_at > tip
-            and (not event or event.edited_at != edited_at)
+            and (row.edited_at > self._edited_after or key in self._edited_here)
+            and (not event or event.edited_at != format_timestamp(row.edited_at))
+            and self.local_changes is not LocalChanges.REPLACE
         )
-        if is_edited_here and self.local_changes is LocalChanges.REFUSE:
-            self._conflicts.append(str(row.pk))
-        is_redacted_here = bool(event and row.redacted_at and not event.redacted_at)
-        is_kept = is_edited_here and self.local_changes is not LocalChanges.REPLACE
-        self.result.kept_local += is_kept or is_redacted_here
-        return not is_kept and not is_redacted_here
+        if is_redacted_here or is_edited_here:
+            if not is_redacted_here and self.local_changes is LocalChanges.REFUSE:
+                self._conflicts.append(key)
+            self.result.kept_local += 1
+            return False
+        self._edited_here.discard(key)
+        return True
 
     def _iter_new(self) -> Iterator[Batch]:
         for batch in self.bundle.iter_batches():
@@ -406,7 +428,7 @@ class LinkImport:
         unknown = 0
         for olds in self.bundle.iter_deleted():
             for part in batched(self._new_id.map_to_hex(olds)):
-                rows = list(find_events(self.room, part))
+                rows = find_events(self.room, part, locked=True)
                 unknown += len(part) - len(rows)
                 deleted.update(row.pk for row in rows if self._may_change(row, None))
         self.result.deleted = len(deleted)
@@ -439,10 +461,12 @@ class LinkImport:
                     useless.update(found)
                     continue
                 for part in batched(found):
-                    self._forbid_held(Event.objects.filter(pk__in=part))
-                    for row in Event.objects.filter(pk__in=part):
-                        getattr(row, column).pop(key)
-                        row.save(update_fields=[column])
+                    events = Event.objects.filter(pk__in=part)
+                    self._forbid_held(events)
+                    for row in events.select_for_update(no_key=True):
+                        if content := getattr(row, column):  # It may have been redacted since.
+                            content.pop(key, None)
+                            row.save(update_fields=[column])
                 self.result.references_cut += len(found)
         self.result.references_cut += len(useless)
         return useless
@@ -489,7 +513,10 @@ class LinkImport:
         imported.tip_exported_at = datetime.fromisoformat(header.exported_at)
         imported.tip_events = self.increment.after.events
         imported.tip_room = build_tip_room(header.room)
-        imported.save(update_fields=["links", "tip_exported_at", "tip_events", "tip_room"])
+        imported.edited_here = sorted(self._edited_here)
+        imported.save(
+            update_fields=["links", "tip_exported_at", "tip_events", "tip_room", "edited_here"]
+        )
         self.run.record(
             self.room,
             link=result.sequence,

@@ -17,7 +17,7 @@ from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import TenantDiffers, TenantExportDamaged
-from rooms.exports.events import iter_pages, split_page
+from rooms.exports.events import read_pages, split_page
 from rooms.exports.export_room import ExportOptions
 from rooms.exports.increments import IncrementRun
 from rooms.exports.snapshot import snapshot
@@ -237,8 +237,9 @@ def _iter_events(room: Room) -> Generator[BundleEvent]:
             key: msgspec.structs.replace(sender, is_foreign=False)
             for key, sender in get_senders(room, WHOLE_ROOM, "")[0].items()
         }
-        for page in iter_pages(room.pk, senders=senders, read_connection=read_connection):
-            yield from _decode(split_page(page))
+        with read_pages(room.pk, senders=senders, read_connection=read_connection) as pages:
+            for page in pages:
+                yield from _decode(split_page(page))
 
 
 def _compare_events(expected: Iterator[BundleEvent], here: Iterator[BundleEvent]) -> str:

@@ -19,6 +19,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedRandom
 from pathlib import Path
 from typing import BinaryIO
 
@@ -343,6 +344,11 @@ def _describe_error(target: Path, error: OSError) -> ScaiWaveError:
     elif error.errno == errno.EROFS:
         fix = f"Mount the file system of {target.parent} for writing, or name another file."
     return FileUnwritable(f"{target} can't be written: {error.strerror}.", fix=fix)
+
+
+def close_temporary(file: BufferedRandom) -> None:
+    """Close a file that goes with its end: a full disk has no space for its last bytes."""
+    file.raw.close()
 
 
 @contextmanager

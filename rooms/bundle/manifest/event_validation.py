@@ -24,10 +24,6 @@ from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
 from rooms.bundle.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
 
-MIN_ORIGIN_TS = -62_135_596_800
-MAX_ORIGIN_TS = 253_402_300_799
-"""Seconds since 1970: the years that a date can have, 1 to 9999."""
-
 _MAX_TYPE_CHARS = 255
 # An event of this length can't have content over the limit, however it is written: no value takes
 # four times its bytes when it is written compactly.
@@ -146,8 +142,8 @@ class ValidatingEventDecoder:
             positions[0] > self._last_position
             and positions[-1] <= MAX_INTEGER
             and all(map(lt, positions, positions[1:]))
-            and min(seconds) >= MIN_ORIGIN_TS
-            and max(seconds) <= MAX_ORIGIN_TS
+            and min(seconds) >= MIN_INTEGER
+            and max(seconds) <= MAX_INTEGER
             and _has_valid_ids(columns)
             and self._has_valid_timestamps(columns)
             and all(0 < len(name) <= _MAX_TYPE_CHARS for name in set(columns.event_types))
@@ -226,8 +222,8 @@ def _find_problem(event: BundleEvent) -> str | None:
             return f"has an invalid {key}: {value!r:.60}"
     if event.stream_position > MAX_INTEGER:
         return f"has a stream_position of more than 64 bits: {event.stream_position}"
-    if not MIN_ORIGIN_TS <= event.origin_ts <= MAX_ORIGIN_TS:
-        return f"has an origin_ts out of range: {event.origin_ts}"
+    if not MIN_INTEGER <= event.origin_ts <= MAX_INTEGER:
+        return f"has an origin_ts of more than 64 bits: {event.origin_ts}"
     if not 0 < len(event.event_type) <= _MAX_TYPE_CHARS:
         return f"has an event_type that is empty or longer than {_MAX_TYPE_CHARS} characters"
     return None

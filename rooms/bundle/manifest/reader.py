@@ -93,7 +93,8 @@ class ManifestReader:
         self._decoder = ValidatingEventDecoder()
         # For each sender the number and ID of its first event.
         self._first_events: dict[str, tuple[int, str]] = {}
-        self._events_bytes = self._added = 0
+        # Events and IDs of deleted ones are not kept in memory, so they may be of any size.
+        self._listed_bytes = self._added = 0
         self._is_increment = False
         self._values: dict[str, Any] = {}
         self._increment: dict[str, Any] = {"media_removed": []}
@@ -157,7 +158,7 @@ class ManifestReader:
                     self._decoder = ValidatingEventDecoder(LinkEvent)
                 for batch in iter_batches(stream, self._decoder):
                     self._add_batch(batch)
-                self._events_bytes = stream.position - start
+                self._listed_bytes += stream.position - start
             case "senders":
                 for sender_id in stream.iter_keys(max_keys=MAX_SENDERS):
                     self._add_sender(sender_id, stream.read_value())
@@ -180,14 +181,14 @@ class ManifestReader:
                 self._increment[key].append(entry)
                 self._check_header_size(stream)
             return
-        items = stream.iter_items(max_items=MAX_DELETED)
+        start, items = stream.position, stream.iter_items(max_items=MAX_DELETED)
         while raws := list(islice(items, _MAX_BATCH)):
             ids = [raw[1:-1].decode(errors="replace") for raw in raws]
             for raw, event_id in zip(raws, ids, strict=True):
                 if raw[:1] != b'"' or not is_id(event_id):
                     raise manifest_error("`deleted`", f"has an invalid ID: {raw!r:.60}")
             self._references.add_deleted(ids)
-            self._check_header_size(stream)
+        self._listed_bytes += stream.position - start
 
     def _add_batch(self, batch: Batch) -> None:
         if new := set(batch.columns.sender_ids) - self._first_events.keys():
@@ -203,7 +204,7 @@ class ManifestReader:
             self._added += sum(event.change == "added" for event in links)
 
     def _check_header_size(self, stream: JsonStream) -> None:
-        if stream.position - self._events_bytes > MAX_HEADER_BYTES:
+        if stream.position - self._listed_bytes > MAX_HEADER_BYTES:
             raise StrictJSONError(f"has more than {MAX_HEADER_BYTES:,} bytes besides its events")
 
     def _add_field(self, key: str, raw: bytes) -> None:

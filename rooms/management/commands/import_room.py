@@ -96,12 +96,12 @@ class Command(OperatorCommand):
         add(
             "--keep-local",
             action="store_true",
-            help="keep events that were edited here since the last import",
+            help="keep events that were edited here",
         )
         add(
             "--take-theirs",
             action="store_true",
-            help="replace events that were edited here since the last import",
+            help="replace events that were edited here",
         )
         add(
             "--public",

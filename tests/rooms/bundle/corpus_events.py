@@ -119,7 +119,7 @@ EVENTS: dict[str, BadManifest] = {
         created_at="٢٠" + WHEN[2:],
     ),
     "origin_ts out of range": make_second_bad(
-        "has an origin_ts out of range: 253402300800.", origin_ts=253_402_300_800
+        f"has an origin_ts of more than 64 bits: {-(10**19)}.", origin_ts=-(10**19)
     ),
     "type that is empty": make_second_bad(
         "has an event_type that is empty or longer than 255 characters.", event_type=""

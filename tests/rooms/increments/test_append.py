@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
 
@@ -37,9 +39,11 @@ from rooms.retention.run_retention import run_retention
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import UsageError
+from scaiwave.core.sql import fetch_number
 from tenants.errors import OnHold, ParticipantOnHold
 from tenants.holds.hold import add_hold
 from tenants.models import Hold, Participant, Tenant
+from tests.concurrency import run_concurrently
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
     ACTS,
@@ -61,6 +65,8 @@ from tests.tenants.factories import HOST_OPERATOR, run_command
 from tests.tools import count_examples
 
 _NUMBERS = count()
+HOUR = timedelta(hours=1)
+_IS_AWAITED = "SELECT bool_or(pg_backend_pid() = ANY(pg_blocking_pids(pid))) FROM pg_locks"
 database = pytest.mark.django_db(transaction=True)
 
 
@@ -284,14 +290,18 @@ def test_success_a_file_removed_here_does_not_come_back(pair: Copy) -> None:
         pair.append(pair.end_day())
 
 
+def edit_here(pair: Copy, body: str) -> Event:
+    event = pair.event(body)
+    event.content, event.edited_at = {**event.content, "body": "edited here"}, START + HOUR
+    event.save()
+    return event
+
+
 @database
 def test_fail_local_edit(pair: Copy) -> None:
-    here = pair.event("message 0")
-    here.content = {**here.content, "body": "edited here"}
-    here.edited_at = START + timedelta(hours=1)
-    here.save()
+    here = edit_here(pair, "message 0")
     deleted = pair.event("message 1")
-    deleted.edited_at = START + timedelta(hours=1)
+    deleted.edited_at = START + HOUR
     deleted.save()
     change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
     pair.life.do("delete", 1, {})
@@ -306,10 +316,64 @@ def test_fail_local_edit(pair: Copy) -> None:
 
 
 @database
+def test_fail_edit_from_before_the_last_import(pair: Copy) -> None:
+    """An edit here is protected from every later link, until one replaces it."""
+    edit_here(pair, "message 0")
+    pair.life.do("add", 0, {"content": {"body": "more"}})
+    assert pair.append(pair.end_day()).added == 1
+    for text in ("edited there", "edited there again"):
+        pair.life.do("edit", 0, {"content": {"body": text}})
+        link = pair.end_day()
+        with pytest.raises(ImportLocalChanges):
+            pair.append(link)
+        done = pair.append(link, local_changes=LocalChanges.KEEP)
+        assert (done.changed, done.kept_local) == (0, 1)
+    pair.life.do("edit", 0, {"content": {"body": "theirs"}})
+    assert pair.append(pair.end_day(), local_changes=LocalChanges.REPLACE).changed == 1
+    pair.life.do("edit", 0, {"content": {"body": "last"}})
+    assert pair.append(pair.end_day()).changed == 1
+    assert pair.bodies()[0] == "last"
+
+
+@pytest.mark.only_on("postgresql")
+@database
+@pytest.mark.parametrize("act", ["edit", "redact"])
+def test_fail_changed_here_during_the_import(pair: Copy, act: str) -> None:
+    """The import waits for a transaction that changes the same event, and finds what it did."""
+    pair.life.do("edit", 0, {"content": {"body": "edited there"}})
+    link = pair.end_day()
+    is_changed, has_ended = threading.Event(), threading.Event()
+
+    def change_here() -> None:
+        with transaction.atomic():
+            if act == "edit":
+                edit_here(pair, "message 0")
+            else:
+                Event.objects.filter(pk=pair.event("message 0").pk).update(
+                    content={"body": "redacted here"}, redacted_at=START
+                )
+            is_changed.set()
+            while not fetch_number(_IS_AWAITED):
+                assert not has_ended.is_set()
+
+    def import_meanwhile() -> None:
+        assert is_changed.wait(30)
+        try:
+            if act == "edit":
+                with pytest.raises(ImportLocalChanges):
+                    pair.append(link)
+            else:
+                assert pair.append(link).kept_local == 1
+        finally:
+            has_ended.set()
+
+    run_concurrently(change_here, import_meanwhile)
+    assert pair.bodies()[0] == {"edit": "edited here", "redact": "redacted here"}[act]
+
+
+@database
 def test_success_take_theirs(pair: Copy) -> None:
-    here = pair.event("message 0")
-    here.edited_at = START + timedelta(hours=1)
-    here.save()
+    edit_here(pair, "message 0")
     change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
     done = pair.append(pair.end_day(), local_changes=LocalChanges.REPLACE)
     assert done.changed == 1
@@ -550,6 +614,24 @@ def test_success_chain_command(pair: Copy) -> None:
     other = Copy(pair.life, a_home(), pair.room)
     assert "Imported link 3" in run_import(other, *words)
     assert Room.objects.filter(tenant=other.home.tenant).count() == 1
+    # A new base.
+    base = pair.life.directory / "0004.zip"
+    base.write_bytes(export_whole(pair.life))
+    document = json.loads(run_import(pair, *words, "--json"))
+    assert f"Room {pair.room.pk}, of an earlier base," in document["links"][0]["warnings"][-1]
+
+
+@database
+def test_success_times_of_no_calendar(pair: Copy) -> None:
+    """An event has the time that its sender has stated, and a room is exported with it."""
+    Event.objects.filter(room=pair.life.room, content__body="message 0").update(origin_ts=-(2**63))
+    pair.life.do("add", 0, {"content": {"body": "new"}})
+    Event.objects.filter(room=pair.life.room, content__body="new").update(origin_ts=2**63 - 1)
+    done = pair.append(pair.end_day())
+    assert (done.added, done.changed) == (1, 1)
+    for room in (pair.room, import_whole(pair.home, export_whole(pair.life))):
+        seconds = Event.objects.filter(room=room).values_list("origin_ts", flat=True)
+        assert {-(2**63), 2**63 - 1} < set(seconds)
 
 
 @database

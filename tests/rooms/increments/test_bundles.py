@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from django.db import connection
 
 from federation.models import ServerKey
+from rooms.bundle.chain import find_all
 from rooms.bundle.chain_files import find_chain
 from rooms.bundle.reader import read_bundle
 from rooms.errors import (
@@ -26,6 +28,7 @@ from rooms.models import Event
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.operators import get_host_operator
 from tests.rooms.increments.histories import MAX_BYTES, Life, export_whole, merge, value
+from tests.rooms.increments.links import make_link
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
 from tests.tenants.factories import run_command
@@ -61,6 +64,16 @@ def test_success_verify(life: Life, tmp_path: Path) -> None:
     assert [row["sequence"] for row in chain["links"]] == [0, 1, 2, 3]
     # One increment by itself is a valid bundle too.
     assert "The bundle is valid." in run_command("verify_bundle", files[0])
+
+
+def test_success_deleted_ids_are_no_header(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be many more bytes, since they are not in memory."""
+    monkeypatch.setattr("rooms.bundle.manifest.reader.MAX_HEADER_BYTES", 10_000)
+    ids = [f"01990000-0000-7000-8000-{number:012}" for number in range(1000)]
+    after = {"events": 0, "media": 0, "digest": "0" * 32}
+    data = make_link(life.links()[0].read_bytes(), [], deleted=ids, after=after)
+    with read_bundle(BytesIO(data), max_bytes=MAX_BYTES, find_targets=find_all) as bundle:
+        assert [key for keys in bundle.iter_deleted() for key in keys] == ids
 
 
 def test_success_verify_all_chains(life: Life) -> None:

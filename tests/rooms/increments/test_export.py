@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
+from copy import copy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,18 +25,20 @@ from rooms.errors import (
     BundleChainPartial,
     BundleError,
     BundleNotZip,
+    ExportChainFull,
     ExportRefused,
     ExportRunning,
 )
 from rooms.exports import increments
-from rooms.exports.chain_cache import NAME
+from rooms.exports.chain_cache import NAME, PageRecorder
 from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
-from rooms.exports.increments import start_increment
+from rooms.exports.increments import RecordedRun, start_increment
 from rooms.exports.sinks import lock_directory
 from rooms.models import Event, Room
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.errors import FileExists, UsageError
+from scaiwave.core.errors import DiskFull, FileExists, UsageError
+from scaiwave.ids import new_id
 from tests.concurrency import run_concurrently
 from tests.rooms.increments.histories import (
     MAX_BYTES,
@@ -51,6 +55,7 @@ from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -107,6 +112,36 @@ def test_success_edit_while_the_chain_is_read(life: Life) -> None:
         export.write(target)
     link = read_manifest(target)
     assert now.isoformat() < link["events"][0]["edited_at"] < link["exported_at"]
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_fail_while_the_room_is_read(
+    life: Life, monkeypatch: pytest.MonkeyPatch, is_served: bool
+) -> None:
+    """The query that still has events to return ends with the export."""
+    events = [copy(Event.objects.filter(room=life.room)[0]) for _ in range(2000)]
+    for number, event in enumerate(events, 1000):
+        event.pk, event.stream_position = new_id(), number
+    Event.objects.bulk_create(events)
+
+    def end(recorder: PageRecorder, page: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PageRecorder, "describe", end)
+    served = RecordedRun(life.room, make_options(life.now)).iter_parts()
+    with pytest.raises(KeyboardInterrupt):
+        any(served) if is_served else life.end_day()
+    monkeypatch.undo()
+    assert life.end_day()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+def test_fail_no_space_for_temporary_files(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is closed after the error must not report another one."""
+    life.do("touch", 4, {"text": "x"})
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: FULL.open("r+b"))
+    with pytest.raises(DiskFull, match=f"Not enough disk space in {tempfile.gettempdir()}"):
+        life.end_day()
 
 
 def test_success_schema(life: Life) -> None:
@@ -395,6 +430,24 @@ def test_success_full_every(life: Life, tmp_path: Path) -> None:
         life.do("touch", 0, {"text": str(number)})
     files = sorted(directory.rglob("*.zip"))
     assert [read_manifest(path)["version"] for path in files] == [1, 2, 2, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MAX_DELETED", 1), ("MAX_LINKS", 2)])
+def test_fail_a_link_that_no_one_could_read(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    """By night, a new base takes its place."""
+    life.do("touch", 0, {"text": "x"})
+    assert life.end_day()
+    (tmp_path / "all").mkdir()
+    directory = life.directory.rename(tmp_path / "all" / str(life.room.pk))
+    life.do("delete", 0, {})
+    life.do("delete", 0, {})
+    monkeypatch.setattr(increments, name, limit)
+    with pytest.raises(ExportChainFull, match="number 2 and delete 2 events"):
+        export_link(life, tmp_path / "inc.zip", list_links(directory))
+    export_all(life, directory.parent)
+    assert [read_manifest(path)["version"] for path in list_links(directory)] == [1, 2, 1]
 
 
 def test_success_adopted(life: Life, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rooms.bundle.manifest.event_validation import MAX_ORIGIN_TS, MIN_ORIGIN_TS
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import TranscriptTooLarge
 from rooms.transcripts.timeline import EventSelection
@@ -186,10 +185,17 @@ def test_success_days_and_times_of_a_zone() -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_success_times_outside_of_the_calendar(kind: str) -> None:
-    events = [make_event(1, origin_ts=MIN_ORIGIN_TS), make_event(2, origin_ts=MAX_ORIGIN_TS)]
+    # The first and the last second of the years 1 to 9999, of milliseconds, and of a database.
+    seconds = (-62_135_596_800, 253_402_300_799, 1_764_000_000_000, -(2**63), 2**63 - 1)
+    events = [make_event(number, origin_ts=at) for number, at in enumerate(seconds, 1)]
     for zone in ("America/New_York", "Asia/Tokyo"):
         record = render_record(make_sample(events), kind, zone=ZoneInfo(zone))
-        assert record["events"]["shown"] == 2
+        assert record["events"]["shown"] == len(events)
+
+
+def test_success_a_time_outside_of_the_calendar_is_whole() -> None:
+    page = render(make_sample([make_event(1, origin_ts=10**12)]), "html")["p0001.html"].decode()
+    assert ">1970 +1000000000000 s</time>" in page
 
 
 @pytest.mark.parametrize("kind", FORMATS)
