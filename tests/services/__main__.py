@@ -130,7 +130,10 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
 # Selected tests run in one process, so that a debugger can be used.
 _CORES = os.cpu_count() or 1
 _PROCESSES = _CORES + (os.environ.get("SCAIWAVE_TEST_FEW") != "1")
-_PARALLEL = ("--dist", "loadfile", "--no-loadscope-reorder", "-n")
+_PARALLEL = (
+    *("--durations=25", "--durations-min=3"),
+    *("--dist", "loadfile", "--no-loadscope-reorder", "-n"),
+)
 
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
