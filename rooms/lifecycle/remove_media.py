@@ -224,10 +224,10 @@ def _find(room: Room, rows: QuerySet[Attachment], file: str) -> list[Attachment]
         named |= Q(media=key)
     keys = set(rows.filter(named).values_list("media_id", flat=True)[:10])
     if not keys:
-        words = f"{room.pk} --tenant {quote(room.tenant.slug)}"
         raise FileNotInRoom(
             f"File not found in room {room}: {file}.",
-            fix=f"`scaiwave room media list {words}` lists the files of the room with their IDs.",
+            fix=f"`scaiwave room media list {quote(str(room.pk))} --tenant "
+            f"{quote(room.tenant.slug)}` lists the files of the room with their IDs.",
         )
     if len(keys) > 1:
         candidates = sorted(map(str, keys))

@@ -208,6 +208,7 @@ def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) ->
         "Audit",
         "Retention",
         "Usage",
+        "Exports",
     ]
     for tab in tabs[1:]:
         listed = client.get(tab.url)

@@ -14,6 +14,8 @@ from identity_sync.registration.record import record_state
 from identity_sync.registration.register import RegistrationResult, register
 from identity_sync.registration.show_config import show_config
 from identity_sync.reports.status import sync_status
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config.configuration import read_env_file
 from scaiwave.core.errors import (
     ConfirmationNeeded,
@@ -352,7 +354,11 @@ def test_fail_new_credentials_do_not_work(
     first: RegistrationResult,
     fault: dict[str, object],
     error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Two resumptions would otherwise retry for a minute each.
+    defaults = HttpClient.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "retry_policy", RetryPolicy(total=0.0))
     start_replacement(server, sandbox)
     before = server.env_file.read_text()
     rule = sandbox.faults.add("status", **fault)
