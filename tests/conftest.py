@@ -309,6 +309,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.fixture
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients of other servers fail at once, which otherwise try again for a minute."""
+    from scaiwave.clients.http.client import HttpClient
+    from scaiwave.clients.http.retry import RetryPolicy
+
+    defaults = HttpClient.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "retry_policy", RetryPolicy(total=0.0, first_contact=0.0))
+
+
 def _service_url(kind: str) -> Iterator[str]:
     """Yield the server that `scripts/test` has started, or else start one for this session."""
     if url := GIVEN_SERVERS[kind]:

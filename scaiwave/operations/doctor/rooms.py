@@ -72,9 +72,12 @@ def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]
             with default_storage.open(name) as file:
                 is_intact = file.read() == content
         finally:
-            default_storage.delete(name)
-            # A bucket with versions would keep each of these files.
-            cast(MediaStore, default_storage).erase(name)
+            try:
+                # With its versions, which a bucket would keep of each of these files.
+                cast(MediaStore, default_storage).erase(name)
+            except MediaVersioned:
+                default_storage.delete(name)
+                raise
     except storage_error_types() as problem:
         yield failed("media", map_storage_error(problem))
         return

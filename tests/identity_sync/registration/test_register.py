@@ -14,8 +14,6 @@ from identity_sync.registration.record import record_state
 from identity_sync.registration.register import RegistrationResult, register
 from identity_sync.registration.show_config import show_config
 from identity_sync.reports.status import sync_status
-from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config.configuration import read_env_file
 from scaiwave.core.errors import (
     ConfirmationNeeded,
@@ -340,6 +338,7 @@ def test_success_while_pending_everything_shows_the_old_ones(
     assert status.registration["pending_request_id"] is None
 
 
+@pytest.mark.usefixtures("no_retries")
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -354,11 +353,7 @@ def test_fail_new_credentials_do_not_work(
     first: RegistrationResult,
     fault: dict[str, object],
     error: type[Exception],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Two resumptions would otherwise retry for a minute each.
-    defaults = HttpClient.__init__.__kwdefaults__ or {}
-    monkeypatch.setitem(defaults, "retry_policy", RetryPolicy(total=0.0))
     start_replacement(server, sandbox)
     before = server.env_file.read_text()
     rule = sandbox.faults.add("status", **fault)

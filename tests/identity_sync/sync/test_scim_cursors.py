@@ -81,6 +81,7 @@ def test_success_members_are_read_by_cursor(scaikey: Sandbox) -> None:
 PAGINATIONS: list[Any] = [None, {}, {"cursor": False}, {"cursor": "yes"}, {"cursor": 1}, []]
 
 
+@pytest.mark.usefixtures("no_retries")
 @pytest.mark.parametrize(
     ("fault", "options"),
     [

@@ -447,13 +447,8 @@ def test_fail_key(server: FakeWeaviate) -> None:
         backfill()
 
 
-def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scaiwave.clients.http.client import HttpClient
-    from scaiwave.clients.http.retry import RetryPolicy
-
-    defaults = HttpClient.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "retry_policy", RetryPolicy(total=0.0, first_contact=0.0))
+@pytest.mark.usefixtures("no_retries")
+def test_fail_down(sandbox: Sandbox) -> None:
     configure(sandbox, "http://127.0.0.1:1")
     make_message(make_lobby(), "word")
     with pytest.raises(UpstreamUnreachable, match="Weaviate"):
