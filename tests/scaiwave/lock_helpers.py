@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
 
-from scaiwave.core.locks import process_lock
+from scaiwave.core.locks import is_locked, process_lock
 
 
 @contextmanager
@@ -17,6 +18,10 @@ def hold_lock_elsewhere(name: str) -> Iterator[None]:
     is_held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
+        # PostgreSQL releases the locks of a closed connection a moment later.
+        deadline = time.monotonic() + 10
+        while is_locked(name) and time.monotonic() < deadline:
+            time.sleep(0.01)
         with process_lock(name) as is_free:
             assert is_free
             is_held.set()
