@@ -86,7 +86,11 @@ class Command(OperatorCommand):
         if plan and not (index or options["without_export"]):
             raise UsageError("No export is named.", fix="Pass --export or --without-export.")
         if not plan and options["certificate"] is None:
-            raise UsageError("No file for the certificate.", fix="Pass --certificate FILE.")
+            raise UsageError(
+                "No file for the certificate.",
+                fix="Make a plan first with --plan FILE. To apply it, pass --apply FILE and "
+                "--certificate FILE.",
+            )
         shared: dict[str, Any] = {
             "operator": self.operator,
             "dry_run": self.dry_run,
