@@ -55,7 +55,8 @@ from rooms.moves.mapping import (
     PeopleMap,
     PeopleOptions,
     TenantMapping,
-    find_super_admin_grants,
+    check_identity,
+    find_server_grants,
     is_derived,
     map_people,
 )
@@ -85,9 +86,13 @@ from tenants.models import (
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
+from tenants.roles.queries.roles import SERVER_ROLES
+from tenants.roles.queries.super_admins import find_super_admin_holders
 
 LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
 """Columns of the tenant that belong to this server."""
+_LOCAL_ONCE_WRITTEN = {"scaikey_tenant_id", "features", "sync_removals", *MAX_LIMITS}
+"""Columns that only the first export decides."""
 _OPEN = "It is open."
 _UNFINISHED = "Then run the same command again; it continues. --abort deletes all that is imported."
 _STILL_SUSPENDED = "It was suspended before the import, and still is."
@@ -95,7 +100,6 @@ _SUSPENDED = "It stays suspended: import an export that was frozen, or pass --op
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
 _FREE_VALUES: Mapping[str, Mapping[str, Expression]] = {
-    "roles": {"slug": Cast("pk", CharField())},
     "workspaces": {"slug": Cast("pk", CharField())},
     "rooms": {"room_alias": Value("")},
 }
@@ -156,10 +160,10 @@ def _build_result(
 
 def _list_warnings(export: ExportedRows, tenant: Tenant | None) -> list[str]:
     warnings = []
-    if count := len(find_super_admin_grants(export)):
+    if count := len(find_server_grants(export)):
         warnings.append(
-            f"{pluralize(count, 'grant')} of super_admin won't be imported, since the role is "
-            "about every tenant of a server. Grant it here with `scaiwave role grant`."
+            f"{pluralize(count, 'grant')} of {' or '.join(SERVER_ROLES)} won't be imported, since "
+            "these roles are about other tenants too. Grant them here with `scaiwave role grant`."
         )
     rooms = sum(row["state"] != "closed" for row in export.iter_rows(export.tables["rooms"]))
     if tenant and tenant.max_rooms is not None and rooms > tenant.max_rooms:
@@ -376,6 +380,7 @@ class _Import:
         """Write the tables, the rooms, and their members; return whether the tenant is open."""
         export, options, tenant = self.export, self.options, record.tenant
         mapping = build_mapping(export, record, self.people)
+        check_identity(export, mapping)
         # Someone may have resumed it.
         resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
         resumed.update(suspended_by_hand_at=record.started_at)
@@ -413,8 +418,9 @@ class _Import:
 
     def _write_tables(self, record: TenantImport, mapping: TenantMapping) -> None:
         export = self.export
+        holders = find_super_admin_holders(roles=SERVER_ROLES)
         if record.is_new:
-            columns = export.tenant.keys() - LOCAL_COLUMNS
+            columns = export.tenant.keys() - LOCAL_COLUMNS - _LOCAL_ONCE_WRITTEN
             values = {column: export.tenant[column] for column in columns}
             Tenant.objects.filter(pk=record.tenant_id).update(**values)
         others = [table for name, table in export.tables.items() if name not in _PHASED]
@@ -426,6 +432,12 @@ class _Import:
         rooms = set(Room.all_objects.filter(tenant=record.tenant).values_list("pk", flat=True))
         if rooms:
             _write_table(export, mapping, export.tables["rooms"], only=rooms)
+        if gained := find_super_admin_holders(roles=SERVER_ROLES) - holders:
+            raise TenantImportRefused(
+                f"{pluralize(len(gained), 'person', 'people')} would get "
+                f"{' or '.join(SERVER_ROLES)} by a group of this server, first {min(gained)}.",
+                fix="Revoke the role of the group with `scaiwave role revoke`, and import again.",
+            )
 
     def _finish(self, record: TenantImport) -> bool:
         now, index = self.options.clock(), self.export.index
@@ -465,7 +477,7 @@ def build_mapping(
         found |= {old: new for old, new in people.mapped.items() if old not in found}
         record.people = {str(old): str(new) for old, new in found.items()}
         record.save(update_fields=["people"])
-    left_out = find_super_admin_grants(export)
+    left_out = find_server_grants(export)
     mapping = TenantMapping(record.tenant_id, record.started_at, found, left_out)
     mapping.find_existing(export)
     return mapping
@@ -480,7 +492,8 @@ def find_stale(export: ExportedRows, mapping: TenantMapping, name: str) -> list[
         rows = rows.exclude(**{f"{ROOM_COLUMNS[name]}__in": others})
     present = {key for key in rows.values_list("pk", flat=True) if mapping.is_own(key)}
     if present:
-        present -= {mapping(row["id"]) for row in export.iter_rows(table)}
+        rows_left = (row["id"] for row in export.iter_rows(table))
+        present -= {mapping(key) for key in rows_left if key not in mapping.left_out}
     return sorted(present)
 
 
@@ -492,14 +505,24 @@ def _delete_stale(export: ExportedRows, mapping: TenantMapping, table: RowTable)
 def _write_table(
     export: ExportedRows, mapping: TenantMapping, table: RowTable, only: set[UUID] | None = None
 ) -> None:
-    """Insert rows, or update the rows of an earlier import, except people whom a sync found."""
+    """Insert rows, or update the rows of an earlier import.
+
+    People whom a sync found, and people who were purged here, stay as they are; people who were
+    suspended here stay suspended.
+    """
     model: type[Model] = table.model
     claimed: set[UUID] = set()
+    suspended: Mapping[UUID, datetime | None] = {}
     if model in (Participant, Group):
         present = model._base_manager.filter(tenant_id=mapping.tenant_id, absent_since=None)
         claimed = set(present.exclude(scaikey_id=None).values_list("pk", flat=True))
+    if model is Participant:
+        people = Participant.objects.filter(tenant_id=mapping.tenant_id)
+        claimed |= set(people.exclude(purged_at=None).values_list("pk", flat=True))
+        held = people.exclude(suspended_by_hand_at=None)
+        suspended = dict(held.values_list("pk", "suspended_by_hand_at"))
     rows = (
-        row
+        row | {"suspended_by_hand_at": suspended[row["id"]]} if row["id"] in suspended else row
         for row in mapping.iter_rows(export, table)
         if row["id"] not in claimed and (only is None or row["id"] in only)
     )

@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db.models import QuerySet, UniqueConstraint
 
 from rooms.conversion.people import read_people_map
+from rooms.errors import TenantImportRefused
 from rooms.imports.id_mapping import IdMapper
 from rooms.moves.rows import ExportedRows, Row, RowTable
 from scaiwave.core.errors import UsageError
@@ -25,9 +26,15 @@ from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Group, Participant, ParticipantType, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
-from tenants.roles.queries.roles import SUPER_ADMIN
+from tenants.roles.queries.roles import SERVER_ROLES
 
 _DERIVED_VERSION = 8
+_IDENTITY = {
+    "people": ("participant_type", "scaikey_id", "local_id", "server_name"),
+    "groups": ("scaikey_id",),
+    "roles": ("slug",),
+}
+"""What rights on this server may rest on, so no later export changes it."""
 _PERSON_COLUMNS = (
     "scaikey_id", "email", "participant_type", "absent_since", "suspended_by_hand_at",
     "scaikey_status",
@@ -118,10 +125,28 @@ class SameTenant(TenantMapping):
         return row
 
 
-def find_super_admin_grants(export: ExportedRows) -> frozenset[UUID]:
-    """Return grants that are not imported: the role is about every tenant of a server."""
+def check_identity(export: ExportedRows, mapping: TenantMapping) -> None:
+    """Raise `TenantImportRefused` if a row of an earlier import is about something else now."""
+    for name, columns in _IDENTITY.items():
+        model = export.tables[name].model
+        present = model._base_manager.filter(tenant_id=mapping.tenant_id)
+        if model is Participant:
+            present = present.filter(purged_at=None)
+        here = {key: values for key, *values in present.values_list("pk", *columns)}
+        for row in mapping.iter_rows(export, export.tables[name]):
+            if here.get(row["id"]) not in (None, [row[column] for column in columns]):
+                raise TenantImportRefused(
+                    f"The row {row['id']} of {name} has another {' or '.join(columns)} than in "
+                    "the import before.",
+                    fix="Nothing was imported. If you trust the export, delete the import with "
+                    "`scaiwave admin import-tenant` --abort, and import again.",
+                )
+
+
+def find_server_grants(export: ExportedRows) -> frozenset[UUID]:
+    """Return grants that are not imported: their roles are about other tenants too."""
     roles = export.iter_rows(export.tables["roles"])
-    keys = {row["id"] for row in roles if row["slug"] == SUPER_ADMIN}
+    keys = {row["id"] for row in roles if row["slug"] in SERVER_ROLES}
     grants = export.iter_rows(export.tables["grants"])
     return frozenset(row["id"] for row in grants if row["role_id"] in keys)
 

@@ -46,6 +46,8 @@ BUILT_IN = {
     "partner_admin": "Partner administrator",
     "tenant_admin": "Tenant administrator",
 }
+SERVER_ROLES = (SUPER_ADMIN, "partner_admin")
+"""They are about other tenants too."""
 
 Path = tuple[Group, ...]
 _GRANT_COUNTS = {"participants": Count("grants__participant"), "groups": Count("grants__group")}

@@ -56,10 +56,12 @@ def count_super_admins(
     return SuperAdmins(active=active, able=able)
 
 
-def find_super_admin_holders(excluded: Collection[UUID] = ()) -> set[UUID]:
+def find_super_admin_holders(
+    excluded: Collection[UUID] = (), roles: Collection[str] = (SUPER_ADMIN,)
+) -> set[UUID]:
     """Return the ids of all participants with a grant, active or not, through groups too."""
     left_out = set(excluded)
-    found = RoleGrant.objects.filter(role__slug=SUPER_ADMIN)
+    found = RoleGrant.objects.filter(role__slug__in=roles)
     grants = [grant for grant in found if grant.pk not in left_out]
     group_ids = {grant.group_id for grant in grants if grant.group_id is not None}
     direct = {grant.participant_id for grant in grants if grant.participant_id is not None}

@@ -6,13 +6,14 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.db.models import Model
 from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
 from rooms.models import Event, RoomMember, SearchDocument, TenantImport
 from rooms.moves.import_tenant import abort_tenant_import
-from rooms.moves.mapping import PeopleOptions
+from rooms.moves.mapping import PeopleOptions, TenantMapping
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
@@ -20,6 +21,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantConflict
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+from tenants.roles.queries.super_admins import find_super_admin_holders
 from tests.identity_sync.sync.helpers import list_people_of_tenant, sync
 from tests.rooms.moves.factories import (
     NOW,
@@ -27,6 +29,7 @@ from tests.rooms.moves.factories import (
     export,
     leave,
     make_moving_tenant,
+    on_old_server,
     tick,
     verify,
 )
@@ -177,6 +180,97 @@ def test_success_without_super_admin(tmp_path: Path) -> None:
     grants = RoleGrant.objects.filter(tenant=here)
     assert (grants.filter(role__slug="super_admin").count(), grants.count()) == (0, 2)
     assert verify(tmp_path / "out", "moved").error is None
+
+
+def _move_grant(source: Tenant) -> None:
+    """A role of another name takes over a grant that was imported before."""
+    role = Role.objects.create(tenant=source, slug="super_admin", name="x", created_at=NOW)
+    RoleGrant.objects.filter(tenant=source, group=None).update(role=role)
+
+
+def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
+    """Rows of the import before, which a later export may no longer give, go."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    assert RoleGrant.objects.filter(tenant=here).count() == 2
+    Tenant.objects.filter(pk=here.pk).update(max_rooms=1, features={})
+    bert = Participant.objects.get(tenant=here, local_id="bert.acme")
+    Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=NOW)
+    anna = Participant.objects.filter(tenant=here, local_id="anna.acme")
+    anna.update(purged_at=NOW, scaikey_id=None, display_name="Deleted user")
+    with on_old_server(source, here):
+        _move_grant(source)
+        Tenant.objects.filter(pk=source.pk).update(
+            scaikey_tenant_id="tnt_of_others", max_rooms=5000, name="New name"
+        )
+        export(source, out, incremental=True)
+        Tenant.objects.filter(pk=source.pk).update(scaikey_tenant_id="old-tnt_acme")
+    (warning, *_) = bring(out, opens=True).warnings
+    assert warning == (
+        "1 grant of super_admin or partner_admin won't be imported, since these roles are about "
+        "other tenants too. Grant them here with `scaiwave role grant`."
+    )
+    assert RoleGrant.objects.get(tenant=here).role.slug == "editors"
+    assert not find_super_admin_holders() & {row.pk for row in here.participants.all()}
+    here.refresh_from_db()
+    kept = (here.max_rooms, here.features, here.scaikey_tenant_id, here.name)
+    assert kept == (1, {}, "tnt_acme", "New name")
+    bert.refresh_from_db()
+    assert (bert.suspended_by_hand_at, anna.get().display_name) == (NOW, "Deleted user")
+
+
+IDENTITIES: dict[str, tuple[type[Model], dict[str, str]]] = {
+    "roles has another slug": (Role, {"slug": "super_admin"}),
+    "groups has another scaikey_id": (Group, {"scaikey_id": "grp_of_others"}),
+    "people has another participant_type or scaikey_id or local_id or server_name": (
+        Participant, {"scaikey_id": "usr_mallory"},
+    ),
+}  # fmt: skip
+
+
+def test_fail_another_row_under_a_known_id(tmp_path: Path) -> None:
+    """Rights that were granted here would be someone else's."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    for problem, (model, values) in IDENTITIES.items():
+        row = model._base_manager.filter(tenant=source).order_by("pk")[:1].get()
+        with on_old_server(source, here):
+            before = {name: getattr(row, name) for name in values}
+            model._base_manager.filter(pk=row.pk).update(**values)
+            export(source, out, incremental=True)
+            model._base_manager.filter(pk=row.pk).update(**before)
+        rows = list(model._base_manager.filter(tenant=here).order_by("pk").values())
+        with pytest.raises(TenantImportRefused) as caught:
+            bring(out)
+        key = TenantMapping(here.pk, NOW)(row.pk)
+        assert str(caught.value) == f"The row {key} of {problem} than in the import before."
+        assert list(model._base_manager.filter(tenant=here).order_by("pk").values()) == rows
+
+
+def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
+    """A group of this server has super_admin; the export adds people to it."""
+    source = make_moving_tenant(events=12)
+    export(source, tmp_path / "out")
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    scaikey_id = Group.objects.get(tenant=source, name="Inner").scaikey_id
+    leave(source)
+    group = make_group(here, "Inner here")
+    Group.objects.filter(pk=group.pk).update(scaikey_id=scaikey_id)
+    role = Role.objects.create(tenant=here, slug="super_admin", name="x", created_at=NOW)
+    RoleGrant.objects.create(tenant=here, role=role, group=group, granted_by="root", created_at=NOW)
+    with pytest.raises(TenantImportRefused) as caught:
+        bring(tmp_path / "out", opens=True)
+    assert str(caught.value).startswith(
+        "1 person would get super_admin or partner_admin by a group of this server, first "
+    )
+    assert find_super_admin_holders() == set()
+    assert not Tenant.objects.get(slug="moved").is_active
 
 
 def test_success_aborted_import_into_a_tenant(out: Path) -> None:
