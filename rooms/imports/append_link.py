@@ -18,6 +18,7 @@ from rooms.errors import BundleChainOther, ImportRefused
 from rooms.imports.apply_link import AppendResult, LinkImport, LocalChanges, find_events
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import (
+    BundleImport,
     ImportOptions,
     ImportResult,
     find_import,
@@ -44,8 +45,9 @@ def append_link(
     """Import one increment, from a file that may be a pipe. The options are of `ImportOptions`.
 
     Raises the errors of `import_room`; `BundleChainGap` or `BundleChainOther` if the increment does
-    not follow the imported ones, `ImportLocalChanges`, and `OnHold` if it changes or deletes what a
-    hold covers. Then nothing has changed: it can be imported once the hold is lifted.
+    not follow the imported ones, `ImportRefused` if only they have a signature from a known key,
+    `ImportLocalChanges`, and `OnHold` if it changes or deletes what a hold covers. Then nothing has
+    changed: it can be imported once the hold is lifted.
     """
     operator.require(Permission.IMPORT_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
@@ -61,6 +63,7 @@ def append_link(
         room, sequence = imported.room, header.increment.chain.sequence
         result = AppendResult(room.pk, room.name, sequence, run.status.value)
         if not _is_applied(imported, header, run.bundle.manifest_sha256):
+            _require_signature(run, imported)
             result.dry_run = run.options.dry_run
             result.warnings += filter(None, [signature_warning(run.bundle.signature, run.status)])
             LinkImport(run, imported, local_changes, result).write()
@@ -156,6 +159,18 @@ class _RoomFinder:
         for part in batched(new_ids):
             for event in find_events(room, part):
                 yield new_ids[event.pk.hex]
+
+
+def _require_signature(run: BundleImport, imported: RoomImport) -> None:
+    """Refuse an increment by someone else than who signed the bundles before it."""
+    if not imported.is_signed or run.is_trusted or run.options.accept_unsigned:
+        return
+    problem = signature_warning(run.bundle.signature, run.status)
+    raise ImportRefused(
+        f"{problem} A known key has signed the bundles before it.",
+        fix="Nothing was imported. Get the increment again, signed, and pass its key with --key if "
+        "it is not this server's. --accept-unsigned imports this one all the same.",
+    )
 
 
 def _is_applied(imported: RoomImport, header: ManifestHeader, manifest_sha256: str) -> bool:

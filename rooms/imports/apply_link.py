@@ -514,9 +514,8 @@ class LinkImport:
         imported.tip_events = self.increment.after.events
         imported.tip_room = build_tip_room(header.room)
         imported.edited_here = sorted(self._edited_here)
-        imported.save(
-            update_fields=["links", "tip_exported_at", "tip_events", "tip_room", "edited_here"]
-        )
+        imported.is_signed |= self.run.is_trusted
+        imported.save()
         self.run.record(
             self.room,
             link=result.sequence,

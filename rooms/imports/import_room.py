@@ -108,7 +108,8 @@ class ImportOptions:
     """How a bundle is imported.
 
     `max_bytes` limits it, compressed and decompressed. `key` is trusted besides this server's own
-    keys. Without a valid signature of a known key, a room is public only with `public`.
+    keys. Without a valid signature of a known key, a room is public only with `public`, and an
+    increment follows bundles with one only with `accept_unsigned`.
     """
 
     max_bytes: int
@@ -117,6 +118,7 @@ class ImportOptions:
     dry_run: bool = False
     key: str | None = None
     require_signature: bool = False
+    accept_unsigned: bool = False
     public: bool = False
     progress_factory: ProgressFactory = null_progress_factory
 
@@ -363,6 +365,7 @@ def _write(run: BundleImport, plan: MediaPlan) -> tuple[Room, EventRewriter]:
             tip_exported_at=bundle.header.exported_at,
             tip_events=bundle.counts.events,
             tip_room=build_tip_room(bundle.header.room),
+            is_signed=run.is_trusted,
         )
         run.record(room, events=bundle.counts.kept)
         increment_counter(IMPORTS_COUNTER)

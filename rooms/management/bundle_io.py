@@ -117,6 +117,16 @@ def check_import_usage(file: str | None, options: Mapping[str, Any]) -> None:
         raise UsageError(
             "--keep-local and --take-theirs need --append or --chain.", fix="Leave them out."
         )
+    if options["accept_unsigned"] and not (is_chain or options["append"]):
+        raise UsageError(
+            "--accept-unsigned needs --append or --chain.",
+            fix="Leave it out: an unsigned bundle is imported with a warning.",
+        )
+    if options["accept_unsigned"] and options["require_signature"]:
+        raise UsageError(
+            "Can't combine --accept-unsigned with --require-signature.",
+            fix="Leave out one of the two.",
+        )
     if is_chain and options["dry_run"]:
         raise UsageError(
             "Can't combine --chain with --dry-run: a link is checked against the ones before it.",

@@ -81,6 +81,12 @@ class RoomImport(models.Model):
     edited_here = models.JSONField(
         "events edited here", default=list, blank=True, help_text="IDs, as of the last increment"
     )
+    is_signed = models.BooleanField(
+        "signed",
+        default=False,
+        db_default=False,
+        help_text="by a known key; increments must be too",
+    )
 
     class Meta:
         db_table = "sw_room_imports"

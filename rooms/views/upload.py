@@ -25,6 +25,7 @@ MAX_OVERHEAD_BYTES = MIB
 
 FLAGS = (
     "once", "cut_references", "require_signature", "append", "keep_local", "take_theirs", "public",
+    "accept_unsigned",
 )  # fmt: skip
 _FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 

@@ -21,6 +21,7 @@ from scaiwave.cli.command import OperatorCommand
 
 PASSED_OPTIONS = (
     *("tenant", "participant", "cut_references", "dry_run", "key", "require_signature", "public"),
+    "accept_unsigned",
 )
 
 
@@ -75,7 +76,11 @@ class Command(OperatorCommand):
             action="store_true",
             help="fail unless the bundle has a valid signature from a known key",
         )
-
+        add(
+            "--accept-unsigned",
+            action="store_true",
+            help="import an increment without a signature from a known key after signed bundles",
+        )
         add(
             "--append",
             action="store_true",

@@ -553,17 +553,39 @@ def test_success_files_of_an_interrupted_import_go_later(
 
 @database
 def test_success_unsigned_link(pair: Copy) -> None:
-    """Its room can't become public, and its scans prove nothing."""
+    """It is refused after signed ones. Its room can't become public, and its scans prove nothing."""
+    keys = list(ServerKey.objects.all())
     ServerKey.objects.all().delete()
     Room.objects.filter(pk=pair.life.room.pk).update(is_public=True)
     link = pair.end_day()
     with pytest.raises(ImportRefused, match="--require-signature"):
         pair.append(link, require_signature=True)
-    done = pair.append(link)
+    for words in (("--append", "--input", str(link)), ("--chain", str(link.parent))):
+        with pytest.raises(ImportRefused) as caught:
+            run_import(pair, *words)
+        assert str(caught.value) == (
+            "The bundle is unsigned, so its origin can't be verified. A known key has signed the "
+            "bundles before it."
+        )
+    done = pair.append(link, accept_unsigned=True)
     assert (done.signature, len(done.warnings)) == ("unsigned", 2)
     assert "is now private" in done.warnings[1]
     pair.room.refresh_from_db()
     assert not pair.room.is_public
+    # The flag is for that import alone.
+    pair.life.do("touch", 0, {"text": "x"})
+    forged = pair.end_day()
+    with pytest.raises(ImportRefused, match="A known key has signed"):
+        pair.append(forged)
+    # Nothing is left of it, so that the true increment can follow. An unknown key is not enough.
+    forged.unlink()
+    ServerKey.objects.bulk_create(keys)
+    link = pair.end_day()
+    ServerKey.objects.all().delete()
+    with pytest.raises(ImportRefused) as caught:
+        pair.append(link)
+    assert "is not known here. A known key has signed the bundles before it." in str(caught.value)
+    assert pair.append(link, key=f"ed25519:{keys[0].public_key}").applied
 
 
 @database
@@ -643,6 +665,8 @@ def test_success_times_of_no_calendar(pair: Copy) -> None:
         ("--append", "--once"),
         ("--to-sequence", "1"),
         ("--keep-local",),
+        ("--accept-unsigned",),
+        ("--append", "--accept-unsigned", "--require-signature"),
         ("--append", "--keep-local", "--take-theirs"),
     ],
 )
