@@ -9,12 +9,13 @@ belong to their message, so they are in the file of its day.
 from __future__ import annotations
 
 import base64
+import re
 import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
 from email.errors import HeaderParseError
+from email.header import Header, decode_header, make_header
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
 from hashlib import sha256
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -38,6 +39,7 @@ from rooms.transcripts.wording import (
     format_utc,
     get_body,
     reveal,
+    reveal_line,
 )
 from scaiwave.console.output import format_csv_lines
 
@@ -247,7 +249,7 @@ class _DayFile:
     def iter_mail(self, archive: IO[bytes]) -> Iterator[bytes]:
         """Yield the mail; a search of the review platform finds its text."""
         boundary = f"rsmf-{sha256(f'{self.document.nonce} {self.begin}'.encode()).hexdigest()[:40]}"
-        yield self._build_headers(boundary)
+        yield _encode_headers(self._list_headers(), boundary)
         text = "\n".join(
             f"{event['timestamp']} {self._participants[event['participant']].name}: "
             f"{event.get('body', '')}"
@@ -266,11 +268,9 @@ class _DayFile:
         yield from _encode_base64(archive)
         yield f"--{boundary}--\r\n".encode()
 
-    def _build_headers(self, boundary: str) -> bytes:
-        """Encode them as RFC 2047 wants it: names may have any character."""
+    def _list_headers(self) -> list[tuple[str, str]]:
         document, people = self.document, list(self._participants.values())
-        mail = EmailMessage(policy=SMTP)
-        for name, value in (
+        headers = [
             ("Subject", f"{document.title}, {self.begin[:10]}"),
             ("X-RSMF-Version", VERSION),
             ("X-RSMF-Generator", document.generator),
@@ -282,22 +282,48 @@ class _DayFile:
             ("X-RSMF-AttachmentCount", str(len(self.files))),
             ("X-RSMF-EventCollectionID", document.header.room.id),
             ("MIME-Version", "1.0"),
-        ):
-            mail[name] = " ".join(value.split())
-        if (author := _build_address(people[0])) is not None:
-            mail["From"] = author
-        headers = mail.as_bytes().rstrip(b"\r\n")
-        kind = f'Content-Type: multipart/mixed; boundary="{boundary}"'
-        return headers + f"\r\n{kind}\r\n\r\n".encode()
+        ]
+        if address := _format_address(people[0]):
+            headers.append(("From", f"{people[0].name} <{address}>"))
+        return [(name, reveal_line(value)) for name, value in headers]
 
 
-def _build_address(person: Person) -> Address | None:
+def _encode_headers(headers: list[tuple[str, str]], boundary: str) -> bytes:
+    """Encode texts that are not plain, or look encoded (RFC 2047), and read everything back.
+
+    Python's own policies write line breaks that an encoded word in a name stands for:
+    https://github.com/python/cpython/issues/121650
+    """
+    lines = [f"{name}: {_encode_header(name, value)}" for name, value in headers]
+    kind = f'Content-Type: multipart/mixed; boundary="{boundary}"'
+    data = "\r\n".join([*lines, kind, "", ""]).encode("ascii")
+    read = [(name, value.replace("\r\n", "")) for name, value in message_from_bytes(data).items()]
+    found = [(name, str(make_header(decode_header(value)))) for name, value in read]
+    if found[:-1] != headers:
+        raise ValueError("The headers of the mail can't be read back as they were written.")
+    return data
+
+
+def _encode_header(name: str, value: str) -> str:
+    """A word of more than 900 bytes would make a line that is longer than mail servers accept."""
+    address = ""
+    if name == "From":
+        value, _, address = value.rpartition(" ")
+    is_plain = re.fullmatch(r"[\w ]*" if address else r"[ -~]*", value, re.ASCII)
+    if "=?" in value or any(len(word) > 900 for word in value.split()):
+        is_plain = None
+    header = Header(value, "us-ascii" if is_plain else "utf-8", header_name=name)
+    return " ".join(filter(None, [header.encode(linesep="\r\n"), address]))
+
+
+def _format_address(person: Person) -> str:
     """Return an ID in the form of an address, which a mail must have; it receives no mail."""
     local, _, server = person.fqid.removeprefix("@").partition(":")
     try:
-        return Address(" ".join(person.name.split()), local, server.partition(":")[0])
+        address = Address("", local, server.partition(":")[0]).addr_spec
     except (ValueError, IndexError, HeaderParseError):
-        return None
+        return ""
+    return address if re.fullmatch(r"[\w.+-]+@[\w.-]+", address, re.ASCII) else ""
 
 
 def _find_type(event: BundleEvent) -> str:

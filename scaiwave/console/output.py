@@ -410,7 +410,8 @@ def _format_csv_text(text: str) -> str:
     text = strip_control_chars(text)
     if ";" in text:
         text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    # Spreadsheets skip spaces before a formula.
+    return f"'{text}" if text.lstrip().startswith(FORMULA_SIGNS) else text
 
 
 def _keep_codes_whole(line: str, stream: IO[str]) -> str:

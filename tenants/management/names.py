@@ -84,7 +84,7 @@ def _parse(path: str, text: str) -> list[str]:
                 fix=f"Fill in the column {header[index]}, or remove the row.",
             )
         # --csv puts an apostrophe before a name that a spreadsheet would take for a formula.
-        is_quoted = name.startswith("'") and name[1:].startswith(FORMULA_SIGNS)
+        is_quoted = name.startswith("'") and name[1:].lstrip().startswith(FORMULA_SIGNS)
         names.append(name[1:] if is_quoted else name)
     return names
 

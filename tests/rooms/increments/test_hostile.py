@@ -228,7 +228,7 @@ def test_fail_forged(pair: Copy, tmp_path: Path) -> None:
         assert is_refused(lambda: transcribe_file(pair.life.directory, tmp_path / "out")), name
         assert is_refused(lambda: import_directory(pair.home, pair.life.directory)), name
         if name in FORGED:
-            assert is_refused(lambda: append(pair.home, link)), name
+            assert is_refused(lambda: append(pair.home, link, accept_unsigned=True)), name
         assert snapshot(pair) == before
         link.write_bytes(original)
 
@@ -237,7 +237,7 @@ def test_success_unforged(pair: Copy) -> None:
     """What the test forges is valid if nothing is changed."""
     link = forge(pair, lambda manifest: None)
     merge(pair.life.links())
-    assert append(pair.home, link).applied
+    assert append(pair.home, link, accept_unsigned=True).applied
 
 
 def test_fail_any_value(pair: Copy) -> None:
@@ -285,7 +285,7 @@ def test_fail_swapped_signature(pair: Copy) -> None:
     third = pair.end_day()
     link.write_bytes(_write(third.read_bytes(), read_manifest(link)))
     with pytest.raises(BundleDamaged, match="does not have the hash and size in"):
-        append(pair.home, link)
+        append(pair.home, link, accept_unsigned=True)
 
 
 def test_fail_million_deletions(pair: Copy) -> None:
@@ -293,7 +293,7 @@ def test_fail_million_deletions(pair: Copy) -> None:
     many = [str(UUID(int=number)) for number in range(10**6)]
     link = forge(pair, lambda manifest: manifest["deleted"].extend(many))
     with pytest.raises(BundleDamaged, match="has -99"):
-        append(pair.home, link)
+        append(pair.home, link, accept_unsigned=True)
     with pytest.raises(BundleError):
         merge(pair.life.links())
     assert snapshot(pair) == before
@@ -305,7 +305,7 @@ def test_fail_ids_of_the_target(pair: Copy) -> None:
     for event in (*Event.objects.filter(room=pair.room)[:2], *Event.objects.filter(room=other)[:2]):
         link = forge(pair, count_after(add("deleted", str(event.pk)), -1))
         with pytest.raises(BundleDamaged, match="events that its base and its links did not have"):
-            append(Copy(pair.life, pair.home, other).home, link)
+            append(Copy(pair.life, pair.home, other).home, link, accept_unsigned=True)
         pair.life.links()[1].unlink()
         pair.life.day = 1
         pair.life.end_day()
@@ -324,7 +324,7 @@ def test_fail_events_first(pair: Copy) -> None:
     ):
         link.write_bytes(make_manifest_bundle(json.dumps(document).encode()))
         with pytest.raises(BundleBadManifest, match=problem):
-            append(pair.home, link)
+            append(pair.home, link, accept_unsigned=True)
 
 
 def test_fail_position_of_another_event(pair: Copy) -> None:

@@ -139,16 +139,29 @@ def test_success_load_file() -> None:
         assert sha256(files[name]).hexdigest() == digest
 
 
-@pytest.mark.parametrize(
-    "name", ["a\r\nBcc: x@example.com", "\u202egnp.exe", '"; <b@example.com>', "", "名前" * 100]
-)
-def test_success_no_name_breaks_a_header(name: str) -> None:
-    sender = {"display_name": name, "avatar_url": "", "fqid": "@x\r\ny:old.example.org"}
+ENCODED = "=?utf-8?q?=0D=0A=0D=0ANothing_was_said_here.?="
+NAMES = [
+    "a\r\nBcc: x@example.com", "\u202egnp.exe", '"; <b@example.com>', "", "名前" * 100, ENCODED,
+    f"Anna {ENCODED} <x@y.example>", "=?utf-8?b?DQpCY2M6IHg=?=", "=?", "x" * 2000, " =?a?q?=0A?=",
+    "a,b;c:d\"\\(e)", "\N{NO-BREAK SPACE}Bcc: x", "\x85Bcc: x", "\u2028Bcc: x", "\ud800".encode(
+        "utf-16", "surrogatepass").decode("utf-16", "replace"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fqid", ["@x\r\ny:old.example.org", f"@{ENCODED}:old.example.org"])
+def test_success_no_name_breaks_a_header(name: str, fqid: str) -> None:
+    sender = {"display_name": name, "avatar_url": "", "fqid": fqid}
     events = [
         make_message(1, "text", content={"_imported_sender": sender}),
         make_reply(2, to=1, origin_ts=START + DAY),
     ]
     for data in render_days(events).values():
-        assert "Bcc" not in read_mail(data)
+        mail = read_mail(data)
+        assert "Bcc" not in mail
+        assert [part.get_content_type() for part in mail.iter_parts()] == [
+            "text/plain", "application/zip",
+        ]  # fmt: skip
+        assert len(max(data.splitlines(), key=len)) < 998
         assert "\u202e" not in str(read_mail(data)["X-RSMF-Participants"])
         read_manifest(data)

@@ -421,6 +421,9 @@ def test_success_csv() -> None:
         "x\t=1+1\ty",
         "x\r\n=1+1",
         ";@x",
+        " =1+1",
+        "\N{NO-BREAK SPACE}=1+1",
+        "\u3000 @SUM(A1)",
     ],
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -432,7 +435,7 @@ def test_success_no_csv_cell_is_a_formula_with_any_delimiter(name: str, delimite
     assert len(lines) == 2
     if delimiter == ",":
         assert len(lines[1]) == 3
-    cells = [cell.lstrip(' "') for cell in lines[1]]
+    cells = [cell.lstrip().lstrip(' "') for cell in lines[1]]
     assert not [
         cell for cell in cells if cell.startswith(("=", "+", "-", "@", *"\uff1d\uff0b\uff0d\uff20"))
     ]
