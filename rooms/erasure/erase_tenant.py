@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -40,6 +41,7 @@ from rooms.erasure.places import STORES
 from rooms.erasure.plan import (
     Counts,
     ErasureOptions,
+    ErasurePlan,
     build_plan,
     count_all,
     describe_tenant,
@@ -167,10 +169,27 @@ def erase_tenant(
     require_activated()
     _require_directory(options.certificate)
     if file is None:
-        return _Erasure(operator, _find_unfinished(tenant), tenant, options).run(dry_run)
+        begun = _find_unfinished(tenant)
+        with _lock(begun.tenant_id, dry_run=dry_run):
+            return _Erasure(operator, begun, tenant, options).run(dry_run)
     plan = read_plan(file)
     if tenant not in (plan.slug, str(plan.tenant_id)):
         raise ErasurePlanInvalid(f"{file} is the plan of tenant {plan.slug}, not of {tenant}.")
+    with _lock(plan.tenant_id, dry_run=dry_run):
+        return _apply(
+            plan, file, operator=operator, options=options, confirm=confirm, dry_run=dry_run
+        )
+
+
+def _apply(
+    plan: ErasurePlan,
+    file: Path,
+    *,
+    operator: Operator,
+    options: ErasureOptions,
+    confirm: Callable[[str, str], None],
+    dry_run: bool,
+) -> ErasureResult:
     if begun := TenantErasure.objects.filter(pk=plan.id).first():
         return _Erasure(operator, begun, plan.slug, options).run(dry_run)
     require_fresh(plan, file, options.clock())
@@ -216,7 +235,8 @@ def erase_again(
     if found is not None:
         earlier = earlier.filter(finished_at=None)
     if begun := earlier.order_by("-begun_at").first():
-        return _Erasure(operator, begun, str(begun.tenant_id), options).run(dry_run)
+        with _lock(begun.tenant_id, dry_run=dry_run):
+            return _Erasure(operator, begun, str(begun.tenant_id), options).run(dry_run)
     if found is None:
         if not dry_run:
             _keep_erased(operator, old, options.clock())
@@ -244,8 +264,18 @@ def erase_again(
         export=export, not_exported=old.rooms_not_exported, certificate={"again": old.id}
     )
     erasure = _Erasure(operator, row, found.slug, options)
-    erasure.begin(found, counts, f"again, by the certificate {old.id}")
-    return erasure.run()
+    with _lock(found.pk, dry_run=dry_run):
+        erasure.begin(found, counts, f"again, by the certificate {old.id}")
+        return erasure.run()
+
+
+@contextmanager
+def _lock(tenant_id: UUID, *, dry_run: bool) -> Iterator[None]:
+    """Let one process erase a tenant. Raises `TenantBusy`."""
+    with process_lock(TenantErasure(tenant_id=tenant_id).lock_name) as acquired:
+        if not acquired and not dry_run:
+            raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
+        yield
 
 
 def _keep_erased(operator: Operator, old: Certificate, now: datetime) -> None:
@@ -329,17 +359,14 @@ class _Erasure:
             self._record(tenant, now, {"reason": reason, "before": counts})
 
     def run(self, dry_run: bool = False) -> ErasureResult:
-        """Run the phases that are left, and write the certificate."""
+        """Run the phases that are left, and write the certificate, under the lock."""
         row = self.row
         if dry_run and row.finished_at is None:
             left = count_all(describe_tenant(row.tenant_id))
             return ErasureResult(self.slug, row.pk, left)
-        with process_lock(row.lock_name) as acquired:
-            if not acquired:
-                raise TenantBusy("Another process is erasing the tenant.", fix="Wait for its end.")
-            row.refresh_from_db()
-            if changed := row.finished_at is None:
-                self._run_phases()
+        row.refresh_from_db()
+        if changed := row.finished_at is None:
+            self._run_phases()
         content = json.dumps(row.certificate, indent=2, sort_keys=True).encode() + b"\n"
         # The first copy outlives the database, so that `admin restore` can name it.
         kept = settings.HOME / "erasures" / f"{row.pk}.json"

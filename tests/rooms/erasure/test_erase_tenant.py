@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ from tenants.models import (
     Tenant,
     TenantErasure,
 )
+from tests.concurrency import run_concurrently
 from tests.rooms.erasure.factories import (
     LATER,
     clock,
@@ -282,6 +284,26 @@ def test_fail_while_a_sync_is_running(tmp_path: Path) -> None:
     with hold_lock_elsewhere("sync"), pytest.raises(ScaiWaveError) as caught:
         erase("acme", file, tmp_path / "erased.json")
     assert caught.value.code == "SW_SYNC_LOCKED"
+
+
+def test_success_one_of_two_at_once(tmp_path: Path) -> None:
+    """The others wait for none and change nothing, also with another plan of the tenant."""
+    tenant = make_closed_tenant(events=20)
+    file = make_plan(tenant, tmp_path).rename(tmp_path / "first.plan")
+    other = make_plan(tenant, tmp_path)
+
+    def run(number: int) -> str:
+        try:
+            result = erase("acme", (file, file, other)[number], tmp_path / f"{number}.json")
+        except TenantBusy as error:
+            return str(error)
+        except TenantNotFound:  # The first one has ended already.
+            return "gone"
+        return "erased" if result.changed else "again"
+
+    outcomes = run_concurrently(*(partial(run, number) for number in range(3)))
+    assert outcomes.count("erased") == 1
+    assert set(outcomes) <= {"erased", "again", "gone", "Another process is erasing the tenant."}
 
 
 def test_success_at_once_with_a_reason(tmp_path: Path) -> None:
