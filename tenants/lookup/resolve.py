@@ -155,10 +155,7 @@ def resolve_tenant(operator: Operator, name: str) -> Tenant:
 def look_up_participant(
     operator: Operator, *, tenant: Tenant | None = None
 ) -> _Lookup[Participant]:
-    """Find one participant, and never choose between two, even if one was removed.
-
-    What is erased, exported, held or granted may be meant for either.
-    """
+    """Find one participant, and never choose between two, even if one was removed."""
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
@@ -188,13 +185,8 @@ def resolve_participant(
     return look_up_participant(operator, tenant=tenant).find(name)
 
 
-def resolve_person(
-    operator: Operator, name: str, *, tenant: Tenant | None = None
-) -> Participant:
-    """Like `resolve_participant`, for callers that take all participants of one ScaiKey user.
-
-    Someone who moved to another tenant also remains in the old one, with `absent_since` set.
-    """
+def resolve_person(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Participant:
+    """Return any participant of the ScaiKey user, who has one in each tenant they were in."""
     lookup = look_up_participant(operator, tenant=tenant)
     return replace(lookup, identify=lambda person: person.scaikey_id or person.pk).find(name)
 

@@ -153,9 +153,7 @@ def test_success_each_command_that_takes_a_person_is_among_those_below() -> None
     assert takes_person == set(ON_PEOPLE)
 
 
-@pytest.mark.parametrize(
-    ("words", "arguments"), [*ON_PEOPLE.items(), *FROM_FILE.items()], ids=str
-)
+@pytest.mark.parametrize(("words", "arguments"), [*ON_PEOPLE.items(), *FROM_FILE.items()], ids=str)
 def test_fail_no_command_chooses_between_an_active_and_a_removed_person(
     words: str, arguments: list[str], tmp_path: Path
 ) -> None:
@@ -170,9 +168,12 @@ def test_fail_no_command_chooses_between_an_active_and_a_removed_person(
     (tmp_path / "bundle.zip").touch()
     before = [list(Participant.objects.values()), AuditEntry.objects.count()]
     typed = [word.replace("DIRECTORY", str(tmp_path)) for word in arguments]
-    out, message = StringIO(), (
-        f"{PERSON} is ambiguous: @old.acme:localhost (Old, acme, removed from ScaiKey on "
-        f"{EARLIER:%Y-%m-%d}); @new.acme:localhost (New, acme, active)."
+    out, message = (
+        StringIO(),
+        (
+            f"{PERSON} is ambiguous: @old.acme:localhost (Old, acme, removed from ScaiKey on "
+            f"{EARLIER:%Y-%m-%d}); @new.acme:localhost (New, acme, active)."
+        ),
     )
     with pytest.raises(CommandFailed) as caught:
         call_command(VERBS[tuple(words.split())].command, *typed, stdout=out, stderr=StringIO())
