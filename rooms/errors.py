@@ -475,6 +475,13 @@ class SearchEmpty(UsageError):
     fix = "Pass at least one word of letters or digits."
 
 
+class SearchNotIndexed(DomainError):
+    """No message that the search covers is in the search index."""
+
+    code = "SW_SEARCH_NOT_INDEXED"
+    remedy = "[Fill the index](search.md#filling-the-index) with the command that the error names."
+
+
 class SearchTooLong(UsageError):
     """The search contains too many words."""
 

@@ -32,6 +32,7 @@ from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.storage.error_mapping import translate_errors
 from tests.authorisation_fixtures import SampleData
+from tests.rooms.search.factories import backfill
 from tests.scaiwave.row_factories import NOW
 from tests.settings_env import forget_seals
 
@@ -564,7 +565,7 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "list"): Row(LOOK, of_tenant()),
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
     ("room", "workspaces"): Row(LOOK, of_tenant()),
-    ("room", "search"): Row(LOOK, of_tenant("anything")),
+    ("room", "search"): Row(LOOK, lambda sample: [*(backfill() and of_tenant("anything")(sample))]),
     ("room", "search-index"): Row(PLATFORM, lambda sample: ["--inline"]),
     ("room", "export"): Row(
         {**ROOMS, BACKUP: 0},

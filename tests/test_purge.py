@@ -153,7 +153,7 @@ def list_senders() -> set[tuple[str, str]]:
 
 
 def search(person: Participant, text: str) -> list[dict[str, Any]]:
-    return list(search_rooms(operator=HOST, text=text, tenant=person.tenant.slug))
+    return list(search_rooms(operator=HOST, text=text, tenant=person.tenant.slug)[0])
 
 
 def test_success_no_trace_remains_and_the_person_may_return(scaikey: Sandbox) -> None:

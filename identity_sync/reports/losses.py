@@ -25,7 +25,7 @@ from identity_sync.reports.runs import (
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched, to_uuid
 from tenants.audit.queries.entries import get_uuid7_time, min_uuid7_at
-from tenants.lookup.resolve import resolve_participant, resolve_tenant
+from tenants.lookup.resolve import resolve_person, resolve_tenant
 from tenants.lookup.serializers import Row
 from tenants.lookup.visibility import visible_participants
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
@@ -67,7 +67,7 @@ def list_losses(
         changes = changes.filter(pk__lt=min_uuid7_at(until))
     place = None if tenant is None else resolve_tenant(operator, tenant)
     if participant is not None:
-        person = resolve_participant(operator, participant, tenant=place)
+        person = resolve_person(operator, participant, tenant=place)
         changes = changes.filter(subject_id__in=_list_subjects(operator, person))
     if place is not None:
         changes = changes.filter(tenant=place)

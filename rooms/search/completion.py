@@ -59,7 +59,8 @@ def _finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> None:
         )
     with transaction.atomic():
         SearchBackfill.objects.filter(pk=run.pk).update(
-            outcome={"tenants": _build_outcome(progress, counts)}, finished_at=now
+            outcome={"tenants": _build_outcome(progress, counts), "state": index.state},
+            finished_at=now,
         )
         run.ranges.all().delete()
         # Keep the latest finished runs of the same tenant and room. Runs with `since` are counted

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from rooms.models import Event
+from rooms.models import Event, RemoteState
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.documents import last_positions_sql, removed_sql, up_to_run_sql
@@ -31,6 +31,13 @@ _MAX_PAGE_DOCUMENTS = 2_000
 
 class SearchIndex:
     """The index in the database. `WeaviateIndex` adds a search server to it."""
+
+    state: int = RemoteState.NOTHING
+    """The least state of a document that a search finds."""
+
+    def get_state(self, tenant_id: UUID) -> int:
+        """Return the state for a tenant, which no document has if a search server lacks it."""
+        return self.state
 
     def index(self, event_range: EventRange) -> IndexingResult:
         """Write missing and edited documents, and remove documents that must not be found.

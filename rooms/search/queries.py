@@ -10,10 +10,13 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet
 
+from rooms.errors import SearchNotIndexed
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Event, SearchBackfill, SearchRange
 from rooms.search.backend import open_index
+from rooms.search.backlog import Backlog, count_backlog, has_documents
 from rooms.search.base import IndexCounts
+from rooms.search.database import SearchIndex
 from rooms.search.query import SearchQuery, make_snippet, parse_query
 from rooms.search.scope import Scope
 from scaiwave.core.errors import UsageError
@@ -34,13 +37,14 @@ def search_rooms(
     tenant: str | None = None,
     room: str | None = None,
     limit: int = 20,
-) -> Generator[Row, None, None]:
+) -> tuple[Generator[Row, None, None], Backlog]:
     """Return messages of one tenant that contain every word of the text, the best first.
 
     Without a tenant, search all tenants in the operator's scope; the last indexed come first.
-    Yields one row at a time. Raises `UsageError`, `SearchEmpty`, `SearchTooLong`,
-    `TenantNotFound`, `RoomNotFound` or `AmbiguousName`, and what calling the search server raises
-    if one is configured, at once.
+    Also returns the messages that the search can't find.
+    Raises `UsageError`, `SearchEmpty`, `SearchTooLong`, `SearchNotIndexed`, `TenantNotFound`,
+    `RoomNotFound` or `AmbiguousName`, and what calling the search server raises if one is
+    configured, at once.
     """
     operator.require(Permission.VIEW)
     query = parse_query(text)
@@ -49,10 +53,19 @@ def search_rooms(
     with open_index(interactive=True) as index:
         if scope.tenant_id is None:
             event_ids = index.search_tenants(tenants, query, limit=limit)
+            state: int = SearchIndex.state
         else:
             tenants = Tenant.objects.filter(pk=scope.tenant_id)
             event_ids = index.search(scope.tenant_id, query, room_id=scope.room_id, limit=limit)
-    return _iter_hits(tenants, event_ids, query)
+            state = index.get_state(scope.tenant_id)
+    backlog = count_backlog(scope, tenants, state)
+    if not event_ids and backlog.messages and not has_documents(scope, tenants, state):
+        may_index = operator.has_permission(Permission.MANAGE_PLATFORM)
+        raise SearchNotIndexed(
+            f"Nothing was searched. {backlog}.",
+            fix=f"{'Run' if may_index else 'Ask the host operator to run'} `{backlog.command}`.",
+        )
+    return _iter_hits(tenants, event_ids, query), backlog
 
 
 def _iter_hits(

@@ -10,9 +10,8 @@ from django.db import IntegrityError, transaction
 
 from rooms.models import SearchBackfill, SearchRange
 from rooms.search.queries import BackfillOptions, build_scope
-from rooms.search.scope import Scope
+from rooms.search.scope import Scope, measure_range
 from scaiwave.core.operators import Operator
-from scaiwave.core.sql import fetch
 from tenants.audit.record import record_audit
 from tenants.models import Tenant
 
@@ -80,7 +79,7 @@ def _plan_ranges(scope: Scope) -> Iterator[SearchRange]:
         after, count = 0, RANGE_EVENTS
         while count == RANGE_EVENTS:
             tenant_scope = replace(scope, tenant_id=tenant_id, since=None)
-            first, after, count = _measure_range(tenant_scope, after)
+            first, after, count = measure_range(tenant_scope, after, RANGE_EVENTS)
             if count:
                 yield SearchRange(
                     tenant_id=tenant_id,
@@ -89,18 +88,3 @@ def _plan_ranges(scope: Scope) -> Iterator[SearchRange]:
                     done_through=first - 1,
                     events=count,
                 )
-
-
-def _measure_range(scope: Scope, after: int) -> tuple[int, int, int]:
-    """Return first position, last position and number of the next events; the number may be 0."""
-    condition, params = scope.events_sql()
-    (row,) = fetch(
-        f"""
-        SELECT COALESCE(min(position), 0), COALESCE(max(position), 0), count(*) FROM (
-            SELECT e.stream_position AS position FROM sw_events e
-            WHERE {condition} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
-        ) coming
-        """,
-        [*params, after, RANGE_EVENTS],
-    )
-    return row[0], row[1], row[2]

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from rooms.models.rooms import INCOGNITO_SCOPE, RoomType
-from scaiwave.core.sql import datetime_param, is_distinct, uuid_param
+from scaiwave.core.sql import datetime_param, fetch_one, is_distinct, uuid_param
 
 MAX_BODY_CHARS = 16_000
 """Characters of a message that are indexed; a content may hold 64 KiB."""
@@ -82,6 +82,21 @@ class Scope:
             conditions.append("(e.created_at >= %s OR e.edited_at >= %s OR e.redacted_at >= %s)")
             params += [datetime_param(self.since)] * 3
         return " AND ".join(conditions), params
+
+
+def measure_range(scope: Scope, after: int, limit: int) -> tuple[int, int, int]:
+    """Return first position, last position and number of the next events; the number may be 0."""
+    condition, params = scope.events_sql()
+    first, last, count = fetch_one(
+        f"""
+        SELECT COALESCE(min(position), 0), COALESCE(max(position), 0), count(*) FROM (
+            SELECT e.stream_position AS position FROM sw_events e
+            WHERE {condition} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
+        ) coming
+        """,
+        [*params, after, limit],
+    )
+    return first, last, count
 
 
 def _text_sql() -> str:

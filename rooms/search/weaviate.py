@@ -54,10 +54,16 @@ class WeaviateIndex(SearchIndex):
     Weaviate searches one tenant in a request.
     """
 
+    state = RemoteState.TEXT
+
     def __init__(self, client: WeaviateClient, embedder: Embedder) -> None:
         self._client = client
         self._embedder = embedder
         self._tenants: set[str] | None = None
+
+    def get_state(self, tenant_id: UUID) -> int:
+        is_known = tenant_id.hex in self._get_tenants()
+        return self.state if is_known else max(RemoteState) + 1
 
     def index(self, event_range: EventRange) -> IndexingResult:
         """See the base class.

@@ -73,7 +73,7 @@ class BulkResult(ChangeResult):
             return
         changed = self.document()["changed"]
         raise RowsFailed(
-            f"{len(failed):,} of {len(self.rows):,} names failed: {_list_some(failed)}. "
+            f"{len(failed):,} of {len(self.rows):,} names failed: {list_some(failed)}. "
             f"{'The others are done.' if changed else 'No changes were made.'}"
         )
 
@@ -149,9 +149,9 @@ def count_names(kind: str, names: Sequence[str]) -> str:
     """Return `group Crew`, or `12 groups (Crew, Staff, …)` with the first names."""
     if len(names) == 1:
         return f"{kind} {names[0]}"
-    return f"{len(names):,} {kind}s ({_list_some(names)})"
+    return f"{len(names):,} {kind}s ({list_some(names)})"
 
 
-def _list_some(names: Sequence[str]) -> str:
+def list_some(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
     return ", ".join(names[:MAX_NAMED]) + more

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -65,6 +65,8 @@ class _Lookup(Generic[Entity]):
     describe: Callable[[Entity], str]
     fix: str = _USE_ID
     prefers_present: bool = False
+    identify: Callable[[Entity], Any] = attrgetter("pk")
+    """Records with the same value are one, of which any is returned."""
 
     def find(self, name: str) -> Entity:
         found = self.records.filter(self.build_q([name])).order_by("pk")[: MAX_CANDIDATES + 1]
@@ -95,7 +97,7 @@ class _Lookup(Generic[Entity]):
             matches = present if len(present) == 1 else matches
         if not matches:
             raise self.build_missing(name, self.find_nearest(name) if explains else None)
-        if len(matches) == 1:
+        if len({self.identify(match) for match in matches}) == 1:
             return matches[0]
         listed = "; ".join(self.describe(match) for match in matches[:MAX_CANDIDATES])
         more = "; and more" if len(matches) > MAX_CANDIDATES else ""
@@ -153,6 +155,7 @@ def resolve_tenant(operator: Operator, name: str) -> Tenant:
 def look_up_participant(
     operator: Operator, *, tenant: Tenant | None = None
 ) -> _Lookup[Participant]:
+    """Find one participant, and never choose between two, even if one was removed."""
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
@@ -167,21 +170,25 @@ def look_up_participant(
             f"Participant not found{_format_scope(tenant)}: {name}.",
             fix=suggest_nearest(nearest, fix, fix),
         ),
-        lambda person: f"{person.fqid(server_name)} ({person}, {person.tenant.slug})",
+        lambda person: (
+            f"{person.fqid(server_name)} ({person}, {person.tenant.slug}, "
+            f"{person.inactive_reason or 'active'})"
+        ),
         fix="Use the full @name:server of the one you mean, or its ID.",
-        prefers_present=True,
     )
 
 
 def resolve_participant(
     operator: Operator, name: str, *, tenant: Tenant | None = None
 ) -> Participant:
-    """Raises `ParticipantNotFound` or `AmbiguousName`.
-
-    A person who moved to another tenant also remains in the old one with `absent_since` set; a
-    participant that is present takes precedence.
-    """
+    """Raises `ParticipantNotFound` or `AmbiguousName`."""
     return look_up_participant(operator, tenant=tenant).find(name)
+
+
+def resolve_person(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Participant:
+    """Return any participant of the ScaiKey user, who has one in each tenant they were in."""
+    lookup = look_up_participant(operator, tenant=tenant)
+    return replace(lookup, identify=lambda person: person.scaikey_id or person.pk).find(name)
 
 
 def look_up_participants_in(operator: Operator, tenant: str | None) -> _Lookup[Participant]:

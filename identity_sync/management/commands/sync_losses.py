@@ -63,8 +63,8 @@ class Command(ListCommand):
         parser.add_argument(
             "--participant",
             metavar="NAME",
-            help="only this person, with their groups, tenant and partner (e-mail address, FQID, "
-            "ID or ScaiKey ID)",
+            help="only this person, with their groups, tenant and partner (e-mail address, "
+            "@name:server, local ID, ID or ScaiKey ID)",
         )
         parser.add_argument(
             "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rooms.search.backlog import Backlog
 from rooms.search.queries import search_rooms
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
@@ -37,6 +38,7 @@ class Command(ListCommand):
     columns = COLUMNS
     keys = KEYS
     default_limit = 20
+    backlog: Backlog
     help = (
         "Search the messages of a tenant, or of all tenants you may see. A message must contain "
         "every word of the search text."
@@ -54,10 +56,18 @@ class Command(ListCommand):
     def load_rows(
         self, text: str, tenant: str | None, limit: int | None, **options: Any
     ) -> Iterable[Row]:
-        return search_rooms(
+        rows, self.backlog = search_rooms(
             operator=self.operator,
             text=text,
             tenant=tenant,
             room=options["room"],
             limit=limit or MAX_RESULTS,
         )
+        return rows
+
+    def load_rest(self) -> Row:
+        return {"unindexed": self.backlog.document()}
+
+    def print_notes(self) -> None:
+        if self.backlog:
+            self.output.warn(f"{self.backlog}. `{self.backlog.command}` indexes them.")

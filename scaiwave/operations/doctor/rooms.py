@@ -6,32 +6,32 @@ import os
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import cast
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db.models import F, Q
+from django.db.models import F, QuerySet
 
 from rooms.imports.intents import clean_up_abandoned
 from rooms.lifecycle.purge_room import find_due_rooms
 from rooms.lifecycle.remove_media import find_due_files
 from rooms.models import (
-    Event,
     ImportIntent,
+    RemoteState,
     RemovedFile,
     RetentionPolicy,
     Room,
     SearchBackfill,
 )
 from rooms.retention.policies import MAX_AGE, find_overdue_policies
+from rooms.search.backlog import MAX_EVENTS, Backlog, count_backlog
 from rooms.search.scope import Scope
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import list_some
 from scaiwave.core.clock import get_latest_time, is_in_future
-from scaiwave.core.sql import batched
 from scaiwave.operations.doctor.findings import Finding, failed, passed, warned
 from scaiwave.storage.error_mapping import map_storage_error, translate_errors
 from scaiwave.storage.media import (
@@ -46,9 +46,7 @@ from tenants.models import Tenant
 PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
-MAX_COUNTED_MESSAGES = 10_000
-COUNTED_TENANTS = 200
-_SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
+MAX_COUNTED_EVENTS = 100_000
 _MISMATCH_FIX = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
 
 
@@ -150,8 +148,7 @@ def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
     Later edits and redactions are not counted, which would mean to read every event; the backfill
     script does that without --execute.
     """
-    runs = SearchBackfill.objects.filter(scope=Scope().name)
-    finished = runs.exclude(finished_at=None).order_by("-started_at")
+    finished = _get_full_backfills().order_by("-started_at")
     last = finished.filter(started_at__lte=get_latest_time(now)).first()
     if (ahead := finished.first()) and is_in_future(ahead.started_at, now):
         yield warned(
@@ -160,12 +157,9 @@ def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
             "not count.",
             "Check the clock of this host, then run the backfill again.",
         )
+    yield _check_backlog(last, now)
     if last is None:
-        yield passed(
-            "search", "No full backfill has completed yet; searches may return no results."
-        )
         return
-    yield _check_lag(last, now)
     rows = (last.outcome or {})["tenants"]
     mismatched = [row["tenant"] for row in rows if row["missing"] or row["stale"]]
     if mismatched:
@@ -177,49 +171,31 @@ def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _check_lag(last: SearchBackfill, now: datetime) -> Finding:
-    started = f"The last backfill started at {last.started_at:%Y-%m-%d %H:%M} UTC."
-    unindexed = _count_unindexed(last)
-    if not unindexed:
-        return passed("search", f"All messages are indexed. {started}")
-    count = "1 message is" if unindexed == 1 else f"{unindexed:,} messages are"
-    if unindexed >= MAX_COUNTED_MESSAGES:
-        count = f"{MAX_COUNTED_MESSAGES:,} or more messages are"
-    message = f"{count} not indexed yet. {started}"
-    if now - last.started_at > MAX_LAG:
-        return warned("search", message, _SCHEDULE_FIX)
+def _check_backlog(last: SearchBackfill | None, now: datetime) -> Finding:
+    backlog, is_late = judge_backlog(now, MAX_COUNTED_EVENTS)
+    started = f" The last backfill started at {last.started_at:%Y-%m-%d %H:%M} UTC." if last else ""
+    if not backlog:
+        return passed("search", f"All messages are indexed.{started}")
+    tenants = list_some([f"{slug} ({count:,})" for slug, count in backlog.tenants.items()])
+    message = f"{backlog}{tenants and f': {tenants}'}.{started}"
+    if is_late:
+        return warned("search", message, f"Run `{backlog.command}`, every hour or night from cron.")
     return passed("search", message)
 
 
-def count_unindexed_messages() -> int | None:
-    """Count messages that the last full backfill has not read; None if none has completed.
+def judge_backlog(now: datetime, max_events: int = MAX_EVENTS) -> tuple[Backlog, bool]:
+    """Return the messages that searches can't find yet, and whether any has waited too long.
 
-    Counts up to `MAX_COUNTED_MESSAGES`.
+    They may wait for a day for the next backfill of everything, or of their tenant.
     """
-    runs = SearchBackfill.objects.filter(scope=Scope().name).exclude(finished_at=None)
-    last = runs.order_by("-started_at").first()
-    return None if last is None else _count_unindexed(last)
+    is_remote = bool(settings.CONFIG.get_url("SCAIWAVE_WEAVIATE_URL"))
+    state = RemoteState.TEXT if is_remote else RemoteState.NOTHING
+    backlog = count_backlog(Scope(), Tenant.objects.all(), state, max_events)
+    overdue = now - MAX_LAG
+    if not backlog or _get_full_backfills().filter(started_at__gte=overdue).exists():
+        return backlog, False
+    return backlog, any(at is None or at < overdue for at in backlog.read_at)
 
 
-def _count_unindexed(last: SearchBackfill) -> int:
-    """Count messages after the positions that the run read, up to the maximum.
-
-    Each tenant has its own position, so that a query is about some tenants.
-    """
-    through = {row["tenant_id"]: row["through"] for row in (last.outcome or {})["tenants"]}
-    messages = Event.objects.filter(
-        event_type="swp.room.message", redacted_at=None, do_not_index=False
-    )
-    count = 0
-    keys = Tenant.objects.order_by("pk").values_list("pk", flat=True)
-    for batch in batched(keys.iterator(), COUNTED_TENANTS):
-        newer = messages.filter(
-            reduce(
-                or_,
-                (Q(tenant=key, stream_position__gt=through.get(str(key), 0)) for key in batch),
-            )
-        )
-        count += newer[: MAX_COUNTED_MESSAGES - count].count()
-        if count >= MAX_COUNTED_MESSAGES:
-            break
-    return count
+def _get_full_backfills() -> QuerySet[SearchBackfill]:
+    return SearchBackfill.objects.filter(scope=Scope().name).exclude(finished_at=None)

@@ -26,9 +26,10 @@ from rooms.imports.import_room import IMPORT_BYTES_COUNTER, IMPORTS_COUNTER
 from rooms.models import DeletedRoom, ImportIntent, RemovedFile
 from rooms.retention.policies import MAX_AGE, find_last_run, find_overdue_policies
 from rooms.retention.run_retention import EVENTS_COUNTER
+from rooms.search.backlog import MAX_EVENTS
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
-from scaiwave.operations.doctor.rooms import count_unindexed_messages
+from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.operations.jobs.run_processes import REFUSALS_COUNTER
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import RefusalReason
@@ -177,12 +178,11 @@ def collect_room_metrics(now: datetime) -> Iterator[Metric]:
         "Time of the last retention run that a policy had, in Unix time.",
         None if (last_run_at := find_last_run()) is None else last_run_at.timestamp(),
     )
-    if (backlog := count_unindexed_messages()) is not None:
-        yield _gauge(
-            "search_backlog_messages",
-            "Messages that are not in the search index yet, up to 10,000.",
-            backlog,
-        )
+    yield _gauge(
+        "search_backlog_messages",
+        f"Messages that are not in the search index, among {MAX_EVENTS:,} events to read.",
+        judge_backlog(now)[0].messages,
+    )
 
 
 def collect_sync_metrics(now: datetime) -> Iterator[Metric]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet, Sum
 from django.urls import reverse
 
@@ -20,7 +19,7 @@ from rooms.models import Media, Room, RoomState, ScanStatus
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.operations.doctor.rooms import MAX_COUNTED_MESSAGES, count_unindexed_messages
+from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.operations.overview.sync import build_limited_sync_part, build_sync_part
 from scaiwave.operations.overview.tenants import build_limited_part, build_tenant_part
 from scaiwave.site.formatting import Tone
@@ -64,25 +63,15 @@ def build_key_part(now: datetime) -> OverviewPart:
     return OverviewPart([task] if is_near or is_overdue else [], [card])
 
 
-INDEX = "scaiwave room search-index"
-
-
 def build_room_part(now: datetime) -> OverviewPart:
     volumes = [_build_room_card(Room.objects.all()), _build_storage_card(Media.objects.all())]
-    backlog = count_unindexed_messages()
+    backlog, is_late = judge_backlog(now)
     url, permission = reverse("admin:rooms_searchbackfill_changelist"), "rooms.view_searchbackfill"
-    if backlog is None:
-        task = Task(
-            "The search index has never been filled, so searches find no messages.",
-            permission,
-            command=INDEX if settings.REDIS_URL else f"{INDEX} --inline",
-        )
-        card = Card("Search", "not indexed yet", url, permission, Tone.WARN)
-        return OverviewPart([task], [card], volumes)
-    more = "over " if backlog >= MAX_COUNTED_MESSAGES else ""
-    value = f"{more}{pluralize(backlog, 'message')} to index" if backlog else "up to date"
-    tone = Tone.NEUTRAL if backlog else Tone.GOOD
-    return OverviewPart([], [Card("Search", value, url, permission, tone)], volumes)
+    tasks = [Task(f"{backlog}.", permission, command=backlog.command)] if is_late else []
+    least = "at least " if backlog.is_minimum else ""
+    value = f"{least}{pluralize(backlog.messages, 'message')} to index" if backlog else "up to date"
+    tone = Tone.WARN if is_late else Tone.NEUTRAL if backlog else Tone.GOOD
+    return OverviewPart(tasks, [Card("Search", value, url, permission, tone)], volumes)
 
 
 def build_limited_room_part(operator: Operator, now: datetime) -> OverviewPart:

@@ -37,7 +37,11 @@ class Command(ListCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", help="only in this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--participant", help="only on this participant")
+        parser.add_argument(
+            "--participant",
+            help="only on this participant (e-mail address, @name:server, local ID, ID or ScaiKey "
+            "ID)",
+        )
         parser.add_argument("--room", help="only on this room (ID, or with --tenant its alias)")
         parser.add_argument("--lifted", action="store_true", help="list lifted holds too")
 

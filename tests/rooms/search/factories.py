@@ -50,4 +50,4 @@ def backfill(**options: Any) -> BackfillResult:
 
 def find_event_ids(text: str, tenant: str | None = "acme", **options: Any) -> list[UUID]:
     arguments = {"operator": HOST_OPERATOR, "tenant": tenant, **options}
-    return [row["id"] for row in search_rooms(text=text, **arguments)]
+    return [row["id"] for row in search_rooms(text=text, **arguments)[0]]

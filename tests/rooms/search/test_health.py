@@ -13,7 +13,7 @@ from scaiwave.operations.doctor.rooms import check_search
 from tests.rooms.search.factories import backfill, make_lobby, make_message
 
 pytestmark = pytest.mark.django_db
-_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
+_FIX = "Run `scaiwave room search-index --inline`, every hour or night from cron."
 
 
 def run_check(later: timedelta = timedelta()) -> list[tuple[State, str, str]]:
@@ -26,11 +26,30 @@ def get_last_start() -> str:
     return f"{run.started_at:%Y-%m-%d %H:%M} UTC"
 
 
-def test_success_no_full_backfill_yet() -> None:
-    make_lobby()
-    backfill(tenant="acme")  # not a full backfill
-    message = "No full backfill has completed yet; searches may return no results."
+def test_fail_tenants_without_a_backfill() -> None:
+    assert run_check() == [(State.PASS, "All messages are indexed.", "")]
+    for slug in ("acme", "globex", *"abcdef"):
+        room = make_lobby(slug)
+        make_message(room, "one")
+        make_message(room, "two")
+    make_lobby("empty")
+    message = (
+        "16 messages are not in the search index: a (2), acme (2), b (2), c (2), d (2) and 3 more."
+    )
+    assert run_check() == [(State.WARN, message, _FIX)]
+    for slug in ("globex", *"abcdef"):
+        backfill(tenant=slug)
+    message = "2 messages are not in the search index: acme (2)."
+    assert run_check() == [(State.WARN, message, _FIX)]
+    backfill(tenant="acme", room=str(make_lobby().pk))
+    backfill(tenant="acme", since=datetime.now(UTC))
+    assert run_check() == [(State.WARN, message, _FIX)]
+    backfill(tenant="acme")
+    assert run_check() == [(State.PASS, "All messages are indexed.", "")]
+    make_message(make_lobby(), "three")
+    message = "1 message is not in the search index: acme (1)."
     assert run_check() == [(State.PASS, message, "")]
+    assert run_check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
 
 
 def test_success_up_to_date_and_slightly_late() -> None:
@@ -42,7 +61,10 @@ def test_success_up_to_date_and_slightly_late() -> None:
     make_message(room, "two")
     make_message(make_lobby("globex"), "three")
     make_message(room, "hidden", do_not_index=True)
-    message = f"2 messages are not indexed yet. The last backfill started at {get_last_start()}."
+    message = (
+        "2 messages are not in the search index: acme (1), globex (1). "
+        f"The last backfill started at {get_last_start()}."
+    )
     assert run_check() == [(State.PASS, message, "")]
 
 
@@ -54,7 +76,7 @@ def test_fail_a_backfill_of_the_future_does_not_count() -> None:
         State.WARN,
         f"A backfill is dated in the future: {get_last_start()}. It does not count.",
     )
-    assert none[1].startswith("No full backfill has completed yet")
+    assert none == (State.PASS, "All messages are indexed.", "")
     backfill()
     assert run_check()[0][0] is State.PASS
 
@@ -64,12 +86,11 @@ def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
     room = make_lobby()
     for number in range(4):
         make_message(room, f"word {number}")
-    message = f"4 messages are not indexed yet. The last backfill started at {get_last_start()}."
+    started = f"The last backfill started at {get_last_start()}."
+    message = f"4 messages are not in the search index: acme (4). {started}"
     assert run_check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
-    monkeypatch.setattr(health, "MAX_COUNTED_MESSAGES", 3)
-    message = (
-        f"3 or more messages are not indexed yet. The last backfill started at {get_last_start()}."
-    )
+    monkeypatch.setattr(health, "MAX_COUNTED_EVENTS", 3)
+    message = f"At least 3 messages are not in the search index: acme (3). {started}"
     assert run_check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
 
 
@@ -81,4 +102,8 @@ def test_fail_the_index_does_not_match_after_the_last_backfill(
     assert backfill().mismatched_tenants == ["acme"]
     message = "After the last backfill, the index for acme does not match the stored events."
     fix = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
-    assert run_check()[1:] == [(State.WARN, message, fix)]
+    unread = (
+        "1 message is not in the search index: acme (1). "
+        f"The last backfill started at {get_last_start()}."
+    )
+    assert run_check() == [(State.PASS, unread, ""), (State.WARN, message, fix)]

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from io import StringIO
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.core.management import call_command
 
-from rooms.errors import RoomNotFound
-from rooms.models import RoomType
-from rooms.search import database
+from rooms.errors import RoomNotFound, SearchNotIndexed
+from rooms.models import RemoteState, RoomType
+from rooms.search import database, documents
+from rooms.search.backlog import count_backlog
 from rooms.search.queries import search_rooms
+from rooms.search.scope import Scope
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.errors import TenantNotFound
@@ -38,7 +43,7 @@ def test_success_the_row_of_a_hit() -> None:
     room = make_lobby()
     message = make_message(room, "The launch\nis on Friday")
     backfill()
-    assert list(search_rooms(operator=HOST_OPERATOR, text="friday launch", tenant="acme")) == [
+    assert list(search_rooms(operator=HOST_OPERATOR, text="friday launch", tenant="acme")[0]) == [
         {
             "id": message.pk,
             "room_id": room.pk,
@@ -88,6 +93,105 @@ def test_success_all_tenants_in_the_scope_of_the_operator() -> None:
     rest = json.loads(run_command("search_rooms", "report", "--json", f"--after={page['next_id']}"))
     found = [UUID(row["id"]) for row in page["messages"] + rest["messages"]]
     assert (found, page["total"]) == (find_all(), None)
+
+
+def read_error(*words: str) -> tuple[str, int, str, str]:
+    with pytest.raises(SearchNotIndexed) as caught:
+        run_command("search_rooms", "report", *words)
+    error = caught.value
+    return error.code, error.exit_code, error.message, error.fix
+
+
+def test_fail_before_the_first_backfill() -> None:
+    assert find_event_ids("report", tenant=None) == []  # There is no message.
+    lobby = make_lobby()
+    for number in range(3):
+        make_message(lobby, f"report {number}")
+    make_message(make_lobby("globex"), "report", do_not_index=True)
+    expected = ("SW_SEARCH_NOT_INDEXED", 1, "Nothing was searched. {} not in the search index.")
+    assert read_error() == (
+        *expected[:2],
+        expected[2].format("3 messages are"),
+        "Run `scaiwave room search-index --inline`.",
+    )
+    with pytest.raises(SearchNotIndexed) as caught:
+        find_event_ids("report", operator=make_tenant_admin(lobby.tenant))
+    assert caught.value.fix == (
+        "Ask the host operator to run `scaiwave room search-index --tenant acme --inline`."
+    )
+    assert find_event_ids("report", tenant="globex") == []
+    backfill(tenant="globex")
+    assert read_error("--tenant=acme")[2] == expected[2].format("3 messages are")
+    other = make_lobby(room_alias="other")
+    make_message(other, "report")
+    backfill(tenant="acme", room=str(lobby.pk))
+    assert len(find_event_ids("report")) == 3
+    assert read_error("--tenant=acme", "--room=other")[2] == expected[2].format("1 message is")
+
+
+def test_success_messages_that_are_not_indexed_are_reported() -> None:
+    lobby, other = make_lobby(), make_lobby("globex")
+    make_message(lobby, "report")
+    for number in range(4):
+        make_message(other, f"report {number}")
+    backfill(tenant="acme")
+
+    def read_stderr(*words: str) -> str:
+        err = StringIO()
+        call_command("search_rooms", "report", *words, stdout=StringIO(), stderr=err)
+        return err.getvalue()
+
+    def search(*words: str) -> tuple[str, Any]:
+        document = run_command("search_rooms", "report", *words, "--json")
+        return read_stderr(*words), json.loads(document)
+
+    command = "scaiwave room search-index --inline"
+    err, document = search()
+    assert err == (f"Warning: 4 messages are not in the search index. `{command}` indexes them.\n")
+    assert document["unindexed"] == {"messages": 4, "is_minimum": False, "command": command}
+    assert (document["total"], read_stderr("--csv"), read_stderr("--quiet")) == (1, err, err)
+    err, document = search("--tenant=acme")
+    assert (err, document["unindexed"]) == (
+        "",
+        {"messages": 0, "is_minimum": False, "command": None},
+    )
+    backfill(tenant="globex", room=str(other.pk))
+    assert search()[1]["unindexed"]["messages"] == 0
+    late = make_message(lobby, "report")
+    assert search()[1]["unindexed"]["messages"] == 1
+    assert search("--tenant=acme", f"--room={late.room_id}")[1]["unindexed"]["messages"] == 1
+    empty = make_lobby(room_alias="empty")
+    assert search("--tenant=acme", f"--room={empty.pk}")[1]["unindexed"]["messages"] == 0
+    backfill()
+    assert search()[0] == ""
+
+
+def test_success_only_some_events_are_read() -> None:
+    scope, tenants = Scope(), Tenant.objects.all()
+    for slug in ("acme", "globex"):
+        room = make_lobby(slug)
+        for number in range(3):
+            make_message(room, f"report {number}", do_not_index=slug == "acme")
+    for events, messages, is_minimum in ((3, 0, True), (49, 0, True), (53, 3, False)):
+        backlog = count_backlog(scope, tenants, RemoteState.NOTHING, events)
+        assert (backlog.messages, backlog.is_minimum) == (messages, is_minimum)
+        assert bool(backlog)
+    assert str(count_backlog(scope, tenants, 0, 3)) == (
+        "Some messages may not be in the search index"
+    )
+    assert str(count_backlog(scope, tenants, 0, 52)) == (
+        "At least 2 messages are not in the search index"
+    )
+
+
+def test_success_messages_that_the_last_backfill_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_message(make_lobby(), "report")
+    monkeypatch.setattr(documents, "upsert", lambda part: 0)
+    assert backfill().mismatched_tenants == ["acme"]
+    with pytest.raises(SearchNotIndexed):
+        find_event_ids("report")
 
 
 def test_fail_room_without_tenant() -> None:
@@ -269,7 +373,7 @@ def test_success_content_changed_manually() -> None:
     backfill()
     message.content = ["report"]
     message.save()
-    hit = next(search_rooms(operator=HOST_OPERATOR, text="report", tenant="acme"))
+    (hit,) = search_rooms(operator=HOST_OPERATOR, text="report", tenant="acme")[0]
     assert hit["snippet"] == ""
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from rooms.erasure.places import STORES
+from rooms.errors import SearchNotIndexed
 from rooms.lifecycle.delete_room import delete_room
 from rooms.models import Event, RemoteState, SearchDocument, TenantImport
 from rooms.moves.import_tenant import abort_tenant_import
@@ -19,11 +20,11 @@ from rooms.retention.policies import PolicyValues, set_retention
 from rooms.retention.run_retention import run_retention
 from rooms.search import documents
 from rooms.search.base import EventRange
-from rooms.search.queries import BackfillOptions, get_search_plan
+from rooms.search.queries import BackfillOptions, get_search_plan, search_rooms
 from rooms.search.weaviate import get_object_id
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
-from scaiwave.config import Configuration
+from scaiwave.config import Configuration, load
 from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
@@ -32,6 +33,7 @@ from scaiwave.core.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.core.mentions import ErasedTenant, Mentions
+from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.sandbox import Sandbox
 from tests.rooms.search.factories import (
     NOW,
@@ -352,7 +354,12 @@ def test_success_weaviate_has_lost_everything(server: FakeWeaviate) -> None:
     server.classes.clear()
     server.tenants.clear()
     redact_message(redacted)
-    assert find_event_ids("kept") == []
+    with pytest.raises(SearchNotIndexed) as caught:
+        find_event_ids("kept")
+    assert caught.value.message == "Nothing was searched. 1 message is not in the search index."
+    assert caught.value.fix == (
+        "Run `scaiwave room search-index --tenant acme --restart --inline`."
+    )
     assert backfill(restart=True).mismatched_tenants == []
     assert find_event_ids("kept") == [stored.pk]
     assert server.get_bodies(room.tenant_id.hex) == {"kept"}
@@ -364,8 +371,29 @@ def test_success_a_plan_creates_nothing_in_weaviate(server: FakeWeaviate) -> Non
         get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions()).tenants[0]["missing"]
         == 1
     )
-    assert find_event_ids("word") == []
+    with pytest.raises(SearchNotIndexed):
+        find_event_ids("word")
     assert server.classes == {}
+
+
+def test_success_messages_that_only_the_database_has_are_not_found(server: FakeWeaviate) -> None:
+    """A server that begins to use Weaviate, whose first backfill has not ended."""
+    make_message(make_lobby(), "first")
+    with_weaviate, settings.CONFIG = settings.CONFIG, load({})
+    backfill()
+    settings.CONFIG = with_weaviate
+    assert judge_backlog(NOW)[0].tenants == {"acme": 1}
+    other = make_lobby(room_alias="other")
+    late = make_message(other, "late")
+    backfill(tenant="acme", room="other")
+    hits, backlog = search_rooms(operator=HOST_OPERATOR, text="late", tenant="acme")
+    assert ([hit["id"] for hit in hits], backlog.messages) == ([late.pk], 1)
+    hits, backlog = search_rooms(operator=HOST_OPERATOR, text="first")
+    assert ([hit["snippet"] for hit in hits], backlog.messages) == (["«first»"], 0)
+    backfill()
+    _, backlog = search_rooms(operator=HOST_OPERATOR, text="first", tenant="acme")
+    assert not backlog
+    assert not judge_backlog(NOW)[0]
 
 
 def test_success_another_client_creates_class_and_tenant(server: FakeWeaviate) -> None:

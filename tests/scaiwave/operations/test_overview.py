@@ -41,6 +41,7 @@ from tenants.models import (
 from tests.concurrency import run_concurrently
 from tests.identity_sync.reports.test_judgement import REGISTERED
 from tests.queue_helpers import plant_failed, plant_worker
+from tests.rooms.search.factories import make_lobby, make_message
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
 
@@ -634,8 +635,13 @@ def make_key(at: datetime) -> ServerKey:
 
 
 def test_success_an_empty_search_index_has_its_command(settings: Settings) -> None:
-    assert get_cards()["Search"]["value"] == "not indexed yet"
-    assert find_task("search index")["command"] == "scaiwave room search-index --inline"
+    assert get_cards()["Search"]["value"] == "up to date"
+    make_message(make_lobby(), "one")
+    card = get_cards()["Search"]
+    assert (card["value"], card["tone"]) == ("1 message to index", "warn")
+    task = find_task("search index")
+    assert task["text"] == "1 message is not in the search index."
+    assert task["command"] == "scaiwave room search-index --inline"
 
 
 @pytest.mark.redis

@@ -199,3 +199,13 @@ def test_fail_unknown_filters_are_named(client: Client) -> None:
         assert "The list of people has no filter named colour." in answer.content.decode()
     invalid = client.get(url, {"tenant__id__exact": "x"}, follow=True)
     assert "A filter had an invalid value" in invalid.content.decode()
+
+
+def test_success_a_search_that_finds_nothing_names_where_messages_are_searched(
+    client: Client,
+) -> None:
+    page = client.get(reverse("admin:search"), {"q": "launch"}).content.decode()
+    assert (
+        "Nothing was found for “launch”. Texts of messages are not searched here: use "
+        "<code>scaiwave room search</code>." in page
+    )

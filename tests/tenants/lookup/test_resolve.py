@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command, get_commands, load_command_class
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaiwave.cli.django_entry import CommandFailed
+from scaiwave.cli.verbs import VERBS, canonical_path
 from scaiwave.core.errors import NotFoundError, ScaiWaveError
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.errors import AmbiguousName, GroupNotFound, ParticipantNotFound, TenantNotFound
@@ -19,10 +24,12 @@ from tenants.lookup.resolve import (
     resolve_group,
     resolve_participant,
     resolve_partner,
+    resolve_person,
     resolve_tenant,
 )
-from tenants.models import Participant
+from tenants.models import AuditEntry, Participant
 from tenants.roles.queries.roles import resolve_role, show_role
+from tests.scaiwave.row_factories import make_workspace
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -74,13 +81,18 @@ def test_success_e_mail_outside_ascii_as_it_is_written() -> None:
     assert resolve_participant(HOST_OPERATOR, "Ärzte@ACME.example") == person
 
 
-def test_success_moved_participant_is_found_in_the_new_tenant() -> None:
+def test_success_a_person_who_moved_is_one_person() -> None:
     old, new = make_tenant("old"), make_tenant("new")
     make_person(old, scaikey_id="usr_1", email="anna@x.example", absent_since=EARLIER)
     here = make_person(new, scaikey_id="usr_1", email="anna@x.example")
-    assert resolve_participant(HOST_OPERATOR, "usr_1") == here
-    assert resolve_participant(HOST_OPERATOR, "anna@x.example") == here
     assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=old).tenant == old
+    for name in ("usr_1", "anna@x.example"):
+        assert resolve_person(HOST_OPERATOR, name).scaikey_id == here.scaikey_id
+        with pytest.raises(AmbiguousName):
+            resolve_participant(HOST_OPERATOR, name)
+    make_person(new, "other", scaikey_id=None, email="anna@x.example")
+    with pytest.raises(AmbiguousName):
+        resolve_person(HOST_OPERATOR, "anna@x.example")
 
 
 def test_success_group_by_any_of_its_names() -> None:
@@ -96,11 +108,85 @@ def test_fail_ambiguous_participant() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_participant(HOST_OPERATOR, "anna@x.example")
     assert caught.value.message == (
-        "anna@x.example is ambiguous: @anna.acme:localhost (Anna, acme); "
-        "@anna.globex:localhost (Anna, globex)."
+        "anna@x.example is ambiguous: @anna.acme:localhost (Anna, acme, active); "
+        "@anna.globex:localhost (Anna, globex, active)."
     )
     assert caught.value.fix == "Use the full @name:server of the one you mean, or its ID."
     assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=acme).tenant == acme
+
+
+PERSON = "anna@x.example"
+ON_PEOPLE: dict[str, list[str]] = {
+    "sync losses": ["--participant", PERSON],
+    "admin show-participant": [PERSON],
+    "admin suspend-participant": [PERSON, "--yes"],
+    "admin resume-participant": [PERSON],
+    "admin purge-participant": [PERSON, "--yes"],
+    "admin export-participant": [PERSON, "--output", "DIRECTORY/anna.zip"],
+    "admin hold add": ["--participant", PERSON, "--reason", "case"],
+    "admin hold list": ["--participant", PERSON],
+    "admin create-workspace": [
+        *("--tenant", "acme", "--slug", "sales", "--name", "Sales", "--owner", PERSON)
+    ],
+    "role show": [PERSON, "--tenant", "acme"],
+    "role grant": ["editors", "--tenant", "acme", "--to", PERSON],
+    "role revoke": ["editors", "--tenant", "acme", "--from", PERSON, "--yes"],
+    "room import": ["main", "--tenant", "acme", "--as", PERSON, "--input", "DIRECTORY/bundle.zip"],
+}
+"""Valid arguments for each command that takes a person."""
+FROM_FILE = {
+    "admin suspend-participant": ["--from", "DIRECTORY/people.csv", "--yes"],
+    "admin resume-participant": ["--from-file", "DIRECTORY/people.csv"],
+    "role grant": ["editors", "--tenant", "acme", "--from-file", "DIRECTORY/people.csv"],
+    "role revoke": ["editors", "--tenant", "acme", "--from-file", "DIRECTORY/people.csv", "--yes"],
+}
+
+
+def test_success_each_command_that_takes_a_person_is_among_those_below() -> None:
+    takes_person = set()
+    for words, verb in VERBS.items():
+        parser = load_command_class(get_commands()[verb.command], verb.command).create_parser(
+            "", verb.command
+        )
+        if any("@name:server, local ID" in (action.help or "") for action in parser._actions):
+            takes_person.add(" ".join(canonical_path(words) or words))
+    assert takes_person == set(ON_PEOPLE)
+
+
+@pytest.mark.parametrize(("words", "arguments"), [*ON_PEOPLE.items(), *FROM_FILE.items()], ids=str)
+def test_fail_no_command_chooses_between_an_active_and_a_removed_person(
+    words: str, arguments: list[str], tmp_path: Path
+) -> None:
+    acme = make_tenant("acme")
+    make_role(acme, "editors")
+    make_workspace(acme, slug="main")
+    people = [
+        make_person(acme, "old", email="Anna@x.example", absent_since=EARLIER),
+        make_person(acme, "new", email=PERSON),
+    ]
+    (tmp_path / "people.csv").write_text(f"email\n{PERSON}\n")
+    (tmp_path / "bundle.zip").touch()
+    before = [list(Participant.objects.values()), AuditEntry.objects.count()]
+    typed = [word.replace("DIRECTORY", str(tmp_path)) for word in arguments]
+    out, message = (
+        StringIO(),
+        (
+            f"{PERSON} is ambiguous: @old.acme:localhost (Old, acme, removed from ScaiKey on "
+            f"{EARLIER:%Y-%m-%d}); @new.acme:localhost (New, acme, active)."
+        ),
+    )
+    with pytest.raises(CommandFailed) as caught:
+        call_command(VERBS[tuple(words.split())].command, *typed, stdout=out, stderr=StringIO())
+    error = caught.value.error
+    if any("people.csv" in word for word in typed):
+        assert (error.code, error.exit_code) == ("SW_ROWS_FAILED", 1)
+        assert out.getvalue() == f"{PERSON}: {message} [SW_NAME_AMBIGUOUS]\n"
+    else:
+        assert (error.code, error.exit_code) == ("SW_NAME_AMBIGUOUS", 1)
+        assert error.message == message
+        assert error.fix == "Use the full @name:server of the one you mean, or its ID."
+        assert error.details["candidates"] == [str(person.pk) for person in people]
+    assert [list(Participant.objects.values()), AuditEntry.objects.count()] == before
 
 
 def test_fail_ambiguous_group_lists_ten() -> None:
