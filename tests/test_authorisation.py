@@ -144,6 +144,11 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
     return lambda sample: [*words, "--tenant", sample.tenant.slug]
 
 
+def search_index(sample: SampleData) -> list[str]:
+    backfill()
+    return of_tenant("anything")(sample)
+
+
 SELECTED = {"rows": "{row.pk}"}
 NEW_PASSWORD = {"password": "correct horse battery", "repeated": "correct horse battery"}
 ACCOUNT = {"username": "carla", "role": "auditor"}
@@ -565,7 +570,7 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "list"): Row(LOOK, of_tenant()),
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
     ("room", "workspaces"): Row(LOOK, of_tenant()),
-    ("room", "search"): Row(LOOK, lambda sample: [*(backfill() and of_tenant("anything")(sample))]),
+    ("room", "search"): Row(LOOK, search_index),
     ("room", "search-index"): Row(PLATFORM, lambda sample: ["--inline"]),
     ("room", "export"): Row(
         {**ROOMS, BACKUP: 0},
