@@ -290,7 +290,7 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
         "expires_at": values["expires_at"].isoformat(),
         "reason": values["decision_reason"],
     }
-    subject = AuditSubject("pending removals", keys[0].hex, tenant.slug if tenant else "partners")
+    subject = AuditSubject("pending removals", str(keys[0]), tenant.slug if tenant else "partners")
     action = "sync approve" if is_approved else "sync keep"
     record_audit(operator, action, subject, values["decided_at"], details, tenant=tenant)
     for row in rows:

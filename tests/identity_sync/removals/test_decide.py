@@ -64,6 +64,9 @@ def test_success_audit_names_rows_by_id(rows: list[PendingRemoval]) -> None:
     ]
     assert approval.details["reason"] == "checked with acme"
     assert approval.tenant_id == str(rows[0].tenant_id)
+    assert [approval.subject_id, kept.subject_id] == [
+        *(approval.details["removals"][0], str(rows[2].pk))
+    ]
     text = f"{approval.subject_name} {json.dumps([approval.details, kept.details])}"
     assert not any(row.subject_name in text for row in rows)
 
