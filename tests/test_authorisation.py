@@ -298,7 +298,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "retention", "clear"): Row(
         TENANT,
-        lambda sample: of_tenant("--room", str(sample.make_policy().pk))(sample),
+        lambda sample: of_tenant("--room", str(sample.make_policy().pk), "--no-input")(sample),
         acts={
             "admin-retention-clear-tenant-slug": ActRow(
                 lambda sample: sample.make_policy_of_tenant(), REASON

@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
-from rooms.models import Room, WorkspaceMember
+from rooms.models import RetentionPolicy, Room, WorkspaceMember
 from scaiwave.config import load
 from scaiwave.site.acts import get_acts
 from tenants.models import (
@@ -346,6 +346,24 @@ def test_success_rooms_are_archived_and_reopened(acme: Tenant, client: Client) -
     assert "Archive" not in titles
     assert "reopened" in do(client, "room-reopen", room, **REASON)
     assert AuditEntry.objects.order_by("-id")[0].details["reason"] == REASON["reason"]
+
+
+def test_success_a_policy_is_shown_in_its_form_and_ends_after_a_question(
+    acme: Tenant, client: Client
+) -> None:
+    room = Room.objects.get(tenant=acme)
+    RetentionPolicy.objects.all().delete()
+    slug = "admin-retention-set-tenant-slug"
+    shown = {"days": 365, "media_days": 90, "content_only": True}
+    do(client, slug, acme, **REASON, days="365", media_days="90", content_only="on")
+    for row, name in ((acme, slug), (room, f"{slug}-room-room")):
+        form = client.get(address(name, row)).context["form"]
+        assert {field: form[field].value() for field in shown} == shown
+        question = client.post(address(name, row), REASON).context["question"]
+        assert question.startswith(f"Messages and files of {row._meta.model_name} ")
+        assert " will be kept indefinitely. The policy of the tenant is now: " in question
+    assert "cleared" in do(client, "admin-retention-clear-tenant-slug", acme, **REASON)
+    assert not client.get(address(slug, acme)).context["form"]["days"].value()
 
 
 def test_success_an_account_is_disabled_and_enabled(client: Client) -> None:
