@@ -45,6 +45,7 @@ class Change(ChangeResult):
 
     `changed` is False if there was nothing to change, and in a dry run. `names` are further values
     for the sentences, `rest` are further keys of the JSON document, and `notes` further lines.
+    `outcome` is what became of it in the total of a bulk act, such as `{} suspended`.
     """
 
     words: ChangeWords
@@ -55,6 +56,7 @@ class Change(ChangeResult):
     rest: Mapping[str, Any] = field(default_factory=dict)
     cautions: Sequence[str] = ()
     notes: Sequence[str] = ()
+    outcome: str = "{} changed"
 
     @property
     def sentence(self) -> str:

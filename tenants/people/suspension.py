@@ -85,6 +85,7 @@ class SuspensionRules:
         dry_run: bool = False,
     ) -> Change:
         reason = entity.inactive_reason
+        why = "deactivated" if entity.absent_since else reason  # without the day
         is_person = isinstance(entity, Participant)
         names = {
             "kind": self.kind,
@@ -94,7 +95,13 @@ class SuspensionRules:
             "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
         }
         words = ChangeWords(self.kind, *texts)
-        return Change(words, self.build_row(entity), changed, dry_run, names)
+        if texts is _SUSPENSION:
+            outcome = "{} suspended" if changed else "{} already suspended"
+        elif changed:
+            outcome = "{} resumed" + (f", but still {why}" if why else "")
+        else:
+            outcome = f"{{}} still {why}" if why else "{} already active"
+        return Change(words, self.build_row(entity), changed, dry_run, names, outcome=outcome)
 
 
 def suspend(rules: SuspensionRules, *, name: str, **options: Any) -> Change:

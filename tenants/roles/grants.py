@@ -62,6 +62,11 @@ _GRANTS = {
         "role", "", "", "{Holder} already has role {slug} (manual grant)."
     ),
 }
+_OUTCOMES = {
+    GrantOutcome.GRANTED: "granted to {}",
+    GrantOutcome.TAKEN_OVER: "converted to a manual grant for {}",
+    GrantOutcome.ALREADY: "already granted to {}",
+}
 _REVOCATION = ChangeWords(
     "role",
     "Would revoke role {slug} from {holder}.",
@@ -92,6 +97,7 @@ def _build_grant(
             for name, reason in inactive.items()
             if reason
         ],
+        outcome=_OUTCOMES[outcome],
     )
 
 
@@ -288,6 +294,8 @@ def _build_revocation(
             f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
             for each in paths
         ],
+        outcome=("revoked from {}" if granted else "not granted to {}")
+        + (", but still held through a group" if paths else ""),
     )
 
 

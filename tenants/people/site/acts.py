@@ -138,8 +138,7 @@ def _change_selected(
     names, reason = call.values["rows"], call.values["reason"]
     result = call.run(partial(change, rules), names=names, reason=reason, **undo)
     result.require_complete()
-    past = "suspended" if change is suspend_many else "resumed"
-    return f"{pluralize(len(result.rows), 'person', 'people')} {past}."
+    return result.summarise("person", "people")
 
 
 for verb, change in (("suspend", suspend_many), ("resume", resume_many)):

@@ -11,7 +11,6 @@ from django import forms
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
@@ -156,13 +155,8 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
     result = call.run(change, **selected, is_group=is_group)
     result.require_complete()
-    done = sum(bool(row.result and row.result.document()["changed"]) for row in result.rows)
-    kind = ("group",) if is_group else ("person", "people")
-    past = "granted to" if change is grant_role_to_many else "revoked from"
-    rest = len(result.rows) - done
-    return f"Role {values['role']} {past} {pluralize(done, *kind)}." + (
-        f" Nothing changed for {rest:,}." if rest else ""
-    )
+    kind = ("group", "groups") if is_group else ("person", "people")
+    return f"Role {values['role']} {result.summarise(*kind)}"
 
 
 for holder, form, options in (
