@@ -225,6 +225,14 @@ class RoleHolderInactive(RefusedError):
     fix = "Restore the holder in ScaiKey, run `scaiwave sync`, then grant the role."
 
 
+class RoleForPeopleOnly(RefusedError):
+    """Only people can have the role of an administrator, and no AI, bridge or account of another
+    server."""
+
+    code = "SW_ROLE_PEOPLE_ONLY"
+    fix = "Grant the role to a person."
+
+
 class RoleFromScaiKey(RefusedError):
     """ScaiKey granted the role, and would grant it again."""
 

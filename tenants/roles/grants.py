@@ -15,8 +15,10 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
 from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.validators import validate_reason
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.queries.roles import (
+    SUPER_ADMIN,
     RoleAssignment,
     effective_roles,
     resolve_role,
@@ -30,6 +32,7 @@ from tenants.roles.rules import (
     ensure_authority,
     ensure_not_last_super_admin,
     ensure_not_oneself,
+    ensure_person,
     ensure_present,
     filter_holders,
     find_grants,
@@ -75,6 +78,13 @@ _REVOCATION = ChangeWords(
 )
 
 
+_POWERS = {
+    "tenant_admin": "It administers the tenant.",
+    "partner_admin": "It administers all tenants of the partner.",
+    SUPER_ADMIN: "It administers all tenants of this server.",
+}
+
+
 def _build_grant(
     role: Role, holder: Holder, existing: RoleGrant | None, *, dry_run: bool = False
 ) -> Change:
@@ -114,6 +124,7 @@ def grant_role_to_many(
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
+    reason: str = "",
     confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
 ) -> BulkResult:
@@ -121,12 +132,15 @@ def grant_role_to_many(
 
     All are checked first: if one can't have the role, nothing is changed. Nothing changes for a
     manual grant that exists. A grant from ScaiKey becomes a manual one: a role and a holder share
-    one row, and the manual grant takes precedence.
+    one row, and the manual grant takes precedence. `confirm` gets the question before several get
+    a role, or one an administrator's; it raises if the answer is not yes.
 
-    Raises RoleNotFound, TenantNotFound and SuperAdminOnly; rows have ParticipantNotFound,
-    GroupNotFound, AmbiguousName, RoleHolderInactive or SelfElevation.
+    Raises RoleNotFound, TenantNotFound, SuperAdminOnly and InvalidName; rows have
+    ParticipantNotFound, GroupNotFound, AmbiguousName, RoleHolderInactive, RoleForPeopleOnly or
+    SelfElevation.
     """
     operator.require(Permission.MANAGE_ROLES)
+    validate_reason(reason)
     resolved_role = _resolve_role(operator, tenant, role)
     rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
     found = [row.record for row in rows if row.record is not None]
@@ -135,9 +149,16 @@ def grant_role_to_many(
     def check(holder: Holder) -> Change | None:
         ensure_not_oneself(operator, holder)
         ensure_present(holder)
+        ensure_person(resolved_role, holder)
         grant = existing.get(holder.pk)
         is_done = _decide_outcome(grant) is GrantOutcome.ALREADY
         return _build_grant(resolved_role, holder, grant) if is_done else None
+
+    def ask(records: Sequence[Holder]) -> None:
+        power = _POWERS.get(resolved_role.slug, "")
+        if power or len(records) > 1:
+            effect = f"This grants role {resolved_role.slug} to {describe_holders(records)}."
+            confirm(f"{effect} {power}".rstrip())
 
     change_rows(
         rows,
@@ -146,10 +167,8 @@ def grant_role_to_many(
         preview=lambda holder: _build_grant(
             resolved_role, holder, existing.get(holder.pk), dry_run=True
         ),
-        confirm=lambda records: confirm(
-            f"This grants role {resolved_role.slug} to {describe_holders(records)}."
-        ),
-        write=lambda records: _grant(operator, resolved_role, records, now),
+        confirm=ask,
+        write=lambda records: _grant(operator, resolved_role, records, now, reason),
         dry_run=dry_run,
     )
     kind = "group" if is_group else "participant"
@@ -170,7 +189,7 @@ def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
 
 
 def _grant(
-    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime, reason: str
 ) -> list[Change]:
     role = lock_role(role, now=now)
     existing = find_grants(role, holders)
@@ -183,6 +202,8 @@ def _grant(
             continue
         changed.append(holder)
         details = {"role": role.slug, "outcome": outcome.value}
+        if reason:
+            details["reason"] = reason
         record_audit(operator, "role grant", holder, now, details, tenant=role.tenant)
     # A sync may grant the same at this moment: then its row becomes a manual one too.
     new = [
@@ -207,6 +228,7 @@ def revoke_role_from_many(
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
+    reason: str = "",
     confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
 ) -> BulkResult:
@@ -217,10 +239,11 @@ def revoke_role_from_many(
     participant has through a group must be revoked from the group, and what ScaiKey grants must be
     removed in ScaiKey.
 
-    Raises RoleNotFound, TenantNotFound, SuperAdminOnly and LastSuperAdmin; rows have
+    Raises RoleNotFound, TenantNotFound, SuperAdminOnly, LastSuperAdmin and InvalidName; rows have
     ParticipantNotFound, GroupNotFound, AmbiguousName or RoleFromScaiKey.
     """
     operator.require(Permission.MANAGE_ROLES)
+    validate_reason(reason)
     resolved_role = _resolve_role(operator, tenant, role)
     rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
     found = [row.record for row in rows if row.record is not None]
@@ -239,7 +262,7 @@ def revoke_role_from_many(
         return None
 
     def write(records: Sequence[Holder]) -> list[Change]:
-        present = _delete_grants(operator, lock_role(resolved_role, now=now), records, now)
+        present = _delete_grants(operator, lock_role(resolved_role, now=now), records, now, reason)
         return [build_result(holder, granted=holder.pk in present) for holder in records]
 
     change_rows(
@@ -260,7 +283,7 @@ def revoke_role_from_many(
 
 
 def _delete_grants(
-    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime, reason: str
 ) -> set[UUID]:
     """Delete the grants of a locked role, and return the keys of the holders that had one."""
     present = find_grants(role, holders)
@@ -271,6 +294,7 @@ def _delete_grants(
                 "role": role.slug,
                 "granted_by": grant.granted_by,
                 "granted_at": grant.created_at.isoformat(),
+                **({"reason": reason} if reason else {}),
             }
             record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
     ensure_not_last_super_admin(role, list(present.values()))

@@ -225,15 +225,34 @@ def test_success_grant_and_revoke_a_role(acme: Tenant, client: Client) -> None:
 
 
 def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Client) -> None:
+    """So are the other roles of administrators, and they need a reason."""
     anna = Participant.objects.get(tenant=acme, participant_type="human")
+    bridge = row_factories.make_participant(acme, "irc", participant_type="bridge")
+    strong = ["tenant_admin", "partner_admin", "super_admin"]
+    Role.objects.create(
+        tenant=acme, slug=strong[0], name="Boss", is_built_in=True, created_at=row_factories.NOW
+    )
+    own = Role.objects.get(tenant=acme, is_built_in=False).slug
+    for row, slugs in ((anna, [own, *strong]), (bridge, [own])):
+        form = client.get(address("role-grant-to-person", row)).context["form"]
+        assert [slug for slug, _ in form.fields["role"].choices] == ["", *slugs], "by power"
     url = address("role-grant-to-person", anna)
-    assert dict(client.get(url).context["form"].fields["role"].choices).keys() >= {
-        *("super_admin", "tenant_admin"),
-        Role.objects.get(tenant=acme).slug,
-    }
-    asked = client.post(url, {"role": "super_admin"})
-    assert "This grants role super_admin to" in asked.context["question"]
-    do(client, "role-grant-to-person", anna, role="super_admin")
+    for role in strong:
+        asked = client.post(url, {"role": role, **REASON})
+        assert f"This grants role {role} to" in asked.context["question"]
+    assert "It administers all tenants of this server." in asked.context["question"]
+    role = Role.objects.get(tenant=acme, slug="tenant_admin")
+    for slug, values in (
+        (url, {"role": "super_admin"}),
+        (address("role-grant", role), {"holder": str(anna.pk)}),
+        (reverse("admin:act", args=["role-grant-people"]), {"role": role.slug, "rows": anna.pk}),
+    ):
+        assert client.post(slug, values).context["form"].errors.keys() == {"reason"}
+    assert not RoleGrant.objects.filter(role__is_built_in=True).exists()
+    do(client, "role-grant-to-person", anna, role="super_admin", **REASON)
+    assert AuditEntry.objects.latest("id").details == {
+        **REASON, "role": "super_admin", "outcome": "granted"
+    }  # fmt: skip
 
 
 def test_fail_an_error_of_the_service_is_shown_with_its_fix(acme: Tenant, client: Client) -> None:

@@ -8,17 +8,26 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
-from scaiwave.site.acts import Act, ActCall, ActResult, RowForm, RowsField, register_acts
+from scaiwave.site.acts import (
+    MAX_FORM_REASON_CHARS,
+    Act,
+    ActCall,
+    ActResult,
+    RowForm,
+    RowsField,
+    register_acts,
+)
 from scaiwave.site.related import list_url
 from scaiwave.site.terms import is_uuid
 from tenants.lookup.visibility import visible_groups, visible_participants
-from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
+from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, RoleSource
 from tenants.roles.create_role import create_role, delete_role
 from tenants.roles.grants import (
     grant_role,
@@ -55,7 +64,23 @@ def _update(call: ActCall) -> ChangeResult:
     return call.run(update_role, role=str(call.row.pk), tenant=str(call.row.tenant_id), **changes)
 
 
-class HolderForm(forms.Form):
+class GrantForm(forms.Form):
+    """The service takes any grant without a reason; `_require_reason` is about this site."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=MAX_FORM_REASON_CHARS,
+        help_text="Goes into the audit log. Roles of administrators need one.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+def _require_reason(role: str, call: ActCall) -> None:
+    if role in BUILT_IN and not call.values["reason"]:
+        raise ValidationError({"reason": "The role of an administrator needs a reason."})
+
+
+class HolderForm(GrantForm):
     kind = forms.ChoiceField(
         required=False,
         choices=(("person", "a person"), ("group", "a group")),
@@ -67,19 +92,27 @@ class HolderForm(forms.Form):
         help_text="A person's e-mail address, @name:server or ID; a group's name or ID. They must "
         "be in the tenant of the role.",
     )
+    field_order = ("kind", "holder", "reason")
 
 
-class RoleForm(RowForm):
+class RoleForm(GrantForm, RowForm):
     role = forms.ChoiceField()
+    field_order = ("role", "reason")
 
     def fit(self, operator: Operator, row: Any) -> None:
-        self.offer_roles(operator, [row.tenant_id])
+        is_person = isinstance(row, Group) or row.participant_type == ParticipantType.HUMAN
+        self.offer_roles(operator, [row.tenant_id], with_built_in=is_person)
 
-    def offer_roles(self, operator: Operator, tenants: Collection[UUID]) -> None:
-        roles = Role.objects.filter(tenant__in=tenants).order_by("slug")
-        names = {**BUILT_IN, **dict(roles.values_list("slug", "name"))}
+    def offer_roles(
+        self, operator: Operator, tenants: Collection[UUID], *, with_built_in: bool = True
+    ) -> None:
+        """The strongest roles are the last ones."""
+        roles = Role.objects.filter(tenant__in=tenants).exclude(slug__in=BUILT_IN).order_by("slug")
+        names = dict(roles.values_list("slug", "name"))
+        if with_built_in:
+            names |= BUILT_IN
         if not operator.sees_everything:
-            del names[SUPER_ADMIN]
+            names.pop(SUPER_ADMIN, None)
         labels = ((slug, f"{name} ({slug})") for slug, name in names.items())
         self.fields["role"].choices = [("", "Choose a role"), *labels]  # type: ignore[attr-defined]
 
@@ -114,23 +147,20 @@ class SelectedGroupsForm(SelectedRoleForm):
 
 
 def _grant(call: ActCall) -> ChangeResult:
-    """Grant a role on its page, or on the page of the person or the group that gets it.
-
-    Ask first if the role is the highest one.
-    """
+    """Grant a role on its page, or on the page of the person or the group that gets it."""
     row, values = call.row, call.values
     if isinstance(row, Role):
         role, holder, is_group = str(row.pk), values["holder"], values["kind"] == "group"
     else:
         role, holder, is_group = values["role"], str(row.pk), isinstance(row, Group)
-    is_highest = SUPER_ADMIN in {role, getattr(row, "slug", "")}
+    _require_reason(getattr(row, "slug", role), call)
     return call.run(
         grant_role,
         role=role,
         tenant=str(row.tenant_id),
         holder=holder,
         is_group=is_group,
-        confirm=call.confirm if is_highest else lambda question: None,
+        reason=values["reason"],
     )
 
 
@@ -152,7 +182,9 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     """Grant a role to all that are selected, or revoke it from them: from all of them, or none."""
     values = call.values
     is_group = model is Group
+    _require_reason(values["role"], call)
     selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
+    selected["reason"] = values["reason"]
     result = call.run(change, **selected, is_group=is_group)
     result.require_complete()
     kind = ("group", "groups") if is_group else ("person", "people")
