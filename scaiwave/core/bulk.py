@@ -89,11 +89,16 @@ class BulkResult(ChangeResult):
             f"{'The others are done.' if changed else 'No changes were made.'}"
         )
 
+    def raise_first(self) -> None:
+        """Raise the first error. It says more than `RowsFailed` where rows are named by IDs."""
+        for row in self.rows:
+            if row.error is not None:
+                raise row.error
+
     def get_only(self) -> Any:
         """Return the result of a set of one, or raise its error."""
+        self.raise_first()
         (row,) = self.rows
-        if row.error is not None:
-            raise row.error
         return row.result
 
 

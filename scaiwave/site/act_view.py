@@ -30,6 +30,7 @@ from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
+    ACTED_AT,
     SELECTED,
     Act,
     ActCall,
@@ -163,6 +164,9 @@ def _ask_or_run(
         return result
     if isinstance(result, ActReport):
         return _render(site, request, act, row, form, report=result)
+    # One that has ended its own session could not save it.
+    if act.is_recorded and request.session.exists(request.session.session_key):
+        request.session[ACTED_AT] = timezone.now().isoformat()
     if isinstance(result, ChangeResult):
         result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):

@@ -137,7 +137,7 @@ def _change_selected(
     undo = {"undo": "resume them in this list"} if change is suspend_many else {}
     names, reason = call.values["rows"], call.values["reason"]
     result = call.run(partial(change, rules), names=names, reason=reason, **undo)
-    result.require_complete()
+    result.raise_first()
     return result.summarise("person", "people")
 
 

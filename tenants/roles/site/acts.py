@@ -186,7 +186,7 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
     selected["reason"] = values["reason"]
     result = call.run(change, **selected, is_group=is_group)
-    result.require_complete()
+    result.raise_first()
     kind = ("group", "groups") if is_group else ("person", "people")
     return f"Role {values['role']} {result.summarise(*kind)}"
 

@@ -96,6 +96,7 @@ def test_fail_one_unknown_person_stops_all(client: Client) -> None:
     unknown = Participant(pk=new_id())
     answer = post(client, SUSPEND, [*people, unknown])
     assert answer.status_code == HTTPStatus.CONFLICT
+    assert "SW_PARTICIPANT_NOT_FOUND" in answer.content.decode()
     assert count_suspended() == 0
 
 
