@@ -233,9 +233,7 @@ class RemovalsChanged(RefusedError):
 
 
 class RemovalsDecided(RefusedError):
-    """Another operator has approved a removal that you would keep, or kept one that you would
-    approve. No changes were made.
-    """
+    """Another operator has approved what you would keep, or kept what you would approve."""
 
     code = "SW_SYNC_REMOVALS_DECIDED"
     fix = "Ask them first. Pass `--override` to decide otherwise."

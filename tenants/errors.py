@@ -226,8 +226,7 @@ class RoleHolderInactive(RefusedError):
 
 
 class RoleForPeopleOnly(RefusedError):
-    """Only people can have the role of an administrator, and no AI, bridge or account of another
-    server."""
+    """AI, bridges and accounts of other servers can't be administrators."""
 
     code = "SW_ROLE_PEOPLE_ONLY"
     fix = "Grant the role to a person."

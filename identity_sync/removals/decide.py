@@ -32,7 +32,7 @@ from identity_sync.removals.queries import (
     visible_removals,
 )
 from identity_sync.sync.scope import require_whole_scope
-from scaiwave.console.text import pluralize, shorten
+from scaiwave.console.text import join_examples, pluralize, shorten
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, Permission
@@ -258,9 +258,8 @@ def _decide(
     decided = [row for row in changed if row.get_state(now) not in (RemovalState.PENDING, state)]
     others = [row for row in decided if row.decided_by != values["decided_by"]]
     if others and not override:
-        raise RemovalsDecided(
-            f"Others have decided: {_describe_decisions(others)}. No changes were made."
-        )
+        text = _describe_decisions(others)
+        raise RemovalsDecided(f"Others have decided: {text}. No changes were made.")
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
         overrides = f" This overrides: {_describe_decisions(decided)}." if decided else ""
@@ -290,15 +289,9 @@ def _decide(
 
 
 def _describe_decisions(rows: Sequence[PendingRemoval]) -> str:
-    """Return such as `2 removals approved by anna on 2026-12-01 09:30 UTC`, with the last time."""
-    found: defaultdict[tuple[str, str], list[PendingRemoval]] = defaultdict(list)
-    for row in rows:
-        found[row.state, row.decided_by].append(row)
-    return ", ".join(
-        f"{pluralize(len(each), 'removal')} {state} by {name} on "
-        f"{max(row.decided_at for row in each if row.decided_at):%Y-%m-%d %H:%M} UTC"
-        for (state, name), each in found.items()
-    )
+    texts = (f"{row.state} by {row.decided_by} on {row.decided_at:%Y-%m-%d %H:%M}" for row in rows)
+    found = list(dict.fromkeys(texts))
+    return f"{join_examples(found[:MAX_NAMED], len(found))} UTC"
 
 
 def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[str, Any]) -> None:

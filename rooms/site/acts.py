@@ -18,15 +18,7 @@ from rooms.lifecycle.archive_room import archive_room, reopen_room, undelete_roo
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media, restore_media
 from rooms.lookup.export_metadata import export_blocker
-from rooms.models import (
-    DeletedRoom,
-    RemovedFile,
-    RetentionPolicy,
-    Room,
-    RoomMedia,
-    RoomState,
-    Workspace,
-)
+from rooms.models import DeletedRoom, RemovedFile, Room, RoomMedia, RoomState, Workspace
 from rooms.people.export_participant import export_participant
 from rooms.retention.policies import (
     MAX_DAYS,
@@ -210,7 +202,7 @@ def _clear_retention(call: ActCall) -> Change:
     return call.run(clear_retention, reason=call.values["reason"], **_get_place(call.row))
 
 
-def _find_policy(row: Room | Tenant) -> RetentionPolicy | None:
+def _find_policy(row: Any) -> Any:
     place = PolicyPlace(row) if isinstance(row, Tenant) else PolicyPlace(row.tenant, row)
     return find_policy(place)
 

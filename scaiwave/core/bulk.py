@@ -52,15 +52,13 @@ class BulkResult(ChangeResult):
         return lines
 
     def summarise(self, one: str, many: str) -> str:
-        """Return the number of each outcome: `2 people resumed; 9 still suspended in ScaiKey.`"""
+        """Return the total by outcome: `2 people resumed; 9 people still suspended in ScaiKey.`"""
         results = [row.result for row in self.rows if row.result is not None]
         results.sort(key=lambda result: not result.changed)
-        counts = Counter(result.outcome for result in results)
-        parts = []
-        for outcome, number in counts.items():
-            noun = "" if parts else f" {one if number == 1 else many}"
-            parts.append(outcome.format(f"{number:,}{noun}"))
-        return f"{'; '.join(parts)}."
+        return "; ".join(
+            outcome.replace("{count}", f"{number:,} {one if number == 1 else many}")
+            for outcome, number in Counter(result.outcome for result in results).items()
+        )
 
     def document(self) -> dict[str, Any]:
         results = [

@@ -74,7 +74,13 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     if not act.is_offered(row):
         messages.warning(request, NOT_OFFERED)
         return HttpResponseRedirect(_get_page(act, row))
-    return _ask_or_run(site, request, operator, act, row)
+    response = _ask_or_run(site, request, operator, act, row)
+    # An act that has ended its own session could not save it.
+    if response.status_code == HTTPStatus.FOUND and request.session.exists(
+        request.session.session_key or ""
+    ):
+        request.session[ACTED_AT] = timezone.now().isoformat()
+    return response
 
 
 def receive_file(
@@ -164,9 +170,6 @@ def _ask_or_run(
         return result
     if isinstance(result, ActReport):
         return _render(site, request, act, row, form, report=result)
-    # One that has ended its own session could not save it.
-    if act.is_recorded and request.session.exists(request.session.session_key):
-        request.session[ACTED_AT] = timezone.now().isoformat()
     if isinstance(result, ChangeResult):
         result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):

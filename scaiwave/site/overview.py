@@ -164,12 +164,9 @@ def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
 
 
 def load_overview(
-    now: datetime, has_permission: Callable[[str], bool], after: datetime | None = None
+    now: datetime, has_permission: Callable[[str], bool], after: datetime | None
 ) -> dict[str, Any]:
-    """Return the part of the stored overview that the reader may see, and `built_at`.
-
-    It is from after the last act of the reader, who looks for its effect.
-    """
+    """Return the part of the stored overview that the reader may see, and `built_at`."""
     document = OVERVIEW.load()(now, None, after)
     visible = {
         kind: [each for each in document[kind] if has_permission(each["permission"])]
@@ -179,7 +176,7 @@ def load_overview(
 
 
 def load_limited_overview(
-    now: datetime, operator: Operator, after: datetime | None = None
+    now: datetime, operator: Operator, after: datetime | None
 ) -> dict[str, Any]:
     """Return what `load_overview` returns, for an operator who sees only some tenants."""
     return _join_lists(OVERVIEW.load()(now, operator, after))

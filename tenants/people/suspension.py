@@ -46,11 +46,13 @@ _SUSPENSION = (
     "Would suspend {kind} {entity}.",
     "{Kind} {entity} suspended.",
     "{Kind} {entity} is already suspended (manually).",
+    *("{count} suspended", "{count} already suspended"),
 )
 _RESUMPTION = (
     "Would resume {kind} {entity}.",
     "{Kind} {entity} resumed{still}.",
     "{Kind} {entity} is not suspended manually{state}.",
+    *("{count} resumed{but}", "{count} {already}"),
 )
 
 
@@ -79,7 +81,7 @@ class SuspensionRules:
     def build_result(
         self,
         entity: Any,
-        texts: tuple[str, str, str],
+        texts: tuple[str, ...],
         *,
         changed: bool = False,
         dry_run: bool = False,
@@ -92,16 +94,12 @@ class SuspensionRules:
             "Kind": self.kind.capitalize(),
             "entity": self.get_name(entity),
             "state": f"{', but' if is_person else '; it is'} {reason or 'active'}",
+            "but": f", but still {why}" if why else "",
+            "already": f"still {why}" if why else "already active",
             "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
         }
         words = ChangeWords(self.kind, *texts)
-        if texts is _SUSPENSION:
-            outcome = "{} suspended" if changed else "{} already suspended"
-        elif changed:
-            outcome = "{} resumed" + (f", but still {why}" if why else "")
-        else:
-            outcome = f"{{}} still {why}" if why else "{} already active"
-        return Change(words, self.build_row(entity), changed, dry_run, names, outcome=outcome)
+        return Change(words, self.build_row(entity), changed, dry_run, names)
 
 
 def suspend(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
@@ -190,7 +188,7 @@ class _Steps:
     operator: Operator
     reason: str
     now: datetime
-    texts: tuple[str, str, str]
+    texts: tuple[str, ...]
     protected: Collection[UUID]
 
     def check(self, entity: Any) -> Change | None:

@@ -18,7 +18,7 @@ from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.validators import validate_reason
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.queries.roles import (
-    SUPER_ADMIN,
+    BUILT_IN,
     RoleAssignment,
     effective_roles,
     resolve_role,
@@ -53,36 +53,34 @@ class GrantOutcome(Enum):
 
 _GRANTS = {
     GrantOutcome.GRANTED: ChangeWords(
-        "role", "Would grant role {slug} to {holder}.", "Role {slug} granted to {holder}."
+        "role",
+        "Would grant role {slug} to {holder}.",
+        "Role {slug} granted to {holder}.",
+        counted="granted to {count}",
     ),
     GrantOutcome.TAKEN_OVER: ChangeWords(
         "role",
         "{Holder} has role {slug} from ScaiKey; would convert it to a manual grant.",
         "{Holder} has role {slug} from ScaiKey; converted to a manual grant, which remains if "
         "ScaiKey removes its own.",
+        counted="converted to a manual grant for {count}",
     ),
     GrantOutcome.ALREADY: ChangeWords(
-        "role", "", "", "{Holder} already has role {slug} (manual grant)."
+        "role",
+        "",
+        "",
+        "{Holder} already has role {slug} (manual grant).",
+        counted_same="already granted to {count}",
     ),
-}
-_OUTCOMES = {
-    GrantOutcome.GRANTED: "granted to {}",
-    GrantOutcome.TAKEN_OVER: "converted to a manual grant for {}",
-    GrantOutcome.ALREADY: "already granted to {}",
 }
 _REVOCATION = ChangeWords(
     "role",
     "Would revoke role {slug} from {holder}.",
     "Role {slug} revoked from {holder}.",
     "Role {slug} is not granted to {holder}; nothing changed.",
+    "revoked from {count}{but}",
+    "not granted to {count}{but}",
 )
-
-
-_POWERS = {
-    "tenant_admin": "It administers the tenant.",
-    "partner_admin": "It administers all tenants of the partner.",
-    SUPER_ADMIN: "It administers all tenants of this server.",
-}
 
 
 def _build_grant(
@@ -107,7 +105,6 @@ def _build_grant(
             for name, reason in inactive.items()
             if reason
         ],
-        outcome=_OUTCOMES[outcome],
     )
 
 
@@ -155,10 +152,8 @@ def grant_role_to_many(
         return _build_grant(resolved_role, holder, grant) if is_done else None
 
     def ask(records: Sequence[Holder]) -> None:
-        power = _POWERS.get(resolved_role.slug, "")
-        if power or len(records) > 1:
-            effect = f"This grants role {resolved_role.slug} to {describe_holders(records)}."
-            confirm(f"{effect} {power}".rstrip())
+        if len(records) > 1 or resolved_role.slug in BUILT_IN:
+            confirm(f"This grants role {resolved_role.slug} to {describe_holders(records)}.")
 
     change_rows(
         rows,
@@ -201,9 +196,7 @@ def _grant(
         if outcome is GrantOutcome.ALREADY:
             continue
         changed.append(holder)
-        details = {"role": role.slug, "outcome": outcome.value}
-        if reason:
-            details["reason"] = reason
+        details = {"role": role.slug, "outcome": outcome.value, "reason": reason}
         record_audit(operator, "role grant", holder, now, details, tenant=role.tenant)
     # A sync may grant the same at this moment: then its row becomes a manual one too.
     new = [
@@ -294,7 +287,7 @@ def _delete_grants(
                 "role": role.slug,
                 "granted_by": grant.granted_by,
                 "granted_at": grant.created_at.isoformat(),
-                **({"reason": reason} if reason else {}),
+                "reason": reason,
             }
             record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
     ensure_not_last_super_admin(role, list(present.values()))
@@ -306,20 +299,19 @@ def _build_revocation(
     role: Role, holder: Holder, paths: Sequence[RoleAssignment], *, granted: bool, dry_run: bool
 ) -> Change:
     """Return the result for a holder, who has the role through `paths` still."""
+    but = ", who still have it through a group" if paths else ""
     return Change(
         _REVOCATION,
         role_row(role),
         granted and not dry_run,
         granted and dry_run,
-        names={"holder": describe(holder)},
+        names={"holder": describe(holder), "but": but},
         rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
         notes=[
             f"{each.participant} still has role {role.slug} through "
             f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
             for each in paths
         ],
-        outcome=("revoked from {}" if granted else "not granted to {}")
-        + (", but still held through a group" if paths else ""),
     )
 
 

@@ -23,15 +23,7 @@ from tenants.errors import (
 from tenants.lookup.group_nesting import restorable_groups
 from tenants.lookup.resolve import look_up_group, look_up_participant
 from tenants.lookup.serializers import Row, get_server_name, group_row, participant_row
-from tenants.models import (
-    Group,
-    Participant,
-    ParticipantType,
-    Partner,
-    Role,
-    RoleGrant,
-    Tenant,
-)
+from tenants.models import Group, Participant, ParticipantType, Partner, Role, RoleGrant, Tenant
 from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
 from tenants.roles.queries.super_admins import (
     GRANT_COMMAND,

@@ -217,15 +217,16 @@ def test_success_grant_and_revoke_a_role(acme: Tenant, client: Client) -> None:
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     role = Role.objects.get(tenant=acme)
     RoleGrant.objects.all().delete()
-    do(client, "role-grant", role, holder=str(anna.pk))
+    do(client, "role-grant", role, holder=str(anna.pk), **REASON)
     grant = RoleGrant.objects.get(role=role, participant=anna)
-    page = client.get(confirm(client, "role-revoke", grant)["Location"])
+    page = client.get(confirm(client, "role-revoke", grant, **REASON)["Location"])
+    assert AuditEntry.objects.latest("id").details["reason"] == REASON["reason"]
     assert page.context["heading"].page_url.endswith(f"{anna.pk}/change/")
     assert not RoleGrant.objects.exists()
 
 
 def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Client) -> None:
-    """So are the other roles of administrators, and they need a reason."""
+    """So are the other roles of administrators; each grant needs a reason."""
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     bridge = row_factories.make_participant(acme, "irc", participant_type="bridge")
     strong = ["tenant_admin", "partner_admin", "super_admin"]
@@ -233,21 +234,21 @@ def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Clien
         tenant=acme, slug=strong[0], name="Boss", is_built_in=True, created_at=row_factories.NOW
     )
     own = Role.objects.get(tenant=acme, is_built_in=False).slug
-    for row, slugs in ((anna, [own, *strong]), (bridge, [own])):
-        form = client.get(address("role-grant-to-person", row)).context["form"]
-        assert [slug for slug, _ in form.fields["role"].choices] == ["", *slugs], "by power"
+    form = client.get(address("role-grant-to-person", anna)).context["form"]
+    assert [slug for slug, _ in form.fields["role"].choices] == ["", own, *strong], "by power"
+    refused = client.post(address("role-grant-to-person", bridge), {"role": strong[0], **REASON})
+    assert refused.context["error"].code == "SW_ROLE_PEOPLE_ONLY"
     url = address("role-grant-to-person", anna)
-    for role in strong:
-        asked = client.post(url, {"role": role, **REASON})
-        assert f"This grants role {role} to" in asked.context["question"]
-    assert "It administers all tenants of this server." in asked.context["question"]
+    questions = [client.post(url, {"role": slug, **REASON}).context["question"] for slug in strong]
+    for slug, question in zip(strong, questions, strict=True):
+        assert f"This grants role {slug} to" in question
     role = Role.objects.get(tenant=acme, slug="tenant_admin")
-    for slug, values in (
+    for to, values in (
         (url, {"role": "super_admin"}),
         (address("role-grant", role), {"holder": str(anna.pk)}),
-        (reverse("admin:act", args=["role-grant-people"]), {"role": role.slug, "rows": anna.pk}),
+        (address("role-grant-people", None), {"role": role.slug, "rows": str(anna.pk)}),
     ):
-        assert client.post(slug, values).context["form"].errors.keys() == {"reason"}
+        assert client.post(to, values).context["form"].errors.keys() == {"reason"}
     assert not RoleGrant.objects.filter(role__is_built_in=True).exists()
     do(client, "role-grant-to-person", anna, role="super_admin", **REASON)
     assert AuditEntry.objects.latest("id").details == {
@@ -257,7 +258,7 @@ def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Clien
 
 def test_fail_an_error_of_the_service_is_shown_with_its_fix(acme: Tenant, client: Client) -> None:
     role = Role.objects.get(tenant=acme)
-    answer = client.post(address("role-grant", role), {"holder": "<b>stranger</b>"})
+    answer = client.post(address("role-grant", role), {"holder": "<b>stranger</b>", **REASON})
     assert answer.status_code == HTTPStatus.CONFLICT
     page = answer.content.decode()
     assert "SW_PARTICIPANT_NOT_FOUND" in page
@@ -323,12 +324,12 @@ def test_success_roles_are_granted_to_groups_and_from_their_pages(
         ("role-grant-to-person", anna, {"role": role.slug}),
     ):
         RoleGrant.objects.all().delete()
-        do(client, slug, row, **values)
+        do(client, slug, row, **values, **REASON)
         grant = RoleGrant.objects.get(role=role)
         assert (grant.group or grant.participant) in (group, anna)
-    do(client, "role-grant", role, kind="group", holder=str(group.pk))
+    do(client, "role-grant", role, kind="group", holder=str(group.pk), **REASON)
     grant = RoleGrant.objects.get(group=group)
-    answer = confirm(client, "role-revoke", grant)
+    answer = confirm(client, "role-revoke", grant, **REASON)
     assert answer.status_code == HTTPStatus.FOUND
     assert not RoleGrant.objects.filter(group=group).exists()
 
@@ -341,7 +342,7 @@ def test_success_roles_are_created_renamed_and_deleted(acme: Tenant, client: Cli
     role.refresh_from_db()
     assert (role.name, role.description) == ("Copy editors", "May publish")
     anna = Participant.objects.get(tenant=acme, participant_type="human")
-    do(client, "role-grant", role, holder=str(anna.pk))
+    do(client, "role-grant", role, holder=str(anna.pk), **REASON)
     answer = confirm(client, "role-delete", role)
     assert answer.status_code == HTTPStatus.CONFLICT
     RoleGrant.objects.filter(role=role).delete()

@@ -31,8 +31,7 @@ def load_overview(
     """Return the stored overview, or build it if it is not from this minute by the clock.
 
     `operator` is someone who sees only some tenants; without one it is about the whole server.
-    `after` is the last act of the reader: an overview from before it lacks its effect. Only their
-    own requests build it sooner, once after each act.
+    `after` is the last act of the reader: an overview from before it is built again for them.
 
     If several requests find an old one, one builds it, and the others wait. It is built outside of
     a transaction, which on SQLite would keep all others from writing, even while Redis does not
@@ -85,7 +84,7 @@ def _find_document(scope: str, now: datetime, after: datetime | None) -> dict[st
     stored = StoredOverview.objects.filter(scope=scope).first()
     if stored is None or abs(now - stored.built_at) >= MAX_AGE:
         return None
-    if after is not None and stored.built_at <= after:
+    if after and stored.built_at <= after:
         return None
     document: dict[str, Any] = stored.document
     return document

@@ -138,7 +138,7 @@ def _change_selected(
     names, reason = call.values["rows"], call.values["reason"]
     result = call.run(partial(change, rules), names=names, reason=reason, **undo)
     result.raise_first()
-    return result.summarise("person", "people")
+    return f"{result.summarise('person', 'people')}."
 
 
 for verb, change in (("suspend", suspend_many), ("resume", resume_many)):

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
@@ -16,10 +15,10 @@ from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
-    MAX_FORM_REASON_CHARS,
     Act,
     ActCall,
     ActResult,
+    ReasonForm,
     RowForm,
     RowsField,
     register_acts,
@@ -27,7 +26,7 @@ from scaiwave.site.acts import (
 from scaiwave.site.related import list_url
 from scaiwave.site.terms import is_uuid
 from tenants.lookup.visibility import visible_groups, visible_participants
-from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, RoleSource
+from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.create_role import create_role, delete_role
 from tenants.roles.grants import (
     grant_role,
@@ -64,23 +63,7 @@ def _update(call: ActCall) -> ChangeResult:
     return call.run(update_role, role=str(call.row.pk), tenant=str(call.row.tenant_id), **changes)
 
 
-class GrantForm(forms.Form):
-    """The service takes any grant without a reason; `_require_reason` is about this site."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=MAX_FORM_REASON_CHARS,
-        help_text="Goes into the audit log. Roles of administrators need one.",
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
-
-
-def _require_reason(role: str, call: ActCall) -> None:
-    if role in BUILT_IN and not call.values["reason"]:
-        raise ValidationError({"reason": "The role of an administrator needs a reason."})
-
-
-class HolderForm(GrantForm):
+class HolderForm(ReasonForm):
     kind = forms.ChoiceField(
         required=False,
         choices=(("person", "a person"), ("group", "a group")),
@@ -95,24 +78,19 @@ class HolderForm(GrantForm):
     field_order = ("kind", "holder", "reason")
 
 
-class RoleForm(GrantForm, RowForm):
+class RoleForm(ReasonForm, RowForm):
     role = forms.ChoiceField()
     field_order = ("role", "reason")
 
     def fit(self, operator: Operator, row: Any) -> None:
-        is_person = isinstance(row, Group) or row.participant_type == ParticipantType.HUMAN
-        self.offer_roles(operator, [row.tenant_id], with_built_in=is_person)
+        self.offer_roles(operator, [row.tenant_id])
 
-    def offer_roles(
-        self, operator: Operator, tenants: Collection[UUID], *, with_built_in: bool = True
-    ) -> None:
+    def offer_roles(self, operator: Operator, tenants: Collection[UUID]) -> None:
         """The strongest roles are the last ones."""
         roles = Role.objects.filter(tenant__in=tenants).exclude(slug__in=BUILT_IN).order_by("slug")
-        names = dict(roles.values_list("slug", "name"))
-        if with_built_in:
-            names |= BUILT_IN
+        names = {**dict(roles.values_list("slug", "name")), **BUILT_IN}
         if not operator.sees_everything:
-            names.pop(SUPER_ADMIN, None)
+            del names[SUPER_ADMIN]
         labels = ((slug, f"{name} ({slug})") for slug, name in names.items())
         self.fields["role"].choices = [("", "Choose a role"), *labels]  # type: ignore[attr-defined]
 
@@ -153,7 +131,6 @@ def _grant(call: ActCall) -> ChangeResult:
         role, holder, is_group = str(row.pk), values["holder"], values["kind"] == "group"
     else:
         role, holder, is_group = values["role"], str(row.pk), isinstance(row, Group)
-    _require_reason(getattr(row, "slug", role), call)
     return call.run(
         grant_role,
         role=role,
@@ -173,6 +150,7 @@ def _revoke_role(call: ActCall) -> ActResult:
         tenant=str(grant.tenant_id),
         holder=str(grant.group_id or grant.participant_id),
         is_group=grant.group_id is not None,
+        reason=call.values["reason"],
     )
     field: Any = RoleGrant._meta.get_field("group" if grant.group_id else "participant")
     return ActResult(" ".join(result.lines), list_url(field, grant.group or grant.participant))
@@ -182,13 +160,11 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     """Grant a role to all that are selected, or revoke it from them: from all of them, or none."""
     values = call.values
     is_group = model is Group
-    _require_reason(values["role"], call)
-    selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
-    selected["reason"] = values["reason"]
-    result = call.run(change, **selected, is_group=is_group)
+    names = {name: values[name] for name in ("role", "tenant", "reason")}
+    result = call.run(change, holders=values["rows"], is_group=is_group, **names)
     result.raise_first()
     kind = ("group", "groups") if is_group else ("person", "people")
-    return f"Role {values['role']} {result.summarise(*kind)}"
+    return f"Role {values['role']} {result.summarise(*kind)}."
 
 
 for holder, form, options in (
@@ -230,6 +206,7 @@ register_acts(
         "Revoke",
         RoleGrant,
         _revoke_role,
+        form=ReasonForm,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
         is_destructive=True,
     ),

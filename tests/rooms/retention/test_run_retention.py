@@ -144,8 +144,14 @@ def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
     assert set(RetentionPolicy.objects.values_list("last_run_at", flat=True)) == {NOW}
     (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
     assert shown["days"] == 10
-    options = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
-    clear_retention(**options, reason="", tenant="acme", room=str(short.pk))
+    clear_retention(
+        operator=HOST_OPERATOR,
+        reason="",
+        confirm=lambda question: None,
+        now=NOW,
+        tenant="acme",
+        room=str(short.pk),
+    )
     (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
     assert shown["scope"] == "server"
 
@@ -400,16 +406,18 @@ def test_success_asks_what_a_change_keeps_and_deletes(room: Room) -> None:
     """Of the policy that is in force, which may be a wider one."""
     asked: list[str] = []
     scope: dict[str, Any] = {"tenant": "acme", "room": str(room.pk)}
-    options = {"operator": HOST_OPERATOR, "reason": "", "confirm": asked.append, "now": NOW}
+    options: dict[str, Any] = {"operator": HOST_OPERATOR, "reason": "", "now": NOW}
 
-    def change(days: int | None, media_days: int | None = None, **place: str) -> list[str]:
+    def change(days: int | None, media_days: int | None = None, **place: Any) -> list[str]:
         asked.clear()
-        set_retention(values=PolicyValues(days, media_days), **options, **place)
+        set_retention(
+            values=PolicyValues(days, media_days), confirm=asked.append, **options, **place
+        )
         return asked
 
-    def clear(**place: str) -> list[str]:
+    def clear(**place: Any) -> list[str]:
         asked.clear()
-        clear_retention(**options, **place)
+        clear_retention(confirm=asked.append, **options, **place)
         return asked
 
     of_tenant = "The policy of the tenant is now: delete messages after 365 days, delete files "

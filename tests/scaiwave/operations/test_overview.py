@@ -97,7 +97,7 @@ def make_skip(number: int, **fields: Any) -> SyncSkip:
 
 def get_list(title: str, hidden: str = "") -> dict[str, Any]:
     StoredOverview.objects.all().delete()
-    overview = load_shown_overview(NOW, lambda permission: permission != hidden)
+    overview = load_shown_overview(NOW, lambda permission: permission != hidden, None)
     return next(each for each in overview["lists"] if each["title"] == title)
 
 

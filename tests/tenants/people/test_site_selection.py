@@ -67,8 +67,8 @@ def test_success_people_are_counted_by_what_became_of_them(client: Client) -> No
     for slug, sentence in (
         (
             RESUME,
-            "2 people resumed; 1 resumed, but still suspended in ScaiKey; 1 already active; "
-            "7 still suspended in ScaiKey.",
+            "2 people resumed; 1 person resumed, but still suspended in ScaiKey; 1 person already "
+            "active; 7 people still suspended in ScaiKey.",
         ),
         (SUSPEND, "11 people suspended."),
     ):
@@ -78,7 +78,8 @@ def test_success_people_are_counted_by_what_became_of_them(client: Client) -> No
     of_three.update(suspended_by_hand_at=None)
     asked = post(client, SUSPEND, people)
     post(client, SUSPEND, people, confirmed=find_confirmation(asked))
-    assert "3 people suspended; 8 already suspended." in client.get(reverse(LIST)).content.decode()
+    page = client.get(reverse(LIST)).content.decode()
+    assert "3 people suspended; 8 people already suspended." in page
     post(client, SUSPEND, people)
     assert "11 people already suspended." in client.get(reverse(LIST)).content.decode()
 
@@ -123,11 +124,11 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
             asked = post(client, slug, people, role="editors")
             post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
             assert (
-                "Role editors converted to a manual grant for 1 person; granted to 1; already "
-                "granted to 1."
+                "Role editors converted to a manual grant for 1 person; granted to 1 person; "
+                "already granted to 1 person."
             ) in client.get(done["Location"]).content.decode()
     post(client, "role-revoke-people", people, role="editors")
-    page = client.get(done["Location"]).content.decode()
+    page = client.get(reverse(LIST)).content.decode()
     assert "Role editors not granted to 3 people." in page
 
 

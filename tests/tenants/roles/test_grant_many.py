@@ -219,9 +219,7 @@ def test_success_commands(tmp_path: Path) -> None:
     questions: list[str] = []
     for role in ("tenant_admin", "editors"):
         grant(["anna@acme.example"], role=role, confirm=questions.append)
-    assert questions == [
-        "This grants role tenant_admin to Anna (@anna.acme:localhost). It administers the tenant."
-    ]
+    assert questions == ["This grants role tenant_admin to Anna (@anna.acme:localhost)."]
     people = ("bert@acme.example", "--from", "cleo@acme.example", "--dry-run", "--json")
     document = json.loads(run_command("revoke_role", *words, "--from", *people))
     assert (len(document["results"]), document["changed"], document["dry_run"]) == (2, True, True)
