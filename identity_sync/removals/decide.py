@@ -259,10 +259,10 @@ def _decide(
     others = [row for row in decided if row.decided_by != values["decided_by"]]
     if others and not override:
         text = _describe_decisions(others)
-        raise RemovalsDecided(f"Others have decided: {text}. No changes were made.")
+        raise RemovalsDecided(f"Another operator has decided: {text}. No changes were made.")
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
-        overrides = f" This overrides: {_describe_decisions(decided)}." if decided else ""
+        overrides = f" This overrides a decision: {_describe_decisions(decided)}." if decided else ""
         if is_kept:
             effect = f"This keeps the access of {number} until {format_last_day(end)}: {names}."
         else:

@@ -92,15 +92,15 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
     for dry_run in (False, True):
         with pytest.raises(RemovalsDecided) as refused:
             keep([row.pk for row in rows], dry_run=dry_run)
-        assert refused.value.message == f"Others have decided: {decision}. No changes were made."
+        assert refused.value.message == f"Another operator has decided: {decision}. No changes were made."
     assert get_states() == {RemovalState.PENDING, RemovalState.APPROVED}
     effects: list[str] = []
     keep([row.pk], override=True, confirm=effects.append)
     approve([row.pk], confirm=effects.append)
     for effect, decided in zip(effects, ("approved by paula", f"kept by {HOST.name}"), strict=True):
-        assert f" This overrides: {decided} on {row.decided_at:%Y-%m-%d }" in effect
+        assert f" This overrides a decision: {decided} on {row.decided_at:%Y-%m-%d }" in effect
     keep([row.pk], paula, override=True)
-    with pytest.raises(RemovalsDecided, match="Others have decided: kept by paula on "):
+    with pytest.raises(RemovalsDecided, match="Another operator has decided: kept by paula on "):
         run_command("sync_approve", str(row.pk), "--yes")
     run_command("sync_approve", str(row.pk), "--yes", "--override")
     keep([rows[1].pk], paula)

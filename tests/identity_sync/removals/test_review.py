@@ -130,13 +130,13 @@ def test_success_the_decision_of_another_operator_is_named_before_it_is_overridd
     decided = {"decided_at": now, "decided_by": "paula", "expires_at": now + timedelta(hours=9)}
     PendingRemoval.objects.filter(pk=rows[0].pk).update(state="approved", **decided)
     asked = post(client, KEEP, rows[:2], reason="on leave")
-    overrides = f"This overrides: approved by paula on {now:%Y-%m-%d %H:%M} UTC."
+    overrides = f"This overrides a decision: approved by paula on {now:%Y-%m-%d %H:%M} UTC."
     assert asked.context["question"].endswith(f"acme 1 in acme (removed). {overrides}")
     confirm(client, asked, KEEP, rows[:2], reason="on leave")
     assert get_states() == {"acme 0": "kept", "acme 1": "kept", "acme 2": "pending"}
     asked = post(client, APPROVE, rows)
     assert "will apply 3 removals" in asked.context["question"]
-    assert " This overrides: kept by " in asked.context["question"]
+    assert " This overrides a decision: kept by " in asked.context["question"]
 
 
 def test_fail_another_selection_than_the_one_that_was_confirmed(client: Client) -> None:
