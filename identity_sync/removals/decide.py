@@ -262,12 +262,13 @@ def _decide(
         raise RemovalsDecided(f"Another operator has decided: {text}. No changes were made.")
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
-        overrides = f" This overrides a decision: {_describe_decisions(decided)}." if decided else ""
         if is_kept:
             effect = f"This keeps the access of {number} until {format_last_day(end)}: {names}."
         else:
             effect = f"The next sync will apply {number}: {names}."
-        confirm(effect + overrides)
+        if decided:
+            effect += f" This overrides a decision: {_describe_decisions(decided)}."
+        confirm(effect)
         with transaction.atomic():
             for _, of_tenant in groupby(changed, key=lambda row: row.tenant_id):
                 for batch in batched(of_tenant, IDS_PER_ENTRY):

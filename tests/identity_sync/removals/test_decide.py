@@ -88,11 +88,11 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
     paula = Operator("paula", OperatorRole.SUPER_ADMIN)
     approve([rows[0].pk], paula)
     row = PendingRemoval.objects.get(pk=rows[0].pk)
-    decision = f"approved by paula on {row.decided_at:%Y-%m-%d %H:%M} UTC"
+    decision = f"Another operator has decided: approved by paula on {row.decided_at:%Y-%m-%d %H:%M}"
     for dry_run in (False, True):
         with pytest.raises(RemovalsDecided) as refused:
             keep([row.pk for row in rows], dry_run=dry_run)
-        assert refused.value.message == f"Another operator has decided: {decision}. No changes were made."
+        assert refused.value.message == f"{decision} UTC. No changes were made."
     assert get_states() == {RemovalState.PENDING, RemovalState.APPROVED}
     effects: list[str] = []
     keep([row.pk], override=True, confirm=effects.append)
