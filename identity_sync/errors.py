@@ -232,6 +232,13 @@ class RemovalsChanged(RefusedError):
     fix = "Review them again with `scaiwave sync removals`. No changes were made."
 
 
+class RemovalsDecided(RefusedError):
+    """Another operator has approved what you would keep, or kept what you would approve."""
+
+    code = "SW_SYNC_REMOVALS_DECIDED"
+    fix = "Ask them first. Pass `--override` to decide otherwise."
+
+
 class SyncRunNotFound(NotFoundError):
     """No run of the sync has this ID, or it is outside of your scope."""
 

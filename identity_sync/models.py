@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -174,6 +175,10 @@ class SyncRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.outcome}"
+
+    def get_losses(self) -> list[tuple[str, UUID | None, int]]:
+        """Return the losses; IDs from SQLite have no dashes, and partners have no tenant."""
+        return [(name, UUID(key) if key else None, number) for name, key, number in self.losses]
 
     def get_counts(self) -> dict[str, dict[str, int]]:
         """Return the counts with the present names, including old runs."""

@@ -131,7 +131,9 @@ class OperatorScope:
 
 
 class OverviewLoader(Protocol):
-    def __call__(self, now: datetime, operator: Operator | None = None, /) -> dict[str, Any]: ...
+    def __call__(
+        self, now: datetime, operator: Operator | None, after: datetime | None, /
+    ) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,8 @@ SERVER_SIGNER = Extension("federation.keys.server_signer.FederationSigner")
 OVERVIEW: Extension[OverviewLoader]
 OVERVIEW = Extension("scaiwave.operations.overview.stored.load_overview")
 """The stored overview of the admin site, which is built again once it is old. Its operator is
-someone who sees only some tenants; without one it is about the whole server."""
+someone who sees only some tenants; without one it is about the whole server. An overview from
+before the last argument, the time of the reader's last act, is old."""
 REPORT_PROBLEMS: Extension[Callable[[], None]]
 REPORT_PROBLEMS = Extension("scaiwave.operations.notifications.news.report_problems")
 """Reports problems of this server by e-mail, once."""

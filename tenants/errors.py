@@ -225,6 +225,13 @@ class RoleHolderInactive(RefusedError):
     fix = "Restore the holder in ScaiKey, run `scaiwave sync`, then grant the role."
 
 
+class RoleForPeopleOnly(RefusedError):
+    """AI, bridges and accounts of other servers can't be administrators."""
+
+    code = "SW_ROLE_PEOPLE_ONLY"
+    fix = "Grant the role to a person."
+
+
 class RoleFromScaiKey(RefusedError):
     """ScaiKey granted the role, and would grant it again."""
 

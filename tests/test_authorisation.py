@@ -304,7 +304,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "retention", "clear"): Row(
         TENANT,
-        lambda sample: of_tenant("--room", str(sample.make_policy().pk))(sample),
+        lambda sample: of_tenant("--room", str(sample.make_policy().pk), "--no-input")(sample),
         acts={
             "admin-retention-clear-tenant-slug": ActRow(
                 lambda sample: sample.make_policy_of_tenant(), REASON
@@ -544,13 +544,20 @@ ROWS: dict[VerbPath, Row] = {
         of_tenant("unused", "--to-group", "Crew"),
         acts={
             "role-grant": ActRow(
-                lambda sample: sample.get_role("unused"), {"kind": "group", "holder": "Crew"}
+                lambda sample: sample.get_role("unused"),
+                {"kind": "group", "holder": "Crew", **REASON},
             ),
-            "role-grant-to-person": ActRow(lambda sample: sample.anna, {"role": "unused"}),
-            "role-grant-to-group-group": ActRow(lambda sample: sample.group, {"role": "unused"}),
-            "role-grant-people": ActRow(lambda sample: sample.anna, {"role": "unused", **SELECTED}),
+            "role-grant-to-person": ActRow(
+                lambda sample: sample.anna, {"role": "unused", **REASON}
+            ),
+            "role-grant-to-group-group": ActRow(
+                lambda sample: sample.group, {"role": "unused", **REASON}
+            ),
+            "role-grant-people": ActRow(
+                lambda sample: sample.anna, {"role": "unused", **SELECTED, **REASON}
+            ),
             "role-grant-groups": ActRow(
-                lambda sample: sample.group, {"role": "unused", **SELECTED}
+                lambda sample: sample.group, {"role": "unused", **SELECTED, **REASON}
             ),
         },
     ),
@@ -558,12 +565,12 @@ ROWS: dict[VerbPath, Row] = {
         TENANT,
         of_tenant("crew-lead", "--from-group", "Crew"),
         acts={
-            "role-revoke": ActRow(lambda sample: sample.group.role_grants.get()),
+            "role-revoke": ActRow(lambda sample: sample.group.role_grants.get(), REASON),
             "role-revoke-people": ActRow(
-                lambda sample: sample.anna, {"role": "unused", **SELECTED}
+                lambda sample: sample.anna, {"role": "unused", **SELECTED, **REASON}
             ),
             "role-revoke-groups": ActRow(
-                lambda sample: sample.group, {"role": "crew-lead", **SELECTED}
+                lambda sample: sample.group, {"role": "crew-lead", **SELECTED, **REASON}
             ),
         },
     ),

@@ -75,6 +75,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-tenant"),
     ("admin", "hold", "lift"),
     ("admin", "retention", "set"),
+    ("admin", "retention", "clear"),
     ("admin", "retention", "run"),
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),

@@ -16,6 +16,9 @@ def add_removals(parser: ArgumentParser) -> None:
         "removals", metavar="ID", nargs="*", help="IDs that `scaiwave sync removals` lists"
     )
     add_file(parser, "--from")
+    parser.add_argument(
+        "--override", action="store_true", help="override decisions of other operators"
+    )
 
 
 def read_selection(options: Mapping[str, Any]) -> Selection:

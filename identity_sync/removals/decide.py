@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from identity_sync.encoding import encode_removal, name_subject
-from identity_sync.errors import RemovalNotFound, RemovalsChanged
+from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
@@ -32,7 +32,7 @@ from identity_sync.removals.queries import (
     visible_removals,
 )
 from identity_sync.sync.scope import require_whole_scope
-from scaiwave.console.text import pluralize, shorten
+from scaiwave.console.text import join_examples, pluralize, shorten
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, Permission
@@ -68,15 +68,15 @@ class Selection:
 _WORDS = {
     RemovalState.APPROVED: ChangeWords(
         "removals",
-        "Would approve {removals}: {names}.",
+        "Would approve {removals}: {names}.{rest}",
         "{removals} approved: {names}. The next sync looks them up again, and applies them if they "
-        "are still true.",
+        "are still true.{rest}",
         "{removals} already approved; nothing changed.",
     ),
     RemovalState.KEPT: ChangeWords(
         "removals",
-        "Would keep access for {removals}: {names}.",
-        "Access kept for {removals} until {day}: {names}.",
+        "Would keep access for {removals}: {names}.{rest}",
+        "Access kept for {removals} until {day}: {names}.{rest}",
         "{removals} already kept; nothing changed.",
     ),
 }
@@ -89,13 +89,15 @@ def approve_removals(
     reason: str,
     confirm: Callable[[str], None],
     now: datetime,
+    override: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Permit exactly these removals, for 24 hours: the next sync applies those still true, once.
 
     It takes the permission for a sync of that reach, and never the token of a service account: a
-    person decides. `confirm` gets the question to ask, and raises if the answer is not yes. Raises
-    `RemovalNotFound`, `RemovalsChanged`, `TenantNotFound` and `InsufficientPermission`.
+    person decides. `confirm` gets the question to ask, and raises if the answer is not yes. Another
+    operator's keep ends only with `override`. Raises `RemovalNotFound`, `RemovalsChanged`,
+    `RemovalsDecided`, `TenantNotFound` and `InsufficientPermission`.
     """
     operator.require(Permission.SYNC_TENANTS)
     if operator.role is OperatorRole.SERVICE or operator.is_own_application:
@@ -109,7 +111,7 @@ def approve_removals(
         require_whole_scope(operator, settings.CONFIG)
     values = {"state": RemovalState.APPROVED, "expires_at": now + APPROVAL}
     values |= {"decided_at": now, "decision_reason": reason}
-    return _decide(operator, rows, values, confirm, dry_run=dry_run)
+    return _decide(operator, rows, values, confirm, override=override, dry_run=dry_run)
 
 
 def keep_removals(
@@ -120,14 +122,15 @@ def keep_removals(
     until: datetime | None,
     confirm: Callable[[str], None],
     now: datetime,
+    override: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Refuse these removals until a date: access stays, and the rows are out of the alarms.
 
     At the end they wait again, and are never applied by themselves. It takes the permission to
     suspend tenants, or for a super_admin to manage the platform. Operators can't keep a row about
-    themselves or their own tenant or partner. Raises what `approve_removals` raises, and
-    `UsageError`.
+    themselves or their own tenant or partner. Another operator's approval ends only with
+    `override`. Raises what `approve_removals` raises, and `UsageError`.
     """
     operator.require(Permission.MANAGE_TENANTS)
     if not reason.strip():
@@ -143,7 +146,7 @@ def keep_removals(
     _ensure_may_keep(operator, rows)
     values = {"state": RemovalState.KEPT, "expires_at": end}
     values |= {"decided_at": now, "decision_reason": reason}
-    return _decide(operator, rows, values, confirm, dry_run=dry_run)
+    return _decide(operator, rows, values, confirm, override=override, dry_run=dry_run)
 
 
 def _select(operator: Operator, selection: Selection, now: datetime) -> list[PendingRemoval]:
@@ -239,6 +242,7 @@ def _decide(
     values: dict[str, Any],
     confirm: Callable[[str], None],
     *,
+    override: bool,
     dry_run: bool,
 ) -> Change:
     """Write one decision about rows that were checked: their new state, its end and its reason."""
@@ -250,30 +254,45 @@ def _decide(
         for row in rows
         if row.get_state(now) is not state or (is_kept and row.expires_at != end)
     ]
+    values["decided_by"] = operator.name[:MAX_NAME_CHARS]
+    decided = [row for row in changed if row.get_state(now) not in (RemovalState.PENDING, state)]
+    others = [row for row in decided if row.decided_by != values["decided_by"]]
+    if others and not override:
+        text = _describe_decisions(others)
+        raise RemovalsDecided(f"Another operator has decided: {text}. No changes were made.")
+    number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
-        number, names = pluralize(len(changed), "removal"), _name_subjects(changed)
         if is_kept:
-            confirm(f"This keeps the access of {number} until {format_last_day(end)}: {names}.")
+            effect = f"This keeps the access of {number} until {format_last_day(end)}: {names}."
         else:
-            confirm(f"The next sync will apply {number}: {names}.")
-        values["decided_by"] = operator.name[:MAX_NAME_CHARS]
+            effect = f"The next sync will apply {number}: {names}."
+        if decided:
+            effect += f" This overrides a decision: {_describe_decisions(decided)}."
+        confirm(effect)
         with transaction.atomic():
             for _, of_tenant in groupby(changed, key=lambda row: row.tenant_id):
                 for batch in batched(of_tenant, IDS_PER_ENTRY):
                     _write(operator, batch, values)
-    people = find_people(rows)
+    people, rest = find_people(rows), len(rows) - len(changed)
     return Change(
         _WORDS[state],
         [build_row(row, people.get(row.subject_id), now) for row in rows],
         bool(changed) and not dry_run,
         bool(changed) and dry_run,
         names={
-            "removals": pluralize(len(rows), "removal"),
-            "names": _name_subjects(rows),
+            "removals": number,
+            "names": names,
             "day": format_last_day(end),
+            "rest": f" {rest:,} already {state.value}." if rest else "",
         },
         rest={"expires_at": end},
     )
+
+
+def _describe_decisions(rows: Sequence[PendingRemoval]) -> str:
+    texts = (f"{row.state} by {row.decided_by} on {row.decided_at:%Y-%m-%d %H:%M}" for row in rows)
+    found = list(dict.fromkeys(texts))
+    return f"{join_examples(found[:MAX_NAMED], len(found))} UTC"
 
 
 def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[str, Any]) -> None:
@@ -290,7 +309,7 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
         "expires_at": values["expires_at"].isoformat(),
         "reason": values["decision_reason"],
     }
-    subject = AuditSubject("pending removals", keys[0].hex, tenant.slug if tenant else "partners")
+    subject = AuditSubject("pending removals", str(keys[0]), tenant.slug if tenant else "partners")
     action = "sync approve" if is_approved else "sync keep"
     record_audit(operator, action, subject, values["decided_at"], details, tenant=tenant)
     for row in rows:

@@ -68,12 +68,14 @@ def _approve_all(call: ActCall) -> str:
 
 
 def _approve_selection(call: ActCall, selection: Selection, confirm: Callable[[str], None]) -> str:
-    return call.run(approve_removals, selection=selection, reason="", confirm=confirm).sentence
+    """The question names decisions of others."""
+    values = {"selection": selection, "reason": "", "confirm": confirm, "override": True}
+    return call.run(approve_removals, **values).sentence
 
 
 def _keep_selection(call: ActCall, selection: Selection) -> str:
-    reason = call.values["reason"]
-    return call.run(keep_removals, selection=selection, reason=reason, until=None).sentence
+    values = {"selection": selection, "reason": call.values["reason"], "until": None}
+    return call.run(keep_removals, **values, override=True).sentence
 
 
 def _is_open(removal: Any) -> bool:

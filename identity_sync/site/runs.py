@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Case, Model, Q, QuerySet, TextField, Value, When
@@ -54,7 +55,7 @@ from scaiwave.site.formatting import (
 )
 from scaiwave.site.related import list_url
 from scaiwave.site.tabs import register_tab
-from scaiwave.site.terms import TermForm, is_uuid
+from scaiwave.site.terms import TermForm
 from tenants.models import Participant, Tenant
 from tenants.people.site.filters import ConditionFilter
 
@@ -187,9 +188,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
             run.visible_changes = limit_rows(request, changes, CHANGE_SCOPE)
             planned = SyncPlannedChange.objects.filter(run=run, pk__gte=get_oldest_kept_id())
             run.visible_planned = limit_rows(request, planned, CHANGE_SCOPE)
-            keys = [tenant for _, tenant, _ in run.losses if is_uuid(tenant)]
+            keys = {tenant for _, tenant, _ in run.get_losses()}
             tenants = limit_rows(request, Tenant.objects.filter(pk__in=keys), TENANT_SCOPE)
-            run.visible_tenants = {str(tenant.pk): tenant.slug for tenant in tenants}
+            run.visible_tenants = {tenant.pk: tenant.slug for tenant in tenants}
             run.is_limited = find_limited_operator(request) is not None
         return run
 
@@ -278,13 +279,15 @@ class SyncRunAdmin(ReadOnlyAdmin):
     def loss_list(self, run: Any) -> str:
         """How many lost access by tenant, the most first."""
         names = run.visible_tenants
-        by_tenant: dict[str, dict[str, int]] = {}
-        for measure, tenant, number in sorted(run.losses, key=lambda loss: -loss[2]):
+        by_tenant: dict[UUID | None, dict[str, int]] = {}
+        for measure, tenant, number in sorted(run.get_losses(), key=lambda loss: -loss[2]):
             if tenant in names or not run.is_limited:
                 by_tenant.setdefault(tenant, {})[measure] = number
         lines = [
             (
-                link_to_id("tenant", tenant, names[tenant]) if tenant in names else tenant,
+                link_to_id("tenant", str(tenant), names[tenant])
+                if tenant in names
+                else tenant or "no tenant",
                 ", ".join(_count_losses(*each) for each in numbers.items()),
             )
             for tenant, numbers in by_tenant.items()
@@ -326,8 +329,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 
 def _count_losses(measure: str, number: int) -> str:
-    one = "person" if measure == "people" else format_word(measure).removesuffix("s")
-    return pluralize(number, one, format_word(measure))
+    many = format_word(measure)
+    return pluralize(number, many.replace("people", "person").removesuffix("s"), many)
 
 
 _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")

@@ -111,10 +111,7 @@ def set_retention(
     before = None if policy is None else _get_values(policy)
     if before == asdict(values) or dry_run:
         return _build_change(SET, place, wanted, dry_run=dry_run and before != asdict(values))
-    if values.days is not None or values.media_days is not None:
-        confirm(
-            f"From the next run on, {place} will {wanted}. Holds excepted, this can't be undone."
-        )
+    _ask(confirm, place, find_policy(place), wanted)
     with transaction.atomic():
         RetentionPolicy.objects.update_or_create(scope=place.scope, defaults=columns)
         details = {"before": before, "after": asdict(values), "reason": reason}
@@ -126,16 +123,23 @@ def clear_retention(
     *,
     operator: Operator,
     reason: str,
+    confirm: Callable[[str], None],
     now: datetime,
     tenant: str | None = None,
     room: str | None = None,
     dry_run: bool = False,
 ) -> Change:
-    """Clear the policy of exactly this; then the next wider one counts. Raises the same errors."""
+    """Clear the policy of exactly this; then the next wider one counts.
+
+    `confirm` gets the question if anything else is kept or deleted then. Raises the same errors.
+    """
     place = _start(operator, tenant, room, reason)
     policy = RetentionPolicy.objects.filter(scope=place.scope).first()
     if policy is None or dry_run:
         return _build_change(CLEARED, place, policy, dry_run=dry_run and policy is not None)
+    wider = find_policy(PolicyPlace(place.tenant if place.room else None)) if place.tenant else None
+    if str(wider) != str(policy):
+        _ask(confirm, place, policy, wider)
     with transaction.atomic():
         policy.delete()
         details = {"before": _get_values(policy), "reason": reason}
@@ -198,6 +202,36 @@ def _start(operator: Operator, tenant: str | None, room: str | None, reason: str
     if place.tenant is None:
         operator.require(Permission.MANAGE_PLATFORM)
     return place
+
+
+def _ask(
+    confirm: Callable[[str], None],
+    place: PolicyPlace,
+    present: RetentionPolicy | None,
+    wanted: RetentionPolicy | None,
+) -> None:
+    """Ask if what the present policy deletes is kept then, or if the wanted one deletes any."""
+    before, after = _list_deleted(present), _list_deleted(wanted)
+    effects = []
+    if ended := [kind for kind in before if kind not in after]:
+        what = " and ".join(ended).capitalize()
+        effects.append(
+            f"{what} of {place} will be kept indefinitely. The policy of the "
+            f"{present and present.kind} is now: {present}."
+        )
+    if after:
+        effects.append(
+            f"From the next run on, {place} will {wanted}. Holds excepted, this can't be undone."
+        )
+    if effects:
+        confirm(" ".join(effects))
+
+
+def _list_deleted(policy: RetentionPolicy | None) -> list[str]:
+    if policy is None:
+        return []
+    days = {"messages": policy.days, "files": policy.get_media_days()}
+    return [kind for kind, number in days.items() if number is not None]
 
 
 def _get_values(policy: RetentionPolicy) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
+from django.forms.models import model_to_dict
 from django.http import StreamingHttpResponse
 
 from rooms.bundle.manifest.schema import TimeWindow
@@ -34,8 +35,8 @@ from rooms.transcripts.wording import Clock
 from rooms.views.export_room import BundleStream, require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.change import Change
-from scaiwave.core.operators import Permission
-from scaiwave.site.acts import Act, ActCall, ReasonForm, register_acts
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.site.acts import Act, ActCall, ReasonForm, RowForm, register_acts
 from tenants.holds.site import register_hold
 from tenants.models import Participant, Tenant
 
@@ -158,7 +159,9 @@ def _create_workspace(call: ActCall) -> str:
     return call.run(create_workspace, tenant=values["tenant"], spec=spec).sentence
 
 
-class RetentionForm(ReasonForm):
+class RetentionForm(ReasonForm, RowForm):
+    """The policy in force: without its values, the form would end it."""
+
     days = forms.IntegerField(
         required=False,
         min_value=1,
@@ -178,6 +181,10 @@ class RetentionForm(ReasonForm):
     )
     field_order = ("days", "media_days", "content_only", "reason")
 
+    def fit(self, operator: Operator, row: Any) -> None:
+        if policy := _find_policy(row):
+            self.initial.update(model_to_dict(policy, ["days", "media_days", "content_only"]))
+
 
 def _get_place(row: Room | Tenant) -> dict[str, Any]:
     if isinstance(row, Tenant):
@@ -195,9 +202,13 @@ def _clear_retention(call: ActCall) -> Change:
     return call.run(clear_retention, reason=call.values["reason"], **_get_place(call.row))
 
 
-def _describe_retention(row: Room | Tenant) -> str:
+def _find_policy(row: Any) -> Any:
     place = PolicyPlace(row) if isinstance(row, Tenant) else PolicyPlace(row.tenant, row)
-    policy = find_policy(place)
+    return find_policy(place)
+
+
+def _describe_retention(row: Room | Tenant) -> str:
+    policy = _find_policy(row)
     if policy is None:
         return "No policy counts here: everything is kept."
     return f"What counts now: {policy} (policy of the {policy.kind})."

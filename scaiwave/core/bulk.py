@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
 
-from scaiwave.core.change import ChangeResult
+from scaiwave.core.change import Change, ChangeResult
 from scaiwave.core.errors import RefusedError, ScaiWaveError
 
 BATCH_SIZE = 500
@@ -29,7 +30,7 @@ class BulkRow:
 
     name: str
     record: Any = None
-    result: ChangeResult | None = None
+    result: Change | None = None
     error: ScaiWaveError | None = None
 
 
@@ -49,6 +50,15 @@ class BulkResult(ChangeResult):
             elif row.result is not None:
                 lines += row.result.lines
         return lines
+
+    def summarise(self, one: str, many: str) -> str:
+        """Return the total by outcome: `2 people resumed; 9 people still suspended in ScaiKey.`"""
+        results = [row.result for row in self.rows if row.result is not None]
+        results.sort(key=lambda result: not result.changed)
+        return "; ".join(
+            outcome.replace("{count}", f"{number:,} {one if number == 1 else many}")
+            for outcome, number in Counter(result.outcome for result in results).items()
+        )
 
     def document(self) -> dict[str, Any]:
         results = [
@@ -77,11 +87,16 @@ class BulkResult(ChangeResult):
             f"{'The others are done.' if changed else 'No changes were made.'}"
         )
 
+    def raise_first(self) -> None:
+        """Raise the first error. It says more than `RowsFailed` where rows are named by IDs."""
+        for row in self.rows:
+            if row.error is not None:
+                raise row.error
+
     def get_only(self) -> Any:
         """Return the result of a set of one, or raise its error."""
+        self.raise_first()
         (row,) = self.rows
-        if row.error is not None:
-            raise row.error
         return row.result
 
 
@@ -100,11 +115,11 @@ def build_rows(found: Mapping[str, Any]) -> list[BulkRow]:
 def change_rows(
     rows: Sequence[BulkRow],
     *,
-    check: Callable[[Any], ChangeResult | None],
+    check: Callable[[Any], Change | None],
     check_all: Callable[[list[Any]], None],
-    preview: Callable[[Any], ChangeResult],
+    preview: Callable[[Any], Change],
     confirm: Callable[[list[Any]], None],
-    write: Callable[[list[Any]], Sequence[ChangeResult]],
+    write: Callable[[list[Any]], Sequence[Change]],
     dry_run: bool,
 ) -> None:
     """Change the records of the rows, unless one of them has an error: then nothing is changed.
@@ -140,7 +155,7 @@ def change_rows(
         _set_results(batch, results)
 
 
-def _set_results(rows: Sequence[BulkRow], results: Iterable[ChangeResult]) -> None:
+def _set_results(rows: Sequence[BulkRow], results: Iterable[Change]) -> None:
     for row, result in zip(rows, results, strict=True):
         row.result = result
 

@@ -30,13 +30,16 @@ class ChangeResult:
 class ChangeWords(NamedTuple):
     """The sentences of an act: of its dry run, of a change, and of a call that changes nothing.
 
-    They name values of the record in braces. `kind` is the key of the record in JSON.
+    They name values of the record in braces. `kind` is the key of the record in JSON. The last two
+    are its part of the total of a bulk act, if it changed or not, with `{count}` for the number.
     """
 
     kind: str
     would: str
     done: str
     same: str = ""
+    counted: str = ""
+    counted_same: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,12 @@ class Change(ChangeResult):
         text = words.would if self.dry_run else words.done if self.changed else words.same
         known = self.subject if isinstance(self.subject, dict) else {}
         return text.format(**{**known, **self.names})
+
+    @property
+    def outcome(self) -> str:
+        """Return its part of the total of a bulk act, still with `{count}`."""
+        text = self.words.counted if self.changed else self.words.counted_same
+        return text.format(**{**self.names, "count": "{count}"})
 
     @property
     def lines(self) -> Sequence[str]:

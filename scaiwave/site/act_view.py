@@ -30,6 +30,7 @@ from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
+    ACTED_AT,
     SELECTED,
     Act,
     ActCall,
@@ -73,7 +74,13 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
     if not act.is_offered(row):
         messages.warning(request, NOT_OFFERED)
         return HttpResponseRedirect(_get_page(act, row))
-    return _ask_or_run(site, request, operator, act, row)
+    response = _ask_or_run(site, request, operator, act, row)
+    # An act that has ended its own session could not save it.
+    if response.status_code == HTTPStatus.FOUND and request.session.exists(
+        request.session.session_key or ""
+    ):
+        request.session[ACTED_AT] = timezone.now().isoformat()
+    return response
 
 
 def receive_file(

@@ -109,6 +109,8 @@ class ReasonForm(forms.Form):
 MAX_SELECTED = 500
 """The rows of one act, which are the most that a page shows."""
 SELECTED = "rows"
+ACTED_AT = "acted_at"
+"""When the account has last changed something, in its session: a stored overview is older."""
 
 
 class RowsField(forms.Field):

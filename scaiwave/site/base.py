@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin import FieldListFilter, SimpleListFilter
@@ -292,7 +293,7 @@ class ReadOnlyAdmin(_Admin):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()[:MAX_TERM_CHARS]
         if term and self.id_fields and is_uuid(term):
-            conditions = [Q((name, term)) for name in self.id_fields]
+            conditions = [Q((name, str(UUID(term)))) for name in self.id_fields]
             return queryset.filter(Q(*conditions, _connector=Q.OR)), False
         searched = set(self.get_search_fields(request))
         if term and self.search_fields and searched <= set(self.id_fields):

@@ -163,9 +163,11 @@ def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
     return document
 
 
-def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
+def load_overview(
+    now: datetime, has_permission: Callable[[str], bool], after: datetime | None
+) -> dict[str, Any]:
     """Return the part of the stored overview that the reader may see, and `built_at`."""
-    document = OVERVIEW.load()(now)
+    document = OVERVIEW.load()(now, None, after)
     visible = {
         kind: [each for each in document[kind] if has_permission(each["permission"])]
         for kind in _KINDS
@@ -173,9 +175,11 @@ def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[
     return _join_lists({**document, **visible})
 
 
-def load_limited_overview(now: datetime, operator: Operator) -> dict[str, Any]:
+def load_limited_overview(
+    now: datetime, operator: Operator, after: datetime | None
+) -> dict[str, Any]:
     """Return what `load_overview` returns, for an operator who sees only some tenants."""
-    return _join_lists(OVERVIEW.load()(now, operator))
+    return _join_lists(OVERVIEW.load()(now, operator, after))
 
 
 def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial, wraps
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -40,7 +41,7 @@ from scaiwave.site.access import (
     save_sign_in,
 )
 from scaiwave.site.act_view import keep_form, may_do, receive_file, show_act
-from scaiwave.site.acts import build_operator, find_act
+from scaiwave.site.acts import ACTED_AT, build_operator, find_act
 from scaiwave.site.charts import draw_chart
 from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
 from scaiwave.site.menu import Section, build_menu
@@ -109,10 +110,12 @@ class OperatorSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Show the overview, as far as the account may see what each part is about."""
+        acted_at = request.session.get(ACTED_AT)
+        after = datetime.fromisoformat(acted_at) if acted_at else None
         if operator := find_limited_operator(request):
-            overview = load_limited_overview(timezone.now(), operator)
+            overview = load_limited_overview(timezone.now(), operator, after)
         else:
-            overview = load_overview(timezone.now(), partial(has_permission, request))
+            overview = load_overview(timezone.now(), partial(has_permission, request), after)
         acting = build_operator(request)
         hidden = {page.url for page in get_pages() if not page.is_visible(request)}
         hide_links(overview, hidden, partial(may_do, self, request))

@@ -137,12 +137,13 @@ class HoldersCommand(BulkCommand):
             help="group (name, ID or ScaiKey ID); repeatable",
         )
         add_file(holders, *self.file_options)
+        parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, **options: Any) -> None:
         result = self.call_service(
             options,
             holders=self.read_names(options["groups"] or options["people"], options),
             is_group=options["groups"] is not None,
-            confirm=self.confirm_at_terminal if self.destructive else self.confirm_many,
+            confirm=self.confirm_at_terminal,
         )
         self.print_rows(result)

@@ -46,11 +46,13 @@ _SUSPENSION = (
     "Would suspend {kind} {entity}.",
     "{Kind} {entity} suspended.",
     "{Kind} {entity} is already suspended (manually).",
+    *("{count} suspended", "{count} already suspended"),
 )
 _RESUMPTION = (
     "Would resume {kind} {entity}.",
     "{Kind} {entity} resumed{still}.",
     "{Kind} {entity} is not suspended manually{state}.",
+    *("{count} resumed{but}", "{count} {already}"),
 )
 
 
@@ -79,18 +81,21 @@ class SuspensionRules:
     def build_result(
         self,
         entity: Any,
-        texts: tuple[str, str, str],
+        texts: tuple[str, ...],
         *,
         changed: bool = False,
         dry_run: bool = False,
     ) -> Change:
         reason = entity.inactive_reason
+        why = "deactivated" if entity.absent_since else reason  # without the day
         is_person = isinstance(entity, Participant)
         names = {
             "kind": self.kind,
             "Kind": self.kind.capitalize(),
             "entity": self.get_name(entity),
             "state": f"{', but' if is_person else '; it is'} {reason or 'active'}",
+            "but": f", but still {why}" if why else "",
+            "already": f"still {why}" if why else "already active",
             "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
         }
         words = ChangeWords(self.kind, *texts)
@@ -183,7 +188,7 @@ class _Steps:
     operator: Operator
     reason: str
     now: datetime
-    texts: tuple[str, str, str]
+    texts: tuple[str, ...]
     protected: Collection[UUID]
 
     def check(self, entity: Any) -> Change | None:

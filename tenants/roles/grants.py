@@ -15,8 +15,10 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
 from tenants.lookup.resolve import resolve_tenant
+from tenants.lookup.validators import validate_reason
 from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
 from tenants.roles.queries.roles import (
+    BUILT_IN,
     RoleAssignment,
     effective_roles,
     resolve_role,
@@ -30,6 +32,7 @@ from tenants.roles.rules import (
     ensure_authority,
     ensure_not_last_super_admin,
     ensure_not_oneself,
+    ensure_person,
     ensure_present,
     filter_holders,
     find_grants,
@@ -50,16 +53,24 @@ class GrantOutcome(Enum):
 
 _GRANTS = {
     GrantOutcome.GRANTED: ChangeWords(
-        "role", "Would grant role {slug} to {holder}.", "Role {slug} granted to {holder}."
+        "role",
+        "Would grant role {slug} to {holder}.",
+        "Role {slug} granted to {holder}.",
+        counted="granted to {count}",
     ),
     GrantOutcome.TAKEN_OVER: ChangeWords(
         "role",
         "{Holder} has role {slug} from ScaiKey; would convert it to a manual grant.",
         "{Holder} has role {slug} from ScaiKey; converted to a manual grant, which remains if "
         "ScaiKey removes its own.",
+        counted="converted to a manual grant for {count}",
     ),
     GrantOutcome.ALREADY: ChangeWords(
-        "role", "", "", "{Holder} already has role {slug} (manual grant)."
+        "role",
+        "",
+        "",
+        "{Holder} already has role {slug} (manual grant).",
+        counted_same="already granted to {count}",
     ),
 }
 _REVOCATION = ChangeWords(
@@ -67,6 +78,8 @@ _REVOCATION = ChangeWords(
     "Would revoke role {slug} from {holder}.",
     "Role {slug} revoked from {holder}.",
     "Role {slug} is not granted to {holder}; nothing changed.",
+    "revoked from {count}{but}",
+    "not granted to {count}{but}",
 )
 
 
@@ -108,6 +121,7 @@ def grant_role_to_many(
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
+    reason: str = "",
     confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
 ) -> BulkResult:
@@ -115,12 +129,15 @@ def grant_role_to_many(
 
     All are checked first: if one can't have the role, nothing is changed. Nothing changes for a
     manual grant that exists. A grant from ScaiKey becomes a manual one: a role and a holder share
-    one row, and the manual grant takes precedence.
+    one row, and the manual grant takes precedence. `confirm` gets the question before several get
+    a role, or one an administrator's; it raises if the answer is not yes.
 
-    Raises RoleNotFound, TenantNotFound and SuperAdminOnly; rows have ParticipantNotFound,
-    GroupNotFound, AmbiguousName, RoleHolderInactive or SelfElevation.
+    Raises RoleNotFound, TenantNotFound, SuperAdminOnly and InvalidName; rows have
+    ParticipantNotFound, GroupNotFound, AmbiguousName, RoleHolderInactive, RoleForPeopleOnly or
+    SelfElevation.
     """
     operator.require(Permission.MANAGE_ROLES)
+    validate_reason(reason)
     resolved_role = _resolve_role(operator, tenant, role)
     rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
     found = [row.record for row in rows if row.record is not None]
@@ -129,9 +146,14 @@ def grant_role_to_many(
     def check(holder: Holder) -> Change | None:
         ensure_not_oneself(operator, holder)
         ensure_present(holder)
+        ensure_person(resolved_role, holder)
         grant = existing.get(holder.pk)
         is_done = _decide_outcome(grant) is GrantOutcome.ALREADY
         return _build_grant(resolved_role, holder, grant) if is_done else None
+
+    def ask(records: Sequence[Holder]) -> None:
+        if len(records) > 1 or resolved_role.slug in BUILT_IN:
+            confirm(f"This grants role {resolved_role.slug} to {describe_holders(records)}.")
 
     change_rows(
         rows,
@@ -140,10 +162,8 @@ def grant_role_to_many(
         preview=lambda holder: _build_grant(
             resolved_role, holder, existing.get(holder.pk), dry_run=True
         ),
-        confirm=lambda records: confirm(
-            f"This grants role {resolved_role.slug} to {describe_holders(records)}."
-        ),
-        write=lambda records: _grant(operator, resolved_role, records, now),
+        confirm=ask,
+        write=lambda records: _grant(operator, resolved_role, records, now, reason),
         dry_run=dry_run,
     )
     kind = "group" if is_group else "participant"
@@ -164,7 +184,7 @@ def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
 
 
 def _grant(
-    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime, reason: str
 ) -> list[Change]:
     role = lock_role(role, now=now)
     existing = find_grants(role, holders)
@@ -176,7 +196,7 @@ def _grant(
         if outcome is GrantOutcome.ALREADY:
             continue
         changed.append(holder)
-        details = {"role": role.slug, "outcome": outcome.value}
+        details = {"role": role.slug, "outcome": outcome.value, "reason": reason}
         record_audit(operator, "role grant", holder, now, details, tenant=role.tenant)
     # A sync may grant the same at this moment: then its row becomes a manual one too.
     new = [
@@ -201,6 +221,7 @@ def revoke_role_from_many(
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
+    reason: str = "",
     confirm: Callable[[str], None] = lambda question: None,
     dry_run: bool = False,
 ) -> BulkResult:
@@ -211,10 +232,11 @@ def revoke_role_from_many(
     participant has through a group must be revoked from the group, and what ScaiKey grants must be
     removed in ScaiKey.
 
-    Raises RoleNotFound, TenantNotFound, SuperAdminOnly and LastSuperAdmin; rows have
+    Raises RoleNotFound, TenantNotFound, SuperAdminOnly, LastSuperAdmin and InvalidName; rows have
     ParticipantNotFound, GroupNotFound, AmbiguousName or RoleFromScaiKey.
     """
     operator.require(Permission.MANAGE_ROLES)
+    validate_reason(reason)
     resolved_role = _resolve_role(operator, tenant, role)
     rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
     found = [row.record for row in rows if row.record is not None]
@@ -233,7 +255,7 @@ def revoke_role_from_many(
         return None
 
     def write(records: Sequence[Holder]) -> list[Change]:
-        present = _delete_grants(operator, lock_role(resolved_role, now=now), records, now)
+        present = _delete_grants(operator, lock_role(resolved_role, now=now), records, now, reason)
         return [build_result(holder, granted=holder.pk in present) for holder in records]
 
     change_rows(
@@ -254,7 +276,7 @@ def revoke_role_from_many(
 
 
 def _delete_grants(
-    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime
+    operator: Operator, role: Role, holders: Sequence[Holder], now: datetime, reason: str
 ) -> set[UUID]:
     """Delete the grants of a locked role, and return the keys of the holders that had one."""
     present = find_grants(role, holders)
@@ -265,6 +287,7 @@ def _delete_grants(
                 "role": role.slug,
                 "granted_by": grant.granted_by,
                 "granted_at": grant.created_at.isoformat(),
+                "reason": reason,
             }
             record_audit(operator, "role revoke", holder, now, details, tenant=role.tenant)
     ensure_not_last_super_admin(role, list(present.values()))
@@ -276,12 +299,13 @@ def _build_revocation(
     role: Role, holder: Holder, paths: Sequence[RoleAssignment], *, granted: bool, dry_run: bool
 ) -> Change:
     """Return the result for a holder, who has the role through `paths` still."""
+    but = ", who still have it through a group" if paths else ""
     return Change(
         _REVOCATION,
         role_row(role),
         granted and not dry_run,
         granted and dry_run,
-        names={"holder": describe(holder)},
+        names={"holder": describe(holder), "but": but},
         rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
         notes=[
             f"{each.participant} still has role {role.slug} through "

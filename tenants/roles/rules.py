@@ -14,6 +14,7 @@ from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.core.sql import batched
 from tenants.errors import (
     LastSuperAdmin,
+    RoleForPeopleOnly,
     RoleHolderInactive,
     RoleNotFound,
     SelfElevation,
@@ -22,8 +23,8 @@ from tenants.errors import (
 from tenants.lookup.group_nesting import restorable_groups
 from tenants.lookup.resolve import look_up_group, look_up_participant
 from tenants.lookup.serializers import Row, get_server_name, group_row, participant_row
-from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
-from tenants.roles.queries.roles import SUPER_ADMIN
+from tenants.models import Group, Participant, ParticipantType, Partner, Role, RoleGrant, Tenant
+from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
 from tenants.roles.queries.super_admins import (
     GRANT_COMMAND,
     SuperAdmins,
@@ -91,6 +92,17 @@ def ensure_present(holder: Holder) -> None:
     """Raises `RoleHolderInactive` if the holder was removed from ScaiKey."""
     if holder.absent_since is not None:
         raise RoleHolderInactive(f"{describe(holder, capitalise=True)} was removed from ScaiKey.")
+
+
+def ensure_person(role: Role, holder: Holder) -> None:
+    """Raises `RoleForPeopleOnly` for an administrator's role; members of groups are people."""
+    if role.slug not in BUILT_IN or isinstance(holder, Group):
+        return
+    if holder.participant_type != ParticipantType.HUMAN:
+        raise RoleForPeopleOnly(
+            f"{describe(holder)} is an account of type {holder.participant_type}, and can't have "
+            f"role {role.slug}."
+        )
 
 
 def ensure_authority(operator: Operator, role: Role) -> None:

@@ -169,7 +169,10 @@ def grant_a_role(user: User) -> None:
     user.find("anna berg", "Anna Berg")
     user.start("Grant a role")
     user.pick("Role", "tenant_admin")
+    user.type("Reason", "deputy")
     user.press("Grant a role")
+    user.sees("This grants role tenant_admin")
+    user.press("Yes: Grant a role")
     user.sees("(Role|has role) tenant_admin (granted|from ScaiKey)")
 
 
@@ -178,6 +181,7 @@ def revoke_a_role(user: User) -> None:
     user.click("Roles", within=".tabs")
     user.row("tenant_admin")
     user.start("Revoke")
+    user.type("Reason", "back")
     user.press("Revoke")
     user.press("Yes: Revoke")
     user.sees("Role tenant_admin revoked")

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun, SyncSkip
+from scaiwave.ids import new_id
 from tenants.models import AdminUser, Participant, StoredOverview
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import strip_markup
@@ -111,7 +112,11 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     change = SyncChange.objects.get(kind="participants")
     run = change.run
     run.counts["participants"]["skipped"] = 4
-    run.losses = [["people", str(tenant.pk), 2], ["people", "gone", 1]]
+    erased = new_id()  # SQLite stores IDs without dashes. A partner is of no tenant.
+    run.losses = [
+        *(["people", tenant.pk.hex, 2], ["affected_people", str(tenant.pk), 1]),
+        *(["people", erased.hex, 1], ["partners", "", 1]),
+    ]
     run.warnings = ["Two groups have one name."]
     run.error_code, run.error_message = "SW_SYNC_PARTIAL", "4 were skipped."
     run.error_fix = "Run `scaiwave sync --allow-removals 4`."
@@ -127,7 +132,12 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
         assert client.get(link.replace("&amp;", "&")).status_code == 200
     subject = reverse("admin:tenants_participant_change", args=[change.subject_id])
     assert f'<a href="{subject}">' in page
-    assert re.search("<div><a [^>]*>[^<]*</a>: 2 people</div><div>gone: 1 person</div>", page)
+    lines = re.findall(r"<div>([^<]*|<a [^>]*>[^<]*</a>): (\d [^<]*)</div>", page)
+    own = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    assert lines == [
+        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 affected person"),
+        *((str(erased), "1 person"), ("no tenant", "1 partner")),
+    ]
     assert "Two groups have one name." in page
     assert "Run <code>scaiwave sync --allow-removals 4</code>." in page
 

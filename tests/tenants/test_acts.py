@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
-from rooms.models import Room, WorkspaceMember
+from rooms.models import RetentionPolicy, Room, WorkspaceMember
 from scaiwave.config import load
 from scaiwave.site.acts import get_acts
 from tenants.models import (
@@ -217,28 +217,48 @@ def test_success_grant_and_revoke_a_role(acme: Tenant, client: Client) -> None:
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     role = Role.objects.get(tenant=acme)
     RoleGrant.objects.all().delete()
-    do(client, "role-grant", role, holder=str(anna.pk))
+    do(client, "role-grant", role, holder=str(anna.pk), **REASON)
     grant = RoleGrant.objects.get(role=role, participant=anna)
-    page = client.get(confirm(client, "role-revoke", grant)["Location"])
+    page = client.get(confirm(client, "role-revoke", grant, **REASON)["Location"])
+    assert AuditEntry.objects.latest("id").details["reason"] == REASON["reason"]
     assert page.context["heading"].page_url.endswith(f"{anna.pk}/change/")
     assert not RoleGrant.objects.exists()
 
 
 def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Client) -> None:
+    """So are the other roles of administrators; each grant needs a reason."""
     anna = Participant.objects.get(tenant=acme, participant_type="human")
+    bridge = row_factories.make_participant(acme, "irc", participant_type="bridge")
+    strong = ["tenant_admin", "partner_admin", "super_admin"]
+    Role.objects.create(
+        tenant=acme, slug=strong[0], name="Boss", is_built_in=True, created_at=row_factories.NOW
+    )
+    own = Role.objects.get(tenant=acme, is_built_in=False).slug
+    form = client.get(address("role-grant-to-person", anna)).context["form"]
+    assert [slug for slug, _ in form.fields["role"].choices] == ["", own, *strong], "by power"
+    refused = client.post(address("role-grant-to-person", bridge), {"role": strong[0], **REASON})
+    assert refused.context["error"].code == "SW_ROLE_PEOPLE_ONLY"
     url = address("role-grant-to-person", anna)
-    assert dict(client.get(url).context["form"].fields["role"].choices).keys() >= {
-        *("super_admin", "tenant_admin"),
-        Role.objects.get(tenant=acme).slug,
-    }
-    asked = client.post(url, {"role": "super_admin"})
-    assert "This grants role super_admin to" in asked.context["question"]
-    do(client, "role-grant-to-person", anna, role="super_admin")
+    questions = [client.post(url, {"role": slug, **REASON}).context["question"] for slug in strong]
+    for slug, question in zip(strong, questions, strict=True):
+        assert f"This grants role {slug} to" in question
+    role = Role.objects.get(tenant=acme, slug="tenant_admin")
+    for to, values in (
+        (url, {"role": "super_admin"}),
+        (address("role-grant", role), {"holder": str(anna.pk)}),
+        (address("role-grant-people", None), {"role": role.slug, "rows": str(anna.pk)}),
+    ):
+        assert client.post(to, values).context["form"].errors.keys() == {"reason"}
+    assert not RoleGrant.objects.filter(role__is_built_in=True).exists()
+    do(client, "role-grant-to-person", anna, role="super_admin", **REASON)
+    assert AuditEntry.objects.latest("id").details == {
+        **REASON, "role": "super_admin", "outcome": "granted"
+    }  # fmt: skip
 
 
 def test_fail_an_error_of_the_service_is_shown_with_its_fix(acme: Tenant, client: Client) -> None:
     role = Role.objects.get(tenant=acme)
-    answer = client.post(address("role-grant", role), {"holder": "<b>stranger</b>"})
+    answer = client.post(address("role-grant", role), {"holder": "<b>stranger</b>", **REASON})
     assert answer.status_code == HTTPStatus.CONFLICT
     page = answer.content.decode()
     assert "SW_PARTICIPANT_NOT_FOUND" in page
@@ -304,12 +324,12 @@ def test_success_roles_are_granted_to_groups_and_from_their_pages(
         ("role-grant-to-person", anna, {"role": role.slug}),
     ):
         RoleGrant.objects.all().delete()
-        do(client, slug, row, **values)
+        do(client, slug, row, **values, **REASON)
         grant = RoleGrant.objects.get(role=role)
         assert (grant.group or grant.participant) in (group, anna)
-    do(client, "role-grant", role, kind="group", holder=str(group.pk))
+    do(client, "role-grant", role, kind="group", holder=str(group.pk), **REASON)
     grant = RoleGrant.objects.get(group=group)
-    answer = confirm(client, "role-revoke", grant)
+    answer = confirm(client, "role-revoke", grant, **REASON)
     assert answer.status_code == HTTPStatus.FOUND
     assert not RoleGrant.objects.filter(group=group).exists()
 
@@ -322,7 +342,7 @@ def test_success_roles_are_created_renamed_and_deleted(acme: Tenant, client: Cli
     role.refresh_from_db()
     assert (role.name, role.description) == ("Copy editors", "May publish")
     anna = Participant.objects.get(tenant=acme, participant_type="human")
-    do(client, "role-grant", role, holder=str(anna.pk))
+    do(client, "role-grant", role, holder=str(anna.pk), **REASON)
     answer = confirm(client, "role-delete", role)
     assert answer.status_code == HTTPStatus.CONFLICT
     RoleGrant.objects.filter(role=role).delete()
@@ -346,6 +366,24 @@ def test_success_rooms_are_archived_and_reopened(acme: Tenant, client: Client) -
     assert "Archive" not in titles
     assert "reopened" in do(client, "room-reopen", room, **REASON)
     assert AuditEntry.objects.order_by("-id")[0].details["reason"] == REASON["reason"]
+
+
+def test_success_a_policy_is_shown_in_its_form_and_ends_after_a_question(
+    acme: Tenant, client: Client
+) -> None:
+    room = Room.objects.get(tenant=acme)
+    RetentionPolicy.objects.all().delete()
+    slug = "admin-retention-set-tenant-slug"
+    shown = {"days": 365, "media_days": 90, "content_only": True}
+    do(client, slug, acme, **REASON, days="365", media_days="90", content_only="on")
+    for row, name in ((acme, slug), (room, f"{slug}-room-room")):
+        form = client.get(address(name, row)).context["form"]
+        assert {field: form[field].value() for field in shown} == shown
+        question = client.post(address(name, row), REASON).context["question"]
+        assert question.startswith(f"Messages and files of {row._meta.model_name} ")
+        assert " will be kept indefinitely. The policy of the tenant is now: " in question
+    assert "cleared" in do(client, "admin-retention-clear-tenant-slug", acme, **REASON)
+    assert not client.get(address(slug, acme)).context["form"]["days"].value()
 
 
 def test_success_an_account_is_disabled_and_enabled(client: Client) -> None:

@@ -25,10 +25,13 @@ FORM = "tasks "
 during an upgrade, has documents of its own."""
 
 
-def load_overview(now: datetime, operator: Operator | None = None) -> dict[str, Any]:
+def load_overview(
+    now: datetime, operator: Operator | None = None, after: datetime | None = None
+) -> dict[str, Any]:
     """Return the stored overview, or build it if it is not from this minute by the clock.
 
     `operator` is someone who sees only some tenants; without one it is about the whole server.
+    `after` is the last act of the reader: an overview from before it is built again for them.
 
     If several requests find an old one, one builds it, and the others wait. It is built outside of
     a transaction, which on SQLite would keep all others from writing, even while Redis does not
@@ -41,10 +44,10 @@ def load_overview(now: datetime, operator: Operator | None = None) -> dict[str, 
     if scope != StoredOverview.SERVER:
         lock += f"-{blake2b(scope.encode(), digest_size=8).hexdigest()}"
     deadline = time.monotonic() + MAX_WAIT_SECONDS
-    while (document := _find_document(scope, now)) is None:
+    while (document := _find_document(scope, now, after)) is None:
         with process_lock(lock) as is_free:
             if is_free or time.monotonic() >= deadline:
-                return _find_document(scope, now) or _build(scope, now, operator)
+                return _find_document(scope, now, after) or _build(scope, now, operator)
         time.sleep(POLL_SECONDS)
     return document
 
@@ -76,10 +79,12 @@ def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, An
     return document
 
 
-def _find_document(scope: str, now: datetime) -> dict[str, Any] | None:
+def _find_document(scope: str, now: datetime, after: datetime | None) -> dict[str, Any] | None:
     """Return a recent overview. The request that built it may have begun after this one."""
     stored = StoredOverview.objects.filter(scope=scope).first()
     if stored is None or abs(now - stored.built_at) >= MAX_AGE:
+        return None
+    if after and stored.built_at <= after:
         return None
     document: dict[str, Any] = stored.document
     return document

@@ -212,7 +212,7 @@ def _tenant_q(operator: Operator, name: str) -> Q:
     try:
         return Q(tenant_id=str(resolve_tenant(operator, name).pk))
     except TenantNotFound:
-        deleted = Q(tenant_id=name) | Q(tenant_slug=name)
+        deleted = Q(tenant_id=str(parse_uuid(name) or name)) | Q(tenant_slug=name)
         if not operator.sees_everything or not is_storable_text(name):
             raise
         if not AuditEntry.objects.filter(deleted).exists():

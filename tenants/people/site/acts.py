@@ -137,9 +137,8 @@ def _change_selected(
     undo = {"undo": "resume them in this list"} if change is suspend_many else {}
     names, reason = call.values["rows"], call.values["reason"]
     result = call.run(partial(change, rules), names=names, reason=reason, **undo)
-    result.require_complete()
-    past = "suspended" if change is suspend_many else "resumed"
-    return f"{pluralize(len(result.rows), 'person', 'people')} {past}."
+    result.raise_first()
+    return f"{result.summarise('person', 'people')}."
 
 
 for verb, change in (("suspend", suspend_many), ("resume", resume_many)):

@@ -40,11 +40,11 @@ from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant,
 SUPER_ADMIN = "super_admin"
 # The three roles of ScaiKey's tokens (ScaiKey docs, concepts/tokens-and-scopes). Every tenant has
 # them; they get a row when they are first granted. What an operator may do in this suite comes
-# from the token alone; these grants are for the platform's servers.
+# from the token alone; these grants are for the platform's servers. They rise by power.
 BUILT_IN = {
-    SUPER_ADMIN: "Super administrator",
-    "partner_admin": "Partner administrator",
     "tenant_admin": "Tenant administrator",
+    "partner_admin": "Partner administrator",
+    SUPER_ADMIN: "Super administrator",
 }
 SERVER_ROLES = (SUPER_ADMIN, "partner_admin")
 """They are about other tenants too."""

@@ -11,11 +11,18 @@ from django import forms
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import BulkResult
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
-from scaiwave.site.acts import Act, ActCall, ActResult, RowForm, RowsField, register_acts
+from scaiwave.site.acts import (
+    Act,
+    ActCall,
+    ActResult,
+    ReasonForm,
+    RowForm,
+    RowsField,
+    register_acts,
+)
 from scaiwave.site.related import list_url
 from scaiwave.site.terms import is_uuid
 from tenants.lookup.visibility import visible_groups, visible_participants
@@ -56,7 +63,7 @@ def _update(call: ActCall) -> ChangeResult:
     return call.run(update_role, role=str(call.row.pk), tenant=str(call.row.tenant_id), **changes)
 
 
-class HolderForm(forms.Form):
+class HolderForm(ReasonForm):
     kind = forms.ChoiceField(
         required=False,
         choices=(("person", "a person"), ("group", "a group")),
@@ -68,17 +75,20 @@ class HolderForm(forms.Form):
         help_text="A person's e-mail address, @name:server or ID; a group's name or ID. They must "
         "be in the tenant of the role.",
     )
+    field_order = ("kind", "holder", "reason")
 
 
-class RoleForm(RowForm):
+class RoleForm(ReasonForm, RowForm):
     role = forms.ChoiceField()
+    field_order = ("role", "reason")
 
     def fit(self, operator: Operator, row: Any) -> None:
         self.offer_roles(operator, [row.tenant_id])
 
     def offer_roles(self, operator: Operator, tenants: Collection[UUID]) -> None:
-        roles = Role.objects.filter(tenant__in=tenants).order_by("slug")
-        names = {**BUILT_IN, **dict(roles.values_list("slug", "name"))}
+        """The strongest roles are the last ones."""
+        roles = Role.objects.filter(tenant__in=tenants).exclude(slug__in=BUILT_IN).order_by("slug")
+        names = {**dict(roles.values_list("slug", "name")), **BUILT_IN}
         if not operator.sees_everything:
             del names[SUPER_ADMIN]
         labels = ((slug, f"{name} ({slug})") for slug, name in names.items())
@@ -115,23 +125,19 @@ class SelectedGroupsForm(SelectedRoleForm):
 
 
 def _grant(call: ActCall) -> ChangeResult:
-    """Grant a role on its page, or on the page of the person or the group that gets it.
-
-    Ask first if the role is the highest one.
-    """
+    """Grant a role on its page, or on the page of the person or the group that gets it."""
     row, values = call.row, call.values
     if isinstance(row, Role):
         role, holder, is_group = str(row.pk), values["holder"], values["kind"] == "group"
     else:
         role, holder, is_group = values["role"], str(row.pk), isinstance(row, Group)
-    is_highest = SUPER_ADMIN in {role, getattr(row, "slug", "")}
     return call.run(
         grant_role,
         role=role,
         tenant=str(row.tenant_id),
         holder=holder,
         is_group=is_group,
-        confirm=call.confirm if is_highest else lambda question: None,
+        reason=values["reason"],
     )
 
 
@@ -144,6 +150,7 @@ def _revoke_role(call: ActCall) -> ActResult:
         tenant=str(grant.tenant_id),
         holder=str(grant.group_id or grant.participant_id),
         is_group=grant.group_id is not None,
+        reason=call.values["reason"],
     )
     field: Any = RoleGrant._meta.get_field("group" if grant.group_id else "participant")
     return ActResult(" ".join(result.lines), list_url(field, grant.group or grant.participant))
@@ -153,16 +160,11 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     """Grant a role to all that are selected, or revoke it from them: from all of them, or none."""
     values = call.values
     is_group = model is Group
-    selected = {"role": values["role"], "tenant": values["tenant"], "holders": values["rows"]}
-    result = call.run(change, **selected, is_group=is_group)
-    result.require_complete()
-    done = sum(bool(row.result and row.result.document()["changed"]) for row in result.rows)
-    kind = ("group",) if is_group else ("person", "people")
-    past = "granted to" if change is grant_role_to_many else "revoked from"
-    rest = len(result.rows) - done
-    return f"Role {values['role']} {past} {pluralize(done, *kind)}." + (
-        f" Nothing changed for {rest:,}." if rest else ""
-    )
+    names = {name: values[name] for name in ("role", "tenant", "reason")}
+    result = call.run(change, holders=values["rows"], is_group=is_group, **names)
+    result.raise_first()
+    kind = ("group", "groups") if is_group else ("person", "people")
+    return f"Role {values['role']} {result.summarise(*kind)}."
 
 
 for holder, form, options in (
@@ -204,6 +206,7 @@ register_acts(
         "Revoke",
         RoleGrant,
         _revoke_role,
+        form=ReasonForm,
         is_offered=lambda grant: grant.source == RoleSource.MANUAL,
         is_destructive=True,
     ),

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from identity_sync.errors import RemovalNotFound, RemovalsChanged
+from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.removals.queries import compute_digest
@@ -31,7 +31,7 @@ from tests.identity_sync.removals.helpers import (
     remove_people,
     sync_partly,
 )
-from tests.identity_sync.sync.helpers import sync
+from tests.identity_sync.sync.helpers import HOST, sync
 from tests.tenants.factories import run_command
 
 pytestmark = [
@@ -64,6 +64,9 @@ def test_success_audit_names_rows_by_id(rows: list[PendingRemoval]) -> None:
     ]
     assert approval.details["reason"] == "checked with acme"
     assert approval.tenant_id == str(rows[0].tenant_id)
+    assert [approval.subject_id, kept.subject_id] == [
+        *(approval.details["removals"][0], str(rows[2].pk))
+    ]
     text = f"{approval.subject_name} {json.dumps([approval.details, kept.details])}"
     assert not any(row.subject_name in text for row in rows)
 
@@ -74,6 +77,36 @@ def test_success_repeated(rows: list[PendingRemoval]) -> None:
     assert (first.changed, again.changed) == (True, False)
     assert again.sentence == "1 removal already approved; nothing changed."
     assert AuditEntry.objects.filter(action="sync approve").count() == 1
+    both = approve([rows[0].pk, rows[1].pk])
+    assert both.sentence == (
+        f"1 removal approved: {rows[1].subject_name} in {rows[1].tenant} (removed). The next sync "
+        "looks them up again, and applies them if they are still true. 1 already approved."
+    )
+
+
+def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
+    paula = Operator("paula", OperatorRole.SUPER_ADMIN)
+    approve([rows[0].pk], paula)
+    row = PendingRemoval.objects.get(pk=rows[0].pk)
+    decision = f"Another operator has decided: approved by paula on {row.decided_at:%Y-%m-%d %H:%M}"
+    for dry_run in (False, True):
+        with pytest.raises(RemovalsDecided) as refused:
+            keep([row.pk for row in rows], dry_run=dry_run)
+        assert refused.value.message == f"{decision} UTC. No changes were made."
+    assert get_states() == {RemovalState.PENDING, RemovalState.APPROVED}
+    effects: list[str] = []
+    keep([row.pk], override=True, confirm=effects.append)
+    approve([row.pk], confirm=effects.append)
+    for effect, decided in zip(effects, ("approved by paula", f"kept by {HOST.name}"), strict=True):
+        assert f" This overrides a decision: {decided} on {row.decided_at:%Y-%m-%d }" in effect
+    keep([row.pk], paula, override=True)
+    with pytest.raises(RemovalsDecided, match="Another operator has decided: kept by paula on "):
+        run_command("sync_approve", str(row.pk), "--yes")
+    run_command("sync_approve", str(row.pk), "--yes", "--override")
+    keep([rows[1].pk], paula)
+    run_command("sync_keep", str(row.pk), "--reason", "x", "--yes")
+    with pytest.raises(RemovalsDecided):
+        approve([row.pk for row in rows])
 
 
 def test_success_dry_run_changes_nothing(rows: list[PendingRemoval]) -> None:

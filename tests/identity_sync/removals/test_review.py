@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.models import PendingRemoval
@@ -118,6 +120,23 @@ def test_success_keeping_asks_for_a_reason_with_the_selection(client: Client) ->
     answer = post(client, KEEP, rows[:1], reason="on leave")
     confirm(client, answer, KEEP, rows[:1], reason="on leave")
     assert get_states() == {"acme 0": "kept", "acme 1": "pending", "acme 2": "pending"}
+
+
+def test_success_the_decision_of_another_operator_is_named_before_it_is_overridden(
+    client: Client,
+) -> None:
+    rows = make_removals("acme", 3)
+    now = timezone.now()
+    decided = {"decided_at": now, "decided_by": "paula", "expires_at": now + timedelta(hours=9)}
+    PendingRemoval.objects.filter(pk=rows[0].pk).update(state="approved", **decided)
+    asked = post(client, KEEP, rows[:2], reason="on leave")
+    overrides = f"This overrides a decision: approved by paula on {now:%Y-%m-%d %H:%M} UTC."
+    assert asked.context["question"].endswith(f"acme 1 in acme (removed). {overrides}")
+    confirm(client, asked, KEEP, rows[:2], reason="on leave")
+    assert get_states() == {"acme 0": "kept", "acme 1": "kept", "acme 2": "pending"}
+    asked = post(client, APPROVE, rows)
+    assert "will apply 3 removals" in asked.context["question"]
+    assert " This overrides a decision: kept by " in asked.context["question"]
 
 
 def test_fail_another_selection_than_the_one_that_was_confirmed(client: Client) -> None:

@@ -37,7 +37,7 @@ from rooms.retention.policies import (
 from rooms.retention.run_retention import RetentionResult, preview_retention, run_retention
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.config import load
-from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from scaiwave.core.locks import process_lock
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.rooms import check_retention
@@ -144,7 +144,14 @@ def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
     assert set(RetentionPolicy.objects.values_list("last_run_at", flat=True)) == {NOW}
     (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
     assert shown["days"] == 10
-    clear_retention(operator=HOST_OPERATOR, reason="", now=NOW, tenant="acme", room=str(short.pk))
+    clear_retention(
+        operator=HOST_OPERATOR,
+        reason="",
+        confirm=lambda question: None,
+        now=NOW,
+        tenant="acme",
+        room=str(short.pk),
+    )
     (shown,) = show_retention(operator=HOST_OPERATOR, tenant="acme", room=str(short.pk))
     assert shown["scope"] == "server"
 
@@ -393,6 +400,52 @@ def test_fail_refused(room: Room) -> None:
     with pytest.raises(ServerRestored):
         run()
     assert Event.objects.count() == 1
+
+
+def test_success_asks_what_a_change_keeps_and_deletes(room: Room) -> None:
+    """Of the policy that is in force, which may be a wider one."""
+    asked: list[str] = []
+    scope: dict[str, Any] = {"tenant": "acme", "room": str(room.pk)}
+    options: dict[str, Any] = {"operator": HOST_OPERATOR, "reason": "", "now": NOW}
+
+    def change(days: int | None, media_days: int | None = None, **place: Any) -> list[str]:
+        asked.clear()
+        set_retention(
+            values=PolicyValues(days, media_days), confirm=asked.append, **options, **place
+        )
+        return asked
+
+    def clear(**place: Any) -> list[str]:
+        asked.clear()
+        clear_retention(confirm=asked.append, **options, **place)
+        return asked
+
+    of_tenant = "The policy of the tenant is now: delete messages after 365 days, delete files "
+    ends = "Messages and files of room Lobby will be kept indefinitely. "
+    runs = "Holds excepted, this can't be undone."
+    assert change(None, tenant="acme") == []
+    assert len(change(365, 90, tenant="acme")) == 1
+    assert change(None, **scope) == [f"{ends}{of_tenant}after 90 days."]
+    assert clear(**scope) == [
+        "From the next run on, room Lobby will delete messages after 365 days, delete files after "
+        f"90 days. {runs}"
+    ]
+    assert change(None, 30, **scope) == [
+        f"Messages of room Lobby will be kept indefinitely. {of_tenant}after 90 days. "
+        f"From the next run on, room Lobby will delete files after 30 days. {runs}"
+    ]
+    assert change(None, **scope) == [
+        "Files of room Lobby will be kept indefinitely. The policy of the room is now: delete "
+        "files after 30 days."
+    ]
+    assert len(change(365, 90, **scope)) == 1
+    assert clear(**scope) == [], "The policy of the tenant is the same."
+    (effect,) = clear(tenant="acme")
+    assert effect.startswith("Messages and files of tenant acme will be kept indefinitely. ")
+    set_policy(days=30)
+    with pytest.raises(ConfirmationNeeded):
+        run_command("clear_retention")
+    assert run_command("clear_retention", "--yes") == "Retention of this server cleared.\n"
 
 
 def test_success_job_doctor_and_metrics(room: Room) -> None:

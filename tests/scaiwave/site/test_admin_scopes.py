@@ -22,6 +22,7 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun
 from rooms.models import TenantTask
+from scaiwave.core.sql import uuid_param
 from scaiwave.operations.overview.stored import FORM
 from scaiwave.site import ReadOnlyAdmin
 from scaiwave.site.access import SCAIKEY_BACKEND, limit_rows
@@ -424,10 +425,11 @@ def test_success_the_sync_of_a_tenant_shows_nothing_of_others(
     for number, tenant in tenants.items():
         name, person = f"Anna{number}", Participant.objects.filter(tenant=tenant)[0]
         SyncChange.objects.create(tenant=tenant, subject_id=person.pk, subject_name=name, **change)
-    run.losses = [["people", str(tenant.pk), 3] for tenant in tenants.values()]
+    run.losses = [["people", uuid_param(tenant.pk), 3] for tenant in tenants.values()]
     run.save()
     answer = enter(role).get(address(SyncRun, "change", run.pk))
     assert f"Anna{OWN}" in answer.content.decode()
+    assert f"{tenants[OWN].slug}</a>: 3 people" in answer.content.decode()
     assert not find_foreign(answer)
 
 

@@ -133,6 +133,12 @@ def test_success_sessions_are_listed_and_end_one_by_one_or_all() -> None:
     assert end(username="anna").sentence == "Administrator anna has no session; nothing changed."
     details = AuditEntry.objects.filter(action="end-sessions").order_by("id")
     assert [entry.details for entry in details] == [{"sessions": 1}, {"sessions": 2}]
+    own = reverse(
+        "admin:act", args=["admin-end-sessions", AdminUser.objects.get(username="olga").pk]
+    )
+    ((session, _),) = root.get(own).context["form"].fields["sessions"].choices
+    assert root.post(own, {"sessions": [session]}).status_code == 302
+    assert not can_see_the_site(root)
 
 
 def test_success_people_have_names_and_roles() -> None:

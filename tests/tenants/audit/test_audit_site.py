@@ -69,6 +69,7 @@ def test_success_filters_by_operator_tenant_and_subject_in_any_case(client: Clie
     assert list_found(client, tenant="unknown") == []
     for subject in ("anna berg", str(anna.pk)):
         assert list_found(client, subject=subject) == [two]
+    assert list_found(client, q=anna.pk.hex.upper()) == [two]
     assert list_found(client, operator="olga", tenant="acme") == []
     assert list_found(client, operator="\0") == []
 

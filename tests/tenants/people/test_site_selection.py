@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scaiwave.ids import new_id
-from tenants.models import AuditEntry, Participant, Role, RoleGrant
+from tenants.models import AuditEntry, Participant, Role, RoleGrant, RoleSource
 from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +56,34 @@ def test_success_forty_people_are_suspended_and_resumed(client: Client) -> None:
     assert AuditEntry.objects.filter(action="suspend-participant").count() == 40
 
 
+def test_success_people_are_counted_by_what_became_of_them(client: Client) -> None:
+    people = make_people(11)
+    Participant.objects.filter(pk__in=[each.pk for each in people[2:]]).update(
+        scaikey_status="SUSPENDED"
+    )
+    of_three = Participant.objects.filter(pk__in=[each.pk for each in people[:3]])
+    of_three.update(suspended_by_hand_at=NOW)
+    Participant.objects.filter(pk=people[3].pk).update(scaikey_status="ACTIVE")
+    for slug, sentence in (
+        (
+            RESUME,
+            "2 people resumed; 1 person resumed, but still suspended in ScaiKey; 1 person already "
+            "active; 7 people still suspended in ScaiKey.",
+        ),
+        (SUSPEND, "11 people suspended."),
+    ):
+        asked = post(client, slug, people)
+        post(client, slug, people, confirmed=find_confirmation(asked))
+        assert sentence in client.get(reverse(LIST)).content.decode()
+    of_three.update(suspended_by_hand_at=None)
+    asked = post(client, SUSPEND, people)
+    post(client, SUSPEND, people, confirmed=find_confirmation(asked))
+    page = client.get(reverse(LIST)).content.decode()
+    assert "3 people suspended; 8 people already suspended." in page
+    post(client, SUSPEND, people)
+    assert "11 people already suspended." in client.get(reverse(LIST)).content.decode()
+
+
 def test_fail_a_confirmation_is_about_the_people_who_were_named(client: Client) -> None:
     people = make_people(3)
     confirmed = find_confirmation(post(client, SUSPEND, people[:2]))
@@ -69,6 +97,7 @@ def test_fail_one_unknown_person_stops_all(client: Client) -> None:
     unknown = Participant(pk=new_id())
     answer = post(client, SUSPEND, [*people, unknown])
     assert answer.status_code == HTTPStatus.CONFLICT
+    assert "SW_PARTICIPANT_NOT_FOUND" in answer.content.decode()
     assert count_suspended() == 0
 
 
@@ -89,6 +118,18 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
         done = post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
         assert f"Role editors {past} 3 people." in client.get(done["Location"]).content.decode()
         assert RoleGrant.objects.count() == number
+        if number:
+            RoleGrant.objects.filter(participant=people[0]).update(source=RoleSource.SCAIKEY)
+            RoleGrant.objects.filter(participant=people[1]).delete()
+            asked = post(client, slug, people, role="editors")
+            post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
+            assert (
+                "Role editors converted to a manual grant for 1 person; granted to 1 person; "
+                "already granted to 1 person."
+            ) in client.get(done["Location"]).content.decode()
+    post(client, "role-revoke-people", people, role="editors")
+    page = client.get(reverse(LIST)).content.decode()
+    assert "Role editors not granted to 3 people." in page
 
 
 def test_fail_a_role_is_of_one_tenant(client: Client) -> None:

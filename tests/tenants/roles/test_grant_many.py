@@ -130,6 +130,20 @@ def test_fail_wrong_rows_and_nothing_is_granted() -> None:
     assert not AuditEntry.objects.exists()
 
 
+def test_fail_only_people_are_administrators() -> None:
+    acme = make_tenant()
+    make_role(acme)
+    anna, bot = make_person(acme), make_person(acme, "bot", participant_type="agent")
+    result = grant(names_of([anna, bot]), role="tenant_admin", confirm=pytest.fail)
+    assert get_codes(result) == [None, "SW_ROLE_PEOPLE_ONLY"]
+    error = result.rows[1].error
+    assert error is not None
+    assert error.message == (
+        "Bot (@bot.acme:localhost) is an account of type agent, and can't have role tenant_admin."
+    )
+    assert grant(names_of([bot])).document()["changed"], "Other roles are for all."
+
+
 def test_success_revoked_with_the_paths_that_remain() -> None:
     acme = make_tenant()
     role = make_role(acme)
@@ -200,6 +214,12 @@ def test_success_commands(tmp_path: Path) -> None:
     several = ("--to", "bert@acme.example", "--to", "cleo@acme.example")
     document = json.loads(run_command("grant_role", *words, *several, "--json"))
     assert [row["outcome"] for row in document["results"]] == ["already_granted", "granted"]
+    run_command("grant_role", "tenant_admin", *words[1:], *several[:2], "--reason", "deputy")
+    assert AuditEntry.objects.latest("id").details["reason"] == "deputy"
+    questions: list[str] = []
+    for role in ("tenant_admin", "editors"):
+        grant(["anna@acme.example"], role=role, confirm=questions.append)
+    assert questions == ["This grants role tenant_admin to Anna (@anna.acme:localhost)."]
     people = ("bert@acme.example", "--from", "cleo@acme.example", "--dry-run", "--json")
     document = json.loads(run_command("revoke_role", *words, "--from", *people))
     assert (len(document["results"]), document["changed"], document["dry_run"]) == (2, True, True)

@@ -45,7 +45,7 @@ def test_success_to_a_participant_and_audited() -> None:
         "participant",
         str(anna.pk),
     )
-    assert entry.details == {"role": "editors", "outcome": "granted"}
+    assert entry.details == {"role": "editors", "outcome": "granted", "reason": ""}
     shown = show_participant(operator=HOST_OPERATOR, name=str(anna.pk))
     assert [row["action"] for row in shown["audit_entries"]] == ["role grant"]
 

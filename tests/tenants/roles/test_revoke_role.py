@@ -34,6 +34,7 @@ def test_success_revoked_and_audited() -> None:
         "role": "editors",
         "granted_by": "root",
         "granted_at": "2026-11-01T08:30:00+00:00",
+        "reason": "",
     }
 
 
