@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -48,6 +49,10 @@ class SearchIndex:
             documents.join_writers()  # before it locks a row
             removed = documents.delete_stale(event_range)
             return IndexingResult(documents.upsert(event_range), removed)
+
+    def open_step(self) -> AbstractContextManager[object]:
+        """Save the documents of a step and its progress together, so that none is uncounted."""
+        return transaction.atomic()
 
     def remove_documents(
         self, tenant_id: UUID, events: QuerySet[Event]

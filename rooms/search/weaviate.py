@@ -7,6 +7,7 @@ may still be shown. One Weaviate tenant is one of our tenants, one object is one
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
@@ -85,6 +86,9 @@ class WeaviateIndex(SearchIndex):
             self._send_batch(event_range.tenant_id, batch)
             after = batch[-1].stream_position
         return IndexingResult(written, removed)
+
+    def open_step(self) -> AbstractContextManager[object]:
+        return nullcontext()  # No transaction waits for requests.
 
     def remove_documents(
         self, tenant_id: UUID, events: QuerySet[Event]

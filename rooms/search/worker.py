@@ -90,21 +90,22 @@ class RangeWorker:
 
     def _step(self, search_range: SearchRange, done_before: int) -> bool:
         """Do one step and record it; return whether to continue."""
-        through, result = index_step(
-            self._index,
-            self._scope,
-            search_range,
-            after=search_range.done_through,
-            sizer=self._sizer,
-            rewrite=self._run.rewrite,
-        )
-        recorded = self._run.ranges.filter(
-            pk=search_range.pk, done_through=search_range.done_through
-        ).update(
-            done_through=through,
-            written=F("written") + result.written,
-            removed=F("removed") + result.removed,
-        )
+        with self._index.open_step():
+            through, result = index_step(
+                self._index,
+                self._scope,
+                search_range,
+                after=search_range.done_through,
+                sizer=self._sizer,
+                rewrite=self._run.rewrite,
+            )
+            recorded = self._run.ranges.filter(
+                pk=search_range.pk, done_through=search_range.done_through
+            ).update(
+                done_through=through,
+                written=F("written") + result.written,
+                removed=F("removed") + result.removed,
+            )
         share = (through - search_range.first + 1) / (search_range.last - search_range.first + 1)
         events_done = done_before + int(search_range.events * share)
         self._progress(min(events_done, self._total), self._total)

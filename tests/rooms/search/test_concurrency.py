@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError, connection
 from django.db.models import F
 
 from rooms.errors import BackfillSuperseded
@@ -137,6 +138,26 @@ def test_success_the_second_process_at_a_range_stops(monkeypatch: pytest.MonkeyP
     assert RangeWorker(SearchIndex(), run, lambda done, total: None).process_range(event_range.pk)
     event_range.refresh_from_db()
     assert (event_range.done_through, event_range.written) == (event_range.last, 7)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fail_a_step_whose_progress_is_not_saved_has_written_nothing() -> None:
+    """Otherwise the next process finds its documents, and the run reports too few."""
+    make_message(make_lobby(), "word")
+    run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
+
+    def lose_connection(execute: Any, sql: str, *arguments: Any) -> Any:
+        if sql.startswith('UPDATE "sw_search_ranges"'):
+            raise OperationalError("lost")
+        return execute(sql, *arguments)
+
+    first = RangeWorker(SearchIndex(), run, lambda done, total: None)
+    with connection.execute_wrapper(lose_connection), pytest.raises(OperationalError, match="lost"):
+        first.process_range(run.ranges.get().pk)
+    result = backfill_one_range(operator=HOST_OPERATOR, run_id=run.pk, clock=lambda: NOW)
+    run.refresh_from_db()
+    assert result["finished"]
+    assert [tenant["written"] for tenant in run.outcome["tenants"]] == [1]
 
 
 @pytest.mark.only_on("sqlite")
