@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -9,21 +10,33 @@ from tests.faults.site import POSTGRESQL, REDIS, S3, ProxiedSandbox, Site
 
 
 @pytest.fixture(scope="session")
-def site(
+def get_matrix(
     postgres_url: str,
     redis_url: str,
     seaweedfs_url: str,
     migrated: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+) -> Iterator[Callable[[], Matrix]]:
+    """Prepare a server, and another as soon as its state has changed by the passing of time."""
     urls = {POSTGRESQL: postgres_url, REDIS: redis_url, S3: seaweedfs_url}
-    with (
-        ProxiedSandbox(partners=2, tenants=3, people=40, groups=4, auto_approve=True) as sandbox,
-        Site.prepare(tmp_path_factory.mktemp("faults"), urls, migrated, sandbox) as site,
-    ):
-        yield site
+    matrix: Matrix | None = None
+    with ExitStack() as stack:
+
+        def get_matrix() -> Matrix:
+            nonlocal matrix
+            if matrix is None or matrix.site.is_outdated:
+                stack.close()
+                sandbox = stack.enter_context(
+                    ProxiedSandbox(partners=2, tenants=3, people=40, groups=4, auto_approve=True)
+                )
+                directory = tmp_path_factory.mktemp("faults")
+                prepared = Site.prepare(directory, urls, migrated, sandbox)
+                matrix = Matrix(stack.enter_context(prepared))
+            return matrix
+
+        yield get_matrix
 
 
-@pytest.fixture(scope="session")
-def matrix(site: Site) -> Matrix:
-    return Matrix(site)
+@pytest.fixture
+def matrix(get_matrix: Callable[[], Matrix]) -> Matrix:
+    return get_matrix()

@@ -35,6 +35,8 @@ JOB_PREFIX = b"rq:job:"
 TIMEOUT_SECONDS = 120
 SECONDS_UNTIL_RELEASED = 10
 MEDIA_BYTES = 300_000
+MAX_AGE = timedelta(minutes=10)
+"""Less than two intervals of the sync, after which it is overdue."""
 ENDED_DAYS = 2
 """Days of the audit log that have ended and are not sealed."""
 _MASKS = (
@@ -46,7 +48,7 @@ _MASKS = (
     (re.compile(r"127\.0\.0\.1:\d+"), "HOST"),
     (re.compile(r"\b(?:req|app)_[0-9a-f]{16}|\d+\.01\.29\.\.[0-9a-f]{12}"), "NAME"),
     (re.compile(r"\b\d+\.\d+\b|\b\d{6,}\b"), "NUMBER"),
-    (re.compile(r'"stream_position": \d+'), "POSITION"),
+    (re.compile(r'"(?:id|stream_position)": \d+'), "POSITION"),  # A rollback leaves a gap.
 )
 
 
@@ -109,6 +111,7 @@ class Site:
     room: str = ""
     person: str = ""
     job: str = ""
+    prepared_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
     @contextmanager
@@ -139,6 +142,12 @@ class Site:
             yield site
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether the last sync is soon overdue, or another day of the audit log has ended."""
+        now = datetime.now(UTC)
+        return now - self.prepared_at > MAX_AGE or now.date() != self.prepared_at.date()
+
+    @property
     def backups(self) -> Path:
         return self.home.with_name("backups")
 
@@ -165,8 +174,6 @@ class Site:
             **addresses,
             "SCAIWAVE_SCAIKEY_CLIENT_ID": self.sandbox.client_id,
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": self.sandbox.client_secret,
-            # All faults may take hours, in which no sync is due.
-            "SCAIWAVE_SYNC_INTERVAL_MINUTES": "1440",
         }
 
     def run(self, words: str, *, via: str = "", **changes: str) -> ProcessResult:
