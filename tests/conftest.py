@@ -23,6 +23,7 @@ from tests import network_guard
 from tests.forked_processes import ForkedProcesses
 from tests.processor_times import ProcessorTimes
 from tests.services.manager import manage_service
+from tests.services.night import is_in_shard
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
@@ -67,6 +68,7 @@ _PAIRS = os.environ.get("SCAIWAVE_TEST_PAIRS", "all")
 # version of Python or of a package breaks for all of them. Each run has other ones.
 _MAX_CASES = 1 if _FAST or _PAIRS == "other-half" else None
 _MAX_TESTS_OF_FILE = 4 if os.environ.get("SCAIWAVE_TEST_FEW") == "1" else None
+_SHARD = os.environ.get("SCAIWAVE_TEST_SHARD", "1/1")
 _COMMAND_LINE = Path(__file__).parent / "scaiwave" / "cli"
 _FRAME_SLOTS = 70_000  # more than half of 1 MiB, which is then what Python gets
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
@@ -231,6 +233,8 @@ def _belongs(item: pytest.Item) -> bool:
     The run on PostgreSQL follows the one on SQLite, which has the tests without a database.
     """
     if _FAST and not _is_fast(item):
+        return False
+    if not is_in_shard(item.nodeid, _SHARD):
         return False
     if _PAIRS == "half" and item.get_closest_marker("ci"):
         return False

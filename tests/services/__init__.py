@@ -11,6 +11,7 @@ Settings, read from the environment:
     SCAIWAVE_TEST_REDIS       the server program of Redis or Valkey, or `wheel` (default: PATH, then
                               the Python package)
     SCAIWAVE_TEST_NIGHTLY     1 adds what takes too long for each merge; see docs/CONTRIBUTING.md
+    SCAIWAVE_TEST_SHARD       which share of the cases to run, such as 1/2
     SCAIWAVE_TEST_PAIRS       which tests with a database run on which: `all` on both; `half` each
                               on one of the two; `half-and-ci` the same, with those marked `ci`;
                               `other-half` the fast ones and those of the command line, each on the

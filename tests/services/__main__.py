@@ -1,4 +1,5 @@
-"""`python -m tests.services [--fast | --all] [arguments of pytest]`: run pytest for each database.
+"""`python -m tests.services [--fast | --all | --night PART] [arguments of pytest]`: run pytest for
+each database.
 
 `scripts/test` calls it after creating the virtual environment.
 """
@@ -19,6 +20,7 @@ from types import FrameType
 
 import pytest
 
+from tests.services import night
 from tests.services.manager import Service, ServiceManager, manage_service
 from tests.services.unprivileged_user import ServiceUnavailable, choose_parent
 
@@ -52,8 +54,15 @@ class TestRun:
 
 
 def main(arguments: list[str]) -> int:
-    started = time.monotonic()
     signal.signal(signal.SIGTERM, _exit_on_signal)
+    part = None
+    if arguments[:1] == ["--night"]:
+        part = night.PARTS.get("".join(arguments[1:2]))
+        if part is None:
+            _print_line("\n".join(night.list_parts()))
+            return 2
+        os.environ.update({**part.settings, **os.environ})
+        arguments = [*_PARALLEL, str(_PROCESSES), *part.list_arguments(), *arguments[2:]]
     modes = {"--fast", "--all"}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in modes]
     if "--all" in modes:
@@ -64,12 +73,18 @@ def main(arguments: list[str]) -> int:
         run = _run_pytest("SQLite, only fast tests", {}, arguments)
         _print_line(f"\n{run}\n{run.not_tested}".rstrip())
         return run.exit_code
+    return _test_databases(arguments, part)
+
+
+def _test_databases(arguments: list[str], part: night.Part | None) -> int:
+    started = time.monotonic()
+    is_whole = not (part.paths if part else arguments)
     with ExitStack() as stack:
         # All servers start at the same time. Selected tests start those that few tests need.
         kinds: tuple[str, ...] = _OFTEN_NEEDED
-        if not arguments:
+        if is_whole:
             kinds += _SELDOM_NEEDED
-        if not arguments and "SCAIWAVE_TEST_PAIRS" in os.environ:
+        if is_whole and "SCAIWAVE_TEST_PAIRS" in os.environ:
             kinds += _NEEDED_BY_CI
         managers = {kind: stack.enter_context(manage_service(kind)) for kind in kinds}
         services, absent = _wait_for_services(managers)
@@ -87,6 +102,9 @@ def main(arguments: list[str]) -> int:
     _print_line(f"Total: {time.monotonic() - started:.1f} s")
     if not runs:
         _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
+    if part and not any(run.outcome == "passed" or run.exit_code for run in runs):
+        _print_line("FAILED: the part has no tests.")
+        return 1
     return max((run.exit_code for run in runs), default=2)
 
 

@@ -157,7 +157,7 @@ def test_fail_a_step_whose_progress_is_not_saved_has_written_nothing() -> None:
     result = backfill_one_range(operator=HOST_OPERATOR, run_id=run.pk, clock=lambda: NOW)
     run.refresh_from_db()
     assert result["finished"]
-    assert [tenant["written"] for tenant in run.outcome["tenants"]] == [1]
+    assert [tenant["written"] for tenant in (run.outcome or {})["tenants"]] == [1]
 
 
 @pytest.mark.only_on("sqlite")
