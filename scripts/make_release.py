@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).resolve().parent.parent
 DIST = "dist"
@@ -196,12 +198,32 @@ def _build_once(scratch: Path, epoch: str) -> dict[str, bytes]:
         pins |= {pin.split()[0]: pin for pin in re.split(r"\n(?=\w)", lock.rstrip())}
     requirements = scratch / "requirements.txt"
     requirements.write_text("\n".join(pins[name] for name in sorted(pins)), encoding="utf-8")
-    _run(
-        *(sys.executable, "-m", "cyclonedx_py", "requirements", str(requirements)),
-        *("--pyproject", str(source / "pyproject.toml"), "--output-reproducible"),
-        *("--output-file", str(archives / f"{wheel.name.partition('-py3-')[0]}.cdx.json")),
-    )
+    project = ("--pyproject", str(source / "pyproject.toml"))
+    components = _list_components("requirements", str(requirements), *project)
+    # Requirements have no licences, but the packages that are installed here have.
+    installed = _list_components("environment", sys.executable)["components"]
+    licences = {_normalise(each["name"]): each.get("licenses", []) for each in installed}
+    for each in components["components"]:
+        each["licenses"] = licences.get(_normalise(each["name"]), [])
+    name = f"{wheel.name.partition('-py3-')[0]}.cdx.json"
+    (archives / name).write_text(f"{json.dumps(components, indent=2)}\n", encoding="utf-8")
     return {path.name: path.read_bytes() for path in sorted(archives.iterdir())}
+
+
+def _normalise(name: str) -> str:
+    """Return the name of a package as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _list_components(*words: str) -> dict[str, Any]:
+    """Return a document of CycloneDX."""
+    printed = _run(
+        *(sys.executable, "-m", "cyclonedx_py", *words),
+        *("--output-reproducible", "--output-file", "-"),
+        captured=True,
+    )
+    document: dict[str, Any] = json.loads(printed)
+    return document
 
 
 def _run_git(*words: str) -> str:

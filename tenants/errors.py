@@ -33,6 +33,7 @@ RefusedError
 ├── AuditNotSealed            entries to be deleted are not sealed yet
 ├── ServerRestored            this server was restored and is not activated
 ├── LastAdministrator         no administrator could sign in
+├── AdministratorFromScaiKey  the account has no password here
 ├── OnHold                    a hold forbids it
 │   └── TenantOnHold, ParticipantOnHold, RoomOnHold
 ├── PurgeRefused              the person is not removed from ScaiKey
@@ -341,6 +342,16 @@ class AdministratorNotFound(NotFoundError):
 
     code = "SW_ADMINISTRATOR_NOT_FOUND"
     fix = "`scaiwave admin list-administrators` lists all."
+
+
+class AdministratorFromScaiKey(RefusedError):
+    """The account belongs to a person who signs in with ScaiKey, and has no password here."""
+
+    code = "SW_ADMINISTRATOR_FROM_SCAIKEY"
+    fix = (
+        "Reset the password in ScaiKey, or create an account with a password: "
+        "`scaiwave admin create-administrator <name>`."
+    )
 
 
 class LastAdministrator(RefusedError):

@@ -16,6 +16,7 @@ ANSWERS = {
     ("", "QUIT"): "221 bye",
     ("busy", "RCPT"): "451 4.7.1 Greylisted, try again",
     ("reject", "RCPT"): "550 5.1.1 No such user\x07 here",
+    ("flood", "RCPT"): "550 end",
     ("deny", "EHLO"): "250-mail.example\r\n250 AUTH PLAIN",
     ("deny", "AUTH"): "535 5.7.8 Wrong user or password",
 }
@@ -27,13 +28,15 @@ class MailServer:
     """`behaviours` are those of the next connections; later ones accept everything.
 
     `busy`, `reject` and `deny` give the answers above; `garbage` is another protocol. `hang` sends
-    nothing, `drip` a character at a time, and `drop` ends in the middle.
+    nothing, `drip` a character at a time, and `drop` ends in the middle. `flood` refuses recipients
+    with this many lines.
     """
 
     port: int = 0
     behaviours: list[str] = field(default_factory=list)
     messages: list[EmailMessage] = field(default_factory=list)
     connections: int = 0
+    flood_lines: int = 0
     is_closing: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -63,6 +66,8 @@ class _Handler(socketserver.StreamRequestHandler):
             command = line.partition(" ")[0].upper()
             if (behaviour, command) == ("drop", "MAIL"):
                 return
+            if (behaviour, command) == ("flood", "RCPT"):
+                self._answer("\r\n".join([f"550-{'a' * 70}"] * server.flood_lines))
             self._answer(ANSWERS.get((behaviour, command)) or ANSWERS.get(("", command), "250 ok"))
             if command == "DATA":
                 lines = iter(self.rfile.readline, b".\r\n")

@@ -28,6 +28,7 @@ WEBHOOKS = "docs/how-to/webhooks.md"
 MONITORING = "docs/how-to/monitoring.md"
 PRODUCTION = "docs/how-to/production.md"
 BACKUP = "docs/how-to/backup.md"
+DEMO = "docs/images/demo.txt"
 MAX_README_LINES = 150
 ELLIPSIS = "…"
 SKIP = "skip, "
@@ -49,7 +50,7 @@ def find_commands_in_prose(page: str) -> list[str]:
 
 @pytest.fixture
 def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
-    """Return a reader on a server with a migrated database in `.demo`, as the demo leaves it."""
+    """Return a reader on a server with a migrated database in `.demo`."""
     home = tmp_path / ".demo"
     home.mkdir(mode=0o700)
     copy_database(migrated, f"sqlite:///{home / 'scaiwave.sqlite3'}")
@@ -67,12 +68,28 @@ def reader(tmp_path: Path, migrated: str) -> Iterator[Reader]:
         yield reader
 
 
+def find_demo_commands() -> list[str]:
+    return re.findall(r"^\$ (scaiwave .*)", read_page(DEMO), re.MULTILINE)
+
+
+def run_demo(reader: Reader) -> None:
+    """Run the commands of the recorded demo; `.ci/run` compares the recording with the script."""
+    migrate, sandbox, register, sync, _, create, _ = find_demo_commands()
+    assert "manage migrate" in migrate  # The fixture has done it.
+    reader.start(sandbox.removesuffix(" &"))
+    reader.run(register)
+    reader.run(sync)
+    address = f"http://127.0.0.1:{reader.ports['sandbox']}/sandbox/mutate"
+    tenant = {"op": "add_tenant", "slug": "aurora-labs", "name": "Aurora Labs"}
+    key = httpx.post(address, json=tenant, trust_env=False).raise_for_status().json()["result"]
+    reader.run(create.replace("tnt_…", key))
+    reader.stop()
+
+
 def begin(reader: Reader) -> None:
-    """Start the sandbox of the tour and register with it."""
+    """Start the sandbox of the tour, as the demo says at its end."""
     sandbox = next(block for block in find_blocks(TOUR) if "manage sandbox" in block.text)
     reader.start(sandbox.text)
-    (register,) = re.findall(r"^\$ (scaiwave sync register .*)", read_page(TOUR), re.MULTILINE)
-    reader.run(register)
 
 
 def assert_page_runs(page: str, reader: Reader) -> None:
@@ -113,6 +130,7 @@ def assert_signed_in(address: str) -> None:
 
 @pytest.mark.ci
 def test_success_tour(reader: Reader) -> None:
+    run_demo(reader)
     assert_page_runs(TOUR, reader)
     for command in find_commands_in_prose(TOUR):
         reader.run(command)
@@ -120,8 +138,8 @@ def test_success_tour(reader: Reader) -> None:
 
 @pytest.mark.ci
 def test_success_readme_and_pages_about_a_synced_server(reader: Reader) -> None:
+    run_demo(reader)
     begin(reader)
-    reader.run("scaiwave sync --quiet")
     reader.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
     for page in (README, UPGRADE, MONITORING):
         assert_page_runs(page, reader)
@@ -157,6 +175,7 @@ def test_success_production(tmp_path: Path, database_url: str, redis_url: str) -
         for block in find_blocks(PRODUCTION):
             if "sync register" in block.text:
                 begin(reader)
+                reader.run(find_demo_commands()[2])
             if "/health" in block.text:
                 reader.start("gunicorn --config python:scaiwave.web.gunicorn_config")
             if not block.marker:
@@ -244,6 +263,7 @@ def assert_printed(command: str, printed: str, expected: list[str]) -> None:
         assert matches, f"{command} does not print {wanted!r}:\n{printed}"
         assert skipping or matches[0] == position, f"{command} prints more before {wanted!r}"
         position, skipping = matches[0] + 1, False
+    assert skipping or position == len(lines), f"{command} prints more at its end:\n{printed}"
 
 
 def _squeezed(line: str) -> str:

@@ -15,6 +15,7 @@ import httpx
 from scaiwave.clients.errors import ResponseTooLarge
 from scaiwave.clients.http.deadlines import BoundedStream, Deadline
 from scaiwave.clients.http.exceptions import UpstreamServer, translate_exception
+from scaiwave.clients.http.tls import create_tls_context
 
 Headers = dict[str, str]
 
@@ -52,13 +53,13 @@ def fetch(
 ) -> tuple[int, Headers, bytes]:
     """GET the URL; return the status, headers in lower case, and a body of at most `max_bytes`.
 
-    TLS is verified for the host of the URL, with the authorities that httpx trusts (SSL_CERT_FILE).
+    TLS is verified for the host of the URL, with the authorities that this host trusts.
     No proxy is used and no redirect is followed. Raises UpstreamUnreachable,
     UpstreamInvalidResponse and ResponseTooLarge.
     """
     limits = peer.timeouts
     backend = PinnedBackend(addresses, Deadline(limits.total))
-    context = httpx.create_ssl_context()
+    context = create_tls_context()
     try:
         with httpcore.ConnectionPool(ssl_context=context, network_backend=backend) as pool:
             timeouts = {"connect": limits.connect, "read": limits.read, "write": limits.write}

@@ -154,7 +154,11 @@ def print_sync(sync: Callable[[], SyncReport], print_report: Callable[[SyncRepor
 
 
 def print_report(output: Output, report: SyncReport) -> None:
-    """Print JSON, or warnings, a table and a summary."""
+    """Print JSON, or warnings, a table and a summary.
+
+    With --quiet, a sync that was applied prints no warnings, since a schedule would print the same
+    ones every time. They are recorded with the run, and `doctor` reports them.
+    """
     if output.as_json:
         output.print_json(report.document())
         return
@@ -164,7 +168,8 @@ def print_report(output: Output, report: SyncReport) -> None:
             f"{report.run_id}. No changes were made."
         )
         return
-    for warning in report.warnings:
+    is_quiet = output.quiet and report.outcome == "applied"
+    for warning in () if is_quiet else report.warnings:
         output.warn(warning)
     print_kinds(output, report.counts())
     if report.has_losses:

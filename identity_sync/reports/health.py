@@ -146,7 +146,7 @@ def _list_schedule_warnings(schedule: Schedule) -> list[SyncWarning]:
     fix = (
         "Start `scaiwave scheduler`, or add the crontab line."
         if settings.REDIS_URL
-        else "Add the crontab line of docs/how-to/operations.md, or set SCAIWAVE_REDIS_URL and "
-        "start `scaiwave scheduler`."
+        else "Add the crontab line of `scaiwave admin show-deploy-file crontab`, or set "
+        "SCAIWAVE_REDIS_URL and start `scaiwave scheduler`."
     )
     return [SyncWarning("scheduler", schedule.problem, fix)] if schedule.problem else []

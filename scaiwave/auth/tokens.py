@@ -98,9 +98,9 @@ def verify_token(
     if header.get("typ") is not None and str(header["typ"]).lower() not in ACCESS_TOKEN_TYPES:
         raise InvalidToken("The token is not an access token (typ).")
     payload, tenant_id = _verify_issuer(token, header, issuer, fetch_jwks)
-    claim = payload.get("aud")
-    audiences = claim if isinstance(claim, list) else [claim]
-    if not audience or audience not in [*audiences, payload.get("client_id")]:
+    # Not every access token has an audience. With one, the client may be another application's.
+    claim = payload.get("aud" if "aud" in payload else "client_id")
+    if not audience or audience not in (claim if isinstance(claim, list) else [claim]):
         raise InvalidToken("The token was issued for another application (audience).")
     # An ID token goes through the browser, and could act for the person. An access token has a
     # scope or a client ID (ScaiKey docs, concepts/tokens-and-scopes).

@@ -188,7 +188,7 @@ class OperatorCommand(DjangoCommand):
         self.no_input = options["no_input"]
         self.dry_run = options.get("dry_run", False)
         for name, nearest in find_unknown_names(settings.CONFIG).items():
-            if not self.reports_settings:
+            if not (self.reports_settings or self.output.quiet):  # `doctor` reports it too.
                 self.output.warn(f"{name} is not a setting. Did you mean {nearest}?")
         return super().execute(*args, **options)
 

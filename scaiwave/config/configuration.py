@@ -40,9 +40,13 @@ _SCRIPT_SETTINGS = re.compile(
     r"\ASCAIWAVE_(PROFILE|HELP|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
 )
 _LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
-_USER_INFO = re.compile(r"([a-z0-9+.-]+://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
+# The scheme begins where a word does, so that each word is searched once.
+_USER_INFO = re.compile(r"((?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
 MIN_PREFIX_BITS = 7
 """The widest private network is fc00::/7."""
+MAX_ANSWER_MARGIN = 4096
+"""So many characters more of an answer are searched than are shown: a secret can be at the end."""
+
 MIN_SECRET_CHARS = 6
 """Shorter secrets are not masked in messages: they may be parts of ordinary words."""
 MAX_WORD_CHARS = 14
@@ -187,6 +191,10 @@ class Configuration:
             if not _is_ordinary_word(secret):
                 text = text.replace(secret, "****")
         return text
+
+    def mask_answer(self, text: str, max_chars: int) -> str:
+        """Mask a text of another server, and shorten it, before and after: it may have any size."""
+        return self.mask_secrets(text[: max_chars + MAX_ANSWER_MARGIN])[:max_chars]
 
     def _cast(self, name: str, cast: type, wanted: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The files for the deployment of a server: unit files, the proxy, alerts.
+"""The files for the deployment of a server: unit files, a crontab, the proxy, alerts.
 
 In a checkout they are in scripts/deploy; the wheel has them in this package.
 """
@@ -13,6 +13,7 @@ DEPLOY_FILES = {
     "scaiwave-scheduler.service": "systemd unit of the scheduler",
     "scaiwave-backup.service": "systemd unit of a backup",
     "scaiwave-backup.timer": "systemd timer that backs up every night",
+    "crontab": "schedule of a server without Redis",
     "Dockerfile": "image of the suite",
     "compose.yaml": "a server in containers, for Docker Compose",
     "nginx.conf": "site of nginx, the reverse proxy",

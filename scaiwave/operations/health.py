@@ -1,20 +1,25 @@
 """Answers for load balancers and monitors (ScaiWave docs, reference/api/health-and-metrics).
 
-They are outside the envelope of the API, need no token, and report availability only.
+They are outside the envelope of the API and need no token. Strangers see availability only.
 """
 
 from __future__ import annotations
 
+import hmac
 from importlib.metadata import version
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from scaiwave.auth.bearer import get_client_address
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.storage.schema_version import is_migrated
 from scaiwave.web.api import api_view
+
+_FORWARDED_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
 
 OK, UNAVAILABLE, UNMIGRATED = "ok", "unavailable", "unmigrated"
 
@@ -25,7 +30,7 @@ REDIS_TIMEOUT_SECONDS = 2.0
 @api_view("GET", "HEAD")
 def health(request: HttpRequest) -> HttpResponse:
     """Check every server that this one needs: 503 if one of them is unavailable."""
-    return _respond({"database": _check_database(), "redis": _check_redis()})
+    return _respond(request, {"database": _check_database(), "redis": _check_redis()})
 
 
 @api_view("GET", "HEAD")
@@ -40,15 +45,28 @@ def ready(request: HttpRequest) -> HttpResponse:
 
     Redis is not among them: without it only jobs wait.
     """
-    return _respond({"database": _check_database()})
+    return _respond(request, {"database": _check_database()})
 
 
-def _respond(results: dict[str, str]) -> HttpResponse:
+def is_monitor(request: HttpRequest) -> bool:
+    """Whether it comes from this host through no proxy, or with SCAIWAVE_METRICS_TOKEN."""
+    expected = settings.CONFIG.get_str("SCAIWAVE_METRICS_TOKEN")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if expected and scheme.lower() == "bearer":
+        return hmac.compare_digest(token.strip().encode(), expected.encode())
+    if any(name in request.headers for name in _FORWARDED_HEADERS):
+        return False
+    try:
+        return ip_address(get_client_address(request)).is_loopback
+    except ValueError:
+        return False
+
+
+def _respond(request: HttpRequest, results: dict[str, str]) -> HttpResponse:
     is_ok = {*results.values()} == {OK}
-    body = {
-        "status": OK if is_ok else UNAVAILABLE,
-        "checks": {**results, "version": version("scaiwave")},
-    }
+    if is_monitor(request):  # A version names the faults that were corrected later.
+        results["version"] = version("scaiwave")
+    body = {"status": OK if is_ok else UNAVAILABLE, "checks": results}
     response = JsonResponse(body, status=200 if is_ok else 503)
     response["Cache-Control"] = "no-store"
     return response

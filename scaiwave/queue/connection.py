@@ -74,8 +74,9 @@ def map_redis_error(error: Exception) -> RedisUnreachable:
     """Return the error of this suite. The library's message may contain the URL."""
     from redis.exceptions import InvalidResponse
 
-    first_line = settings.CONFIG.mask_secrets(str(error).partition("\n")[0])
-    reason = first_line[:MAX_REDIS_ERROR_CHARS].rstrip(".") or type(error).__name__
+    first_line = str(error).partition("\n")[0]
+    reason = settings.CONFIG.mask_answer(first_line, MAX_REDIS_ERROR_CHARS).rstrip(".")
+    reason = reason or type(error).__name__
     if isinstance(error, InvalidResponse):
         return RedisUnreachable(
             f"Redis can't be used: its response can't be read: {reason}.",

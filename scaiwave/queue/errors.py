@@ -39,8 +39,8 @@ class RedisNotConfigured(SettingMissing):
 
     code = "SW_REDIS_NOT_CONFIGURED"
     fix = (
-        "Set SCAIWAVE_REDIS_URL to use the job queue. Without Redis, cron starts the jobs: see "
-        "docs/how-to/operations.md."
+        "Set SCAIWAVE_REDIS_URL to use the job queue. Without Redis, cron starts the jobs: "
+        "`scaiwave admin show-deploy-file crontab` prints the lines."
     )
     remedy = (
         "Set it to use the job queue, or start the jobs "

@@ -47,8 +47,15 @@ EVENT_TYPES = {
 lost."""
 
 logger = logging.getLogger("scaiwave.sandbox")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: object) -> None:
+        """Refuse it: the request would become a GET."""
+
+
 # Without a proxy: the receiver is on this network.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
 class WebhookOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -161,9 +168,9 @@ class Webhooks:
                 self._deliver(each)
 
     def _deliver(self, event: dict[str, Any]) -> None:
-        body, status = msgspec.json.encode(event), 0
+        body, problem = msgspec.json.encode(event), ""
         for attempt in range(MAX_ATTEMPTS):
-            status = self._post(event, body)
+            status, problem = self._post(event, body)
             resource_id = event["resource"]["id"]
             self.recent.append(
                 Delivery(event["event_id"], event["event_type"], resource_id, status)
@@ -171,20 +178,22 @@ class Webhooks:
             if 200 <= status < 300:
                 return
             time.sleep(0.1 * 2**attempt)
-        logger.warning("Event %s was not accepted: %s.", event["event_id"], status)
+        logger.warning("Event %s was not accepted: %s.", event["event_id"], problem)
 
-    def _post(self, event: dict[str, Any], body: bytes) -> int:
+    def _post(self, event: dict[str, Any], body: bytes) -> tuple[int, str]:
+        """Return the status, and what a log says about it."""
         options = self.options
         headers = sign_event(event, body, secret=options.secret, now=int(time.time()))
         request = urllib.request.Request(options.url, data=body, headers=headers)  # noqa: S310 - checked in `configure`
         try:
             with _opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                return int(response.status)
+                return int(response.status), ""
         except urllib.error.HTTPError as error:
             error.close()
-            return int(error.code)
-        except OSError:
-            return 0
+            target = error.headers.get("Location")
+            return int(error.code), f"{error.code}{f', a redirect to {target}' if target else ''}"
+        except OSError as error:
+            return 0, f"no response ({getattr(error, 'reason', error)})"
 
 
 def sign_event(event: dict[str, Any], body: bytes, *, secret: str, now: int) -> dict[str, str]:

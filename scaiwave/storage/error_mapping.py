@@ -67,6 +67,9 @@ _SQLITE_WRITE_CODES = {
     sqlite3.SQLITE_IOERR_SHMMAP,
     sqlite3.SQLITE_CANTOPEN,
 }
+MAX_ERROR_CHARS = 1000
+"""The longest part of a message of the database or the media store that is shown."""
+
 _PROBE_BYTES = 64 * 1024
 """More than SQLite writes at once."""
 
@@ -297,7 +300,7 @@ def _lost_error() -> DatabaseLost:
 
 def _format_sentence(text: str) -> str:
     """Return the first line of a database's message, without secrets and with a full stop."""
-    first = settings.CONFIG.mask_secrets(text.strip().partition("\n")[0])
+    first = settings.CONFIG.mask_answer(text.strip().partition("\n")[0], MAX_ERROR_CHARS)
     return first.rstrip(".") + "."
 
 

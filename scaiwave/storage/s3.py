@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import posixpath
+import ssl
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
@@ -64,11 +66,14 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # it ships no types
         transfer = TransferConfig(max_concurrency=4)
         transfer.max_in_memory_upload_chunks = 4
         client = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+        # Without a file, botocore uses AWS_CA_BUNDLE or its own list.
+        is_named = "AWS_CA_BUNDLE" in os.environ
         super().__init__(
             transfer_config=transfer,
             client_config=client,
             file_overwrite=True,
             default_acl=None,
+            verify=None if is_named else ssl.get_default_verify_paths().cafile,
             **options,
         )
 

@@ -19,7 +19,7 @@ from tenants.accounts.queries import (
 )
 from tenants.accounts.sessions import delete_sessions_of
 from tenants.audit.record import record_audit
-from tenants.errors import AdministratorNotFound, LastAdministrator
+from tenants.errors import AdministratorFromScaiKey, AdministratorNotFound, LastAdministrator
 from tenants.lookup.serializers import Row
 from tenants.models import AdminUser
 
@@ -92,10 +92,15 @@ def reset_administrator_password(
 ) -> Change:
     """Set a new password, which ends the sessions of the account.
 
-    `password` is not called in a dry run. Raises AdministratorNotFound and WeakPassword.
+    `password` is not called in a dry run. Raises AdministratorNotFound, AdministratorFromScaiKey
+    and WeakPassword.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     user = get_administrator(operator, username)
+    if user.scaikey_id is not None:
+        raise AdministratorFromScaiKey(
+            f"The account {user.username} has no password: its owner signs in with ScaiKey."
+        )
     if dry_run:
         return _build_result(build_administrator_row(user), RESET, dry_run=True)
     set_password(user, password())

@@ -115,6 +115,12 @@ def test_success_dashboard() -> None:
     assert dashboard["templating"]["list"][0]["name"] == "datasource"
 
 
+def test_success_the_page_has_the_crontab() -> None:
+    page = (CHECKOUT / "docs/how-to/operations.md").read_text(encoding="utf-8")
+    lines = read_deploy_file("crontab").splitlines(keepends=True)
+    assert f"```crontab\n{''.join(line for line in lines if line[0] != '#')}```" in page
+
+
 def test_success_a_file_is_printed() -> None:
     printed = run_scaiwave("admin", "show-deploy-file", "nginx.conf")
     assert (printed.code, printed.out) == (0, (DEPLOY / "nginx.conf").read_text())

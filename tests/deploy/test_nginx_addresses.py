@@ -78,9 +78,11 @@ def test_success_the_address_of_the_client_is_passed_on(nginx: Nginx, settings: 
         ("GET", "/oidc/callback/?code=x&state=y", True),
         ("POST", "/admin/login/", True),
         ("GET", "/admin/login/", False),
+        ("GET", "/health", True),
+        ("GET", "/health/ready", True),
     ],
 )
-def test_fail_too_many_sign_ins_of_one_address(
+def test_fail_too_many_requests_of_one_address(
     nginx: Nginx, method: str, path: str, is_limited: bool
 ) -> None:
     with open_client(nginx, "127.0.0.4") as client:

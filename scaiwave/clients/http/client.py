@@ -29,6 +29,7 @@ from scaiwave.clients.http.exceptions import (
 )
 from scaiwave.clients.http.responses import error_from_response
 from scaiwave.clients.http.retry import RetryPolicy
+from scaiwave.clients.http.tls import create_tls_context
 from scaiwave.core.errors import SettingInvalid
 
 logger = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ class HttpClient:
                     max_connections=self.max_concurrent_requests,
                     max_keepalive_connections=self.max_concurrent_requests,
                 ),
-                verify=True,
+                verify=create_tls_context(),
                 follow_redirects=False,
             )
         except (OSError, ValueError, ImportError, httpx.InvalidURL):

@@ -145,7 +145,8 @@ _CERTIFICATE_ERRORS = {
 }
 _untrusted_certificate = _report_lasting(
     _CERTIFICATE + "is not signed by an authority that this host trusts.",
-    "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
+    "Add the authority's certificate to this host's trust store, or name a file with all trusted "
+    "authorities in SSL_CERT_FILE.",
 )
 
 

@@ -17,6 +17,7 @@ from identity_sync.reports.judgement import RunScope, format_age_in_words
 from identity_sync.reports.webhooks import summarise_webhooks
 from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
+from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ConfigurationError, NotRegistered, ScaiWaveError
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
@@ -119,6 +120,14 @@ def _list_sync_findings(health: SyncHealth, now: datetime) -> Iterator[Finding]:
     if (success := health.judgement.last_success) and success.ended_at and not is_overdue:
         yield passed(
             "sync", f"The last full sync was {format_age_in_words(success.ended_at, now)} ago."
+        )
+    if success and success.warnings:
+        command = f"scaiwave sync show-run {success.pk}"
+        yield warned(
+            "sync",
+            f"The last full sync had {pluralize(len(success.warnings), 'warning')}. "
+            f"The first: {success.warnings[0]}",
+            f"`{command}` lists them.",
         )
     yield from _list_warnings("sync", health)
     latest = SyncRun.objects.full().ended().newest_first().first()

@@ -6,22 +6,19 @@ process: the command line and the workers act too, and a server has several web 
 
 from __future__ import annotations
 
-import hmac
 import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import django
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.errors import AuthError
+from scaiwave.operations.health import is_monitor
 from scaiwave.operations.metrics import collectors
 from scaiwave.operations.metrics.collectors import Metric
 from scaiwave.web.api import api_view
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 logger = logging.getLogger(__name__)
-
-_FORWARDED_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
 
 
 class MetricsRefused(AuthError):
@@ -47,7 +42,7 @@ class MetricsRefused(AuthError):
 
 @api_view("GET", "HEAD")
 def metrics(request: HttpRequest) -> HttpResponse:
-    if not _may_read(request):
+    if not is_monitor(request):
         raise MetricsRefused("The metrics are not available to this request.")
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -55,19 +50,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     prometheus = CollectorRegistry(auto_describe=False)
     prometheus.register(_Collector())
     return HttpResponse(generate_latest(prometheus), content_type=CONTENT_TYPE_LATEST)
-
-
-def _may_read(request: HttpRequest) -> bool:
-    expected = settings.CONFIG.get_str("SCAIWAVE_METRICS_TOKEN")
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if expected and scheme.lower() == "bearer":
-        return hmac.compare_digest(token.strip().encode(), expected.encode())
-    if any(name in request.headers for name in _FORWARDED_HEADERS):
-        return False
-    try:
-        return ip_address(get_client_address(request)).is_loopback
-    except ValueError:
-        return False
 
 
 class _Collector:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from smtplib import SMTP, SMTP_SSL, SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from typing import BinaryIO
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
@@ -19,6 +20,8 @@ from scaiwave.core.operators import Operator, Permission
 
 MAX_SECONDS = 20.0
 SOCKET_SECONDS = 10.0
+MAX_ANSWER_BYTES = 256 * 1024
+"""Read of all answers of a connection."""
 MAX_ANSWER_CHARS = 300
 
 
@@ -98,7 +101,7 @@ def _deliver(
     is_late: threading.Event,
 ) -> None:
     # With an alias, Django 6.1 takes no options from its settings.
-    backend = EmailBackend(alias="notifications", timeout=SOCKET_SECONDS, **mail.server)
+    backend = _Backend(alias="notifications", timeout=SOCKET_SECONDS, **mail.server)
     result: Exception | None = None
     try:
         backend.open()
@@ -111,6 +114,39 @@ def _deliver(
         backend.close()
 
 
+class _Answers:
+    """Reads answers up to a limit: smtplib limits each line, and not their number."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._bytes_left = MAX_ANSWER_BYTES
+        self.close = file.close
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(size)
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            raise OSError(f"its answer is longer than {MAX_ANSWER_BYTES // 1024} KB")
+        return line
+
+
+class _Connection(SMTP):
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = _Answers(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _TlsConnection(SMTP_SSL, _Connection):
+    """TLS from the first byte on."""
+
+
+class _Backend(EmailBackend):
+    @property
+    def connection_class(self) -> type[SMTP]:
+        return _TlsConnection if self.use_ssl else _Connection
+
+
 def _map_error(error: Exception, mail: MailSettings, config: Configuration) -> ScaiWaveError:
     """Return the error of this suite, with the server's answer if it gave one."""
     code, answer = 0, str(error) or type(error).__name__
@@ -119,8 +155,8 @@ def _map_error(error: Exception, mail: MailSettings, config: Configuration) -> S
         answer = _decode(raw)
     elif isinstance(error, SMTPResponseException):
         code, answer = error.smtp_code, _decode(error.smtp_error)
-    text = config.mask_secrets("".join(c if c.isprintable() else " " for c in answer))
-    text = text[:MAX_ANSWER_CHARS].strip().rstrip(".")
+    text = config.mask_answer(answer, MAX_ANSWER_CHARS)
+    text = "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
     if code > 0:
         return MailRefused(f"The mail server {mail.address} refused the e-mail: {code} {text}.")
     if isinstance(error, OSError | SMTPException):

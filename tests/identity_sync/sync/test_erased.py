@@ -6,15 +6,24 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
+from django.core.management import call_command
+from django.utils import timezone
 from pytest_django import Settings
 
 from identity_sync.errors import TenantErased
 from identity_sync.models import Outcome
 from identity_sync.sync.targets import Targets
+from scaiwave.operations.doctor.findings import State
+from scaiwave.operations.doctor.sync import check_last_sync
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant, TenantErasure
 from tenants.models.erasure import hash_scaikey_id
-from tests.identity_sync.sync.helpers import dump_rows, list_people_of_tenant, sync
+from tests.identity_sync.sync.helpers import (
+    dump_rows,
+    get_last_run,
+    list_people_of_tenant,
+    sync,
+)
 from tests.identity_sync.sync.test_scope import use_application
 
 pytestmark = [
@@ -46,6 +55,27 @@ def test_success_others_are_synced(scaikey: Sandbox) -> None:
         assert warning.startswith("ScaiKey still has a tenant that was erased on 2026-11-29 ")
         assert key not in warning
     assert dump_rows() == before
+
+
+def test_success_a_schedule_is_quiet_about_a_warning_of_each_run(
+    scaikey: Sandbox, capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    """Cron mails every line. The warning is in the run, and `doctor` reports it."""
+    sync()
+    erase(Tenant.objects.order_by("slug")[0])
+    call_command("sync", "--scheduled", "--quiet")
+    assert capsys.readouterr().err == ""
+    (warning,) = get_last_run().warnings
+    found = [each for each in check_last_sync(settings.CONFIG, timezone.now()) if each.fix]
+    assert [(each.state, each.message, each.fix) for each in found] == [
+        (
+            State.WARN,
+            f"The last full sync had 1 warning. The first: {warning}",
+            f"`scaiwave sync show-run {get_last_run().pk}` lists them.",
+        )
+    ]
+    call_command("sync")
+    assert f"Warning: {warning}\n" in capsys.readouterr().err
 
 
 def test_success_known_by_a_certificate(scaikey: Sandbox) -> None:

@@ -95,6 +95,7 @@ def test_success_a_misspelt_setting_is_warned_of_once(home: Path) -> None:
     for words, expected in (
         ("admin list-tenants --csv", warning),
         ("admin list-tenants --json", ""),
+        ("admin list-tenants --csv --quiet", ""),
         ("show-config", warning),
         ("doctor", ""),
     ):

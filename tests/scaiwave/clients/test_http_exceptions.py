@@ -6,10 +6,12 @@ import gzip
 import socket
 import socketserver
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -22,6 +24,7 @@ from scaiwave.clients.http.exceptions import (
     UpstreamServer,
     translate_exception,
 )
+from scaiwave.clients.http.tls import create_tls_context
 from scaiwave.core.errors import (
     ScaiWaveError,
     SettingInvalid,
@@ -37,6 +40,7 @@ from tests.scaiwave.clients.raw_socket_server import (
     make_response,
 )
 from tests.scaiwave.clients.retry_policies import NO_RETRIES, ONE_RETRY, QUICK
+from tests.tools import require_tool
 
 SILENCE = Timeouts(connect=0.2, read=0.2)
 DEADLINE = Timeouts(total=0.5)
@@ -311,12 +315,33 @@ def test_fail_wrong_encoding() -> None:
     )
 
 
-def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["SSL_CERT_FILE", "the file of the host", "its directory"])
+def test_success_trusted_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     authority = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    if place == "SSL_CERT_FILE":
+        monkeypatch.setenv(place, str(authority.file))
+    else:
+        command = [require_tool("openssl"), "x509", "-hash", "-noout", "-in", str(authority.file)]
+        hashed = subprocess.check_output(command, text=True).strip()
+        authority.file.rename(tmp_path / f"{hashed}.0")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        file = f"{tmp_path}/{hashed}.0" if place == "the file of the host" else None
+        paths = SimpleNamespace(cafile=file, capath=str(tmp_path))
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     with RawServer(lambda request: make_response({"a": 1}), tls=authority.server()) as server:
         with HttpClient(server.origin) as client:
             assert client.request("GET", "/hello").json() == {"a": 1}
+
+
+def test_success_a_host_without_authorities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    paths = SimpleNamespace(cafile=None, capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    assert len(create_tls_context().get_ca_certs()) > 50
 
 
 @pytest.mark.parametrize(
@@ -327,7 +352,8 @@ def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "127.0.0.1",
             (-1, 10),
             "is not signed by an authority that this host trusts",
-            "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
+            "Add the authority's certificate to this host's trust store, or name a file with all "
+            "trusted authorities in SSL_CERT_FILE.",
         ),
         (
             True,
@@ -438,4 +464,4 @@ def test_fail_unsendable_header(token: str) -> None:
 
 def test_success_ssl_context_verifies() -> None:
     """Guards against a client that would take any certificate."""
-    assert httpx.create_ssl_context().verify_mode is ssl.CERT_REQUIRED
+    assert create_tls_context().verify_mode is ssl.CERT_REQUIRED

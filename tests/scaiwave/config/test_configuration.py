@@ -169,6 +169,16 @@ def test_success_masked(tmp_path: Path) -> None:
     assert config.mask_secrets("second-key, short") == "****, short"
 
 
+def test_success_masking_a_text_of_any_size(tmp_path: Path) -> None:
+    """Each word is searched once: a search that begins at each character would take hours."""
+    config = configured(tmp_path, SCAIWAVE_SECRET_KEY="a-secret-of-some-length")
+    for text in ("a" * 1_000_000, "a://" * 250_000, "a://" + ":" * 1_000_000):
+        assert config.mask_secrets(text) == text
+    assert config.mask_secrets("x=-postgres://anna:geheim@db") == "x=-postgres://anna:****@db"
+    shown = config.mask_answer(f"{'a' * 290} a-secret-of-some-length{'b' * 9000}", 300)
+    assert shown == f"{'a' * 290} ****bbbbb"
+
+
 def test_success_masks_do_not_reveal_ordinary_words(tmp_path: Path) -> None:
     """Who sees `The database ****` knows the name of the database, and so the secret."""
     config = configured(

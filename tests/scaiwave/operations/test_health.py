@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from scaiwave.config import load
 from tests.scaiwave.storage.test_error_mapping_postgresql import free_port
 
 ADDRESSES = ("/health", "/health/live", "/health/ready")
@@ -26,6 +27,20 @@ def test_success() -> None:
     )
     assert response.headers["Cache-Control"] == "no-store"
     assert Client().get("/health/ready").json()["status"] == "ok"
+
+
+@pytest.mark.django_db
+def test_success_only_monitors_see_the_version(settings: Settings) -> None:
+    settings.CONFIG = load({"SCAIWAVE_METRICS_TOKEN": "geheim"})
+    for headers, sees in (
+        ({"X-Forwarded-For": "203.0.113.9"}, False),
+        ({"X-Forwarded-Proto": "https"}, False),
+        ({"X-Forwarded-For": "203.0.113.9", "Authorization": "Bearer geheim"}, True),
+    ):
+        for address in ("/health", "/health/ready"):
+            checks = Client().get(address, headers=headers).json()["checks"]
+            assert ("version" in checks) == sees
+    assert "version" not in Client(REMOTE_ADDR="203.0.113.9").get("/health").json()["checks"]
 
 
 @pytest.mark.django_db

@@ -410,6 +410,27 @@ def test_fail_the_test_reports_the_answer(server: MailServer, config: Configurat
     assert len(server.messages) == 1
 
 
+def test_fail_an_answer_is_cut_before_it_is_searched_for_secrets(
+    server: MailServer, config: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    mask = Configuration.mask_secrets
+
+    def count(self: Configuration, text: str) -> str:
+        searched.append(len(text))
+        return mask(self, text)
+
+    monkeypatch.setattr(Configuration, "mask_secrets", count)
+    for server.flood_lines in (100, 400):
+        server.behaviours = ["flood"]
+        with pytest.raises(MailRefused, match=r": 550 a{70} a{70} a{70} a{70} a{16}\.$"):
+            send_mail(config, "Test", "Body")
+    assert searched[0] == searched[1] < 5000
+    server.behaviours, server.flood_lines = ["flood"], 60_000
+    with pytest.raises(MailUnreachable, match=r": its answer is longer than 256 KB\.$"):
+        send_mail(config, "Test", "Body")
+
+
 INVALID = {
     "SCAIWAVE_NOTIFY_EMAIL": ("anna", "anna@example.com,\x07@example.com", "a@b@c"),
     "SCAIWAVE_EMAIL_FROM": ("ops", "A\nBcc: eve@example.com <a@example.com>"),

@@ -33,7 +33,10 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.received.append((self.headers, body))
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
+                status = receiver.statuses.pop(0) if receiver.statuses else 200
+                self.send_response(status)
+                if status == 301:
+                    self.send_header("Location", "https://127.0.0.1:1/hook")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -139,11 +142,27 @@ def test_success_delivery_is_retried_until_accepted(
     assert [delivery.status for delivery in announcing.webhooks.recent] == [503, 400, 200]
 
 
-def test_fail_receiver_is_down(announcing: Sandbox) -> None:
+def test_fail_receiver_is_down(announcing: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     announcing.webhooks.configure({"url": "http://127.0.0.1:1/hook"})
-    announcing.webhooks.announce("user.deleted", "usr_1")
-    wait_for(lambda: len(announcing.webhooks.recent) == MAX_ATTEMPTS)
-    assert {delivery.status for delivery in announcing.webhooks.recent} == {0}
+    event_id = announcing.webhooks.announce("user.deleted", "usr_1")
+    wait_for(lambda: caplog.messages)
+    assert [each.status for each in announcing.webhooks.recent] == [0] * MAX_ATTEMPTS
+    assert caplog.messages == [
+        f"Event {event_id} was not accepted: no response ([Errno 111] Connection refused)."
+    ]
+
+
+def test_fail_receiver_redirects(
+    announcing: Sandbox, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a server with an https address does, whose web server has no TLS itself."""
+    receiver.statuses = [301] * MAX_ATTEMPTS
+    event_id = announcing.webhooks.announce("user.deleted", "usr_1")
+    wait_for(lambda: caplog.messages)
+    assert [each.status for each in announcing.webhooks.recent] == [301] * MAX_ATTEMPTS
+    assert caplog.messages == [
+        f"Event {event_id} was not accepted: 301, a redirect to https://127.0.0.1:1/hook."
+    ]
 
 
 def test_success_lost_and_repeated(announcing: Sandbox, receiver: Receiver) -> None:

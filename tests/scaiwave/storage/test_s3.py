@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import certifi
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile
@@ -12,6 +14,8 @@ from django.core.files.base import ContentFile
 from scaiwave.storage import s3 as s3_storage
 from scaiwave.storage.s3 import S3MediaStorage
 from tests.rooms.bucket.environment import Bucket
+from tests.scaiwave.clients.certificates import Authority
+from tests.scaiwave.clients.raw_socket_server import RawServer, make_response
 from tests.services.faulty_proxy import Fault, FaultKind, FaultyProxy
 from tests.services.s3 import KEYS
 
@@ -68,6 +72,17 @@ def test_success_everything_below_a_name_erased(
     files.erase_below("tenant/1/")
     assert files.count_below("tenant/1/") == 0
     assert files.exists("tenant/12/0123")
+
+
+def test_success_authority_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with RawServer(lambda request: make_response(b""), tls=authority.server()) as server:
+        assert make_storage(server.origin, "chat").exists(NAME)
+        monkeypatch.setenv("AWS_CA_BUNDLE", certifi.where())
+        with pytest.raises(BotoCoreError, match="CERTIFICATE_VERIFY_FAILED"):
+            make_storage(server.origin, "chat").exists(NAME)
 
 
 def test_fail_no_file(files: S3MediaStorage) -> None:

@@ -20,7 +20,12 @@ from tenants.accounts.administrators import (
 )
 from tenants.accounts.queries import list_administrators
 from tenants.accounts.sessions import end_sessions
-from tenants.errors import AdministratorNotFound, LastAdministrator, WeakPassword
+from tenants.errors import (
+    AdministratorFromScaiKey,
+    AdministratorNotFound,
+    LastAdministrator,
+    WeakPassword,
+)
 from tenants.models import AdminUser, AuditEntry
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -108,6 +113,23 @@ def test_success_new_password_ends_sessions() -> None:
     assert (entry.action, entry.details) == ("reset-administrator-password", {})
     with pytest.raises(WeakPassword):
         reset(username="anna", password=lambda: "anna")
+
+
+def test_fail_the_password_is_in_scaikey() -> None:
+    """An account of a person who signs in with ScaiKey has no password here."""
+    AdminUser.objects.create(username="scaikey:usr_1", scaikey_id="usr_1", password="!")
+    for dry_run in (True, False):
+        with pytest.raises(AdministratorFromScaiKey) as caught:
+            reset(username="scaikey:usr_1", dry_run=dry_run, password=pytest.fail)
+        assert caught.value.message == (
+            "The account scaikey:usr_1 has no password: its owner signs in with ScaiKey."
+        )
+        assert caught.value.fix == (
+            "Reset the password in ScaiKey, or create an account with a password: "
+            "`scaiwave admin create-administrator <name>`."
+        )
+    assert AdminUser.objects.get().password == "!"
+    assert not AuditEntry.objects.exists()
 
 
 def test_success_sessions_are_listed_and_end_one_by_one_or_all() -> None:

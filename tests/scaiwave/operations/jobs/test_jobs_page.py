@@ -230,7 +230,7 @@ def test_success_without_redis_it_has_the_schedule_and_how_cron_does_it(
     answer = open_page(client)
     body = answer.content.decode()
     assert "has no Redis" in body
-    assert "docs/how-to/operations.md" in body
+    assert "scaiwave admin show-deploy-file crontab" in body
     assert "scaiwave admin record-figures" in body
     assert not answer.context["error"]
 
