@@ -19,6 +19,7 @@ from types import FrameType
 
 import pytest
 
+from tests.services import clock
 from tests.services.manager import Service, ServiceManager, manage_service
 from tests.services.unprivileged_user import ServiceUnavailable, choose_parent
 
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _exit_on_signal)
     modes = {"--fast", "--all"}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in modes]
+    _shift_clock()
     if "--all" in modes:
         os.environ["SCAIWAVE_TEST_PAIRS"] = "all"
     if "--fast" in modes:
@@ -88,6 +90,20 @@ def main(arguments: list[str]) -> int:
     if not runs:
         _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
     return max((run.exit_code for run in runs), default=2)
+
+
+def _shift_clock() -> None:
+    """End this process if the tests can't run with the clock of SCAIWAVE_TEST_CLOCK."""
+    if clock.SETTING not in os.environ:
+        return
+    try:
+        _print_line(clock.shift_clock())
+    except ValueError as error:
+        _print_line(str(error))
+        sys.exit(2)
+    except clock.LibraryNotFound as error:
+        _print_line(f"SKIPPED: {error}")
+        sys.exit(os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1")
 
 
 def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, Service], list[str]]:
