@@ -22,11 +22,12 @@ import pytest
 from tests import network_guard
 from tests.forked_processes import ForkedProcesses
 from tests.processor_times import ProcessorTimes
+from tests.services import clock
 from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
-from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested
+from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested, require_real_clock
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -139,6 +140,8 @@ def _process_is_restored() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
+    if clock.SETTING in os.environ and not clock.is_shifted():
+        raise pytest.UsageError(f"{clock.SETTING} needs `scripts/test`: pytest shifts no clock.")
     if os.environ.get("SCAIWAVE_TEST_TIMES") == "1":
         config.pluginmanager.register(ProcessorTimes())
 
@@ -321,6 +324,8 @@ def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _service_url(kind: str) -> Iterator[str]:
     """Yield the server that `scripts/test` has started, or else start one for this session."""
+    if kind in {"seaweedfs", "rclone"}:
+        require_real_clock("an S3 server keeps the real clock.")
     if url := GIVEN_SERVERS[kind]:
         yield url
         return

@@ -65,6 +65,12 @@ def is_shifted() -> bool:
     return "FAKETIME" in os.environ
 
 
+def get_real_environment() -> dict[str, str]:
+    """Return the environment of a process that needs the clock of this host."""
+    shifting = get_variables()
+    return {name: value for name, value in os.environ.items() if name not in shifting}
+
+
 def get_variables() -> dict[str, str]:
     """Return what gives a process with an environment of its own the clock of this one."""
     names = ("LD_PRELOAD", "FAKETIME", *_OPTIONS)
