@@ -52,6 +52,7 @@ MARKERS = (
     "sandbox(**options): options of the `sandbox` fixture",
     "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
     "forked from one that is ready",
+    "dated: depends on the date or the time of day; `.ci/run` repeats it under two other clocks",
     "slow: has very many cases; left out by `scripts/test --fast`",
     "once: tests kills, disks, memory or tools, which do not depend on versions",
     "ci: tests releases and benchmarks, or repeats with other programs, pages or more data what "
@@ -164,8 +165,11 @@ def pytest_report_header() -> str:
     return f"database of this run: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}"
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Don't import a file on PostgreSQL if this run needs none of its tests there."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Don't import a file if this run needs none of its tests."""
+    if config.option.markexpr == "dated" and collection_path.match("test_*.py"):
+        if "mark.dated" not in collection_path.read_text(encoding="utf-8"):
+            return True
     if not ON_POSTGRES or not collection_path.match("test_*.py") or _is_assigned(collection_path):
         return None
     return "only_on" not in collection_path.read_text(encoding="utf-8") or None

@@ -25,7 +25,7 @@ from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import read_column, strip_markup
 from tests.tenants.factories import HOST_OPERATOR
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 PARTICIPANTS = "admin:tenants_participant_changelist"
 TENANTS = "admin:tenants_tenant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"

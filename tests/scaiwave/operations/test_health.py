@@ -11,6 +11,8 @@ from pytest_django import Settings
 
 from tests.scaiwave.storage.test_error_mapping_postgresql import free_port
 
+pytestmark = pytest.mark.dated
+
 ADDRESSES = ("/health", "/health/live", "/health/ready")
 
 
