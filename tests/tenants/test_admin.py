@@ -25,7 +25,7 @@ from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import read_column, strip_markup
 from tests.tenants.factories import HOST_OPERATOR
 
-pytestmark = [pytest.mark.django_db, pytest.mark.dated]
+pytestmark = pytest.mark.django_db
 PARTICIPANTS = "admin:tenants_participant_changelist"
 TENANTS = "admin:tenants_tenant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"
@@ -146,6 +146,7 @@ def spend(slug: str, tokens: int, month: date, **changes: Any) -> Tenant:
     return of
 
 
+@pytest.mark.dated
 def test_success_tenants_show_token_usage_and_mark_those_near_the_cap(client: Client) -> None:
     month = datetime.now(UTC).date().replace(day=1)
     acme = spend("acme", 91_000, month, max_ai_tokens_month=100_000)

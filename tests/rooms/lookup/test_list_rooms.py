@@ -29,7 +29,7 @@ from tests.scaiwave.row_factories import (
 from tests.tenants.factories import HOST_OPERATOR, run_command
 from tests.tools import count_examples
 
-pytestmark = [pytest.mark.django_db, pytest.mark.dated]
+pytestmark = pytest.mark.django_db
 
 
 def list_names(**options: Any) -> list[str]:

@@ -20,7 +20,7 @@ from tenants.people.queries.figures import find_figure
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import read_column
 
-pytestmark = [pytest.mark.django_db, pytest.mark.dated]
+pytestmark = pytest.mark.django_db
 TENANTS = "admin:tenants_tenant_changelist"
 NOW = datetime.now(UTC)
 MAX_QUERIES = 8
