@@ -62,7 +62,7 @@ def run_chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=program,
             args=options,
-            env=clock.get_real_environment(),  # with libfaketime it never starts
+            env={**clock.get_real_environment()},  # with libfaketime it never starts
         )
         try:
             yield browser
