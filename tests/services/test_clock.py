@@ -60,6 +60,7 @@ def ask(**options: Any) -> list[float]:
 
 @pytest.mark.once
 def test_success_the_shift_reaches_all_processes_and_databases(shifted: timedelta) -> None:
+    began, began_monotonic = time.time() + shifted.total_seconds(), time.monotonic()
     *times, monotonic = ask()
     *others, _ = ask(env={})
     with manage_service("postgres") as postgres, manage_service("redis") as redis:
@@ -67,9 +68,10 @@ def test_success_the_shift_reaches_all_processes_and_databases(shifted: timedelt
             row = connection.execute("SELECT extract(epoch FROM now())").fetchone()
         with Redis.from_url(redis.wait_for_service().url) as client:
             times += [*others, float(row[0] if row else 0), client.time()[0]]
-    expected = time.time() + shifted.total_seconds()
-    assert times == pytest.approx([expected] * 6, abs=60)
-    assert monotonic == pytest.approx(time.monotonic(), abs=60)
+    ended = time.time() + shifted.total_seconds()
+    assert len(times) == 6
+    assert began - 2 < min(times) <= max(times) < ended + 2, (began, times, ended)
+    assert began_monotonic < monotonic < time.monotonic()
 
 
 @pytest.mark.parametrize(
