@@ -28,7 +28,7 @@ from tests.services import clock
 _SERVER = Path(__file__).with_name("fork_server.py")
 _CHECKOUT = str(Path(__file__).parents[1])
 _PR_SET_CHILD_SUBREAPER = 36
-_START_OPTIONS = ("PYTHON", "LANG", "LC_", "GLIBC_", "LD_")
+_START_OPTIONS = ("PYTHON", "LANG", "LC_", "GLIBC_", "LD_", "FAKETIME")
 """Prefixes of variables that Python and the C library read when a process starts."""
 _LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_NOFILE)
 

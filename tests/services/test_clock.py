@@ -63,6 +63,8 @@ def test_success_the_shift_reaches_all_processes_and_databases(shifted: timedelt
     began, began_monotonic = time.time() + shifted.total_seconds(), time.monotonic()
     *times, monotonic = ask()
     *others, _ = ask(env={})
+    unshifted = ask(env={**os.environ, "FAKETIME": "+0"})[0]
+    assert unshifted < began - 3600  # It is not forked from a process with another clock.
     with manage_service("postgres") as postgres, manage_service("redis") as redis:
         with psycopg.connect(postgres.wait_for_service().url) as connection:
             row = connection.execute("SELECT extract(epoch FROM now())").fetchone()
