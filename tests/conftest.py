@@ -22,12 +22,13 @@ import pytest
 from tests import network_guard
 from tests.forked_processes import ForkedProcesses
 from tests.processor_times import ProcessorTimes
+from tests.services import clock
 from tests.services.manager import manage_service
 from tests.services.night import is_in_shard
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
-from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested
+from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested, require_real_clock
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -52,6 +53,7 @@ MARKERS = (
     "sandbox(**options): options of the `sandbox` fixture",
     "fresh_interpreter: tests how Python starts or what it imports or needs; its processes are not "
     "forked from one that is ready",
+    "dated: depends on the date or the time of day; `.ci/run` repeats it under two other clocks",
     "slow: has very many cases; left out by `scripts/test --fast`",
     "once: tests kills, disks, memory or tools, which do not depend on versions",
     "ci: tests releases and benchmarks, or repeats with other programs, pages or more data what "
@@ -141,6 +143,8 @@ def _process_is_restored() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
+    if clock.SETTING in os.environ and not clock.is_shifted():
+        raise pytest.UsageError(f"{clock.SETTING} needs `scripts/test`: pytest shifts no clock.")
     if os.environ.get("SCAIWAVE_TEST_TIMES") == "1":
         config.pluginmanager.register(ProcessorTimes())
 
@@ -163,11 +167,15 @@ def pytest_report_header() -> str:
     return f"database of this run: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}"
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Don't import a file on PostgreSQL if this run needs none of its tests there."""
-    if not ON_POSTGRES or not collection_path.match("test_*.py") or _is_assigned(collection_path):
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Don't import a file if this run needs none of its tests."""
+    if not collection_path.match("test_*.py"):
         return None
-    return "only_on" not in collection_path.read_text(encoding="utf-8") or None
+    needed = ["mark.dated"] if config.option.markexpr == "dated" else []
+    if ON_POSTGRES and not _is_assigned(collection_path):
+        needed.append("only_on")
+    text = collection_path.read_text(encoding="utf-8") if needed else ""
+    return not all(word in text for word in needed) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -325,6 +333,8 @@ def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _service_url(kind: str) -> Iterator[str]:
     """Yield the server that `scripts/test` has started, or else start one for this session."""
+    if kind in {"seaweedfs", "rclone"}:
+        require_real_clock("an S3 server keeps the real clock.")
     if url := GIVEN_SERVERS[kind]:
         yield url
         return

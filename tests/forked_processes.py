@@ -23,10 +23,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.services import clock
+
 _SERVER = Path(__file__).with_name("fork_server.py")
 _CHECKOUT = str(Path(__file__).parents[1])
 _PR_SET_CHILD_SUBREAPER = 36
-_START_OPTIONS = ("PYTHON", "LANG", "LC_", "GLIBC_", "LD_")
+_START_OPTIONS = ("PYTHON", "LANG", "LC_", "GLIBC_", "LD_", "FAKETIME")
 """Prefixes of variables that Python and the C library read when a process starts."""
 _LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_NOFILE)
 
@@ -148,6 +150,8 @@ class ForkedProcesses:
     ) -> None:
         """Do what `Popen._execute_child` does, whose arguments these are."""
         pid = None
+        if env is not None and clock.is_shifted():
+            env = {**clock.get_variables(), **env}
         others = (executable, preexec_fn, gid, gids, uid)
         is_usual = close_fds and umask < 0 and others == (None,) * len(others)
         directory = os.path.abspath(cwd or ".")  # noqa: PTH100 - paths like those that Popen takes

@@ -87,7 +87,9 @@ def test_success_two_versions_together_run_every_test_that_needs_both(
 
     def belongs(item: pytest.Item, database: str) -> bool:
         monkeypatch.setattr(conftest, "ON_POSTGRES", database == "postgresql")
-        return conftest._belongs(item) and not conftest.pytest_ignore_collect(item.path)
+        return conftest._belongs(item) and not conftest.pytest_ignore_collect(
+            item.path, item.config
+        )
 
     monkeypatch.setattr(conftest, "_FAST", False)
     for item in request.session.items:

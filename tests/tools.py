@@ -8,6 +8,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.services import clock
+
 # Read at import, because the `home` fixture removes them from the environment.
 NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 """Whether tests use larger files and more examples."""
@@ -40,6 +42,12 @@ def leave_untested(reason: str) -> NoReturn:
     if _REQUIRED:
         pytest.fail(reason)
     pytest.skip(f"{NOT_TESTED}{reason}")
+
+
+def require_real_clock(reason: str) -> None:
+    """Skip the test if the clock of this run is shifted: see `tests.services.clock`."""
+    if clock.is_shifted():
+        pytest.skip(f"{NOT_TESTED}{reason}")
 
 
 def count_examples(by_night: int) -> int:

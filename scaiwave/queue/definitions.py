@@ -65,12 +65,13 @@ class JobDefinition:
     `function` is its name in Redis, and its import path unless `moved_to` is: other releases have
     queued it by that name, and may run it. `get_timeout` returns its limit in seconds.
     `wait_seconds` is how long a job waits for a worker; None is without end. `accepts` checks the
-    arguments, which come from Redis. `cron` is when the scheduler starts it, in the time zone of
-    the host, if `is_scheduled` allows it, and `why_off` is the reason if it does not. `command` is
-    what does the same, without `scaiwave`. `occasion` is what enqueues a job without `cron`.
-    `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs. `on_killed` is
-    the path of a function that records the end of the job's work, with the reason, after its
-    process was killed. One that `runs_once` is a request that has an ID: it can't be repeated.
+    arguments, which come from Redis. `cron` is when the scheduler starts it, in UTC (Django sets
+    the time zone of the process), if `is_scheduled` allows it, and `why_off` is the reason if it
+    does not. `command` is what does the same, without `scaiwave`. `occasion` is what enqueues a job
+    without `cron`. `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs.
+    `on_killed` is the path of a function that records the end of the job's work, with the reason,
+    after its process was killed. One that `runs_once` is a request that has an ID: it can't be
+    repeated.
     """
 
     function: str
@@ -107,5 +108,5 @@ def describe_cron(cron: str) -> str:
         case [minute, "*", "*", "*", "*"] if minute.isdecimal():
             return f"every hour at minute {minute}"
         case [minute, hour, "*", "*", "*"] if minute.isdecimal() and hour.isdecimal():
-            return f"every day at {int(hour)}:{int(minute):02}"
+            return f"every day at {int(hour)}:{int(minute):02} UTC"
     return cron

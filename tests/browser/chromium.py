@@ -19,6 +19,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.services import clock
 from tests.tools import require_tool
 
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
@@ -58,7 +59,11 @@ def run_chromium() -> Iterator[Browser]:
     program = require_tool(*NAMES)
     options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=options,
+            env={**clock.get_real_environment()},  # with libfaketime it never starts
+        )
         try:
             yield browser
         finally:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -77,6 +79,24 @@ def test_success_units_limit_their_processes(name: str, tmp_path: Path) -> None:
     tool = require_tool("systemd-analyze")
     (tmp_path / name).write_text(read_deploy_file(name))
     run_tool(tool, "security", "--offline=yes", "--threshold=20", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("Europe/Berlin", "Europe/London", "Europe/Helsinki", "Atlantic/Azores", "Asia/Beirut"),
+        *("America/New_York", "America/Havana", "America/Nuuk", "Africa/Cairo", "Pacific/Auckland"),
+    ],
+)
+def test_success_no_night_without_a_backup(zone: str) -> None:
+    """systemd skips a day on which a local time does not exist, as when summer time begins."""
+    timer = read_deploy_file("scaiwave-backup.timer")
+    found = re.search(r"^OnCalendar=\*-\*-\* (\d\d:\d\d)$", timer, re.MULTILINE)
+    assert found
+    for day in range(366):
+        planned = datetime.fromisoformat(f"2027-01-01T{found[1]}") + timedelta(days=day)
+        in_utc = planned.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        assert in_utc.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == planned
 
 
 def test_success_alert_rules(tmp_path: Path) -> None:

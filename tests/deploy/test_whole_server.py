@@ -30,7 +30,8 @@ from tests.nginx import run_nginx
 from tests.queue_helpers import plant_call, run_worker, start_suite, stop, wait_until
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.operations.jobs.test_processes import kill_job
-from tests.tools import require_tool
+from tests.services.redis import find_program
+from tests.services.unprivileged_user import ServiceUser
 
 pytestmark = [pytest.mark.once, pytest.mark.ci, pytest.mark.only_on("postgresql")]
 
@@ -68,7 +69,8 @@ class OwnRedis:
 
     def __init__(self, directory: Path) -> None:
         self.url = f"unix://{directory}/redis.sock"
-        self._command = [require_tool("redis-server"), "--port", "0", "--appendonly", "yes"]
+        program, _ = find_program(directory, ServiceUser())
+        self._command = [str(program), "--port", "0", "--appendonly", "yes"]
         self._command += ["--unixsocket", f"{directory}/redis.sock", "--dir", str(directory)]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -22,5 +22,8 @@ Settings, read from the environment:
     SCAIWAVE_TEST_SCREENSHOTS 1 saves pictures of the admin site; see docs/CONTRIBUTING.md
     SCAIWAVE_TEST_TIMES       1 prints the processor seconds of the files that take most of them
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)
+    SCAIWAVE_TEST_CLOCK       the moment at which the clock of all tests and servers begins, with a
+                              time zone or in UTC: `2027-03-28T01:59:30/Europe/Berlin`. Needs
+                              libfaketime
     SCAIWAVE_REQUIRE_SERVICES 1 makes a server that can't be started a failure, not a skip
 """

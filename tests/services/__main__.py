@@ -20,7 +20,7 @@ from types import FrameType
 
 import pytest
 
-from tests.services import night
+from tests.services import clock, night
 from tests.services.manager import Service, ServiceManager, manage_service
 from tests.services.unprivileged_user import ServiceUnavailable, choose_parent
 
@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> int:
         arguments = [*_PARALLEL, str(_PROCESSES), *part.list_arguments(), *arguments[2:]]
     modes = {"--fast", "--all"}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in modes]
+    _shift_clock()
     if "--all" in modes:
         os.environ["SCAIWAVE_TEST_PAIRS"] = "all"
     if "--fast" in modes:
@@ -106,6 +107,20 @@ def _test_databases(arguments: list[str], part: night.Part | None) -> int:
         _print_line("FAILED: the part has no tests.")
         return 1
     return max((run.exit_code for run in runs), default=2)
+
+
+def _shift_clock() -> None:
+    """End this process if the tests can't run with the clock of SCAIWAVE_TEST_CLOCK."""
+    if clock.SETTING not in os.environ:
+        return
+    try:
+        _print_line(clock.shift_clock())
+    except ValueError as error:
+        _print_line(str(error))
+        sys.exit(2)
+    except clock.LibraryNotFound as error:
+        _print_line(f"SKIPPED: {error}")
+        sys.exit(os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1")
 
 
 def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, Service], list[str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+from tests.services import clock
 from tests.services.base import Server, choose_ports, is_ready
 from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
 
@@ -71,7 +71,7 @@ def install_packages(npm: str, package: Path) -> None:
             subprocess.run(
                 [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
                 cwd=package,
-                env={**os.environ, "NO_UPDATE_NOTIFIER": "1"},
+                env={**clock.get_real_environment(), "NO_UPDATE_NOTIFIER": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.services import clock
 from tests.services.base import Server
 from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
 
@@ -77,7 +78,7 @@ def _find_candidates(chosen: str) -> Iterator[Path]:
     if chosen and chosen != "wheel":
         yield Path(chosen)
         return
-    if not chosen:
+    if not chosen and not clock.is_shifted():
         for name in ("redis-server", "valkey-server"):
             if path := shutil.which(name):
                 yield Path(path)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.services import clock
+
 DISK = Path("/tmp")  # noqa: S108 - each run creates its own directory in it
 MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps files in memory: nothing waits for a disk, and a file costs a tenth."""
@@ -107,7 +109,8 @@ def _end_with_parent() -> None:
 
 def _build_environment(directory: Path) -> dict[str, str]:
     """Return an environment without the caller's PG… settings and language."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_MESSAGES": "C"}
+    own = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_MESSAGES": "C"}
+    return {**own, **clock.get_variables()}
 
 
 def choose_parent() -> Path:

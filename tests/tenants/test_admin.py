@@ -146,6 +146,7 @@ def spend(slug: str, tokens: int, month: date, **changes: Any) -> Tenant:
     return of
 
 
+@pytest.mark.dated
 def test_success_tenants_show_token_usage_and_mark_those_near_the_cap(client: Client) -> None:
     month = datetime.now(UTC).date().replace(day=1)
     acme = spend("acme", 91_000, month, max_ai_tokens_month=100_000)

@@ -58,7 +58,8 @@ class _Entry:
 class Scheduler:
     """`step` enqueues due jobs; `run` calls it until it is stopped.
 
-    Times are local times of this host, as in cron. `enqueued` counts the jobs that were enqueued.
+    Times are in UTC: Django sets the time zone of the process. `enqueued` counts the jobs that were
+    enqueued.
     """
 
     def __init__(

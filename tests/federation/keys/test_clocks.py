@@ -35,7 +35,7 @@ from tests.tenants.factories import HOST_OPERATOR as HOST
 from tests.tenants.factories import NOW
 from tests.tools import count_examples
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 DAY = timedelta(days=1)
 AHEAD = NOW + 1000 * DAY
 MAX_STEPS = 3

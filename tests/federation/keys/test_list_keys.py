@@ -23,7 +23,7 @@ from tests.federation.factories import (
     make_key,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 HOUR = timedelta(hours=1)
 
 

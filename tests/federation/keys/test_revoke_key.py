@@ -12,7 +12,7 @@ from tenants.errors import AmbiguousName
 from tenants.models import AuditEntry
 from tests.federation.factories import DAY, HOST_OPERATOR, NOW, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 WARNING = (
     "This server has no signing key now. Run `scaiwave admin federation key generate`, then tell "
     "your peers' administrators that the key has changed."

@@ -35,7 +35,7 @@ from tests.federation.fake_peer import (
     key_id,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 LATER = NOW + DAY
 
 

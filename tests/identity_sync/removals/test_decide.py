@@ -35,6 +35,7 @@ from tests.identity_sync.sync.helpers import HOST, sync
 from tests.tenants.factories import run_command
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=6, people=300, groups=2, scim=False),
 ]

@@ -22,7 +22,7 @@ from tenants.models import AdminUser, AuditEntry, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 LIST = "admin:identity_sync_pendingremoval_changelist"
 APPROVE, KEEP = (f"sync-{verb}-ids" for verb in ("approve", "keep"))
 

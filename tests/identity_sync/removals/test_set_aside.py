@@ -40,6 +40,7 @@ from tests.identity_sync.sync.helpers import (
 )
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=6, people=600, groups=6, scim=False),
 ]

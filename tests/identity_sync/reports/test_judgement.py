@@ -39,6 +39,7 @@ from tests.identity_sync.registration.helpers import NOW
 from tests.identity_sync.reports.test_status import TIMES, make_config, make_run, make_tenant
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
 ]

@@ -42,7 +42,7 @@ from tests.tenants.factories import (
     run_command,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 COUNTS = {"participants": {"seen": 5, "added": 2, "updated": 1, "deactivated": 1, "skipped": 4}}
 
 

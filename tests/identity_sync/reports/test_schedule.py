@@ -32,6 +32,8 @@ from tests.queue_helpers import (
 from tests.scaiwave.cli_helpers import run_process
 from tests.scaiwave.operations.jobs.test_processes import kill_job
 
+pytestmark = pytest.mark.dated
+
 
 @pytest.fixture
 def redis(

@@ -31,6 +31,7 @@ from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST
 from tests.identity_sync.registration.helpers import NOW
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
 ]

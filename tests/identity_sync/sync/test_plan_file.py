@@ -72,6 +72,7 @@ from tests.tenants.fake_scaikey import make_config
 from tests.tools import NIGHTLY
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9, scim=False),
 ]

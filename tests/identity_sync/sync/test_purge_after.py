@@ -24,6 +24,7 @@ from tests.tenants.factories import make_partner_admin, make_tenant, make_tenant
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=60, groups=3),
 ]

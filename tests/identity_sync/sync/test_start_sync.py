@@ -58,7 +58,10 @@ from tests.tenants.fake_scaikey import make_config
 from tests.tenants.silent_scaikey import SilentServer
 
 PASSWORD = "correct horse battery"
-pytestmark = pytest.mark.sandbox(partners=1, tenants=2, people=80, groups=2, scim=False)
+pytestmark = [
+    pytest.mark.sandbox(partners=1, tenants=2, people=80, groups=2, scim=False),
+    pytest.mark.dated,
+]
 
 
 @pytest.fixture

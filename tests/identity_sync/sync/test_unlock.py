@@ -24,6 +24,8 @@ from tests.identity_sync.sync.processes import Server, wait_for
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
+pytestmark = pytest.mark.dated
+
 NAME = f"scaiwave {os.getpid()}@{socket.gethostname()}"
 
 

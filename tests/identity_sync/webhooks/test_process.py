@@ -32,7 +32,11 @@ from tests.identity_sync.sync.helpers import (
 from tests.identity_sync.webhooks.factories import make_body
 from tests.tenants.fake_scaikey import make_config
 
-pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=3, groups=4)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(people=40, tenants=3, groups=4),
+    pytest.mark.dated,
+]
 
 numbers = count()
 

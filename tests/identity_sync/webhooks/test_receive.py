@@ -14,7 +14,7 @@ from identity_sync.models import WebhookEvent
 from scaiwave.config import load
 from tests.identity_sync.webhooks.factories import PATH, SECRET, make_body, make_headers
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 @pytest.fixture(autouse=True)

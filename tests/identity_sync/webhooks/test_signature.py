@@ -9,6 +9,8 @@ from identity_sync.webhooks.signature import get_secrets, verify_signature
 from scaiwave.config import load
 from tests.identity_sync.webhooks.factories import SECRET, sign
 
+pytestmark = pytest.mark.dated
+
 BODY = b'{"event_id": "evt_1"}'
 NOW = 1_800_000_000.0
 

@@ -19,6 +19,7 @@ from tests.rooms.bucket.environment import (
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.services.manager import manage_service
 from tests.services.s3 import FULL_BYTES
+from tests.tools import require_real_clock
 
 pytestmark = pytest.mark.only_on("sqlite")
 
@@ -97,6 +98,7 @@ def test_fail_full(
     empty_site: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SeaweedFS reports only that something went wrong inside."""
+    require_real_clock("an S3 server keeps the real clock.")
     with manage_service("small-seaweedfs") as manager:
         bucket = Bucket.create(manager.wait_for_service().url)
         use_bucket(bucket, monkeypatch)

@@ -10,6 +10,8 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.times import TIME_FORMATS
 from tests.rooms.exports.factories import make_window
 
+pytestmark = pytest.mark.dated
+
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 

@@ -27,7 +27,7 @@ from tests.tenants.factories import (
     run_command,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ from tenants.models import AdminUser, AuditEntry, Hold, Participant, Restoration
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_person, make_tenant, run_command
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.dated]
 
 LATER = NOW + timedelta(days=8)
 

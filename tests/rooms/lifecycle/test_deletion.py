@@ -13,7 +13,11 @@ from rooms.models import Event, RoomMember
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_person, make_tenant
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("media_root"),
+    pytest.mark.dated,
+]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from scaiwave.extensions import TENANT_COLUMNS
 from tests.scaiwave import row_factories
 from tests.tenants.helpers import list_steps
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def test_success_counts_rooms_that_are_not_closed() -> None:

@@ -57,7 +57,7 @@ from tests.scaiwave.row_factories import (
 )
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant_admin, run_command
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.dated]
 
 
 @pytest.fixture

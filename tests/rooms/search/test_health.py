@@ -12,7 +12,7 @@ from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.rooms import check_search
 from tests.rooms.search.factories import backfill, make_lobby, make_message
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 _FIX = "Run `scaiwave room search-index --inline`, every hour or night from cron."
 
 

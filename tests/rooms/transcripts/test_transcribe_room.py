@@ -44,6 +44,8 @@ from tests.scaiwave import row_factories
 from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
+pytestmark = pytest.mark.dated
+
 JSON = dict[str, Any]
 FORMATS = ("html", "text", "csv", "rsmf")
 READER = Operator("reader", OperatorRole.PLATFORM_READ)

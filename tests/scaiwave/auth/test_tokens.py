@@ -25,6 +25,8 @@ from scaiwave.core.errors import (
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.clients.retry_policies import NO_RETRIES, ONE_RETRY
 
+pytestmark = pytest.mark.dated
+
 FIX = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
 
 

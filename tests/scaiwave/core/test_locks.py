@@ -23,7 +23,7 @@ from scaiwave.web.transfers import reserve_transfer
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.dated]
 
 HOLD = """
 import django

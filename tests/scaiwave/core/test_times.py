@@ -6,6 +6,8 @@ import pytest
 
 from scaiwave.core.times import parse_time
 
+pytestmark = pytest.mark.dated
+
 NOW = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
 EAST = timezone(timedelta(hours=1))
 

@@ -12,6 +12,8 @@ from pytest_django import Settings
 from scaiwave.config import load
 from tests.scaiwave.storage.test_error_mapping_postgresql import free_port
 
+pytestmark = pytest.mark.dated
+
 ADDRESSES = ("/health", "/health/live", "/health/ready")
 
 

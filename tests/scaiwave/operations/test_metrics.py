@@ -19,7 +19,7 @@ from tenants.counters import increment_counter, increment_counters, read_counter
 from tests.federation.factories import make_key
 from tests.scaiwave.row_factories import make_row_of_every_model
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def read_metrics(

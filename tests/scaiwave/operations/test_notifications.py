@@ -45,7 +45,7 @@ from tests.smtp_server import MailServer, run_mail_server
 from tests.tenants.factories import run_command
 from tests.test_json_output import match, read_page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 CRON = {"trigger": "cron"}
 

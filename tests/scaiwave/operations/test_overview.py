@@ -45,7 +45,7 @@ from tests.rooms.search.factories import make_lobby, make_message
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, run_command
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 REGISTER = "scaiwave sync register"
 

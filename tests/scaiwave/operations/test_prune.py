@@ -29,7 +29,7 @@ from tenants.models import AuditEntry
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, run_command
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 DAY = timedelta(days=1)
 _numbers = count(7 << 76)
 

@@ -25,7 +25,7 @@ from tenants.models import AdminUser, AuditEntry, Participant
 from tests.scaiwave.site.scaikey_sessions import sign_in
 from tests.tenants.factories import NOW, READ_ONLY_OPERATOR, make_partner, make_person, make_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def claims(**overrides: Any) -> Claims:

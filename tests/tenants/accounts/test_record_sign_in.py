@@ -12,7 +12,7 @@ from tenants.accounts.record_sign_in import (
 )
 from tenants.models import AuditEntry
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 LIMIT = 3
 

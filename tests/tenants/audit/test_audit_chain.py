@@ -40,7 +40,7 @@ from tests.tenants.audit.seals import (
 )
 from tests.tenants.factories import HOST_OPERATOR
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def act() -> AuditEntry:

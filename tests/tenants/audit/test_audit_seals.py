@@ -51,7 +51,7 @@ from tests.tenants.factories import (
 )
 from tests.tools import count_examples
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 CHANGES = {
     "at": "2021-11-20 08:30:15.120001+00:00",

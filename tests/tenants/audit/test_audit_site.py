@@ -22,7 +22,7 @@ from tenants.models import AuditEntry
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "admin:tenants_auditentry_changelist"
 

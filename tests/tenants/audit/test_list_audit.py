@@ -28,7 +28,7 @@ from tests.tenants.factories import (
     run_command,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 """Long ago for every clock: what is younger than now may not be settled."""

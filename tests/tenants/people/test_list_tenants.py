@@ -39,7 +39,7 @@ from tests.tenants.factories import (
 )
 from tests.tenants.helpers import assert_members_are_counted_by_their_index
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 NOVEMBER = NOW.date().replace(day=1)
 
 

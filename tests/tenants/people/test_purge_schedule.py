@@ -10,7 +10,7 @@ from redis import Redis
 from tests.databases import copy_database
 from tests.queue_helpers import plant_call, run_scheduler, run_worker, use_redis
 
-pytestmark = pytest.mark.sandbox(people=3, tenants=2, groups=1)
+pytestmark = [pytest.mark.sandbox(people=3, tenants=2, groups=1), pytest.mark.dated]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tenants.people.queries.tenants import list_tenants
 from tenants.people.queries.token_usage import UsageSummary, cap_fraction, format_row
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
 
+pytestmark = pytest.mark.dated
+
 
 def use(tenant: Tenant, tokens: int, **changes: Any) -> None:
     values = {"month": date(2026, 11, 1), "fetched_at": NOW, "total_tokens": tokens, **changes}

@@ -10,7 +10,7 @@ from scaiwave.sandbox import Sandbox
 from tests.tenants.factories import NOW
 from tests.tenants.fake_scaikey import make_config
 
-pytestmark = pytest.mark.sandbox(people=3, tenants=1, partners=1, groups=1)
+pytestmark = [pytest.mark.sandbox(people=3, tenants=1, partners=1, groups=1), pytest.mark.dated]
 
 
 def test_success_doctor(sandbox: Sandbox) -> None:

@@ -29,6 +29,7 @@ from tests.tenants.factories import (
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
+    pytest.mark.dated,
     pytest.mark.django_db,
     pytest.mark.sandbox(people=3, tenants=4, partners=2, groups=1, seed=7),
 ]

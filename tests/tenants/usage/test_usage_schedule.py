@@ -13,6 +13,8 @@ from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
 from tests.queue_helpers import SUITE, plant_call, run_scheduler, run_worker, use_redis
 
+pytestmark = pytest.mark.dated
+
 
 @pytest.fixture
 def redis(

@@ -15,7 +15,7 @@ from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.keys import check_federation_keys, check_federation_settings
 from tests.scaiwave.row_factories import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from tests.identity_sync.registration.helpers import NOW
 from tests.identity_sync.reports.test_judgement import REGISTERED
 from tests.identity_sync.reports.test_status import make_config, make_event, make_run, make_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0)

@@ -8,7 +8,7 @@ from scaiwave.operations.doctor.tenants import check_limits, check_sign_in
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def test_success_tenants_within_their_limits() -> None:

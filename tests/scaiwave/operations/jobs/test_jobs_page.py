@@ -40,7 +40,7 @@ from tests.scaiwave.site.pages import strip_markup
 from tests.scaiwave.site.scaikey_sessions import sign_in
 from tests.tenants.silent_scaikey import SilentServer
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db]
+pytestmark = [pytest.mark.redis, pytest.mark.django_db, pytest.mark.dated]
 SYNC = "identity_sync.jobs.full_sync"
 HOSTILE = "<script>alert(1)</script>\N{RIGHT-TO-LEFT OVERRIDE}"
 

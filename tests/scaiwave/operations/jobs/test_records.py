@@ -24,7 +24,7 @@ from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
 from tests.queue_helpers import plant_call, plant_job
 from tests.tools import count_examples
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.dated]
 SYNC = "identity_sync.jobs.full_sync"
 
 

@@ -15,7 +15,7 @@ from scaiwave.queue.keys import SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
 from scaiwave.queue.raw_values import read_list
 from scaiwave.queue.rq_queue import SuiteQueue
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.dated]
 START = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
 
 

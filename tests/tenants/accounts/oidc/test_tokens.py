@@ -25,7 +25,11 @@ from scaiwave.sandbox import Sandbox
 from tenants.models import AdminUser, AuditEntry
 from tests.tenants.accounts.oidc.conftest import Register, ScaiKey
 
-pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=60, tenants=3, groups=3)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(people=60, tenants=3, groups=3),
+    pytest.mark.dated,
+]
 PLATFORM = "/api/v1/platform"
 OWN_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 Claims = dict[str, Any]
