@@ -55,6 +55,7 @@ MARKERS = (
     "forked from one that is ready",
     "dated: depends on the date or the time of day; `.ci/run` repeats it under two other clocks",
     "slow: has very many cases; left out by `scripts/test --fast`",
+    "every_version: tests what Django's templates and styles may change, on the oldest version too",
     "once: tests kills, disks, memory or tools, which do not depend on versions",
     "ci: tests releases and benchmarks, or repeats with other programs, pages or more data what "
     "other tests have; `scripts/test` without arguments leaves it to `.ci/run`",
@@ -277,8 +278,10 @@ def _depends_on_versions(item: pytest.Item) -> bool:
     """Return whether the oldest versions have the test too, after it has run on the newest.
 
     Those are the fast tests. Of the tests that start processes, those of the start itself and of
-    the command line depend on Python.
+    the command line depend on Python, and those marked `every_version` on Django.
     """
+    if item.get_closest_marker("every_version"):
+        return True
     if item.get_closest_marker("once") or item.get_closest_marker("ci"):
         return False
     is_start = item.get_closest_marker("fresh_interpreter") or _COMMAND_LINE in item.path.parents

@@ -427,7 +427,6 @@ class ReadOnlyAdmin(_Admin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
-        context["adminform"].form.label_suffix = ""
         context["related_links"] = (
             related_links(self.admin_site, request, row) if self.shows_related else []
         )

@@ -187,7 +187,7 @@ class OperatorSite(admin.AdminSite):
         request.current_app = self.name
         form: Any = self.password_change_form
         view = PasswordChangeView.as_view(
-            form_class=partial(form, request),
+            form_class=partial(form, request, label_suffix=""),
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import django
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import (
     Browser,
@@ -22,7 +23,7 @@ from playwright.sync_api import (
 from tests.services import clock
 from tests.tools import require_tool
 
-SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / ".screenshots" / f"django-{django.__version__[:3]}"
 # Read at import, because the `home` fixture removes it from the environment.
 _SAVES_SCREENSHOTS = bool({"CI", "SCAIWAVE_TEST_SCREENSHOTS"} & os.environ.keys())
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -41,6 +42,11 @@ WIDE, NARROW = 1440, 390
 HEIGHT = 900
 
 _RUN_AXE = "options => axe.run(document, options).then(results => results.violations)"
+_FIND_CUT = """() => [...document.querySelectorAll("body :not(input)")].filter(element => {
+    const {overflowX, textOverflow} = getComputedStyle(element);
+    return element.clientWidth > 1 && element.scrollWidth > element.clientWidth
+        && ["hidden", "clip"].includes(overflowX) && textOverflow !== "ellipsis";
+}).map(element => element.outerHTML.slice(0, 120))"""
 # Rows that look like the ones before them take most of the time of axe.
 _REPEATED = (
     "#result_list tbody tr:nth-child(n+4), #nav-sidebar .module:nth-child(n+3), "
@@ -132,6 +138,11 @@ class WatchedPage:
         )
         return width
 
+    def find_cut_elements(self) -> list[str]:
+        """Return what hides a part of its content at the right, without an ellipsis or a bar."""
+        cut: list[str] = self.page.evaluate(_FIND_CUT)
+        return cut
+
     def save_screenshot(self, name: str) -> None:
         """Save what the window shows in the ignored directory of the checkout, if asked to.
 
@@ -139,7 +150,7 @@ class WatchedPage:
         """
         if not _SAVES_SCREENSHOTS:
             return
-        SCREENSHOTS.mkdir(exist_ok=True)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         options = {"format": "png", "optimizeForSpeed": True}
         picture = self._devtools.send("Page.captureScreenshot", options)
         (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))

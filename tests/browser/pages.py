@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, reverse
 
+from tenants.models import Tenant
+
 NOT_PAGES = {"login", "logout", "jsi18n", "autocomplete", "view_on_site", "app_list", "suggest"}
 """Addresses for people who are not signed in, for POST, for data, or that redirect."""
 
@@ -53,7 +55,8 @@ def list_pages(rows: dict[str, list[str]], acts: dict[str, list[str]]) -> list[S
 
 
 def _list_model_pages(rows: dict[str, list[str]]) -> Iterator[SitePage]:
-    for model in admin.site._registry:
+    # The lists and rows of tenants come first, since they have most parts.
+    for model in sorted(admin.site._registry, key=lambda model: model is not Tenant):
         name = _get_url_name(model)
         url = reverse(f"admin:{name}_changelist")
         yield SitePage("list", name, url)
@@ -66,7 +69,7 @@ def _list_model_pages(rows: dict[str, list[str]]) -> Iterator[SitePage]:
     jobs = reverse("admin:jobs")
     yield SitePage("jobs", "jobs-failed", f"{jobs}?state=failed")
     yield SitePage("jobs", "jobs-page2", f"{jobs}?page=2")
-    yield SitePage("search", "search-found", f"{reverse('admin:search')}?q=hostile")
+    yield SitePage("found", "search-found", f"{reverse('admin:search')}?q=hostile")
     yield SitePage("search", "search-none", f"{reverse('admin:search')}?q=nothing-has-this-name")
 
 

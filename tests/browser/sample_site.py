@@ -92,6 +92,7 @@ HOSTILE = (
     "Donaudampfschifffahrtsgesellschaftskapitän" * 6,
     "شركة الاتصالات الحديثة للتجارة والمقاولات",
     "\N{RIGHT-TO-LEFT OVERRIDE}gnitirw desrever\N{POP DIRECTIONAL FORMATTING}",
+    "W" * 128,  # the last, so that pages of rows show it
 )
 
 
@@ -481,9 +482,10 @@ _ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 def add_hostile_rows(now: datetime) -> None:
     """Create rows with markup, very long words and text in other directions."""
     for number, text in zip(count(1), HOSTILE, strict=False):
-        partner = make_partner(f"hostile{number}", name=text)
-        tenant = make_tenant(f"hostile{number}", name=text, partner=partner)
-        person = make_participant(tenant, f"person{number}", display_name=text)
+        slug = f"hostile{number}{'long' * 30}"
+        partner = make_partner(slug, name=text)
+        tenant = make_tenant(slug, name=text, partner=partner)
+        person = make_participant(tenant, f"person{number}{'long' * 20}", display_name=text)
         Group.objects.create(tenant=tenant, name=text, **_at(now))
         Role.objects.create(tenant=tenant, slug=text[:200], name=text, created_at=now)
         room = make_room(make_workspace(tenant, name=text), person, text, topic=text)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FloatRect
 
 from tests.browser.chromium import NARROW, WIDE, WatchedPage, run_chromium
 from tests.browser.conftest import SampleServer
@@ -51,7 +51,8 @@ def check(watched: WatchedPage, page: SitePage, *, is_first: bool) -> list[str]:
     """Return what is wrong with a page at both widths, in both colour schemes.
 
     Narrow pages have the colours of wide ones, except for parts that all pages of a kind have: they
-    are looked at on the first one. Dark pages are that one, and at night all.
+    are looked at on the first one. Dark pages are that one, and at night all. The forms
+    of acts have the same elements at both widths.
     """
     watched.open(page.path, status=page.status)
     has_dark = is_first or NIGHTLY
@@ -63,9 +64,11 @@ def check(watched: WatchedPage, page: SitePage, *, is_first: bool) -> list[str]:
             watched.save_screenshot(f"{page.name}-{width}-{scheme}")
         if excess := watched.get_excess_width():
             found.append(f"{excess} pixels too wide at {width}")
+        found += [f"cut at {width}: {each}" for each in watched.find_cut_elements()]
     # It removes repeated rows, so it comes after the pictures. Only contrasts depend on colours.
     rules = (*RULES_OF_WIDTHS, *(["color-contrast"] if is_first else []))
-    found += [f"narrow: {each}" for each in watched.find_violations(*rules)]
+    if is_first or page.kind != "act":
+        found += [f"narrow: {each}" for each in watched.find_violations(*rules)]
     watched.page.emulate_media(color_scheme="light")
     if is_first:
         found += [f"narrow: {each}" for each in watched.find_violations("color-contrast")]
@@ -79,7 +82,10 @@ def check(watched: WatchedPage, page: SitePage, *, is_first: bool) -> list[str]:
 
 
 def walk(watched: WatchedPage, pages: list[SitePage], *, are_first: bool) -> dict[str, list[str]]:
-    """Return what is wrong with each page, also with the tabs of rows, each of them once."""
+    """Return what is wrong with each page, also with the tabs of rows, each of them once.
+
+    Of the first page of each kind, that is one tab.
+    """
     problems, tabs = {}, set()
     for page in (queue := list(pages)):
         if found := check(watched, page, is_first=are_first):
@@ -91,6 +97,8 @@ def walk(watched: WatchedPage, pages: list[SitePage], *, are_first: bool) -> dic
             if tab not in tabs and urlsplit(path).query:
                 tabs.add(tab)
                 queue.append(SitePage("tab", tab, path))
+                if are_first:
+                    break
     return problems
 
 
@@ -101,6 +109,7 @@ def choose_pages(sample_server: SampleServer, *, are_first: bool) -> list[SitePa
     return [page for page in pages if (first[page.kind] is page) is are_first]
 
 
+@pytest.mark.every_version
 def test_success_a_page_of_each_kind_is_accessible_and_fits(
     watched: WatchedPage, sample_server: SampleServer
 ) -> None:
@@ -114,9 +123,39 @@ def test_success_every_other_page_is_accessible_and_fits(
     assert walk(watched, choose_pages(sample_server, are_first=False), are_first=False) == {}
 
 
+@pytest.mark.every_version
 def test_success_pages_without_sign_in_are_accessible_and_fit(anonymous: WatchedPage) -> None:
     pages = [SitePage("login", "login", "/admin/login/")]
     assert walk(anonymous, pages, are_first=True) == {}
+
+
+def find_box(watched: WatchedPage, css: str) -> FloatRect:
+    box = watched.page.locator(css).first.bounding_box()
+    assert box is not None, css
+    return box
+
+
+@pytest.mark.every_version
+def test_success_the_path_is_one_line_and_each_part_has_its_place(
+    watched: WatchedPage, sample_server: SampleServer
+) -> None:
+    tenant = sample_server.rows["tenants.tenant"][1]
+    watched.open(f"/admin/tenants/tenant/{tenant}/change/")
+    for width in (WIDE, NARROW):
+        watched.resize(width)
+        assert watched.page.locator(".trail li").count() == 3
+        assert find_box(watched, ".trail")["height"] < 40  # one line, and the space above it
+        name, acts, tabs, card, copy = (
+            find_box(watched, css)
+            for css in (".heading h1", ".heading .acts", ".tabs", ".record", ".record .copy")
+        )
+        if width == WIDE:
+            assert name["x"] + name["width"] < acts["x"]
+        else:
+            assert name["y"] + name["height"] < acts["y"]
+        assert acts["y"] + acts["height"] < tabs["y"]
+        assert tabs["y"] + tabs["height"] < card["y"]
+        assert copy["x"] + copy["width"] < card["x"] + card["width"]
 
 
 CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]"

@@ -91,7 +91,7 @@ def test_success_no_barriers_and_no_requests(
         page.evaluate(AXE_SCRIPT)
         assert page.evaluate(RUN_AXE) == []
         if saves_screenshots():
-            SCREENSHOTS.mkdir(exist_ok=True)
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
             label = name.partition(".")[0] + ("-event" if "#" in name else "")
             picture = SCREENSHOTS / f"transcript-{label}-{width}-{scheme}.png"
             page.screenshot(path=picture, full_page="#" not in name)

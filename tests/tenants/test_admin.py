@@ -230,9 +230,9 @@ def test_success_a_tab_keeps_its_row(client: Client) -> None:
     page = answer.content.decode()
     acts = client.get(page_url).context["acts"]
     assert [act.title for act in answer.context["acts"]] == [act.title for act in acts] != []
-    breadcrumbs = page.partition('<ol class="breadcrumbs">')[2].partition("</ol>")[0]
-    assert strip_markup(breadcrumbs) == "Overview Tenants tenant1 People"
-    assert f'<a href="{page_url}">tenant1</a>' in breadcrumbs
+    trail = page.partition('<ol class="trail">')[2].partition("</ol>")[0]
+    assert strip_markup(trail) == "Overview Tenants tenant1 People"
+    assert f'<a href="{page_url}">tenant1</a>' in trail
     assert "Show all" not in page
     found = client.get(f"{reverse(PARTICIPANTS)}{query}&q=nothing&status=active").content.decode()
     assert f'<a href="{query}">Show all</a>' in found
