@@ -11,14 +11,14 @@ from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
 from identity_sync.report import KINDS, KindCounts, SyncReport
 from identity_sync.sync.changes import PlannedChange, iter_sections
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 from tenants.management.output import format_values
 
 _NUMBERS = [field.name for field in fields(KindCounts)]
 _KINDS = [
-    Column("kind", "Kind"),
+    Column("kind", "Kind", part=Part.NAME),
     *(Column(name, name.title(), ColumnType.COUNT) for name in _NUMBERS),
 ]
 _FACTS = (

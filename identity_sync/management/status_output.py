@@ -13,7 +13,7 @@ from identity_sync.management.output import (
 )
 from identity_sync.reports.status import SyncStatus
 from identity_sync.sync.lock import format_holder
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
 
 MAX_RUNS = 3
@@ -35,13 +35,13 @@ FACTS = (
 KIND_WIDTH = 16
 OPTIONAL = {"pending_request_id", "removals", "webhooks"}
 RUNS = (
-    Column("started_at", "Started", ColumnType.TIME, no_wrap=True, optional=True),
+    Column("started_at", "Started", ColumnType.TIME, part=Part.EXTRA),
     Column("age", "Age"),
     Column("trigger", "Trigger"),
     Column("tenant", "Tenant"),
-    Column("outcome", "Outcome"),
+    Column("outcome", "Outcome", part=Part.STATUS),
     Column("changed", "Changed"),
-    Column("error", "Error", no_wrap=True),
+    Column("error", "Error", part=Part.ERROR),
 )
 
 

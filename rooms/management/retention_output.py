@@ -6,11 +6,11 @@ from argparse import ArgumentParser
 
 from rooms.retention.run_retention import RetentionResult
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 
 COLUMNS = (
     Column("tenant", "Tenant"),
-    Column("name", "Room"),
+    Column("name", "Room", part=Part.NAME),
     Column("deleted_events", "Deleted", ColumnType.COUNT),
     Column("redacted_events", "Redacted", ColumnType.COUNT),
     Column("emptied_events", "Emptied", ColumnType.COUNT),

@@ -28,7 +28,7 @@ from scaiwave.cli.django_entry import (
 from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.config.configuration import find_unknown_names
-from scaiwave.console.columns import Column, Row
+from scaiwave.console.columns import TENANT, Column, Row
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
@@ -38,6 +38,8 @@ from scaiwave.core.paging import Page, one_more
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
+MAX_ACROSS = 100
+"""Rows of a list of all tenants, unless --limit says otherwise."""
 MAX_ATTEMPTS = 3
 """How often a prompt asks for an answer that it can't use."""
 
@@ -74,8 +76,8 @@ class OperatorCommand(DjangoCommand):
     it; `is_everyday`, whether the overview lists it; `service`, the function that gets the options
     by the names of its arguments; `permission`, the name of the `Permission` that the service
     requires first. Without a `summary` it is the first sentence of `help`, and without `examples`
-    the words. `changes` adds --dry-run; `destructive` adds --yes. Misspelt settings are warned of,
-    unless the command `reports_settings` itself.
+    the words. `changes` adds --dry-run. Misspelt settings are warned of, unless the command
+    `reports_settings` itself.
 
     `started_at` is when the console script was started; None if the command was run another way.
     Errors are raised; the console script turns them into exit codes.
@@ -93,7 +95,6 @@ class OperatorCommand(DjangoCommand):
     permission = ""
     examples: tuple[str, ...] = ()
     changes = False
-    destructive = False
     reports_settings = False
     started_at: datetime | None = None
     output: Output
@@ -147,17 +148,12 @@ class OperatorCommand(DjangoCommand):
             help="print no progress and no notices (results still go to stdout)",
         )
         group.add_argument(
+            "--yes",
             "--no-input",
             action="store_true",
+            dest="no_input",
             help="ask nothing; every confirmation counts as yes",
         )
-        if self.destructive:
-            parser.add_argument(
-                "--yes",
-                action="store_true",
-                dest="no_input",
-                help="ask for no confirmation; same as --no-input",
-            )
         group.add_argument(
             "-v",
             "--verbosity",
@@ -235,7 +231,7 @@ class OperatorCommand(DjangoCommand):
         if not self.can_ask() and default:
             return default
         for _ in range(MAX_ATTEMPTS if self.can_ask() else 0):
-            self.output.prompt(f"{question} [{default}]: " if default else f"{question}: ")
+            self.output.prompt(f"{question} [{default}]:" if default else f"{question}:")
             line = sys.stdin.readline()
             if not line:
                 raise ConfirmationDeclined(
@@ -259,10 +255,10 @@ class OperatorCommand(DjangoCommand):
         if self._may_skip(effect):
             return
         for _ in range(MAX_ATTEMPTS):
-            self.output.prompt(f"{effect} Continue? [y/N] ")
+            self.output.prompt(f"{effect} Continue? [y/N]")
             line = sys.stdin.readline()
             if not line:
-                self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.
+                self.output.log("")  # After Ctrl-D the cursor is still behind the question.
             answer = line.strip().lower()
             if answer in {"y", "yes"}:
                 return
@@ -284,7 +280,7 @@ class OperatorCommand(DjangoCommand):
         """Like `confirm`, but the operator must type the name of the subject."""
         if self._may_skip(effect):
             return
-        self.output.prompt(f"{effect} Type {name} to continue: ")
+        self.output.prompt(f"{effect} Type {name} to continue:")
         if sys.stdin.readline().strip() != name.strip():
             raise ConfirmationDeclined(
                 "Cancelled. No changes were made.",
@@ -297,17 +293,21 @@ class ListCommand(OperatorCommand):
 
     `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
     with `partner.slug` for the key of a nested object. `default_limit` None means no limit.
-    `json_lines` adds --jsonl. If a list is `paged`, `load_rows` returns the page after --after. If
-    not, it returns the rows from the first one on, one more than there is to print. `parse_id` is
-    the type of --after.
+    Without --tenant, a list that is `across` has a column of tenants and, if it is `paged`, at most
+    MAX_ACROSS rows. `json_lines` adds --jsonl, and `sortable` adds --sort with these columns. If a
+    list is `paged`, `load_rows` returns the page after --after. If not, it returns the rows from
+    the first one on, one more than there is to print. `parse_id` is the type of --after.
     """
 
     plural: str
     columns: Sequence[Column]
     keys: Sequence[str]
     default_limit: int | None = None
+    across = False
     json_lines = False
     paged = False
+    sortable: Iterable[str] = ()
+    default_sort = ""
     parse_id: Callable[[str], Any] = UUID
     _page: Page
     _is_first = True
@@ -318,7 +318,7 @@ class ListCommand(OperatorCommand):
         return rows
 
     def get_columns(self, **options: Any) -> Sequence[Column]:
-        return self.columns
+        return self.columns if not self.across or options["tenant"] else (TENANT, *self.columns)
 
     def format_row(self, row: Row) -> Row:
         """Return the row for tables."""
@@ -344,7 +344,17 @@ class ListCommand(OperatorCommand):
 
     def _add_common_options(self, parser: ArgumentParser) -> None:
         default = "all" if self.default_limit is None else self.default_limit
-        note = "; with --jsonl all" if self.json_lines and self.default_limit is not None else ""
+        if self.sortable:
+            parser.add_argument(
+                "--sort",
+                default=self.default_sort,
+                metavar="COLUMN",
+                help=f"sort column: {', '.join(self.sortable)} (default {self.default_sort}); a "
+                "leading minus reverses the order, as in --sort=-members",
+            )
+            parser.add_argument("--reverse", action="store_true", help="reverse the sort order")
+        note = f", without --tenant {MAX_ACROSS}" if self.across and self.paged else ""
+        note += "; with --jsonl all" if self.json_lines and (note or self.default_limit) else ""
         parser.add_argument(
             "--limit",
             metavar="N",
@@ -373,7 +383,8 @@ class ListCommand(OperatorCommand):
                 f"Can't combine {' and '.join(formats)}.", fix="Choose one output format."
             )
         if options["limit"] is None and not is_json_lines:
-            options["limit"] = self.default_limit
+            is_limited = self.across and self.paged and not options["tenant"]
+            options["limit"] = MAX_ACROSS if is_limited else self.default_limit
         rows = iter(self._load_page(options))
         with closing(rows):
             if is_json_lines:
@@ -383,7 +394,11 @@ class ListCommand(OperatorCommand):
             else:
                 shown = rows if self.output.as_json else map(self.format_row, rows)
                 self.output.print_table(
-                    self.plural, self.get_columns(**options), shown, load_rest=self._load_rest
+                    self.plural,
+                    self.get_columns(**options),
+                    shown,
+                    load_rest=self._load_rest,
+                    sort=options.get("sort", "").removeprefix("-"),
                 )
         if not is_json_lines:
             self.print_notes()

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 Row = Mapping[str, Any]
+EMPTY_CELL = "-"
 
 
 class ColumnType(Enum):
@@ -20,21 +21,37 @@ class ColumnType(Enum):
     FLAG = "flag"
 
 
+class Part(Enum):
+    """What a column is to its row. A narrow terminal leaves out extras, then details, from the
+    last one on."""
+
+    KEY = "key"
+    NAME = "name"
+    STATUS = "status"
+    ERROR = "error"
+    DETAIL = "detail"
+    EXTRA = "extra"
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    `no_wrap` cells stay in one line, so that they can be copied. `optional` columns are left out,
-    the last one first, at a terminal that is too narrow for all. `styles` are rich's, by cell.
-    """
+    """A column of a table. `sort` is the value of --sort for it. `styles` are rich's, by cell."""
 
     key: str
     title: str
     kind: ColumnType = ColumnType.TEXT
-    no_wrap: bool = False
-    optional: bool = False
+    part: Part = Part.DETAIL
+    sort: str = ""
     styles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_number(self) -> bool:
         return self.kind in (ColumnType.COUNT, ColumnType.BYTES)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether cells stay in one line: a number that continues in the next looks like two."""
+        return self.is_number or self.kind is ColumnType.TIME or self.part is Part.KEY
+
+
+TENANT = Column("tenant", "Tenant", part=Part.KEY)

@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
@@ -24,10 +23,10 @@ from typing import IO, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType, Row
+from scaiwave.console.text import display_width, wrap_words
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid
 
-EMPTY_CELL = "-"
 MAX_MEASURED_ROWS = 1000
 """Rows that decide the width of plain columns; longer cells of later rows are not aligned."""
 FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -51,7 +50,6 @@ _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 # Spreadsheets of many languages split lines at semicolons, also within quotes in the middle of a
 # line, so that the text after one is a cell.
 _FORMULA_AFTER_SEMICOLON = re.compile(rf';(?=[\s"]*[{re.escape("".join(FORMULA_SIGNS))}])')
-_CODE = re.compile(r"(\[?SW_[A-Z0-9_]+\]?)")
 
 
 def strip_control_chars(text: str) -> str:
@@ -157,11 +155,12 @@ class Output:
         rows: Iterable[Row],
         *,
         load_rest: Callable[[], Mapping[str, Any]] = dict,
+        sort: str = "",
     ) -> None:
         """Print rows as a table, or as {plural: [...]} with every key a row has.
 
         Only a table at a terminal holds all rows. `load_rest` is called after the last row and
-        returns further keys of the JSON document.
+        returns further keys of the JSON document. The rows are sorted by the column of `sort`.
         """
         iterator = iter(rows)
         first = list(islice(iterator, 1))
@@ -173,7 +172,7 @@ class Output:
         elif not first:
             self.log(f"No {plural.replace('_', ' ')}.")
         else:
-            self._print_cells(columns, chain(first, iterator))
+            self._print_cells(columns, chain(first, iterator), sort)
 
     def print_csv(self, keys: Sequence[str], rows: Iterable[Row]) -> None:
         """Print the lines of `format_csv_lines`."""
@@ -193,7 +192,7 @@ class Output:
         width = max(len(column.title) for column in columns)
         for column in columns:
             value = self._format_cell(row.get(column.key), column.kind)
-            self.print_line(f"{column.title:<{width}}  {value}")
+            self.print_line(f"{column.title:<{width}}  {value}", indent=width + 2)
 
     def print_json(self, document: Any) -> None:
         """Print a JSON document in UTF-8, or in ASCII if the stream has another encoding."""
@@ -204,10 +203,11 @@ class Output:
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         return encoding.lower().replace("-", "") != "utf8"
 
-    def print_line(self, text: str = "") -> None:
-        """Print a line of the result. With --json there is only the document."""
+    def print_line(self, text: str = "", *, indent: int | None = None) -> None:
+        """Print a line of the result, broken between words. With --json only the document is."""
         if not self.as_json:
-            self.stdout.write(_keep_codes_whole(strip_control_chars(text).rstrip(), self.stdout))
+            line = strip_control_chars(text).rstrip()
+            self.stdout.write(wrap_words(line, _get_width(self.stdout), indent=indent) + "\n")
 
     def print_styled(self, *parts: tuple[str, str]) -> None:
         """Print a line of the result from (text, style) pairs; styles are for terminals only.
@@ -225,25 +225,28 @@ class Output:
     def log(self, text: str) -> None:
         """Print a message to stderr, unless --quiet or --json is given."""
         if not (self.quiet or self.as_json):
-            self._write_stderr(strip_control_chars(text) + "\n")
+            self._write_message(text)
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr, also with --quiet, but not with --json."""
         if not self.as_json:
-            self._write_stderr(f"Warning: {strip_control_chars(text)}\n")
+            self._write_message(f"Warning: {text}")
 
     def prompt(self, question: str) -> None:
-        self._write_stderr(strip_control_chars(question))
+        self._write_message(question, end=" ")
 
     def print_error(self, error: ScaiWaveError) -> None:
         if self.as_json:
             body = {"code": error.code, "message": error.message, "fix": error.fix}
             self._write_stderr(to_json({"error": body}, indent=None) + "\n")
             return
-        lines = [f"Error: {error.message} [{error.code}]"]
-        lines += [f"  Fix: {error.fix}"] if error.fix else []
-        for line in map(strip_control_chars, lines):
-            self._write_stderr(_keep_codes_whole(line, self.stderr))
+        self._write_message(f"Error: {error.message} [{error.code}]")
+        if error.fix:
+            self._write_message(f"  Fix: {error.fix}")
+
+    def _write_message(self, text: str, *, end: str = "\n") -> None:
+        width = _get_width(self.stderr)
+        self._write_stderr(wrap_words(strip_control_chars(text), width) + end)
 
     def _write_stderr(self, text: str) -> None:
         """Ignore a closed stderr; keep working."""
@@ -309,7 +312,7 @@ class Output:
                 return "yes" if value else "no"
         return strip_control_chars(str(value))
 
-    def _print_cells(self, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    def _print_cells(self, columns: Sequence[Column], rows: Iterable[Row], sort: str) -> None:
         cells = (
             [self._format_cell(row.get(column.key), column.kind) for column in columns]
             for row in rows
@@ -317,7 +320,7 @@ class Output:
         if is_terminal(self.stdout):
             from scaiwave.console.rich_output import print_rich_table
 
-            print_rich_table(columns, list(cells), self.stdout)
+            print_rich_table(columns, list(cells), self.stdout, sort=sort)
         else:
             measured = [[column.title for column in columns], *islice(cells, MAX_MEASURED_ROWS)]
             widths = [
@@ -414,36 +417,19 @@ def _format_csv_text(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA_SIGNS) else text
 
 
-def _keep_codes_whole(line: str, stream: IO[str]) -> str:
-    """Return the line, broken before each code that a terminal would break in two."""
-    if "SW_" not in line or not is_terminal(stream):
-        return f"{line}\n"
-    columns = os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
-    shown, at = "", 0
-    for part in _CODE.split(line):
-        width = display_width(part)
-        if _CODE.fullmatch(part) and at % columns + width > columns:
-            shown, at = f"{shown.rstrip()}\n  ", 2
-        shown, at = shown + part, at + width
-    return f"{shown}\n"
+def _get_width(stream: IO[str]) -> int | None:
+    """Return the columns of a terminal, which COLUMNS overrides; None for any other stream."""
+    if not is_terminal(stream):
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:
     gap = " " * (width - display_width(cell))
     return gap + cell if right else cell + gap
-
-
-def display_width(text: str) -> int:
-    """Return the columns of a text at a terminal: wide characters take two, marks none."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_char_width, text))
-
-
-def _char_width(char: str) -> int:
-    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
 def make_standard_output(*, as_json: bool = False, quiet: bool = False) -> Output:

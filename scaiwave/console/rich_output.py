@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,11 +19,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from scaiwave.console.columns import Column
-
-
-_UNLIMITED_WIDTH = 100_000
+from scaiwave.console.columns import EMPTY_CELL, Column
+from scaiwave.console.fitting import GAP, fit_columns, is_empty
+from scaiwave.console.text import wrap_words
 
 
 @contextmanager
@@ -66,37 +64,43 @@ def _get_console(stream: IO[str]) -> Console:
 
 
 def print_rich_line(parts: Sequence[tuple[str, str]], stream: IO[str]) -> None:
-    _get_console(stream).print(Text.assemble(*parts), soft_wrap=True)
+    _get_console(stream).print(Text.assemble(*parts), overflow="ignore")
 
 
-def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
+def print_rich_table(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], stream: IO[str], *, sort: str = ""
+) -> None:
+    """Print the columns that fit, or each row as lines if names and states don't."""
     console = Console(file=stream, markup=False, highlight=False)
-    shown = list(range(len(columns)))
-    while (
-        optional := next((at for at in reversed(shown) if columns[at].optional), None)
-    ) is not None:
-        unlimited = console.options.update(width=_UNLIMITED_WIDTH)
-        table = _build_table(columns, cells, shown)
-        if console.measure(table, options=unlimited).maximum <= console.width:
-            break
-        shown.remove(optional)
-    console.print(_build_table(columns, cells, shown))
-    if missing := [column.title for at, column in enumerate(columns) if at not in shown]:
-        console.print(f"A wider terminal also shows: {', '.join(missing)}.", style="dim")
-
-
-def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
-    # Two spaces between columns: a report of a sync fits into 80 characters.
+    widths = fit_columns(columns, cells, console.width, sort)
+    if widths is None:
+        _print_blocks(columns, cells, console)
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in (columns[at] for at in shown):
-        # A number that continues in the next line looks like two.
-        no_wrap = column.no_wrap or column.is_number
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.is_number else "left",
-            overflow="ellipsis" if no_wrap else "fold",
-            no_wrap=no_wrap,
-        )
+    for at, width in widths.items():
+        justify: JustifyMethod = "right" if columns[at].is_number else "left"
+        table.add_column(Text(columns[at].title), justify=justify, overflow="fold", width=width)
     for line in cells:
-        table.add_row(*(Text(line[at], columns[at].styles.get(line[at], "")) for at in shown))
-    return table
+        table.add_row(*(Text(line[at], columns[at].styles.get(line[at], "")) for at in widths))
+    console.print(table)
+    missing = [
+        column.title + (" (empty)" if is_empty(cells, at) else "")
+        for at, column in enumerate(columns)
+        if at not in widths
+    ]
+    if missing:
+        note = f"A wider terminal also shows: {', '.join(missing)}."
+        console.print(wrap_words(note, console.width), style="dim")
+
+
+def _print_blocks(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], console: Console
+) -> None:
+    """Print a line for each value of a row, and an empty line after it."""
+    indent = max(len(column.title) for column in columns) + GAP
+    for line in cells:
+        for column, cell in zip(columns, line, strict=True):
+            if cell != EMPTY_CELL:
+                text = wrap_words(f"{column.title:<{indent}}{cell}", console.width, indent=indent)
+                console.print(text, soft_wrap=True)
+        console.print()

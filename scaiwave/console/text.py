@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from shlex import quote
 
@@ -45,3 +46,40 @@ def join_examples(examples: list[str], total: int) -> str:
     """Join examples of `total` things: `a, b and 3 more`."""
     suffix = f" and {total - len(examples):,} more" if total > len(examples) else ""
     return ", ".join(examples) + suffix
+
+
+# Commands are not broken, so that they can be copied.
+_WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
+
+
+def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> str:
+    """Break a line between words, where a terminal of this width would break a word.
+
+    The next lines are indented, by two characters more than the first if `indent` is None. A word
+    that is longer than a line stays whole.
+    """
+    if width is None or display_width(text) <= width:
+        return text
+    if indent is None:
+        indent = len(text) - len(text.lstrip()) + 2
+    wrapped, at = "", 0
+    for space, word in _WORD.findall(text):
+        at += display_width(space + word)
+        if at > width and wrapped:
+            wrapped, at = f"{wrapped}\n{' ' * indent}{word}", indent + display_width(word)
+        else:
+            wrapped += space + word
+    return wrapped
+
+
+def display_width(text: str) -> int:
+    """Return the columns of a text at a terminal: wide characters take two, marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1

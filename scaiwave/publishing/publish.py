@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, Part
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import (
@@ -233,8 +233,8 @@ class PageExecutor:
 
 
 COLUMNS = (
-    Column("action", "Status"),
-    Column("path", "Page"),
+    Column("action", "Status", part=Part.STATUS),
+    Column("path", "Page", part=Part.KEY),
     Column("file", "Source"),
     Column("changes", "Differences"),
 )

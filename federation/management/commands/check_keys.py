@@ -6,12 +6,12 @@ from django.utils import timezone
 
 from federation.keys.check_keys import check_keys
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, Part
 
 COLUMNS = (
-    Column("key_id", "Key ID", no_wrap=True),
-    Column("state", "State"),
-    Column("outcome", "Outcome"),
+    Column("key_id", "Key ID", part=Part.KEY),
+    Column("state", "State", part=Part.STATUS),
+    Column("outcome", "Outcome", part=Part.STATUS),
 )
 
 

@@ -20,7 +20,6 @@ class Command(OperatorCommand):
         "seen for the first time. The policy stays."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("server_name", metavar="server", help="server: chat.example.com")

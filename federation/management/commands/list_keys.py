@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from federation.keys.queries import list_keys
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.core.paging import Page
 
 
@@ -19,11 +19,11 @@ class Command(ListCommand):
     examples = ("scaiwave admin federation key list",)
     plural = "keys"
     columns = (
-        Column("key_id", "Key ID", no_wrap=True),
-        Column("state", "State"),
-        Column("created_at", "Created", ColumnType.TIME, optional=True),
-        Column("signing_starts_at", "Signs from", ColumnType.TIME, optional=True),
-        Column("verification_ends_at", "Verifies until", ColumnType.TIME, optional=True),
+        Column("key_id", "Key ID", part=Part.KEY),
+        Column("state", "State", part=Part.STATUS),
+        Column("created_at", "Created", ColumnType.TIME, part=Part.EXTRA),
+        Column("signing_starts_at", "Signs from", ColumnType.TIME, part=Part.EXTRA),
+        Column("verification_ends_at", "Verifies until", ColumnType.TIME, part=Part.EXTRA),
         Column("days_left", "Days left", ColumnType.COUNT),
     )
     keys = (

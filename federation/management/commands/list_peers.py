@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from federation.peers.queries import list_peers
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 
 
 class Command(ListCommand):
@@ -14,11 +14,11 @@ class Command(ListCommand):
     examples = ("scaiwave admin federation peer list",)
     plural = "peers"
     columns = (
-        Column("server_name", "Server", no_wrap=True),
-        Column("key_id", "Key ID", no_wrap=True),
-        Column("policy_allows", "Allowed", ColumnType.FLAG),
+        Column("server_name", "Server", part=Part.KEY),
+        Column("key_id", "Key ID", part=Part.KEY),
+        Column("policy_allows", "Allowed", ColumnType.FLAG, part=Part.STATUS),
         Column("last_seen_at", "Last seen", ColumnType.TIME),
-        Column("key_changed_at", "Key changed", ColumnType.TIME, optional=True),
+        Column("key_changed_at", "Key changed", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("server_name", "key_id", "public_key", "protocol_versions", "first_seen_at"),

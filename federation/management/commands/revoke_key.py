@@ -21,7 +21,6 @@ class Command(OperatorCommand):
         "if someone else may have the key; to replace a key, rotate it."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

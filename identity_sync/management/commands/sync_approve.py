@@ -30,7 +30,6 @@ class Command(OperatorCommand):
         "and applies the ones that are still true, once, within 24 hours."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_removals(parser)

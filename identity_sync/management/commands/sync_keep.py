@@ -22,7 +22,6 @@ class Command(OperatorCommand):
         "alarms. At the end they wait for a decision again."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_removals(parser)

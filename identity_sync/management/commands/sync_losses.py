@@ -10,7 +10,7 @@ from identity_sync.reasons import Loss
 from identity_sync.reports.losses import LossHistory, get_loss_history, list_losses
 from identity_sync.reports.runs import SHORT_ID_CHARS
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.text import pluralize
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import ensure_period, since, until
@@ -29,14 +29,14 @@ class Command(ListCommand):
     )
     plural = "losses"
     columns = (
-        Column("lost_at", "Time", ColumnType.TIME, no_wrap=True),
-        Column("run", "Run", no_wrap=True, optional=True),
-        Column("who", "Who"),
-        Column("email", "E-mail", optional=True),
+        Column("lost_at", "Time", ColumnType.TIME, part=Part.KEY),
+        Column("run", "Run", part=Part.EXTRA),
+        Column("who", "Who", part=Part.NAME),
+        Column("email", "E-mail", part=Part.EXTRA),
         Column("tenant", "Tenant"),
-        Column("lost", "Lost"),
+        Column("lost", "Lost", part=Part.STATUS),
         Column("why", "Why"),
-        Column("is_back", "Back", ColumnType.FLAG),
+        Column("is_back", "Back", ColumnType.FLAG, part=Part.STATUS),
     )
     keys = (
         *("lost_at", "loss", "kind", "tenant_id", "tenant", "subject_id", "subject", "email"),

@@ -13,7 +13,7 @@ from identity_sync.removals.queries import (
     list_removals,
 )
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.text import pluralize
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import ensure_period, since
@@ -31,14 +31,14 @@ class Command(ListCommand):
     )
     plural = "removals"
     columns = (
-        Column("id", "ID", no_wrap=True),
+        Column("id", "ID", part=Part.KEY),
         Column("tenant", "Tenant"),
-        Column("who", "Who"),
-        Column("email", "E-mail", optional=True),
-        Column("loss", "Loss"),
-        Column("reason", "Why", optional=True),
-        Column("first_seen_at", "Since", ColumnType.TIME, optional=True),
-        Column("state", "State"),
+        Column("who", "Who", part=Part.NAME),
+        Column("email", "E-mail", part=Part.EXTRA),
+        Column("loss", "Loss", part=Part.NAME),
+        Column("reason", "Why", part=Part.EXTRA),
+        Column("first_seen_at", "Since", ColumnType.TIME, part=Part.EXTRA),
+        Column("state", "State", part=Part.STATUS),
     )
     keys = (
         *(

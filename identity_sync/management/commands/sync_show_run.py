@@ -10,7 +10,7 @@ from identity_sync.management.output import print_run
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import ACTIONS, list_changes, show_run
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, Row
+from scaiwave.console.columns import Column, Part, Row
 from tenants.management.output import format_values
 
 
@@ -26,10 +26,10 @@ class Command(ListCommand):
     )
     plural = "changes"
     columns = (
-        Column("action", "Action"),
+        Column("action", "Action", part=Part.STATUS),
         Column("kind", "Kind"),
         Column("tenant", "Tenant"),
-        Column("subject_name", "Subject"),
+        Column("subject_name", "Subject", part=Part.NAME),
         Column("what", "From → to"),
         Column("reason", "Reason"),
     )

@@ -15,4 +15,3 @@ class Command(OperatorCommand):
         "back. Use it if the process hangs: PostgreSQL ends the session of a lost host itself."
     )
     changes = True
-    destructive = True

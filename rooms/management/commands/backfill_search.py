@@ -10,17 +10,17 @@ from django.utils import timezone
 from rooms.search.backfill import backfill_search, enqueue_backfill
 from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.console.text import pluralize
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
 PLAN_COLUMNS = (
-    Column("tenant", "Tenant"),
+    Column("tenant", "Tenant", part=Part.KEY),
     Column("eligible", "Messages", ColumnType.COUNT),
     Column("indexed", "Indexed", ColumnType.COUNT),
-    Column("missing", "Missing", ColumnType.COUNT),
-    Column("stale", "Stale", ColumnType.COUNT),
+    Column("missing", "Missing", ColumnType.COUNT, part=Part.STATUS),
+    Column("stale", "Stale", ColumnType.COUNT, part=Part.STATUS),
 )
 RESULT_COLUMNS = (
     *PLAN_COLUMNS,

@@ -15,7 +15,6 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin retention clear --tenant acme --room lobby",)
     help = "Remove the policy of this server, of a tenant, or of a room. A wider one counts then."
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", help="tenant (slug, ID or ScaiKey ID)")

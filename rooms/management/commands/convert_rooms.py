@@ -6,11 +6,11 @@ from typing import Any
 
 from rooms.conversion.convert_rooms import REPORT, SYSTEMS, ConversionOptions, convert_rooms
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 
 LOSS_COLUMNS = (
     Column("count", "Count", ColumnType.COUNT),
-    Column("loss", "What"),
+    Column("loss", "What", part=Part.NAME),
     Column("example", "For example"),
 )
 

@@ -24,7 +24,6 @@ class Command(OperatorCommand):
         "undelete` brings it back. Files that other rooms have stay."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument

@@ -8,11 +8,11 @@ from rooms.exports.merge_bundles import diff_bundles
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import print_report
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, Part
 
 DIFF_COLUMNS = (
-    Column("change", "Change"),
-    Column("id", "ID"),
+    Column("change", "Change", part=Part.STATUS),
+    Column("id", "ID", part=Part.KEY),
     Column("event_type", "Type"),
     Column("sender", "Sender"),
     Column("created_at", "Sent"),

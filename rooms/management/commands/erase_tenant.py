@@ -13,11 +13,11 @@ from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import add_signer_arguments
 from rooms.moves.index import INDEX
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.core.errors import UsageError
 
 COLUMNS = (
-    Column("place", "Place"),
+    Column("place", "Place", part=Part.NAME),
     Column("before", "Before", ColumnType.COUNT),
     Column("after", "After", ColumnType.COUNT),
 )
@@ -41,7 +41,6 @@ class Command(OperatorCommand):
         "plan; without --plan and --apply an interrupted erasure continues."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument

@@ -16,18 +16,18 @@ from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import check_export_usage, print_report
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.core.times import TIME_FORMATS
 
 BULK_EXPORT_COLUMNS = (
-    Column("id", "ID"),
-    Column("name", "Name"),
-    Column("outcome", "Outcome"),
+    Column("id", "ID", part=Part.KEY),
+    Column("name", "Name", part=Part.NAME),
+    Column("outcome", "Outcome", part=Part.STATUS),
     Column("events", "Events", ColumnType.COUNT),
     Column("media", "Media", ColumnType.COUNT),
     Column("missing_media", "Missing", ColumnType.COUNT),
     Column("size_bytes", "Size", ColumnType.BYTES),
-    Column("reason", "Reason"),
+    Column("reason", "Reason", part=Part.ERROR),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rooms.lookup.rooms import list_media
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 
 
 class Command(ListCommand):
@@ -17,12 +17,12 @@ class Command(ListCommand):
     examples = ("scaiwave room media list launch-party --tenant acme",)
     plural = "media"
     columns = (
-        Column("id", "ID", no_wrap=True),
-        Column("name", "File"),
+        Column("id", "ID", part=Part.KEY),
+        Column("name", "File", part=Part.NAME),
         Column("size_bytes", "Size", ColumnType.BYTES),
-        Column("missing_reason", "Missing"),
-        Column("reason", "Reason", optional=True),
-        Column("purge_at", "Deleted on", ColumnType.TIME, optional=True),
+        Column("missing_reason", "Missing", part=Part.ERROR),
+        Column("reason", "Reason", part=Part.EXTRA),
+        Column("purge_at", "Deleted on", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("id", "name", "sha256", "size_bytes", "mime_type", "scan_status", "missing_reason"),

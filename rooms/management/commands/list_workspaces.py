@@ -6,17 +6,17 @@ from typing import Any
 
 from rooms.workspaces.queries import list_workspaces
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 
 COLUMNS = (
-    Column("id", "ID", optional=True),
-    Column("slug", "Slug"),
-    Column("name", "Name", optional=True),
-    Column("rooms", "Rooms", ColumnType.COUNT, optional=True),
-    Column("owners", "Owners", ColumnType.COUNT, optional=True),
-    Column("editors", "Editors", ColumnType.COUNT, optional=True),
-    Column("viewers", "Viewers", ColumnType.COUNT, optional=True),
-    Column("importers", "May import (--as)", no_wrap=True),
+    Column("id", "ID", part=Part.EXTRA),
+    Column("slug", "Slug", part=Part.KEY),
+    Column("name", "Name", part=Part.EXTRA),
+    Column("rooms", "Rooms", ColumnType.COUNT, part=Part.EXTRA),
+    Column("owners", "Owners", ColumnType.COUNT, part=Part.EXTRA),
+    Column("editors", "Editors", ColumnType.COUNT, part=Part.EXTRA),
+    Column("viewers", "Viewers", ColumnType.COUNT, part=Part.EXTRA),
+    Column("importers", "May import (--as)", part=Part.STATUS),
 )
 MAX_NAMED_IMPORTERS = 5
 

@@ -24,7 +24,6 @@ class Command(OperatorCommand):
         "covers them. An interrupted run is continued by the next one."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_scope(parser)

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rooms.search.backlog import Backlog
 from rooms.search.queries import search_rooms
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 
 COLUMNS = (
-    Column("sent_at", "Time", ColumnType.TIME),
+    Column("sent_at", "Time", ColumnType.TIME, part=Part.NAME),
     Column("room", "Room"),
     Column("sender", "Sender"),
-    Column("snippet", "Message"),
+    Column("snippet", "Message", part=Part.NAME),
 )
 
 
@@ -39,6 +39,7 @@ class Command(ListCommand):
     keys = KEYS
     default_limit = 20
     backlog: Backlog
+    across = True
     help = (
         "Search the messages of a tenant, or of all tenants you may see. A message must contain "
         "every word of the search text."
@@ -49,9 +50,6 @@ class Command(ListCommand):
         add("text", metavar="TEXT", help="words to search for (no wildcards)")
         add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         add("--room", help="only this room of the tenant (ID or alias)")
-
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return COLUMNS if options["tenant"] else (Column("tenant", "Tenant"), *COLUMNS)
 
     def load_rows(
         self, text: str, tenant: str | None, limit: int | None, **options: Any

@@ -25,7 +25,6 @@ class Command(OperatorCommand):
         "nearest policy counts as a whole. The next run deletes what is older."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument

@@ -5,13 +5,13 @@ from typing import Any
 
 from rooms.retention.policies import show_retention
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 
 COLUMNS = (
     Column("scope", "Of"),
-    Column("tenant", "Tenant"),
-    Column("room_name", "Room"),
-    Column("rule", "Retention"),
+    Column("tenant", "Tenant", part=Part.KEY),
+    Column("room_name", "Room", part=Part.NAME),
+    Column("rule", "Retention", part=Part.STATUS),
     Column("last_run_at", "Last run", ColumnType.TIME),
 )
 

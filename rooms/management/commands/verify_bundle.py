@@ -9,15 +9,15 @@ from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain
 from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 
 CHAIN_COLUMNS = (
-    Column("sequence", "Link", ColumnType.COUNT),
+    Column("sequence", "Link", ColumnType.COUNT, part=Part.NAME),
     Column("exported_at", "Exported"),
     Column("events", "Events", ColumnType.COUNT),
     Column("media", "Media", ColumnType.COUNT),
     Column("digest", "Digest"),
-    Column("signature", "Signature"),
+    Column("signature", "Signature", part=Part.STATUS),
     Column("file", "File"),
 )
 

@@ -1,7 +1,7 @@
 """Command-line completion: a self-contained script for each shell.
 
 Generating a script reads the options of all commands, which takes a second. The script holds them
-as a table that it searches itself, so that completion starts no process.
+as a table that it searches itself. Only for the slugs of tenants and roles it runs a command.
 """
 
 from __future__ import annotations

@@ -25,6 +25,12 @@ class CompletionType(Enum):
     NOTHING = ""
     WORD = "word"
     FILE = "file"
+    TENANTS = "tenants"
+    ROLES = "roles"
+
+
+LISTED = {"tenant": CompletionType.TENANTS, "role": CompletionType.ROLES}
+"""The values that `scaiwave completion` lists, by the name of the option or argument."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,13 @@ def _build_node(words: VerbPath) -> Node:
     if verb is None:
         return Node(words, _list_next_words(words))
     command = load_command_class(get_commands()[verb.command], verb.command)
+    sortable = tuple(getattr(command, "sortable", ()))
     parser = command.create_parser("scaiwave", verb.command)
     positionals = [_get_value(action) for action in parser._actions if not action.option_strings]
     return Node(
         words,
         _list_next_words(words),
-        tuple(_list_options(parser)),
+        tuple(_list_options(parser, sortable)),
         positionals[0] if positionals else Value(),
     )
 
@@ -102,17 +109,22 @@ def _get_summary(words: VerbPath) -> str:
     return VERBS[words].help
 
 
-def _list_options(parser: ArgumentParser) -> Iterator[Option]:
+def _list_options(parser: ArgumentParser, sortable: tuple[str, ...]) -> Iterator[Option]:
     formatter = parser._get_formatter()
     for action in parser._actions:
         if action.option_strings and action.help != SUPPRESS:
             text = formatter._expand_help(action) if action.help else ""
-            yield Option(tuple(action.option_strings), " ".join(text.split()), _get_value(action))
+            is_sort = action.dest == "sort"
+            value = Value(CompletionType.WORD, sortable) if is_sort else _get_value(action)
+            yield Option(tuple(action.option_strings), " ".join(text.split()), value)
 
 
 def _get_value(action: Action) -> Value:
     if action.nargs == 0:
         return Value()
+    name = action.metavar if isinstance(action.metavar, str) else action.dest
+    if (kind := LISTED.get(name.lower())) and not action.choices:
+        return Value(kind)
     is_file = action.metavar == "FILE" or action.type is Path
     choices = tuple(map(str, action.choices or ()))
     return Value(CompletionType.FILE if is_file else CompletionType.WORD, choices)

@@ -25,7 +25,6 @@ class Command(OperatorCommand):
         "would change."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

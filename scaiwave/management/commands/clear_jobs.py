@@ -18,7 +18,6 @@ class Command(OperatorCommand):
         "when they are due."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

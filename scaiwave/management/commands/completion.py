@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import signal
 from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.completion import SHELLS, get_completion_script
+from tenants.lookup.slugs import list_slugs
+
+SLUGS = ("tenants", "roles")
+MAX_SECONDS = 2
 
 
 class Command(OperatorCommand):
@@ -24,12 +29,22 @@ Write it to where the shell looks for it, and repeat this after each upgrade:
 
 Create missing directories first; completion works in shells that you start then.
 In bash it needs the package bash-completion, or the line `source FILE` in
-~/.bashrc."""
+~/.bashrc. `scaiwave completion tenants` and `roles` print the slugs that the
+scripts complete."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("shell", choices=SHELLS)
+        parser.add_argument("shell", choices=(*SHELLS, *SLUGS))
 
     def handle(self, shell: str, **options: Any) -> None:
+        if shell in SLUGS:
+            if self.started_at is not None:
+                signal.alarm(MAX_SECONDS)  # A shell waits for this process.
+            slugs = list_slugs(operator=self.operator, kind=shell)
+            if self.output.as_json:
+                self.output.print_json({shell: slugs})
+            for slug in slugs:
+                self.output.print_line(slug)
+            return
         script = get_completion_script(shell)
         if self.output.as_json:
             self.output.print_json({"completion": {"shell": shell, "script": script}})

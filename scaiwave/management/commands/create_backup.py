@@ -8,11 +8,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.operations.backup.create_backup import create_backup
 
 COLUMNS = (
-    Column("directory", "Backup", no_wrap=True),
+    Column("directory", "Backup", part=Part.KEY),
     Column("database", "Database"),
     Column("database_version", "Version"),
     Column("tables", "Tables", ColumnType.COUNT),

@@ -21,7 +21,6 @@ class Command(OperatorCommand):
         "they are due."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.operations.jobs.queries import STATES, list_jobs
 
 
@@ -17,12 +17,12 @@ class Command(ListCommand):
     examples = ("scaiwave jobs list", "scaiwave jobs list --state failed --json")
     plural = "jobs"
     columns = (
-        Column("id", "ID", no_wrap=True),
-        Column("name", "Job"),
-        Column("state", "State"),
+        Column("id", "ID", part=Part.KEY),
+        Column("name", "Job", part=Part.NAME),
+        Column("state", "State", part=Part.STATUS),
         Column("enqueued_at", "Enqueued", ColumnType.TIME),
-        Column("started_at", "Started", ColumnType.TIME, optional=True),
-        Column("error", "Error"),
+        Column("started_at", "Started", ColumnType.TIME, part=Part.EXTRA),
+        Column("error", "Error", part=Part.ERROR),
     )
     default_limit = 50
     parse_id = str

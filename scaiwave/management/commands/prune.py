@@ -5,12 +5,12 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.operations.prune import prune
 from tenants.audit.queries.format import MIN_AUDIT_DAYS
 
 COLUMNS = (
-    Column("title", "Records"),
+    Column("title", "Records", part=Part.NAME),
     Column("cutoff_at", "Older than", ColumnType.TIME),
     Column("count", "Number", ColumnType.COUNT),
 )
@@ -33,7 +33,6 @@ class Command(OperatorCommand):
         "with --dry-run first."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, Part
 from scaiwave.core.errors import UsageError
 from scaiwave.operations.deploy_files import DEPLOY_FILES, read_deploy_file
 
-COLUMNS = (Column("name", "Name"), Column("purpose", "Purpose"))
+COLUMNS = (Column("name", "Name", part=Part.KEY), Column("purpose", "Purpose"))
 
 
 class Command(OperatorCommand):

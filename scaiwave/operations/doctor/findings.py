@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +10,6 @@ from typing import Any
 
 from scaiwave.config import Configuration
 from scaiwave.core.errors import ScaiWaveError
-
-# Commands are not broken over lines, so that they can be copied.
-_WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 class State(Enum):
@@ -74,22 +70,8 @@ def failed(check: str, error: ScaiWaveError) -> Finding:
     return Finding(check, State.FAIL, error.message, error.fix, error.exit_code, error.code)
 
 
-def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
-    """Yield the fix of each finding that has one, and the same fix of a check once.
-
-    Lines are wrapped between words at the given number of columns; None for no wrapping.
-    """
+def format_advice(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield the fix of each finding that has one, and the same fix of a check once."""
     for check, fix in dict.fromkeys((finding.check, finding.fix) for finding in findings):
         if fix:
-            text = f"  {check}: {fix}"
-            yield from [text] if columns is None else _fold(text, columns)
-
-
-def _fold(text: str, columns: int) -> Iterator[str]:
-    line = " "
-    for word in _WORD.findall(text):
-        if len(line) + 1 + len(word) > columns and line.strip():
-            yield line
-            line = "   "
-        line += f" {word}"
-    yield line
+            yield f"  {check}: {fix}"

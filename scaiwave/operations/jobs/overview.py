@@ -1,4 +1,4 @@
-"""What the page Jobs of the admin site shows: processes, the schedule, and jobs by pages."""
+"""The processes, the schedule, and jobs by pages, as the page Jobs of the admin site shows them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from scaiwave.config import Configuration
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import JobDefinition, describe_cron
 from scaiwave.queue.jobs import JOBS
+from tenants.lookup.serializers import Row
 
 if TYPE_CHECKING:
     from scaiwave.operations.jobs.job_pages import JobPage
@@ -121,6 +124,41 @@ def list_schedule(
             last_run=runs.get(definition.function),
         )
         for definition in definitions
+    ]
+
+
+def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
+    """Return the jobs that have a schedule, with `problem` if nothing starts one.
+
+    Raises RedisUnreachable.
+    """
+    operator.require(Permission.VIEW_PLATFORM)
+    schedulers, runs = [], {}
+    if settings.REDIS_URL:
+        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+            from scaiwave.operations.jobs.last_runs import read_last_runs
+            from scaiwave.queue.heartbeats import list_schedulers
+
+            schedulers, runs = list_schedulers(redis), read_last_runs(redis, list(JOBS))
+    problem = "No scheduler is active." if settings.REDIS_URL else "Only cron starts it."
+    if any(beat.is_active for beat in schedulers):
+        problem = ""
+    jobs = list_schedule(operator=operator, config=config, schedulers=schedulers, runs=runs)
+    return [
+        {
+            "name": job.definition.name,
+            "schedule": job.schedule,
+            "cron": job.definition.cron,
+            "next_at": job.next_at,
+            "last_at": last and last.ended_at,
+            "outcome": last and ("failed" if last.error_code else "completed"),
+            "error_code": (last and last.error_code) or None,
+            "problem": job.problem or problem or None,
+            "command": job.definition.command,
+        }
+        for job in jobs
+        if job.definition.cron
+        for last in [job.last_run]
     ]
 
 

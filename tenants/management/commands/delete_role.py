@@ -16,7 +16,6 @@ class Command(OperatorCommand):
     examples = ("scaiwave role delete editors --tenant acme",)
     help = "Delete a role without grants. Built-in roles can't be deleted."
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", help="role (slug or ID)")

@@ -21,7 +21,6 @@ class Command(OperatorCommand):
         "--dry-run lists them, with their addresses."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name of the administrator")

@@ -13,6 +13,7 @@ class Command(HoldersCommand):
     permission = "MANAGE_ROLES"
     examples = (
         "scaiwave role grant editors --tenant acme --to anna@acme.example",
+        "scaiwave role grant super_admin --to anna@acme.example",
         "scaiwave role grant editors --tenant acme --to-group Engineering",
         "scaiwave role grant editors --tenant acme --from people.csv",
     )

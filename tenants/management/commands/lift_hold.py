@@ -18,7 +18,6 @@ class Command(OperatorCommand):
     )
     help = "Lift a hold. It stays in the list of lifted holds, with the reason and who lifted it."
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("hold", type=UUID, help="ID of the hold")

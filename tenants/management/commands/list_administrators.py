@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.accounts.queries import list_administrators
 
 
@@ -13,13 +13,13 @@ class Command(ListCommand):
     permission = "VIEW_PLATFORM"
     plural = "administrators"
     columns = (
-        Column("username", "Name", no_wrap=True),
+        Column("username", "Name", part=Part.KEY),
         Column("email", "E-mail"),
         Column("role", "Role"),
-        Column("status", "Status"),
+        Column("status", "Status", part=Part.STATUS),
         Column("can_sign_in", "Can sign in", ColumnType.FLAG),
         Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),
-        Column("created_at", "Created", ColumnType.TIME, optional=True),
+        Column("created_at", "Created", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("id", "username", "email", "role", "status", "can_sign_in", "last_sign_in_at"),

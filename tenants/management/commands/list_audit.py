@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.core.times import TIME_FORMATS
 from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit
 from tenants.audit.texts import format_details, format_subject
@@ -16,13 +16,13 @@ DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 
 COLUMNS = (
-    Column("created_at", "Time", ColumnType.TIME),
-    Column("by", "Operator"),
-    Column("origin", "From", optional=True),
-    Column("action", "Action", no_wrap=True),
-    Column("on", "Subject"),
+    Column("created_at", "Time", ColumnType.TIME, part=Part.NAME),
+    Column("by", "Operator", part=Part.NAME),
+    Column("origin", "From", part=Part.EXTRA),
+    Column("action", "Action", part=Part.NAME),
+    Column("on", "Subject", part=Part.NAME),
 )
-DETAILS = Column("details", "Details")
+DETAILS = Column("details", "Details", part=Part.STATUS)
 KEYS = (
     *(
         "id",

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
 
@@ -16,9 +16,9 @@ class Command(ListCommand):
     examples = ("scaiwave admin list-groups --tenant acme",)
     plural = "groups"
     columns = (
-        Column("name", "Name"),
+        Column("name", "Name", part=Part.NAME),
         Column("type", "Type"),
-        Column("status", "Status"),
+        Column("status", "Status", part=Part.STATUS),
         Column("direct_people", "Direct people", ColumnType.COUNT),
         Column("direct_groups", "Direct groups", ColumnType.COUNT),
         Column("active_people", "Active people (total)", ColumnType.COUNT),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.holds.queries import list_holds
 
 
@@ -20,13 +20,13 @@ class Command(ListCommand):
     )
     plural = "holds"
     columns = (
-        Column("id", "ID", no_wrap=True),
+        Column("id", "ID", part=Part.KEY),
         Column("tenant", "Tenant"),
-        Column("subject", "On"),
-        Column("reason", "Reason"),
-        Column("placed_by", "Placed by", optional=True),
-        Column("placed_at", "Placed", ColumnType.TIME, optional=True),
-        Column("lifted_at", "Lifted", ColumnType.TIME, optional=True),
+        Column("subject", "On", part=Part.NAME),
+        Column("reason", "Reason", part=Part.STATUS),
+        Column("placed_by", "Placed by", part=Part.EXTRA),
+        Column("placed_at", "Placed", ColumnType.TIME, part=Part.EXTRA),
+        Column("lifted_at", "Lifted", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("id", "tenant", "tenant_id", "participant", "participant_id", "room", "room_id"),

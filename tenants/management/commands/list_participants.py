@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, Part
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.models import ParticipantType
@@ -13,32 +13,33 @@ from tenants.people.queries.participants import list_participants
 class Command(ListCommand):
     service = staticmethod(list_participants)
     words = "admin list-participants"
-    summary = "List people and other participants of a tenant"
+    summary = "List people and other participants"
     area, place = "people", 10
     permission = "VIEW"
     examples = (
         "scaiwave admin list-participants --tenant acme --status inactive",
-        "scaiwave admin list-participants --tenant acme --search anna",
+        "scaiwave admin list-participants --search anna",
     )
     plural = "participants"
     columns = (
-        Column("display_name", "Name"),
-        Column("email", "E-mail", optional=True),
-        Column("fqid", "FQID", no_wrap=True),
-        Column("type", "Type", optional=True),
-        Column("status", "Status"),
+        Column("display_name", "Name", part=Part.NAME),
+        Column("email", "E-mail", part=Part.EXTRA),
+        Column("fqid", "FQID", part=Part.KEY),
+        Column("type", "Type", part=Part.EXTRA),
+        Column("status", "Status", part=Part.STATUS),
         Column("reason", "Reason"),
     )
     keys = (
-        *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
+        *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant", "tenant_id"),
         *("scaikey_id", "local_id", *STATUS_KEYS, "purged_at"),
     )
     json_lines = True
     paged = True
-    help = "List the participants of a tenant, by name."
+    across = True
+    help = "List the participants of a tenant, or of all tenants you may see, by name."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.people.queries.partners import list_partners
@@ -17,13 +17,13 @@ class Command(ListCommand):
     permission = "VIEW"
     plural = "partners"
     columns = (
-        Column("slug", "Slug"),
-        Column("name", "Name"),
-        Column("status", "Status"),
+        Column("slug", "Slug", part=Part.KEY),
+        Column("name", "Name", part=Part.NAME),
+        Column("status", "Status", part=Part.STATUS),
         Column("tenants", "Tenants", ColumnType.COUNT),
         Column("max_tenants", "Max tenants", ColumnType.COUNT),
         Column("members", "Members", ColumnType.COUNT),
-        Column("scaikey_id", "ScaiKey ID", no_wrap=True, optional=True),
+        Column("scaikey_id", "ScaiKey ID", part=Part.EXTRA),
     )
     keys = (
         *("id", "slug", "name", "status", "reason", "scaikey_id", "contact_email"),

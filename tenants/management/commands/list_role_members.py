@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.management.output import STATUS_KEYS, format_role_path
 from tenants.roles.queries.roles import list_role_members
 
@@ -17,13 +17,13 @@ class Command(ListCommand):
     examples = ("scaiwave role members super_admin", "scaiwave role members editors --tenant acme")
     plural = "members"
     columns = (
-        Column("tenant", "Tenant"),
-        Column("display_name", "Name"),
-        Column("fqid", "FQID", no_wrap=True),
-        Column("status", "Status"),
+        Column("tenant", "Tenant", part=Part.KEY),
+        Column("display_name", "Name", part=Part.NAME),
+        Column("fqid", "FQID", part=Part.KEY),
+        Column("status", "Status", part=Part.STATUS),
         Column("way", "How"),
-        Column("granted_by", "Granted by", optional=True),
-        Column("granted_at", "Granted", ColumnType.TIME, optional=True),
+        Column("granted_by", "Granted by", part=Part.EXTRA),
+        Column("granted_at", "Granted", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.roles.queries.roles import list_roles
 
 COLUMNS = (
-    Column("slug", "Slug"),
+    Column("slug", "Slug", part=Part.KEY),
     Column("name", "Name"),
     Column("built_in", "Built in", ColumnType.FLAG),
     Column("participants", "Direct", ColumnType.COUNT),
@@ -35,6 +34,7 @@ class Command(ListCommand):
     columns = COLUMNS
     keys = KEYS
     parse_id = str
+    across = True
     help = (
         "List the roles of a tenant, or of all tenants you may see. Counts the grants to "
         "participants and to groups, and all active participants who hold the role directly or "
@@ -43,9 +43,6 @@ class Command(ListCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return COLUMNS if options["tenant"] else (Column("tenant", "Tenant"), *COLUMNS)
 
     def get_id(self, row: Row) -> Any:
         return str(row["id"] or row["slug"])  # A built-in role that was never granted has no ID.

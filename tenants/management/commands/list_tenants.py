@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.extensions import TENANT_COLUMNS
 from tenants.lookup.serializers import format_partner
 from tenants.lookup.status_filters import STATUSES
@@ -17,18 +17,18 @@ from tenants.people.queries.tenants import PERCENTS, REGISTERED_COLUMNS, SORT_KE
 from tenants.people.queries.token_usage import NO_USAGE, UsageSummary, format_row
 
 COLUMNS = (
-    Column("slug", "Slug", no_wrap=True),
-    Column("name", "Name"),
-    Column("members", "Members", ColumnType.COUNT),
-    Column("rooms", "Rooms", ColumnType.COUNT),
-    Column("storage_bytes", "Storage", ColumnType.BYTES),
-    Column("ai_tokens_month", "AI tokens MTD", ColumnType.COUNT),
-    Column("status", "Status", optional=True),
-    Column("partner", "Partner", optional=True),
+    Column("slug", "Slug", part=Part.KEY, sort="slug"),
+    Column("name", "Name", part=Part.NAME, sort="name"),
+    Column("members", "Members", ColumnType.COUNT, sort="members"),
+    Column("rooms", "Rooms", ColumnType.COUNT, sort="rooms"),
+    Column("storage_bytes", "Storage", ColumnType.BYTES, sort="storage"),
+    Column("ai_tokens_month", "AI tokens MTD", ColumnType.COUNT, sort="tokens"),
+    Column("status", "Status", part=Part.STATUS, sort="status"),
+    Column("partner", "Partner", part=Part.EXTRA, sort="partner"),
 )
 NEAR_LIMIT_COLUMNS = (
-    Column("slug", "Slug", no_wrap=True),
-    Column("name", "Name"),
+    Column("slug", "Slug", part=Part.KEY),
+    Column("name", "Name", part=Part.NAME),
     Column("participants_percent", "Participants %", ColumnType.COUNT),
     Column("rooms_percent", "Rooms %", ColumnType.COUNT),
     Column("storage_percent", "Storage %", ColumnType.COUNT),
@@ -60,6 +60,8 @@ class Command(ListCommand):
     plural = "tenants"
     columns = COLUMNS
     keys = KEYS
+    sortable = SORT_KEYS
+    default_sort = "slug"
     usage: UsageSummary
     now: datetime
     help = (
@@ -69,13 +71,6 @@ class Command(ListCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--sort",
-            default="slug",
-            metavar="COLUMN",
-            help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members sorts descending",
-        )
-        parser.add_argument("--reverse", action="store_true", help="reverse the sort order")
         parser.add_argument(
             "--partner", help="only tenants of this partner (slug, ID or ScaiKey ID)"
         )

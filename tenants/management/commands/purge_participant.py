@@ -8,12 +8,12 @@ from django.conf import settings
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.core.errors import UsageError
 from tenants.people.purge_participant import purge_participant, purge_participants
 
 PEOPLE = (
-    Column("fqid", "FQID"),
+    Column("fqid", "FQID", part=Part.KEY),
     Column("tenant", "Tenant"),
     Column("deactivated_at", "Removed", ColumnType.TIME),
 )
@@ -37,7 +37,6 @@ class Command(OperatorCommand):
         "Name one person, or pass --purge-after for everyone who was removed that long ago."
     )
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         whom = parser.add_mutually_exclusive_group(required=True)

@@ -19,5 +19,4 @@ class Command(HoldersCommand):
         "ScaiKey. Several are checked first: nothing changes if one can't be revoked."
     )
     changes = True
-    destructive = True
     preposition = "from"

@@ -4,14 +4,14 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.audit.seal_audit import seal_audit
 
 COLUMNS = (
     Column("number", "Seal", ColumnType.COUNT),
     Column("day", "Day (UTC)"),
     Column("entries", "Entries", ColumnType.COUNT),
-    Column("sha256", "SHA-256", no_wrap=True),
+    Column("sha256", "SHA-256", part=Part.KEY),
 )
 
 

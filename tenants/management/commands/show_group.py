@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.management.output import AUDIT_COLUMNS, format_membership_path, print_sections
 from tenants.people.queries.groups import show_group
 
@@ -22,7 +22,7 @@ NEIGHBOUR = (Column("name", "Group"), Column("id", "ID"))
 MEMBERS = (
     Column("display_name", "Name"),
     Column("email", "E-mail"),
-    Column("fqid", "FQID"),
+    Column("fqid", "FQID", part=Part.KEY),
     Column("status", "Status"),
     Column("way", "How"),
 )

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.lookup.serializers import Row
 from tenants.management.output import format_role_path, format_status, print_sections
 from tenants.roles.queries.roles import show_role
@@ -21,12 +21,12 @@ ROLE = (
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("granted_at", "Granted", ColumnType.TIME, optional=True),
+    Column("granted_at", "Granted", ColumnType.TIME, part=Part.EXTRA),
 )
-GRANTS = (Column("to", "Granted to", no_wrap=True), *_GRANT)
+GRANTS = (Column("to", "Granted to", part=Part.KEY), *_GRANT)
 HOLDERS = (
     Column("display_name", "Name"),
-    Column("fqid", "FQID", no_wrap=True),
+    Column("fqid", "FQID", part=Part.KEY),
     Column("status", "Status"),
     Column("way", "How"),
 )

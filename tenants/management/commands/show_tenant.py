@@ -7,8 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from scaiwave.console.output import EMPTY_CELL, format_bytes, to_json
+from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType
+from scaiwave.console.output import format_bytes, to_json
 from tenants.lookup.serializers import Row, format_partner
 from tenants.management.output import (
     AUDIT_COLUMNS,

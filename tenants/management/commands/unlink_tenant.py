@@ -14,7 +14,6 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin unlink-tenant lab",)
     help = "Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant."
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", metavar="tenant", help="tenant (slug, ID or ScaiKey ID)")

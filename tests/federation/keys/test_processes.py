@@ -181,9 +181,8 @@ def test_success_revoked_and_generated_again(server: Server) -> None:
     assert "[SW_CONFIRMATION_NEEDED]" in refused.err
     declined = run_at_terminal(*KEY, "revoke", key_id, keys="no\n", **REAL)
     assert (declined.code, load_current_ids(server)) == (1, [key_id])
-    assert (
-        "nothing is signed until you generate a new one. Continue? [y/N] "
-        in declined.out.replace("\n", " ")
+    assert "nothing is signed until you generate a new one. Continue? [y/N]" in " ".join(
+        declined.out.split()
     )
     agreed = run_key_command("revoke", key_id, "--yes", "--json")
     assert (agreed.code, load_current_ids(server)) == (0, [])

@@ -25,7 +25,7 @@ REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 BASH = f"""\
 PS1='{PROMPT}'
 bind 'TAB:insert-completions' 'set enable-bracketed-paste off'
-scaiwave() {{ echo "«$*»"; }}
+scaiwave() {{ if [[ $# == 2 && $1 == completion ]]; then list_slugs $2; else echo "«$*»"; fi; }}
 source SCRIPT
 """
 ZSH = f"""\
@@ -36,8 +36,20 @@ zstyle ':completion:every-match::::' completer _all_matches _complete
 zstyle ':completion:every-match:*' insert yes
 bindkey '^I' every-match
 unsetopt list_beep prompt_sp
-scaiwave() {{ print -r -- "«$*»" }}
+scaiwave() {{
+  if [[ $# == 2 && $1 == completion ]]; then list_slugs $2; else print -r -- "«$*»"; fi
+}}
 source SCRIPT
+"""
+
+# The command of a server with these slugs; a shell hides what it reports if it fails.
+LIST_SLUGS = """
+list_slugs() {
+  case $1 in
+    (tenants) printf '%s\\n' acme acme-labs lab ;;
+    (roles) echo "Error: ScaiKey is unreachable." >&2; return 2 ;;
+  esac
+}
 """
 
 Completions = Callable[[str], list[str]]
@@ -67,15 +79,19 @@ def completions(
         yield lambda line: in_fish(script, directory, line)
         return
     start, settings = {"bash": (".bashrc", BASH), "zsh": (".zshrc", ZSH)}[name]
-    (directory / start).write_text(settings.replace("SCRIPT", str(script)), encoding="utf-8")
+    settings = LIST_SLUGS + settings.replace("SCRIPT", str(script))
+    (directory / start).write_text(settings, encoding="utf-8")
     command = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-d", "-i"]}[name]
     with open_shell(command, directory) as running:
         yield running.completions
 
 
 def in_fish(script: Path, directory: Path, line: str) -> list[str]:
+    listed = 'test "$argv[2]" = tenants; and string split " " "acme acme-labs lab"'
+    slugs = f"function scaiwave; {listed}; end"
+    complete = f"{slugs}; source {script}; complete --do-complete '{line}'"
     ended = subprocess.run(
-        ["fish", "--no-config", "--command", f"source {script}; complete --do-complete '{line}'"],
+        ["fish", "--no-config", "--command", complete],
         env={"PATH": os.environ["PATH"], "HOME": str(directory), "LC_ALL": "C.UTF-8"},
         cwd=directory,
         capture_output=True,
@@ -120,10 +136,21 @@ def test_success_help_of_a_command(completions: Completions) -> None:
 
 
 def test_success_arguments_and_files(completions: Completions) -> None:
-    assert sorted(completions("scaiwave completion ")) == ["bash", "fish", "zsh"]
-    assert completions("scaiwave admin show-tenant ") == []
+    shells = ["bash", "fish", "roles", "tenants", "zsh"]
+    assert sorted(completions("scaiwave completion ")) == shells
+    assert completions("scaiwave admin show-group ") == []
+    assert completions("scaiwave room convert sl") == ["slack"]
     files = completions("scaiwave admin create-administrator anna --password-file pass")
     assert files == ["password.txt"]
+
+
+def test_success_columns_and_slugs(completions: Completions) -> None:
+    assert completions("scaiwave room list --sort me") == ["media", "members"]
+    assert completions("scaiwave admin list-tenants --sort=to") == ["--sort=tokens"]
+    assert completions("scaiwave room list --tenant acme-") == ["acme-labs"]
+    assert sorted(completions("scaiwave admin suspend-tenant a")) == ["acme", "acme-labs"]
+    assert completions("scaiwave role show --tenant=la") == ["--tenant=lab"]
+    assert completions("scaiwave role grant ") == []
 
 
 @pytest.mark.parametrize("name", SHELLS)

@@ -19,10 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import (
     Output,
-    display_width,
     format_bytes,
     get_timezone,
     is_terminal,
@@ -30,6 +29,7 @@ from scaiwave.console.output import (
     to_json,
 )
 from scaiwave.console.rich_output import print_rich_table
+from scaiwave.console.text import display_width
 from scaiwave.core.errors import SettingInvalid, UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 
@@ -285,8 +285,31 @@ def test_success_codes_stay_whole_at_a_terminal(length: int) -> None:
     assert all(code.start() // 80 == (code.end() - 1) // 80 for code in codes), shown
 
 
-def test_success_cut_cells_and_styles_at_a_terminal() -> None:
-    column = Column("key_id", "Key ID", no_wrap=True, styles={"short": "green"})
+def test_success_messages_break_between_words_at_a_terminal() -> None:
+    command = "`scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7Tx --yes`"
+    at_end = f"{'x' * 70} ends"
+
+    def print_text(output: Output) -> None:
+        output.print_error(UsageError(f"{'word ' * 14}anna@acme.example is unknown.", fix=command))
+        output.warn(at_end)
+        output.log(at_end)
+        output.prompt(f"{'word ' * 15}Continue? [y/N]")
+        output.print_line()
+        output.print_record([Column("a", "Name")], {"a": "word " * 16})
+
+    words = " ".join(["word"] * 14)
+    assert show_at_terminal(print_text).replace("\r", "").split("END")[0] == (
+        f"Error: {words}\n  anna@acme.example is unknown. [SW_USAGE]\n"
+        f"  Fix:\n    {command}\n"
+        f"Warning: {'x' * 70}\n  ends\n"
+        f"{at_end}\n"
+        f"{words} word\n  Continue? [y/N] \n"
+        f"Name  {words} word\n      word\n"
+    )
+
+
+def test_success_broken_names_and_styles_at_a_terminal() -> None:
+    column = Column("key_id", "Key ID", part=Part.NAME, styles={"short": "green"})
 
     def print_text(output: Output) -> None:
         output.print_table("keys", [column], [{"key_id": "short"}, {"key_id": "z" * 200}])
@@ -297,7 +320,7 @@ def test_success_cut_cells_and_styles_at_a_terminal() -> None:
         patch.delenv("NO_COLOR", raising=False)
         shown = show_at_terminal(print_text)
         assert "\x1b[32mshort" in shown
-        assert "zzz…" in shown
+        assert "…" not in shown
         patch.setenv("NO_COLOR", "1")
         assert "\x1b[32m" not in show_at_terminal(print_text)
 
@@ -454,43 +477,67 @@ def test_success_csv_without_rows_has_a_header() -> None:
 
 
 ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
-PROGRESS_COLUMNS = (
-    Column("id", "Id", no_wrap=True),
-    Column("name", "Name"),
-    Column("state", "State", optional=True),
-    Column("events", "Events", ColumnType.COUNT, optional=True),
+CHOSEN_COLUMNS = (
+    Column("id", "Id", part=Part.KEY),
+    Column("name", "Name", part=Part.NAME),
+    Column("note", "Note", part=Part.EXTRA),
+    Column("kind", "Kind"),
+    Column("state", "State", part=Part.STATUS),
+    Column("events", "Events", ColumnType.COUNT, part=Part.EXTRA, sort="events"),
+    Column("error", "Error", part=Part.ERROR),
 )
-CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
+CELLS = [
+    [ID, "A name that is rather long", "-", "group", "open", "3,000", "-"],
+    [ID, "日本語の部屋の名前はとても長い", "-", "public", "open", "7", "-"],
+]
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, width: int, cells: list[list[str]] = CELLS, **options: Any
+) -> str:
     monkeypatch.setenv("COLUMNS", str(width))
     stream = StringIO()
-    print_rich_table(PROGRESS_COLUMNS, CELLS, stream)
+    print_rich_table(CHOSEN_COLUMNS, cells, stream, **options)
     return stream.getvalue()
 
 
-def test_success_a_wide_terminal_shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = drawn(monkeypatch, 120)
-    assert all(text in shown for text in CELLS[0])
-    assert "wider" not in shown
-
-
-def test_success_a_narrow_terminal_omits_optional_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the last one on, and no more than has to go."""
-    shown = drawn(monkeypatch, 78)
-    assert "open" in shown
-    assert "3,000" not in shown
-    assert "A wider terminal also shows: Events.\n" in shown
-
-
-def test_success_a_very_narrow_terminal_folds_all_but_numbers(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("width", "sort", "missing"),
+    [
+        (106, "", ""),
+        (96, "", "Note (empty), Error (empty)"),
+        (84, "", "Note (empty), Events, Error (empty)"),
+        (84, "events", "Note (empty), Error (empty)"),
+        (62, "events", "Note (empty), Kind, Error (empty)"),
+        (56, "", "Note (empty), Kind, Events, Error (empty)"),
+    ],
+)
+def test_success_a_narrow_terminal_omits_empty_columns_then_extras_then_details(
+    width: int, sort: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = drawn(monkeypatch, 50)
-    assert ID in shown
-    assert "rather long" not in shown
-    assert "shows: State, Events." in shown
+    """The sort key, and what names a row and its state, stay."""
+    table, _, note = drawn(monkeypatch, width, sort=sort).partition("\nA wider")
+    assert " ".join(note.split()) == (f"terminal also shows: {missing}." if missing else "")
+    lines = table.splitlines()
+    assert max(map(display_width, lines)) <= width
+    assert sum(ID in line for line in lines) == 2
+    assert all(("Events" in line) is ("Events" not in missing) for line in lines[1:2])
+    names = {word for line in lines[3:] for word in line.split()}
+    assert {"A", "name", "that", "is", "rather", "long", "open"} <= names
+
+
+def test_success_rows_become_lines_where_names_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = [*CELLS[0][:-1], f"The file {'x' * 40} of the room can't be read at all."]
+    assert drawn(monkeypatch, 44, [failed]) == (
+        f"Id      {ID}\n"
+        "Name    A name that is rather long\n"
+        "Kind    group\n"
+        "State   open\n"
+        "Events  3,000\n"
+        "Error   The file\n"
+        f"        {'x' * 40}\n"
+        "        of the room can't be read at all.\n\n"
+    )
 
 
 def test_success_a_number_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

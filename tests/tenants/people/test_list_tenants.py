@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from datetime import UTC, date, datetime
 from functools import partial
 from io import StringIO
@@ -14,12 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from scaiwave.console.rich_output import print_rich_table
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerNotFound, TenantNotFound
-from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.people.queries import tenants as queries
 from tenants.people.queries.tenants import list_tenants, show_tenant
@@ -179,24 +176,6 @@ def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
         "acme  Acme Corp        1  12,345  1.5 KiB              -  active  northwind\n"
         "lab   Łab              0       -        -              -  active  -\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("width", "more"),
-    [(80, []), (88, ["Status"]), (120, ["Status", "Partner"])],
-)
-def test_success_table_at_a_terminal_keeps_the_six_columns(
-    width: int, more: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    texts = ["thalassa", "Thalassa Chemicals & Co", "12,345", "300", "1.5 KiB", "-", "active"]
-    texts.append("northwind")
-    assert len(texts) == len(COLUMNS), "a new column needs a text here, and is optional or narrow"
-    shown = StringIO()
-    print_rich_table(COLUMNS, [texts], shown)
-    header = shown.getvalue().splitlines()[1]
-    titles = ["Slug", "Name", "Members", "Rooms", "Storage", "AI tokens MTD", *more]
-    assert re.split(r"\s{2,}", header.strip()) == titles
 
 
 def test_success_json_has_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -12,8 +11,6 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.console.rich_output import print_rich_table
-from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.people.queries.tenants import list_tenants
 from tenants.people.queries.token_usage import UsageSummary, cap_fraction, format_row
@@ -71,16 +68,6 @@ def test_success_text_output() -> None:
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80% of this month's AI tokens are used by acme (91%).\n"
     )
-
-
-def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    cells = ["acme-logistics", "Acme Logistics", "97", "3", "87.9 KiB", "91,000 (91%)"]
-    stream = StringIO()
-    print_rich_table(COLUMNS, [[*cells, "suspended", "alder"]], stream)
-    *_, line, _, missing = stream.getvalue().splitlines()
-    assert re.split(r"  +", line.strip()) == cells
-    assert missing == "A wider terminal also shows: Status, Partner."
 
 
 def test_success_tenants_over_80_percent_are_marked() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,11 @@ from redis import Redis
 from scaiwave.cli.verbs import VerbPath
 from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.core.operators import get_host_operator
+from scaiwave.operations.jobs.last_runs import write_last_run
 from scaiwave.operations.jobs.maintenance import fail_job
 from scaiwave.operations.jobs.manage import clear_jobs, delete_job, retry_job
 from scaiwave.operations.jobs.queries import list_jobs, show_job
+from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.operations.jobs.tenant_places import list_places
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import (
@@ -30,6 +33,7 @@ from scaiwave.queue.errors import (
     JobRunning,
     RedisUnreachable,
 )
+from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteQueue
 from tenants.models import AuditEntry
 from tests.queue_helpers import REQUESTED_SYNC, plant_call, plant_job
@@ -100,10 +104,52 @@ def test_success_list_and_show(redis: Redis, run_jobs: Run) -> None:
     assert line["id"] == "failed"
 
 
+def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> None:
+    def read() -> dict[str, dict[str, Any]]:
+        code, out = run_jobs("schedule", "--json")
+        assert code == 0
+        return {row["name"]: row for row in json.loads(out)["jobs"]}
+
+    nothing = {"next_at": None, "last_at": None, "outcome": None, "error_code": None}
+    found = read()
+    assert set(found) == {each.name for each in JOBS.values() if each.cron}
+    assert found["full_sync"] == {
+        "name": "full_sync",
+        "schedule": "every 10 minutes, from minute 3 of the hour",
+        "cron": "3-59/10 * * * *",
+        "command": "sync --scheduled --wait 60",
+        "problem": "No scheduler is active.",
+        **nothing,
+    }
+    assert found["refresh_usage"]["problem"] == "SCAIWAVE_SCAIGRID_URL is not set."
+    clock = lambda: datetime(2026, 12, 1, 12, 4, tzinfo=UTC)  # noqa: E731
+    Scheduler(redis, [JOBS[SYNC], JOBS["rooms.jobs.run_retention"]], clock).step()
+    plant_failed(redis, "a")
+    with redis.pipeline() as pipeline:
+        write_last_run(pipeline, SYNC, error_code="SW_JOB_KILLED")
+        write_last_run(pipeline, "rooms.jobs.run_retention")
+        pipeline.execute()
+    found = read()
+    assert found["full_sync"]["next_at"] == "2026-12-01T12:13:00Z"
+    shown = ("outcome", "error_code", "problem")
+    assert [found["full_sync"][key] for key in shown] == ["failed", "SW_JOB_KILLED", None]
+    assert [found["run_retention"][key] for key in shown] == ["completed", None, None]
+    assert found["full_sync"]["last_at"] is not None
+    restart = "The active scheduler was started with other settings: restart it."
+    assert found["seal_audit"]["problem"] == restart
+    settings.REDIS_URL = ""
+    assert read()["full_sync"] == {
+        **found["full_sync"],
+        **nothing,
+        "problem": "Only cron starts it.",
+    }
+
+
 def test_success_documents_are_as_documented(redis: Redis, run_jobs: Run) -> None:
     documents = {}
     for name, *arguments in (
         ("list", "--state", "failed"),
+        ("schedule",),
         ("show", "a"),
         ("retry", "a"),
         ("delete", "a", "--yes"),
