@@ -693,6 +693,7 @@ ROWS: dict[VerbPath, Row] = {
     ("worker",): Row({**NO_REDIS, ABSENT: 2}, lambda sample: ["--burst"]),
     ("scheduler",): Row({**NO_REDIS, ABSENT: 2}),
     ("jobs", "list"): Row({**NO_REDIS, READ: 2}, commits=True),
+    ("jobs", "schedule"): Row(LOOK_AT_PLATFORM),
     ("jobs", "show"): Row({**NO_REDIS, READ: 2}, lambda sample: ["full_sync-1"]),
     ("jobs", "retry"): Row(
         NO_REDIS,

@@ -26,12 +26,14 @@ from rooms.models import (
     RoomMember,
     ScanStatus,
 )
+from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
 from scaiwave.core.sql import batched, iter_objects
 from tenants.lookup.resolve import contains_q, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, last_audit_entries
 from tenants.lookup.sorting import SortKey, parse_sort, sort_rows
+from tenants.lookup.visibility import erasing_tenants
 from tenants.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ SORTABLE: Mapping[str, Combinable] = {
 
 
 class RoomStats(TypedDict):
+    tenant_slug: str
     workspace_slug: str
     members_joined: int
     event_count: int
@@ -82,7 +85,7 @@ class RoomStats(TypedDict):
 def list_rooms(
     *,
     operator: Operator,
-    tenant: str,
+    tenant: str | None = None,
     room_type: str | None = None,
     state: str | None = None,
     workspace: str | None = None,
@@ -93,17 +96,20 @@ def list_rooms(
     after: UUID | None = None,
     limit: int | None = None,
 ) -> Page:
-    """Return the rooms of one tenant with their figures, continuing after the room with that ID.
+    """Return rooms with their figures, of one tenant or of all that the operator may see.
 
-    The database sorts, and counts only for shown rooms, one batch at a time. `search` is part of a
-    name or alias, in any case. With `deleted`, only rooms that wait for their deletion. A minus
-    before the sort column reverses the order, as does `reverse`; empty values come last either way.
+    They continue after the room with the ID `after`. The database sorts, and counts only for shown
+    rooms, one batch at a time. `search` is part of a name or alias, in any case. With `deleted`,
+    only rooms that wait for their deletion. A minus before the sort column reverses the order, as
+    does `reverse`; empty values come last either way.
     Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
     column, is_descending = parse_sort(sort, SORTABLE, example="events")
-    resolved = resolve_tenant(operator, tenant)
-    rooms = visible_rooms(operator, with_deleted=deleted).filter(tenant=resolved)
+    resolved = resolve_tenant(operator, tenant) if tenant is not None else None
+    rooms = visible_rooms(operator, with_deleted=deleted).exclude(tenant__in=erasing_tenants())
+    if resolved is not None:
+        rooms = rooms.filter(tenant=resolved)
     if deleted:
         rooms = rooms.filter(deleted_at__isnull=False)
     if room_type is not None:
@@ -113,6 +119,8 @@ def list_rooms(
     if search:
         rooms = rooms.filter(contains_q(search, "name", "room_alias"))
     if workspace is not None:
+        if resolved is None:
+            raise UsageError("--workspace needs --tenant.", fix="Add --tenant <slug>.")
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=resolved))
     keys = [SortKey(column, is_descending=is_descending != reverse)]
     if column is not NAME:
@@ -142,7 +150,6 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
     audit = AuditEntry.objects.filter(tenant_id=str(room.tenant_id), subject_id=str(room.pk))
     return {
         **load_room_row(room),
-        "tenant": room.tenant.slug,
         "topic": room.topic,
         "scope_kind": room.scope_kind,
         "visibility": room.visibility,
@@ -218,6 +225,7 @@ def build_removed_row(file: RemovedFile) -> Row:
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
     """Add figures and the workspace to each room, in one query."""
     return rooms.annotate(
+        tenant_slug=F("tenant__slug"),
         workspace_slug=F("workspace__slug"),
         members_joined=MEMBERS,
         event_count=EVENTS,
@@ -245,6 +253,7 @@ def _build_room_row(room: WithAnnotations[Room, RoomStats]) -> Row:
         "reason": reason,
         "is_public": room.is_public,
         "is_federated": room.is_federated,
+        "tenant": room.tenant_slug,
         "tenant_id": room.tenant_id,
         "creator_id": room.creator_id,
         "created_at": room.created_at,

@@ -83,6 +83,9 @@ def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
 
 
 def _run_words(words: list[str]) -> int:
+    at = words.index("help") if "help" in words else 0
+    if at and subcommands(tuple(words[:at])):  # as in `admin help`
+        words = ["help", *words[:at], *words[at + 1 :]]
     if page := _find_page(words):
         sys.stdout.write(page)
         return 0

@@ -69,7 +69,8 @@ class Change(ChangeResult):
     @property
     def outcome(self) -> str:
         """Return its part of the total of a bulk act, still with `{count}`."""
-        text = self.words.counted if self.changed else self.words.counted_same
+        is_change = self.changed or self.dry_run
+        text = self.words.counted if is_change else self.words.counted_same
         return text.format(**{**self.names, "count": "{count}"})
 
     @property

@@ -9,7 +9,6 @@ from scaiwave.cli.command import OperatorCommand
 
 class RemovalCommand(OperatorCommand):
     changes = True
-    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name of the administrator")

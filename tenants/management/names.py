@@ -90,7 +90,7 @@ def _parse(path: str, text: str) -> list[str]:
 
 
 class BulkCommand(OperatorCommand):
-    """A command about one record, or about many with a report by row."""
+    """A command about one record, or about many with a report by row and a total."""
 
     is_single = False
 
@@ -105,9 +105,12 @@ class BulkCommand(OperatorCommand):
         if not self.is_single:
             self.confirm_at_terminal(effect)
 
-    def print_rows(self, result: BulkResult) -> None:
+    def print_rows(self, result: BulkResult, kind: str) -> None:
         """Print the document of one record, or of all. Raises `RowsFailed`, or the error of one."""
         self.print_change(result.get_only() if self.is_single else result)
+        if not self.is_single and any(row.result for row in result.rows):
+            total = result.summarise(kind, f"{kind}s")
+            self.output.print_line(f"{'Expected' if self.dry_run else 'In total'}: {total}.")
         result.require_complete()
 
 
@@ -119,7 +122,9 @@ class HoldersCommand(BulkCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", help="role (slug or ID)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument(
+            "--tenant", help="tenant (slug, ID or ScaiKey ID; default: of the holders)"
+        )
         holders = parser.add_mutually_exclusive_group(required=True)
         holders.add_argument(
             f"--{self.preposition}",
@@ -146,4 +151,4 @@ class HoldersCommand(BulkCommand):
             is_group=options["groups"] is not None,
             confirm=self.confirm_at_terminal,
         )
-        self.print_rows(result)
+        self.print_rows(result, "group" if options["groups"] else "participant")

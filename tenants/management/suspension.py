@@ -20,6 +20,7 @@ HELP = {
 class ResumeCommand(BulkCommand):
     rules: SuspensionRules
     changes = True
+    destructive = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         kind = self.rules.kind
@@ -30,18 +31,19 @@ class ResumeCommand(BulkCommand):
         parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, **options: Any) -> None:
+        kind = self.rules.kind
         change = suspend_many if self.destructive else resume_many
         result = change(
             self.rules,
             operator=self.operator,
-            names=self.read_names(options[self.rules.kind], options),
+            names=self.read_names(options[kind], options),
             tenant=options.get("tenant"),
             reason=options["reason"],
             confirm=self.confirm if self.destructive else self.confirm_many,
             now=timezone.now(),
             dry_run=self.dry_run,
         )
-        self.print_rows(result)
+        self.print_rows(result, kind)
 
 
 class SuspendCommand(ResumeCommand):

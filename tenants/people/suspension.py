@@ -94,7 +94,7 @@ class SuspensionRules:
             "Kind": self.kind.capitalize(),
             "entity": self.get_name(entity),
             "state": f"{', but' if is_person else '; it is'} {reason or 'active'}",
-            "but": f", but still {why}" if why else "",
+            "but": f", but still {why}" if why and not dry_run else "",
             "already": f"still {why}" if why else "already active",
             "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
         }

@@ -14,9 +14,8 @@ from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import record_audit
 from tenants.errors import RoleFromScaiKey
-from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.validators import validate_reason
-from tenants.models import Group, Participant, Role, RoleGrant, RoleSource
+from tenants.models import Group, Participant, Role, RoleGrant, RoleSource, Tenant
 from tenants.roles.queries.roles import (
     BUILT_IN,
     RoleAssignment,
@@ -117,7 +116,7 @@ def grant_role_to_many(
     *,
     operator: Operator,
     role: str,
-    tenant: str,
+    tenant: str | None = None,
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
@@ -129,8 +128,9 @@ def grant_role_to_many(
 
     All are checked first: if one can't have the role, nothing is changed. Nothing changes for a
     manual grant that exists. A grant from ScaiKey becomes a manual one: a role and a holder share
-    one row, and the manual grant takes precedence. `confirm` gets the question before several get
-    a role, or one an administrator's; it raises if the answer is not yes.
+    one row, and the manual grant takes precedence. Without `tenant` it is the holders' own.
+    `confirm` gets the question before several get a role, or one an administrator's; it raises if
+    the answer is not yes.
 
     Raises RoleNotFound, TenantNotFound, SuperAdminOnly and InvalidName; rows have
     ParticipantNotFound, GroupNotFound, AmbiguousName, RoleHolderInactive, RoleForPeopleOnly or
@@ -138,8 +138,8 @@ def grant_role_to_many(
     """
     operator.require(Permission.MANAGE_ROLES)
     validate_reason(reason)
-    resolved_role = _resolve_role(operator, tenant, role)
-    rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
+    holders_tenant, rows = find_holders(operator, tenant, holders, is_group=is_group)
+    resolved_role = _resolve_role(operator, holders_tenant, role)
     found = [row.record for row in rows if row.record is not None]
     existing = find_grants(resolved_role, found)
 
@@ -170,8 +170,8 @@ def grant_role_to_many(
     return BulkResult(rows, {"role": None, kind: None, "outcome": None})
 
 
-def _resolve_role(operator: Operator, tenant: str, name: str) -> Role:
-    role = resolve_role(operator, resolve_tenant(operator, tenant), name)
+def _resolve_role(operator: Operator, tenant: Tenant, name: str) -> Role:
+    role = resolve_role(operator, tenant, name)
     ensure_authority(operator, role)
     return role
 
@@ -217,7 +217,7 @@ def revoke_role_from_many(
     *,
     operator: Operator,
     role: str,
-    tenant: str,
+    tenant: str | None = None,
     holders: Sequence[str],
     is_group: bool,
     now: datetime,
@@ -230,15 +230,15 @@ def revoke_role_from_many(
     All are checked first: if one grant can't be revoked, nothing is changed. `confirm` is called
     with the question and raises unless the operator agrees. Nothing changes without a grant. What a
     participant has through a group must be revoked from the group, and what ScaiKey grants must be
-    removed in ScaiKey.
+    removed in ScaiKey. Without `tenant` it is the holders' own.
 
     Raises RoleNotFound, TenantNotFound, SuperAdminOnly, LastSuperAdmin and InvalidName; rows have
     ParticipantNotFound, GroupNotFound, AmbiguousName or RoleFromScaiKey.
     """
     operator.require(Permission.MANAGE_ROLES)
     validate_reason(reason)
-    resolved_role = _resolve_role(operator, tenant, role)
-    rows = find_holders(operator, resolved_role.tenant, holders, is_group=is_group)
+    holders_tenant, rows = find_holders(operator, tenant, holders, is_group=is_group)
+    resolved_role = _resolve_role(operator, holders_tenant, role)
     found = [row.record for row in rows if row.record is not None]
     grants = find_grants(resolved_role, found)
     remaining = _find_remaining(resolved_role, found)

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from scaiwave.core.bulk import BulkRow, build_rows, count_names
+from scaiwave.console.text import join_examples
+from scaiwave.core.bulk import MAX_NAMED, BulkRow, build_rows, count_names
+from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.core.sql import batched
 from tenants.errors import (
@@ -21,7 +23,7 @@ from tenants.errors import (
     SuperAdminOnly,
 )
 from tenants.lookup.group_nesting import restorable_groups
-from tenants.lookup.resolve import look_up_group, look_up_participant
+from tenants.lookup.resolve import look_up_group, look_up_participant, resolve_tenant
 from tenants.lookup.serializers import Row, get_server_name, group_row, participant_row
 from tenants.models import Group, Participant, ParticipantType, Partner, Role, RoleGrant, Tenant
 from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
@@ -37,12 +39,28 @@ Holder = Participant | Group
 
 
 def find_holders(
-    operator: Operator, tenant: Tenant, names: Sequence[str], *, is_group: bool
-) -> list[BulkRow]:
-    """Return a row with the participant or group of each name, or with its error."""
-    if is_group:
-        return build_rows(look_up_group(operator, tenant=tenant).find_each(names))
-    return build_rows(look_up_participant(operator, tenant=tenant).find_each(names))
+    operator: Operator, tenant: str | None, names: Sequence[str], *, is_group: bool
+) -> tuple[Tenant, list[BulkRow]]:
+    """Return the tenant, and a row with the participant or group of each name, or with its error.
+
+    Without the name of a tenant, it is the only tenant of the holders. Raises `TenantNotFound`,
+    `UsageError` for several tenants, or the first row's error if no name is found.
+    """
+    resolved = resolve_tenant(operator, tenant) if tenant is not None else None
+    look_up = look_up_group if is_group else look_up_participant
+    rows = build_rows(look_up(operator, tenant=resolved).find_each(names))
+    if resolved is not None:
+        return resolved, rows
+    tenants = {row.record.tenant for row in rows if row.record}
+    if not tenants and rows[0].error:
+        raise rows[0].error
+    if len(tenants) > 1:
+        slugs = sorted(each.slug for each in tenants)
+        raise UsageError(
+            f"The names are in several tenants: {join_examples(slugs[:MAX_NAMED], len(slugs))}.",
+            fix="Run the command once for each tenant, with --tenant <slug>.",
+        )
+    return tenants.pop(), rows
 
 
 def describe(holder: Holder, *, capitalise: bool = False) -> str:

@@ -29,21 +29,22 @@ MAX_OTHER_ACCOUNTS = 10
 def list_participants(
     *,
     operator: Operator,
-    tenant: str,
+    tenant: str | None = None,
     status: str = "all",
     participant_type: str | None = None,
     search: str | None = None,
     after: UUID | None = None,
     limit: int | None = None,
 ) -> Page:
-    """Return the participants of one tenant by name, continuing after the one with that ID.
+    """Return participants by name, of one tenant or of all that the operator may see.
 
-    Errors are raised at once, not at the first row. `search` is a part of a name, an e-mail address
-    or a local ID, in any case.
+    They continue after the one with the ID `after`. Errors are raised at once, not at the first
+    row. `search` is a part of a name, an e-mail address or a local ID, in any case.
     """
     operator.require(Permission.VIEW)
-    resolved = resolve_tenant(operator, tenant)
-    participants = Participant.objects.filter(status_q(status), tenant=resolved)
+    participants = visible_participants(operator).filter(status_q(status))
+    if tenant is not None:
+        participants = participants.filter(tenant=resolve_tenant(operator, tenant))
     key: Combinable = F("display_name")
     if participant_type is not None:
         participants = participants.filter(participant_type=participant_type)
@@ -53,9 +54,12 @@ def list_participants(
         # are not stored, to find a few of them.
         key = Coalesce(key, Value(""))
     ordered = sort_rows(participants, [SortKey(key)], after=after)
-    rows = iter_objects(ordered[: one_more(limit)])
+    rows = iter_objects(ordered.select_related("tenant")[: one_more(limit)])
     server_name = get_server_name()
-    found = (participant_row(person, server_name=server_name) for person in rows)
+    found = (
+        {**participant_row(person, server_name=server_name), "tenant": person.tenant.slug}
+        for person in rows
+    )
     return Page(found, limit, count=participants.count)
 
 

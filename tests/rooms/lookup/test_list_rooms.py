@@ -16,7 +16,7 @@ from rooms.errors import WorkspaceNotFound
 from rooms.lookup.rooms import SORTABLE, list_rooms
 from rooms.models import Event, Room, RoomMedia, RoomMember
 from scaiwave.core.errors import UsageError
-from tenants.models import Participant, Tenant
+from tenants.models import Participant, Tenant, TenantErasure
 from tests.scaiwave.row_factories import (
     NOW,
     make_event,
@@ -26,7 +26,7 @@ from tests.scaiwave.row_factories import (
     make_tenant,
     make_workspace,
 )
-from tests.tenants.factories import HOST_OPERATOR, run_command
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
 from tests.tools import count_examples
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +40,30 @@ def join(joined: Room, person: Participant, membership: str = "join") -> None:
     RoomMember.objects.create(
         tenant=joined.tenant, room=joined, participant=person, membership=membership, joined_at=NOW
     )
+
+
+def test_success_the_largest_rooms_of_the_server(acme: Tenant) -> None:
+    for name, number in (("Elsewhere", 3), ("beta", 2)):
+        room = Room.objects.get(name=name)
+        for position in range(number):
+            make_event(room, position + 1)
+    erased = make_tenant("erased")
+    make_room(make_workspace(erased), make_participant(erased, "eve"), "Erased")
+    TenantErasure.objects.create(tenant_id=erased.pk, begun_at=NOW)
+    rows = list_rooms(operator=HOST_OPERATOR, sort="-events", limit=2)
+    assert [(row["tenant"], row["name"], row["events"]) for row in rows] == [
+        ("other", "Elsewhere", 3),
+        ("acme", "beta", 2),
+    ]
+    acme.scaikey_tenant_id = "tnt_acme"
+    acme.save()
+    names = [row["name"] for row in list_rooms(operator=make_tenant_admin(acme))]
+    assert names == ["Alpha", "beta", "Übung", ""]
+    header, first = run_command("list_rooms", "--sort=-events", "--limit", "1").splitlines()
+    assert (header.split()[0], first.split()[0]) == ("Tenant", "other")
+    assert run_command("list_rooms", "--tenant", "acme").startswith("ID ")
+    with pytest.raises(UsageError, match=r"\A--workspace needs --tenant\.\Z"):
+        run_command("list_rooms", "--workspace", "main")
 
 
 @pytest.fixture

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 
 from scaiwave.cli import main
+from scaiwave.cli.verbs import VERBS
 from scaiwave.core.errors import UsageError
-from tests.scaiwave.cli_helpers import run_at_terminal, run_example, run_scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, run_at_terminal, run_example, run_scaiwave
 from tests.scaiwave.example_app.management.commands import create_tenant, list_tenants
 
 LIST = ("admin", "list-tenants")
@@ -76,26 +83,27 @@ def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, ne
     [
         (
             "role grant",
-            "The following arguments are required: role, --tenant.",
-            "Use `scaiwave role grant <role> --tenant TENANT (--to PARTICIPANT | --to-group GROUP "
+            "The following arguments are required: role.",
+            "Use `scaiwave role grant <role> (--to PARTICIPANT | --to-group GROUP "
             "| --from-file FILE) [options]`; `--help` lists the options.",
         ),
         (
             "room list --tenent acme",
             "Unknown option: --tenent.",
-            "Did you mean `--tenant`? Use `scaiwave room list --tenant TENANT [options]`; `--help` "
-            "lists the options.",
+            "Did you mean `--tenant`? Use `scaiwave room list [options]`; `--help` lists the "
+            "options.",
         ),
         (
             "completion bsh",
-            "Argument shell: invalid choice: 'bsh' (choose from bash, zsh, fish).",
-            "Did you mean `bash`? Use `scaiwave completion <bash|zsh|fish> [options]`; `--help` "
-            "lists the options.",
+            "Argument shell: invalid choice: 'bsh' (choose from bash, zsh, fish, tenants, roles).",
+            "Did you mean `bash`? Use `scaiwave completion <bash|zsh|fish|tenants|roles> "
+            "[options]`; `--help` lists the options.",
         ),
         (
             "completion",
             "The following arguments are required: shell.",
-            "Use `scaiwave completion <bash|zsh|fish> [options]`; `--help` lists the options.",
+            "Use `scaiwave completion <bash|zsh|fish|tenants|roles> [options]`; `--help` lists the "
+            "options.",
         ),
     ],
 )
@@ -237,10 +245,27 @@ def test_fail_declined(keys: str) -> None:
     shown = run_at_terminal(*LIST, "--act", "confirm", keys=keys)
     assert "This removes everything. Continue? [y/N] " in shown.out
     assert shown.code == 1
+    assert "\ufffd" not in shown.out
     assert shown.out.endswith(
         "Error: Cancelled. No changes were made. [SW_DECLINED]\n"
         "  Fix: Answer y to confirm, or pass --no-input to skip the prompt.\n"
     )
+
+
+def test_success_every_command_takes_yes_and_asks_in_one_way() -> None:
+    """An answer is read by the class of all commands, and a password where it is not shown."""
+    for path, verb in VERBS.items():
+        command = load_command_class(get_commands()[verb.command], verb.command)
+        options = command.create_parser("scaiwave", path[-1])._option_string_actions
+        assert options["--yes"] is options["--no-input"], path
+    pattern = re.compile(r"stdin\.readline|\binput\(|\bgetpass\(")
+    asking = {
+        str(file.relative_to(CHECKOUT))
+        for app in ("scaiwave", "tenants", "rooms", "federation", "identity_sync")
+        for file in (CHECKOUT / app).rglob("*.py")
+        if pattern.search(file.read_text(encoding="utf-8"))
+    }
+    assert asking == {"scaiwave/cli/command.py", "tenants/management/passwords.py"}
 
 
 def test_success_called_from_python(capsys: pytest.CaptureFixture[str]) -> None:

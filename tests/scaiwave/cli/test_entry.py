@@ -39,6 +39,35 @@ def test_success_help_of_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (["admin", "help"], ["admin", "--help"]),
+        (["admin", "federation", "help"], ["admin", "federation", "--help"]),
+        (["sync", "help"], ["sync", "--help"]),
+        (["role", "help", "grant"], ["role", "grant", "--help"]),
+    ],
+)
+def test_success_help_after_the_words_of_an_area(
+    words: list[str], same: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (main(words), main(same)) == (0, 0)
+    first, second = capsys.readouterr().out.split("age: ")[1:]
+    assert first.removesuffix("Us").removesuffix("us") == second
+
+
+@pytest.mark.parametrize("words", [["help", "exit"], ["help", "exit-code"], ["exit", "codes"]])
+def test_fail_help_of_a_topic_that_is_misspelt(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    typed = " ".join(words).removeprefix("help ")
+    assert capsys.readouterr().err == (
+        f"Error: Unknown command: `scaiwave {typed}`. [SW_USAGE]\n"
+        "  Fix: Run `scaiwave help exit-codes`.\n"
+    )
+
+
 def test_success_help_fits_a_screen() -> None:
     lines = format_overview().splitlines()
     assert len(lines) <= 32
@@ -111,8 +140,8 @@ def test_fail_a_group_is_not_a_command(capsys: pytest.CaptureFixture[str]) -> No
         ("sync now", "Run `scaiwave sync`.\n"),
         ("sync plan plan.json", "Run `scaiwave sync --dry-run`, or `scaiwave sync --plan <file>`"),
         ("delete-tenant acme", "Tenants are never deleted. Run `scaiwave admin suspend-"),
-        ("admin list-users", "Run `scaiwave admin list-participants --tenant <tenant>`.\n"),
-        ("list-users", "Run `scaiwave admin list-participants --tenant <tenant>`.\n"),
+        ("admin list-users", "Run `scaiwave admin list-participants`.\n"),
+        ("list-users", "Run `scaiwave admin list-participants`.\n"),
         ("admin create-user anna", "Add, change and remove people in ScaiKey, then run `scai"),
         ("admin delete-partner west", "Partners are never deleted. Run `scaiwave "),
         ("room remove lobby", "Run `scaiwave room delete <room> --tenant <tenant> --reason "),
@@ -143,6 +172,7 @@ def test_success_hints_name_commands_that_exist() -> None:
         for named in re.findall(r"`scaiwave ([^`]*)`", fix):
             first = named.split()
             is_known = find_longest_match(first) in VERBS or first[0] in {"manage", "--version"}
+            is_known = is_known or first == ["help", "exit-codes"]
             assert is_known, fix
             if first[0] == "manage":
                 assert first[1] in MANAGE_COMMANDS

@@ -8,21 +8,26 @@ from uuid import UUID
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from scaiwave import extensions
 from scaiwave.core.errors import UsageError
+from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.errors import AmbiguousName, ParticipantNotFound
-from tenants.models import Participant, Role, RoleGrant, Tenant
+from tenants.models import Participant, Role, RoleGrant, Tenant, TenantErasure
 from tenants.people.queries.participants import list_participants, show_participant
 from tests.extensions import Provided
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
     NOW,
+    READ_ONLY_OPERATOR,
     add_members,
     make_group,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
     make_tenant_admin,
@@ -110,6 +115,34 @@ def test_success_plain_table(acme: Tenant) -> None:
         "Carla  carla@acme.example  @carla.acme:localhost  human  deactivated  "
         "removed from ScaiKey on 2026-11-01\n"
     )
+
+
+def test_success_across_tenants_of_the_scope(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the name, and in which tenant, up to a limit."""
+    erased = make_tenant("erased")
+    make_person(erased, "eva")
+    TenantErasure.objects.create(tenant_id=erased.pk, begun_at=NOW)
+
+    def find(operator: Operator) -> list[tuple[str, str]]:
+        page = list_participants(
+            operator=operator, search="a", participant_type="human", status="active"
+        )
+        return [(row["tenant"], row["display_name"]) for row in page]
+
+    assert find(HOST_OPERATOR) == [("acme", "Anna"), ("other", "Olga")]
+    assert find(READ_ONLY_OPERATOR) == find(HOST_OPERATOR)
+    assert find(make_tenant_admin(acme)) == [("acme", "Anna")]
+    assert find(make_partner_admin(make_partner())) == []
+    with CaptureQueriesContext(connection) as queries:
+        find(HOST_OPERATOR)
+    assert len(queries) == 1
+    monkeypatch.setattr("scaiwave.cli.command.MAX_ACROSS", 1)
+    document = json.loads(run_command("list_participants", "--json"))
+    assert (len(document["participants"]), document["total"]) == (1, 5)
+    page = ("list_participants", "--after", document["next_id"])
+    assert run_command(*page).splitlines()[1].split()[:2] == ["acme", "Berta"]
+    assert len(run_command("list_participants", "--jsonl").splitlines()) == 5
+    assert len(run_command("list_participants", "--tenant", "acme", "--csv").splitlines()) == 5
 
 
 def test_success_one_json_object_a_line(acme: Tenant) -> None:

@@ -258,9 +258,13 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     words = ("suspend_participant", "--from", str(file), "--tenant", "acme")
     with pytest.raises(ConfirmationNeeded, match=r"This blocks 40 participants \(Person 0, "):
         run_command(*words)
-    assert len(run_command(*words, "--dry-run").splitlines()) == 40
+    *preview, expected = run_command(*words, "--dry-run").splitlines()
+    assert (len(preview), expected) == (40, "Expected: 40 participants suspended.")
     out = run_command(*words, "--yes", "--reason", "left")
-    assert out.splitlines()[39] == "Participant @p39:localhost suspended."
+    assert out.splitlines()[39:] == [
+        "Participant @p39:localhost suspended.",
+        "In total: 40 participants suspended.",
+    ]
     again = json.loads(run_command(*words, "--yes", "--json"))
     assert (len(again["results"]), again["changed"], again["dry_run"]) == (40, False, False)
     assert AuditEntry.objects.count() == 40
@@ -268,7 +272,18 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     with pytest.raises(RowsFailed):
         run_command("resume_participant", "--from-file", str(file))
     assert count_suspended() == 40
-    assert run_command("resume_participant", "p1", "p2", "--tenant", "acme").count("resumed") == 2
+    Participant.objects.filter(local_id="p2").update(scaikey_status="SUSPENDED")
+    two = ("resume_participant", "p1", "p2", "--tenant", "acme")
+    expected = run_command(*two, "--dry-run").splitlines()[-1]
+    assert expected == "Expected: 2 participants resumed."
+    total = run_command(*two).splitlines()[-1]
+    assert total == (
+        "In total: 1 participant resumed; 1 participant resumed, but still suspended in ScaiKey."
+    )
+    total = run_command(*two).splitlines()[-1]
+    assert total == (
+        "In total: 1 participant already active; 1 participant still suspended in ScaiKey."
+    )
 
 
 def test_success_one_name_in_a_file_has_a_row(tmp_path: Path) -> None:

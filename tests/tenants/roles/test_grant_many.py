@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scaiwave.core.bulk import BulkResult, RowsFailed
-from scaiwave.core.errors import InsufficientPermission
-from tenants.errors import LastSuperAdmin, SuperAdminOnly
+from scaiwave.core.errors import InsufficientPermission, UsageError
+from tenants.errors import LastSuperAdmin, ParticipantNotFound, RoleNotFound, SuperAdminOnly
 from tenants.models import AuditEntry, Group, Participant, RoleGrant, RoleSource
 from tenants.roles.grants import grant_role_to_many, revoke_role_from_many
 from tests.tenants.factories import (
@@ -199,6 +199,32 @@ def test_fail_permissions() -> None:
                 change(people, operator=operator)
 
 
+def test_success_the_tenant_is_that_of_the_holders() -> None:
+    for slug in ("acme", "lab"):
+        make_person(make_tenant(slug), f"anna.{slug}", email=f"anna@{slug}.example")
+    words = ("super_admin", "--to", "anna@lab.example")
+    assert run_command("grant_role", *words).startswith("Role super_admin granted to Anna")
+    assert RoleGrant.objects.get().tenant.slug == "lab"
+    everywhere = {"tenant": None, "role": "super_admin"}
+    assert get_codes(grant(["anna@lab.example", "zoe"], **everywhere)) == [
+        *(None, "SW_PARTICIPANT_NOT_FOUND"),
+    ]
+    with pytest.raises(ParticipantNotFound, match=r"\AParticipant not found: zoe\.\Z"):
+        grant(["zoe"], **everywhere)
+    partner_admin = make_partner_admin(make_partner())
+    with pytest.raises(ParticipantNotFound):  # Outside the scope no one exists.
+        grant(["anna@lab.example"], **everywhere, operator=partner_admin)
+    with pytest.raises(RoleNotFound, match="Role not found in tenant lab: editors"):
+        grant(["anna@lab.example"], tenant=None)
+    with pytest.raises(UsageError) as raised:
+        grant(["anna@acme.example", "anna@lab.example"], **everywhere)
+    assert str(raised.value) == "The names are in several tenants: acme, lab."
+    assert raised.value.fix == "Run the command once for each tenant, with --tenant <slug>."
+    run_command("grant_role", "super_admin", "--to", "anna@acme.example")
+    revoked = run_command("revoke_role", "super_admin", "--from", "anna@lab.example")
+    assert "revoked" in revoked
+
+
 def test_success_commands(tmp_path: Path) -> None:
     acme = make_tenant()
     make_role(acme)
@@ -209,7 +235,8 @@ def test_success_commands(tmp_path: Path) -> None:
     words = ("editors", "--tenant", "acme")
     out = run_command("grant_role", *words, "--from", str(file))
     assert [line.partition(" (")[0] for line in out.splitlines()] == [
-        *("Role editors granted to Anna", "Role editors granted to Bert")
+        *("Role editors granted to Anna", "Role editors granted to Bert"),
+        "In total: granted to 2 participants.",
     ]
     several = ("--to", "bert@acme.example", "--to", "cleo@acme.example")
     document = json.loads(run_command("grant_role", *words, *several, "--json"))
@@ -223,4 +250,5 @@ def test_success_commands(tmp_path: Path) -> None:
     people = ("bert@acme.example", "--from", "cleo@acme.example", "--dry-run", "--json")
     document = json.loads(run_command("revoke_role", *words, "--from", *people))
     assert (len(document["results"]), document["changed"], document["dry_run"]) == (2, True, True)
-    assert run_command("revoke_role", *words, "--from-file", str(file)).count("revoked") == 2
+    out = run_command("revoke_role", *words, "--from-file", str(file))
+    assert out.splitlines()[-1] == "In total: revoked from 2 participants."
