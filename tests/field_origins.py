@@ -69,7 +69,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     ),
     "rooms.RoomImport": _declare(
         local="id tenant room manifest_sha256 source_room_id source_server_name operator "
-        "created_at links tip_exported_at tip_events tip_room edited_here"
+        "created_at links tip_exported_at tip_events tip_room edited_here is_signed"
     ),
     "rooms.TenantImport": _declare(
         local="id tenant source_tenant_id source_server_name is_new people index_sha256 "

@@ -147,7 +147,7 @@ def test_success_a_manual_suspension(scaikey: Sandbox, change: Change) -> None:
         sync()
         person.refresh_from_db()
         assert (person.absent_since, person.suspended_by_hand_at) == (None, LONG_AGO)
-    resume_participant(operator=HOST, name=anna, reason="", now=LONG_AGO)
+    resume_participant(operator=HOST, name=str(person.pk), reason="", now=LONG_AGO)
     person.refresh_from_db()
     assert person.is_active is (change is not suspend)
 
