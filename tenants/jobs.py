@@ -56,7 +56,7 @@ def seal_audit() -> dict[str, Any]:
     `doctor` and the metrics report days that are not sealed in time.
     """
     now = timezone.now()
-    if not SERVER_SIGNER.load()().has_key(now):
+    if SERVER_SIGNER.load()().find_signing_key(now) is None:
         return {"days": 0, "entries": 0, "reason": "This server has no signing key."}
     try:
         result = seal_service.seal_audit(operator=get_host_operator(), now=now)

@@ -47,7 +47,6 @@ from scaiwave.operations.backup.manifest import (
     DatabaseDump,
     Manifest,
 )
-from scaiwave.operations.backup.tables import measure_sqlite
 from scaiwave.operations.jobs.queries import show_job
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
@@ -176,13 +175,12 @@ class SampleData:
                 created_at=NOW,
                 scaiwave_version="0.2.0",
                 server_name="localhost",
-                database=DatabaseDump(
-                    "sqlite", file.name, "3.46", "3.46", [], measure_sqlite(directory / file.name)
-                ),
+                database=DatabaseDump("sqlite", file.name, "3.46", "3.46", [], {}),
                 attachments=Attachments("files", 0, 0, []),
                 has_secrets=False,
                 files=dict(draft.files),
             ),
+            None,
             null_progress_factory,
         )
         return directory

@@ -433,12 +433,14 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "backup"): Row(
         PLATFORM, lambda sample: ["--output", str(sample.directory)], commits=True
     ),
-    ("admin", "verify-backup"): Row(PLATFORM, lambda sample: [str(sample.write_backup())]),
-    # The process uses the restored database from then on: tests/scaiwave/operations/backup.
+    ("admin", "verify-backup"): Row(
+        PLATFORM, lambda sample: [str(sample.write_backup()), "--accept-unsigned"]
+    ),
+    # It makes a database: tests/scaiwave/operations/backup.
     ("admin", "restore"): Row(
         PLATFORM,
         lambda sample: [
-            *(str(sample.write_backup()), "--dry-run"),
+            *(str(sample.write_backup()), "--dry-run", "--accept-unsigned"),
             *("--into", f"sqlite:///{sample.directory}/copy.sqlite3"),
         ],
     ),

@@ -5,20 +5,27 @@ A block of commands that can't run here has a comment before it in its page, wit
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from tests.databases import copy_database
-from tests.docs_shell import PASSWORD, Block, Reader, find_blocks, open_terminal
+from tests.docs_shell import PASSWORD, PROGRAMS, Block, Reader, find_blocks, open_terminal
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.services.postgres import start_postgres
+from tests.services.unprivileged_user import ServiceUser
+from tests.tools import NIGHTLY, leave_untested
 
 README = "README.md"
 STARTED = "docs/tutorials/getting-started.md"
@@ -141,7 +148,7 @@ def test_success_readme_and_pages_about_a_synced_server(reader: Reader) -> None:
     run_demo(reader)
     begin(reader)
     reader.run(f"{SHOW_UNIT} >/etc/systemd/system/scaiwave-web.service")
-    for page in (README, UPGRADE, MONITORING):
+    for page in (README, MONITORING):
         assert_page_runs(page, reader)
     for command in find_commands_in_prose(README):
         reader.run(command)
@@ -182,53 +189,143 @@ def test_success_production(tmp_path: Path, database_url: str, redis_url: str) -
                 assert_block_runs(block, reader)
 
 
-@pytest.mark.ci
-@pytest.mark.only_on("postgresql")
-def test_success_backup(tmp_path: Path, migrated: str, database_url: str) -> None:
-    """The server is lost before the steps of the restore."""
-    prefix, name = tmp_path / "root", urlsplit(database_url).path[1:]
+@pytest.fixture
+def operator(tmp_path: Path, database_url: str) -> Iterator[Reader]:
+    """Return a reader on a host with the suite, and a cluster of PostgreSQL without databases."""
+    prefix = tmp_path / "root"
     for directory in ("var/lib/scaiwave", "var/tmp", "var/backups", "etc/systemd/system"):
         (prefix / directory).mkdir(mode=0o700, parents=True)
-    copy_database(migrated, database_url)
-    environment = {
-        "PGHOST": parse_qs(urlsplit(database_url).query)["host"][0],
-        "PGUSER": "scaiwave",
-        "SCAIWAVE_HOME": f"{prefix}/var/lib/scaiwave",
-        "SCAIWAVE_ENV_FILE": f"{prefix}/etc/scaiwave/env",
-    }
-    replaced = {
-        "-o scaiwave -g scaiwave ": "",
-        "/opt/scaiwave/venv/bin": str(Path(sys.executable).parent),
-        "systemctl ": ": systemctl ",
-        "postgres://scaiwave@/scaiwave_copy?host=/run/postgresql": database_url.replace(
-            name, f"{name}_copy"
-        ),
-        "postgres://scaiwave@/scaiwave?host=/run/postgresql": database_url,
-        "template0 scaiwave": f"template0 {name}",
-        "activate-restore ": "activate-restore --no-input ",
-        **{f"/{top}/": f"{prefix}/{top}/" for top in ("etc", "var")},
-    }
-    with open_terminal(tmp_path, environment, replaced) as reader:
-        configure = next(block for block in find_blocks(PRODUCTION) if "cat >/etc" in block.text)
-        reader.run(f"mkdir /etc/scaiwave\n{configure.text.partition('chown')[0]}")
-        reader.run("scaiwave manage seed_rooms --tenant acme --events 20 --media 2")
-        room = reader.run(
-            "scaiwave room list --tenant acme --json | grep -m 1 -o '[0-9a-f-]\\{36\\}'"
-        )
-        reader.replaced["<room>"] = room.strip()
-        backups = prefix / "var/backups/scaiwave"
-        for block in find_blocks(BACKUP):
-            if "createdb" in block.text and "_copy" not in block.text:
-                reader.run(f"dropdb --force {name}")
-                shutil.rmtree(prefix / "var/lib/scaiwave/media")
-            if not block.marker:
-                assert_block_runs(block, reader)
-            first = min(backups.glob("scaiwave-*"))
-            reader.replaced["scaiwave-20261129T020000Z"] = first.name
-        assert len(list(backups.iterdir())) == 2
-        reader.run(f"dropdb {name}_copy")
+    user = ServiceUser.choose_unprivileged()
+    with tempfile.TemporaryDirectory(prefix="scaiwave-cluster-") as name:
+        cluster = Path(name)
+        cluster.chmod(0o711)
+        user.take_ownership(cluster)
+        server = start_postgres(cluster, user, superuser="postgres")
+        environment = {
+            "PATH": f"{tmp_path}/programs:{PROGRAMS}:{os.environ['PATH']}",
+            "PGHOST": name,
+            "SCAIWAVE_HOME": f"{prefix}/var/lib/scaiwave",
+            "SCAIWAVE_ENV_FILE": f"{prefix}/etc/scaiwave/env",
+        }
+        replaced = {
+            "-o scaiwave -g scaiwave ": "",
+            "/opt/scaiwave/venv/bin": str(PROGRAMS),
+            "systemctl ": ": systemctl ",
+            "su - postgres -c": "PGUSER=postgres sh -c",
+            "/run/postgresql": name,
+            "activate-restore ": "activate-restore --no-input ",
+            "activate-restore\n": "activate-restore --no-input\n",
+            **{f"/{top}/": f"{prefix}/{top}/" for top in ("etc", "var")},
+        }
+        try:
+            with open_terminal(tmp_path, environment, replaced) as reader:
+                blocks = find_blocks(PRODUCTION)
+                configure = next(block.text for block in blocks if "cat >/etc" in block.text)
+                reader.run(f"mkdir /etc/scaiwave\n{configure.partition('chown')[0]}")
+                reader.run(next(block.text for block in blocks if "createuser" in block.text))
+                yield reader
+        finally:
+            server.stop()
+
+
+def name_backup(reader: Reader, backup: Path) -> None:
+    reader.replaced["scaiwave-20261129T020000Z"] = backup.name
+    manifest = json.loads((backup / "manifest.json").read_text())
+    reader.replaced["<fingerprint>"] = str(manifest.get("key_id"))
+
+
+@pytest.mark.ci
+@pytest.mark.only_on("postgresql")
+def test_success_backup(tmp_path: Path, operator: Reader) -> None:
+    """The server is lost before the steps of the restore, with its cluster."""
+    prefix = tmp_path / "root"
+    operator.run("scaiwave manage migrate --verbosity 0")
+    operator.run("scaiwave admin federation key generate")
+    operator.run("scaiwave manage seed_rooms --tenant acme --events 20 --media 2")
+    room = operator.run(
+        "scaiwave room list --tenant acme --json | grep -m 1 -o '[0-9a-f-]\\{36\\}'"
+    )
+    operator.replaced["<room>"] = room.strip()
+    backups = prefix / "var/backups/scaiwave"
+    for block in find_blocks(BACKUP):
+        if "createuser" in block.text:
+            operator.run("su - postgres -c 'dropdb scaiwave && dropuser scaiwave'")
+            shutil.rmtree(prefix / "var/lib/scaiwave/media")
+        if not block.marker:
+            assert_block_runs(block, operator)
+        if found := sorted(backups.glob("scaiwave-*")):
+            name_backup(operator, found[0])
+    assert len(list(backups.iterdir())) == 2
     assert len(list(prefix.glob("var/*/scaiwave/media/tenant/*/*"))) == 2
     assert len(list(prefix.glob("var/tmp/scaiwave-copy/media/tenant/*/*"))) == 2
+
+
+NEEDS_NIGHT = pytest.mark.skipif(not NIGHTLY, reason="SCAIWAVE_TEST_NIGHTLY is not set.")
+
+
+@pytest.mark.ci
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("release", [pytest.param("0.2.0", marks=NEEDS_NIGHT), "0.3.0"])
+def test_success_upgrade_and_rollback(release: str, tmp_path: Path, operator: Reader) -> None:
+    """With the wheel of the old release, built from its commit."""
+    old = build_release(release, tmp_path)
+    script, new = tmp_path / "programs/scaiwave", f"#!/bin/sh\nexec {PROGRAMS}/scaiwave "
+    script.parent.mkdir()
+    script.write_text(old)
+    script.chmod(0o755)
+    operator.run("sed -i /REDIS/d /etc/scaiwave/env && chmod 0600 /etc/scaiwave/env")
+    operator.run("scaiwave manage migrate --verbosity 0")
+    begin(operator)
+    operator.run(next(words for words in find_demo_commands() if "sync register" in words))
+    operator.run("scaiwave sync --quiet")
+    operator.run("scaiwave manage seed_rooms --tenant acme --events 5")
+    before = operator.run("scaiwave admin list-tenants")
+    assert "acme" in before
+    (tmp_path / "root/var/backups/scaiwave").mkdir()
+    backs_up_later = release == "0.2.0"
+    back_up = ""
+    for block in find_blocks(UPGRADE):
+        if "admin backup" in block.text and backs_up_later:
+            back_up = block.text
+        elif "pip install" in block.text:
+            script.write_text(f'{new}"$@"\n')
+            operator.run(back_up)
+            (backup,) = (tmp_path / "root/var/backups/scaiwave").iterdir()
+            name_backup(operator, backup)
+        elif "list-tenants" in block.text:
+            script.write_text(old)
+            assert operator.run(block.text).endswith(before)
+        elif "show-deploy-file" in block.text:
+            unit = "scaiwave-web.service"
+            operator.run(f"scaiwave admin show-deploy-file {unit} >/etc/systemd/system/{unit}")
+            assert_block_runs(block, operator)
+        elif "activate-restore" in block.text and backs_up_later:
+            continue
+        elif not block.marker:
+            assert_block_runs(block, operator)
+
+
+def build_release(release: str, directory: Path) -> str:
+    """Build the wheel of a release from its commit, and return a program that runs it."""
+    source, wheel = directory / "source", directory / release
+    source.mkdir()
+    words = ("log", "-1", "--format=%H", f"--grep=^Release {release}$")
+    commit = subprocess.run(
+        ["git", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    if not commit:
+        leave_untested(f"The history lacks the commit of {release}.")
+    packed = subprocess.run(
+        ["git", "archive", commit], cwd=CHECKOUT, stdout=subprocess.PIPE, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", source], input=packed.stdout, check=True)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheel)]
+    subprocess.run(build, cwd=source, check=True, stdout=subprocess.DEVNULL)
+    (archive,) = wheel.glob("*.whl")
+    with zipfile.ZipFile(archive) as files:
+        files.extractall(wheel)
+    program = "import sys; from scaiwave.cli import main; sys.exit(main())"
+    return f"#!/bin/sh\nPYTHONPATH={wheel} exec {sys.executable} -c '{program}' \"$@\"\n"
 
 
 def test_success_markers_are_known() -> None:

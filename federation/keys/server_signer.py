@@ -20,23 +20,13 @@ class FederationSigner:
             raise NoSigningKey("This server has no signing key.")
         return key.key_id, ed25519.sign(data, decrypt_seed(key))
 
-    def has_key(self, now: datetime) -> bool:
-        return signing_key(now) is not None
+    def find_signing_key(self, now: datetime) -> KnownKey | None:
+        key = signing_key(now)
+        return _describe(key) if key is not None else None
 
     def load_keys(self) -> dict[str, KnownKey]:
         """Leave out rows that are not a key, or not the one that their ID names."""
-        keys = (key for key in load_keys() if _is_genuine(key))
-        return {
-            key.key_id: KnownKey(
-                key.key_id,
-                ed25519.format_stored_key(key),
-                is_proven=key.revoked_at is None and _has_private_key(key),
-                signs_from=key.signs_from,
-                verifies_until=key.retires_at,
-                revoked_at=key.revoked_at,
-            )
-            for key in keys
-        }
+        return {key.key_id: _describe(key) for key in load_keys() if _is_genuine(key)}
 
     def parse_key(self, text: str) -> KnownKey:
         public_key = ed25519.parse_public_key(text)
@@ -44,6 +34,17 @@ class FederationSigner:
 
     def verify(self, data: bytes, signature: bytes, key: KnownKey) -> bool:
         return ed25519.verify(signature, data, ed25519.parse_public_key(key.public_key))
+
+
+def _describe(key: ServerKey) -> KnownKey:
+    return KnownKey(
+        key.key_id,
+        ed25519.format_stored_key(key),
+        is_proven=key.revoked_at is None and _has_private_key(key),
+        signs_from=key.signs_from,
+        verifies_until=key.retires_at,
+        revoked_at=key.revoked_at,
+    )
 
 
 def _is_genuine(key: ServerKey) -> bool:

@@ -31,8 +31,8 @@ class ServerSigner(Protocol):
         """Return key ID and signature. Raises NoSigningKey and the errors of private keys."""
         ...
 
-    def has_key(self, now: datetime) -> bool:
-        """Return whether a key signs at this time."""
+    def find_signing_key(self, now: datetime) -> KnownKey | None:
+        """Return the key that signs at this time."""
         ...
 
     def load_keys(self) -> dict[str, KnownKey]:

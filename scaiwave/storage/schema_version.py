@@ -58,13 +58,14 @@ def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool =
         raise older_schema_error()
 
 
-def is_migrated(connection: BaseDatabaseWrapper) -> bool | None:
-    """Whether the database has every migration of this code, with one query.
+def is_migrated(connection: BaseDatabaseWrapper, app: str = "") -> bool | None:
+    """Whether the database has every migration of this code, or of one app, with one query.
 
     None if it has none, or can't be read.
     """
     names = _read_applied(connection)
-    return not set(_iter_known()).difference(names) if names else None
+    known = (name for name in _iter_known() if name.startswith(app))
+    return not set(known).difference(names) if names else None
 
 
 def _read_applied(connection: BaseDatabaseWrapper) -> list[str]:

@@ -57,9 +57,9 @@ data=/var/lib/postgresql/data
 if [ ! -s $data/PG_VERSION ]; then
     [ "$POSTGRES_HOST_AUTH_METHOD" = trust ]
     chown postgres $data
-    run initdb --username="$POSTGRES_USER" $data
+    run initdb $data
     run pg_ctl --pgdata=$data --options=-clisten_addresses= --wait start
-    createdb --username="$POSTGRES_USER" "$POSTGRES_USER"
+    for script in /docker-entrypoint-initdb.d/*; do PGDATA=$data run sh -e "$script"; done
     run pg_ctl --pgdata=$data --wait stop
 fi
 exec setpriv --reuid=postgres --regid=postgres --clear-groups postgres -D $data "$@"
@@ -221,7 +221,15 @@ def test_success_the_page(docker: Docker, reader: Reader) -> None:
     backups = reader.run("ls -d backups/scaiwave-*").split()
     assert len(backups) == 2
     inside = backups[0].replace("backups/", "/var/backups/scaiwave/")
-    reader.run(f"docker compose exec worker scaiwave admin verify-backup {inside}")
+    reader.replaced["/var/backups/scaiwave/scaiwave-20261129T020000Z"] = inside
+    for block in find_blocks(PAGE):
+        if "verify-backup" in block.text:
+            reader.run(block.text)
+    as_superuser = "docker compose exec -T worker psql --host=/run/postgresql --username=postgres"
+    assert "Peer authentication failed" in reader.run(f"{as_superuser} scaiwave 2>&1", code=2)
+    roles = "SELECT rolname FROM pg_roles WHERE rolsuper"
+    postgres = "docker compose exec -T --user postgres postgres psql --tuples-only"
+    assert reader.run(f'{postgres} --command "{roles}"').split() == ["postgres"]
     assert_no_secrets(docker, reader)
 
 

@@ -56,10 +56,9 @@ def fails(cut: str, corrupt: str) -> Mapping[FaultKind, str]:
 
 
 SAVED, LOST = "SW_DATABASE_LOST_AFTER_COMMIT", "SW_DATABASE_UNREACHABLE"
-TOOL = "SW_DATABASE_TOOL_FAILED"
 UNUSABLE = "SW_MEDIA_STORE_UNUSABLE"
 ERRORS = {
-    POSTGRESQL: (SUCCESS, SAVED, LOST, TOOL),
+    POSTGRESQL: (SUCCESS, SAVED, LOST),
     REDIS: (SUCCESS, "SW_REDIS_UNREACHABLE", "SW_QUEUE_UNAVAILABLE"),
     S3: (SUCCESS, UNUSABLE, "SW_ROOM_EXPORT_DAMAGED"),
     SCAIKEY: (SUCCESS, "SW_UPSTREAM_UNREACHABLE", "SW_UPSTREAM_NONSENSE"),
@@ -115,14 +114,6 @@ COMMANDS: Mapping[str, Command] = {
         {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
         COMMIT,
         logs=frozenset({"sw_audit_entries"}),  # They have the rows of the backup.
-    ),
-    # Without CORRUPT, since psql waits without end for the rest of a corrupt message.
-    "admin verify-backup": Command(
-        "admin verify-backup {backup} --json",
-        (POSTGRESQL,),
-        {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: TOOL},
-        b"COPY ",
-        commits=False,
     ),
     "room export": Command(
         "room export {room} --tenant lab --output {home}/room.zip",

@@ -58,14 +58,16 @@ class Programs:
         return int(self.version.partition(".")[0])
 
 
-def start_postgres(directory: Path, user: ServiceUser, *, address: str = "") -> Server:
+def start_postgres(
+    directory: Path, user: ServiceUser, *, address: str = "", superuser: str = SUPERUSER
+) -> Server:
     """Start a server with one empty database. Raises `ServiceUnavailable`.
 
     With an `address` of this host, all hosts of its network may also connect to it there.
     """
     programs = find_programs(directory, user)
     data = directory / "data"
-    _initialise_database(programs, data, user)
+    _initialise_database(programs, data, user, superuser)
     if address:
         with (data / "pg_hba.conf").open("a") as file:
             file.write("host all all samenet trust\n")
@@ -74,7 +76,7 @@ def start_postgres(directory: Path, user: ServiceUser, *, address: str = "") -> 
     server = Server(
         name="PostgreSQL",
         version=programs.version,
-        url=f"postgres://{SUPERUSER}@/{DATABASE}?host={directory}",
+        url=f"postgres://{superuser}@/{DATABASE}?host={directory}",
         process=process,
         log=directory / "postgres.log",
         stop_signal=signal.SIGINT,  # fast shutdown: does not wait for clients
@@ -135,11 +137,11 @@ def _build_command(programs: Programs, data: Path, directory: Path, address: str
     return [str(programs.directory / "postgres"), "-D", str(data), *options]
 
 
-def _initialise_database(programs: Programs, data: Path, user: ServiceUser) -> None:
+def _initialise_database(programs: Programs, data: Path, user: ServiceUser, superuser: str) -> None:
     command = [
         str(programs.directory / "initdb"),
         f"--pgdata={data}",
-        f"--username={SUPERUSER}",
+        f"--username={superuser}",
         "--auth=trust",  # only this user may enter the directory of the socket
         "--encoding=UTF8",
         "--locale=C",

@@ -4,7 +4,8 @@ The servers in `v0_1_0` and `v0_2_0` were made with that release (0.1.0 as it wa
 language), against its sandbox: a registration, two syncs, a local tenant that is suspended, limits,
 a role granted to a person and a group, two keys, a policy, an administrator, four rooms with
 attachments of which one was imported, a search index, and a queued sync. That of 0.2.0 also has a
-session of its administrator, and one more job.
+session of its administrator, and one more job. In `v0_3_0` is what 0.3.0 backed up after it had
+upgraded that of 0.2.0.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import base64
 import gzip
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from tests.services.postgres import create_database
 
 pytestmark = [pytest.mark.once, pytest.mark.ci]
 KIND = "postgresql" if ON_POSTGRES else "sqlite"
-RELEASES = ("v0_1_0", "v0_2_0")
+RELEASES = ("v0_1_0", "v0_2_0", "v0_3_0")
 OLD_SCAIKEY = "http://127.0.0.1:8795"
 SIZE: dict[str, Any] = {"seed": 2026, "partners": 2, "tenants": 4, "people": 80, "groups": 8}
 """The directory of the sandbox that the old server was synced with."""
@@ -44,9 +46,13 @@ TENANT = "acme"
 
 @dataclass(frozen=True)
 class OldServer:
-    """`environment` leads processes to the server, and `data` are the files it was made of."""
+    """`environment` leads processes to the server, and `data` are the files it was made of.
+
+    `backup` was made of the database before it was migrated.
+    """
 
     data: Path
+    backup: Path
     environment: dict[str, str]
     sandbox: Sandbox
 
@@ -68,26 +74,46 @@ def server(
     home = tmp_path_factory.mktemp("upgrade") / "home"
     home.mkdir(mode=0o700)
     with ExitStack() as stack:
-        with tarfile.open(data / f"home-{KIND}.tar.gz") as archive:
-            archive.extractall(home, filter="data")
         sandbox = stack.enter_context(Sandbox(**SIZE))
+        environment = {"SCAIWAVE_HOME": str(home)}
+        url = f"sqlite:///{home}/scaiwave.sqlite3"
+        if ON_POSTGRES:
+            url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
+            environment["SCAIWAVE_DB_URL"] = url
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in [name for name in os.environ if name.startswith("SCAIWAVE_")]:
+            patch.delenv(name)
+        is_backup = (data / f"backup-{KIND}.tar.gz").exists()
+        archive = data / f"{'backup' if is_backup else 'home'}-{KIND}.tar.gz"
+        with tarfile.open(archive) as files:
+            files.extractall(home.parent if is_backup else home, filter="data")
+        backup = home
+        if is_backup:
+            (backup,) = home.parent.glob("scaiwave-*")
+            for name, copy in (("env", ".env"), ("secret-keys.env", "secret-keys.env")):
+                shutil.copy(backup / "secrets" / name, home / copy)
+        elif ON_POSTGRES:
+            load_dump(data, url)
         settings = home / ".env"
         text = settings.read_text(encoding="utf-8")
         settings.write_text(text.replace(OLD_SCAIKEY, sandbox.url), encoding="utf-8")
-        environment = {"SCAIWAVE_HOME": str(home)}
-        if ON_POSTGRES:
-            url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
-            load_dump(data, url)
-            environment["SCAIWAVE_DB_URL"] = url
-        names = [name for name in os.environ if name.startswith("SCAIWAVE_")]
-        with pytest.MonkeyPatch.context() as patch:
-            for name in names:
-                patch.delenv(name)
-            server = OldServer(data, environment, sandbox)
-            before = server.run("admin", "list-tenants")
-            assert (before.code, "SW_DATABASE_UNMIGRATED" in before.err) == (2, True)
-            migrated = server.run("manage", "migrate")
-            assert migrated.code == 0, migrated.err
+        if is_backup:
+            data = data.with_name("v0_2_0")
+            server = OldServer(data, backup, environment, sandbox)
+            words = ("--attachments", str(home / "media"), "--accept-unsigned", "--no-migrate")
+            restored = server.read("admin", "restore", str(backup), "--into", url, *words)
+            assert (restored["is_migrated"], restored["checks"]) == (False, [])
+        else:
+            server = OldServer(data, backup, environment, sandbox)
+            made = server.read("admin", "backup", "--output", str(home.parent))
+            server = replace(server, backup=Path(made["backup"]["directory"]))
+        before = server.run("admin", "list-tenants")
+        assert (before.code, "SW_DATABASE_UNMIGRATED" in before.err) == (2, True)
+        migrated = server.run("manage", "migrate")
+        assert migrated.code == 0, migrated.err
+        if is_backup:
+            activated = server.run("admin", "activate-restore", "--yes")
+            assert activated.code == 0, activated.err
         yield server
 
 
@@ -127,6 +153,34 @@ def test_success_migrations_are_complete(server: OldServer) -> None:
     assert server.run("manage", "check").code == 0
     differences = server.run("manage", "makemigrations", "--check", "--dry-run")
     assert differences.code == 0, differences.out
+
+
+ROOMS = f"room list --tenant {TENANT}"
+
+
+def read_ids(server: OldServer, words: str) -> set[str]:
+    (rows,) = (value for value in server.read(*words.split()).values() if isinstance(value, list))
+    return {row["id"] for row in rows}
+
+
+def test_success_backup_from_before_the_migration(
+    server: OldServer, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Restored and migrated, it is the server that was migrated in its place."""
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/copy.sqlite3"
+        if ON_POSTGRES:
+            url = stack.enter_context(create_database(request.getfixturevalue("postgres_url")))
+        into = ("--into", url, "--accept-unsigned")
+        restored = server.run("admin", "restore", str(server.backup), *into)
+        # Its last sync was long ago.
+        assert "restored into" in restored.out, restored.err
+        copy = replace(server, environment={**server.environment, "SCAIWAVE_DB_URL": url})
+        for words in ("admin list-tenants", f"admin list-participants --tenant {TENANT}", ROOMS):
+            here, there = (read_ids(each, words) for each in (copy, server))
+            assert here  # The other tests add to the server.
+            assert here <= there
+        assert copy.run("manage", "migrate", "--check").code == 0
 
 
 def test_success_doctor_finds_the_server_healthy(server: OldServer) -> None:

@@ -69,3 +69,8 @@ class Command(OperatorCommand):
         else:
             self.output.print_record(COLUMNS, result.facts())
             self.output.print_line(f"Backup {result.directory.name} created.")
+            if fingerprint := result.manifest.key_id:
+                self.output.print_line(
+                    "Another host needs the fingerprint. Note it outside of the backup: "
+                    f"--fingerprint={fingerprint}"
+                )

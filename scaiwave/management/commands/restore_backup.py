@@ -8,8 +8,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.management.commands.verify_backup import add_trust_arguments
 from scaiwave.management.output import print_health_report
 from scaiwave.operations.backup.restore_backup import restore_backup
+from scaiwave.operations.backup.trust import Trust
 
 
 class Command(OperatorCommand):
@@ -46,6 +48,12 @@ class Command(OperatorCommand):
             help="media directory of the restored server, to copy the attachments to "
             "(default: they are not copied)",
         )
+        parser.add_argument(
+            "--no-migrate",
+            action="store_true",
+            help="Keep the schema of the backup, for the release that made it",
+        )
+        add_trust_arguments(parser)
 
     def handle(self, directory: Path, into: str, attachments: Path | None, **options: Any) -> None:
         result = restore_backup(
@@ -54,11 +62,13 @@ class Command(OperatorCommand):
             directory=directory,
             into=into,
             attachments=attachments,
+            trust=Trust(options["fingerprint"], options["accept_unsigned"]),
+            is_migrated=not options["no_migrate"],
             progress_factory=self.output.progress,
             now=timezone.now(),
             dry_run=self.dry_run,
         )
-        for warning in (*result.backup.iter_warnings(), *result.warnings):
+        for warning in result.warnings:
             self.output.warn(warning)
         self.print_result(result.document())
         if not self.output.as_json:

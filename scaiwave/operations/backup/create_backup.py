@@ -7,6 +7,7 @@ lists the names of files that were deleted during it.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -39,12 +40,22 @@ from scaiwave.operations.backup.manifest import (
     create_directory,
     iter_chunks,
 )
-from scaiwave.operations.backup.tables import measure_postgresql, measure_sqlite
+from scaiwave.operations.backup.tables import (
+    NOT_COMPARED,
+    Columns,
+    list_postgresql,
+    list_sqlite,
+    measure_postgresql,
+    measure_sqlite,
+    read_sqlite,
+)
+from scaiwave.operations.backup.trust import find_signing_key
 from scaiwave.storage.media import media_root
-from scaiwave.storage.schema_version import OWN_APPS
 from tenants.audit.record import AuditSubject, record_audit
 
 _PENDING_REGISTRATION = ("scaikey-re*", ".scaikey-registration.json.*.response")
+_AUDIT_MIGRATION = "tenants.0014_audit_seals"
+"""Without it, as on a server of 0.1.0, this release can't write to the audit log."""
 _MIGRATIONS = "SELECT app || '.' || name FROM django_migrations ORDER BY id"
 _MEDIA = "SELECT tenant_id, sha256 FROM sw_media WHERE scan_status <> 'infected'"
 
@@ -71,6 +82,7 @@ def create_backup(
         attachments = _copy_attachments(draft, config, expected, progress_factory)
         if with_secrets:
             _copy_secrets(draft, config)
+        key = find_signing_key(now)
         manifest = Manifest(
             version=VERSION,
             name=draft.name,
@@ -81,14 +93,16 @@ def create_backup(
             attachments=attachments,
             has_secrets=with_secrets,
             files=dict(draft.files),
+            key_id=key.key_id if key else None,
         )
-        draft.finish(manifest, progress_factory)
+        draft.finish(manifest, key, progress_factory)
     backup = Backup(parent / draft.name, manifest)
     facts = backup.facts()
     details = {key: facts[key] for key in ("directory", "rows", "secrets_included")}
     subject = AuditSubject("backup", draft.name, draft.name)
-    with transaction.atomic():
-        record_audit(operator, "backup", subject, now, details, is_change=False)
+    if _AUDIT_MIGRATION in database.migrations:
+        with transaction.atomic():
+            record_audit(operator, "backup", subject, now, details, is_change=False)
     return backup
 
 
@@ -98,12 +112,10 @@ def _dump_sqlite(
     path = draft.directory / "database.sqlite3"
     back_up_sqlite(path)
     draft.add(path.name)
-    copy = open_database({"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)})
-    with closing(copy), copy.cursor() as cursor:
-        cursor.execute("SELECT sqlite_version()")
-        version = cursor.fetchone()[0]
-        migrations, expected = _read_names(cursor)
-    tables = measure_sqlite(path)
+    version = sqlite3.sqlite_version
+    with read_sqlite(path) as copy:
+        migrations, expected = _read_names(copy.cursor())
+        tables = measure_sqlite(copy, _leave_out(list_sqlite(copy)))
     return DatabaseDump("sqlite", path.name, version, version, migrations, tables), expected
 
 
@@ -119,17 +131,21 @@ def _dump_postgresql(
             with progress_factory("Dumping the database", ColumnType.BYTES) as advance:
                 draft.write(file, postgresql.dump(database, snapshot), advance)
             migrations, expected = _read_names(cursor)
-            tables = measure_postgresql(database)
+            tables = measure_postgresql(database, _leave_out(list_postgresql(database)))
     return DatabaseDump("postgresql", file, server, tool, migrations, tables), expected
 
 
 def _read_names(cursor: Any) -> tuple[list[str], set[str]]:
-    """Return the migrations of the suite, and the names of all attachments."""
+    """Return the migrations, and the names of all attachments."""
     cursor.execute(_MIGRATIONS)
-    migrations = [name for (name,) in cursor.fetchall() if name.startswith(OWN_APPS)]
+    migrations = [name for (name,) in cursor.fetchall()]
     cursor.execute(_MEDIA)
     rows = cursor.fetchall()
     return migrations, {get_storage_name(UUID(str(tenant)), sha256) for tenant, sha256 in rows}
+
+
+def _leave_out(tables: Columns) -> Columns:
+    return {name: tables[name] for name in tables if name not in NOT_COMPARED}
 
 
 def _copy_attachments(

@@ -1,4 +1,4 @@
-"""Open databases by their settings or URL, and copy SQLite's."""
+"""Open databases by their settings or URL, fill empty ones, and copy SQLite's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.db import OperationalError, ProgrammingError, connections
+from django.db import DatabaseError, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
@@ -27,17 +27,25 @@ from scaiwave.core.files import (
     remove_abandoned_drafts,
     translate_write_errors,
 )
-from scaiwave.operations.backup.errors import BackupDamaged, DatabaseNotEmpty
-from scaiwave.operations.backup.manifest import iter_chunks
+from scaiwave.operations.backup.errors import DatabaseNotEmpty
 from scaiwave.storage.error_mapping import DatabaseBusy
 
 MAX_WAIT_SECONDS = 30.0
 """As long as other commands wait for a lock of SQLite."""
+INCOMPLETE = "sw_incomplete_restore"
+"""A table of a database that `fill_database` has not completed."""
 _HAS_TABLES = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
-    AND n.nspname <> 'information_schema')
+    AND n.nspname <> 'information_schema'), to_regclass(%s) IS NOT NULL
 """
+_LIST_TABLES = """
+SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname = current_schema()
+"""
+_LOCK = "SELECT pg_try_advisory_lock(hashtext('scaiwave restore'))"
+_DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"}
+"""Without another file beside the draft, which is discarded after a failure."""
 
 
 def open_database(settings: dict[str, Any]) -> BaseDatabaseWrapper:
@@ -48,14 +56,22 @@ def open_database(settings: dict[str, Any]) -> BaseDatabaseWrapper:
 def open_named_database(settings: dict[str, Any], option: str) -> BaseDatabaseWrapper:
     """Connect to a database that an option names. Raises DatabaseUnreachable, which names it."""
     database = open_database(settings)
-    try:
+    with _named_errors(option):
         database.ensure_connection()
-    except (OperationalError, ProgrammingError) as error:  # the latter for an unknown option
+    return database
+
+
+@contextmanager
+def _named_errors(option: str) -> Iterator[None]:
+    try:
+        yield
+    # A ProgrammingError is about an unknown option of the URL, or a right that the role lacks.
+    except (OperationalError, ProgrammingError) as error:
         raise DatabaseUnreachable(
             f"The database of {option} can't be used: {' '.join(str(error).split())}.",
-            fix=f"Create it with `createdb`, or correct {option}.",
+            fix="As PostgreSQL's administrator, create the role with `createuser` and the database "
+            f"with `createdb --owner`, or correct {option}.",
         ) from None
-    return database
 
 
 def parse_target(
@@ -93,8 +109,11 @@ def _get_server(settings: dict[str, Any]) -> list[str]:
     return [str(value or "") for value in (settings["ENGINE"], host, settings.get("PORT"))]
 
 
-def require_empty(settings: dict[str, Any]) -> None:
-    """Raises DatabaseNotEmpty, and the errors of a database that can't be used."""
+def require_empty(settings: dict[str, Any], option: str) -> None:
+    """Raises DatabaseNotEmpty, and the errors of a database that can't be used.
+
+    The database of an interrupted restore counts as empty.
+    """
     if settings["ENGINE"] == SQLITE:
         path = Path(settings["NAME"])
         # A journal of another database beside the file would be applied to it.
@@ -103,13 +122,69 @@ def require_empty(settings: dict[str, Any]) -> None:
         ]:
             raise DatabaseNotEmpty(f"{taken[0]} exists already. Nothing was restored.")
         return
-    database = open_named_database(settings, "--into")
-    with closing(database), database.cursor() as cursor:
-        cursor.execute(_HAS_TABLES)
-        if cursor.fetchone()[0]:
+    with closing(open_named_database(settings, option)) as database, database.cursor() as cursor:
+        _require_no_tables(cursor, settings)
+
+
+@contextmanager
+def fill_database(
+    settings: dict[str, Any], option: str, *, is_kept: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the settings of an empty database to fill.
+
+    After an exception, and if it is not kept, it is empty again, or its file is gone. A database of
+    PostgreSQL has a table that marks it as incomplete until the end. After a kill, the next
+    restore finds the mark and begins again. SQLite's file gets its name at the end.
+    """
+    if settings["ENGINE"] == SQLITE:
+        with _fill_new_file(Path(settings["NAME"])) as draft:
+            yield {**settings, "NAME": str(draft), "OPTIONS": _DRAFT_OPTIONS}
+        return
+    with closing(open_named_database(settings, option)) as database, database.cursor() as cursor:
+        cursor.execute(_LOCK)
+        if not cursor.fetchone()[0]:
             raise DatabaseNotEmpty(
-                f"The database {settings['NAME']} contains tables already. Nothing was restored."
+                f"Another command is restoring into {settings['NAME']}.",
+                fix="Wait until it has ended.",
             )
+        _require_no_tables(cursor, settings)
+        empty_database(cursor)
+        with _named_errors(option):
+            cursor.execute(f"CREATE TABLE {INCOMPLETE} ()")
+        try:
+            yield settings
+        except BaseException:
+            with suppress(DatabaseError):  # A lost database keeps the mark.
+                empty_database(cursor)
+            raise
+        if is_kept:
+            cursor.execute(f"DROP TABLE {INCOMPLETE}")
+        else:
+            empty_database(cursor)
+
+
+def _require_no_tables(cursor: Any, settings: dict[str, Any]) -> None:
+    cursor.execute(_HAS_TABLES, [INCOMPLETE])
+    has_tables, is_incomplete = cursor.fetchone()
+    if has_tables and not is_incomplete:
+        raise DatabaseNotEmpty(
+            f"The database {settings['NAME']} contains tables already. Nothing was restored."
+        )
+
+
+def empty_database(cursor: Any) -> None:
+    cursor.execute(_LIST_TABLES)
+    if names := [name for (name,) in cursor.fetchall()]:
+        cursor.execute(f"DROP TABLE {', '.join(names)} CASCADE")
+
+
+@contextmanager
+def _fill_new_file(target: Path) -> Iterator[Path]:
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
+    with translate_write_errors(target), _full_disks(target):
+        remove_abandoned_drafts(target)
+        with atomic_write(target, overwrite=False, draft=draft):
+            yield draft
 
 
 def back_up_sqlite(target: Path) -> None:
@@ -135,21 +210,6 @@ def back_up_sqlite(target: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
 
 
-def restore_sqlite(source: Path, target: Path, script: str = "") -> None:
-    """Copy a backup to a new file, and run a script in it before it has its name."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
-    with translate_write_errors(target):
-        remove_abandoned_drafts(target)
-        with atomic_write(target, overwrite=False, draft=draft) as file:
-            file.writelines(iter_chunks(source.open("rb")))
-            file.flush()
-            try:
-                with _full_disks(target), closing(sqlite3.connect(draft)) as copy:
-                    copy.executescript(script)
-            except sqlite3.DatabaseError as error:
-                raise BackupDamaged(f"SQLite can't use {source}: {error}.") from None
-
-
 @contextmanager
 def _full_disks(path: Path) -> Iterator[None]:
     try:
@@ -160,8 +220,14 @@ def _full_disks(path: Path) -> Iterator[None]:
         raise DiskFull(f"{path} can't be written: {error}.") from None
 
 
-def use_as_default(settings: dict[str, Any]) -> None:
-    """Let this process use a database in place of the live one, for everything that follows."""
-    connections["default"].close()
+@contextmanager
+def used_as_default(settings: dict[str, Any]) -> Iterator[None]:
+    """Let this process use a database in place of the live one."""
+    live = connections["default"]
     connections["default"] = database = open_database(settings)
     connections.settings["default"] = database.settings_dict
+    try:
+        yield
+    finally:
+        database.close()
+        connections["default"], connections.settings["default"] = live, live.settings_dict

@@ -3,13 +3,13 @@
 NotFoundError
 └── BackupNotFound               the directory is not a backup
 RefusedError
-└── BackupDamaged                a file or table differs from the manifest
+├── BackupDamaged                a file or table differs from the manifest
+└── BackupUntrusted              no known key has signed the manifest
 ConflictError
 └── DatabaseNotEmpty             a backup is restored only into an empty database
 ConfigurationError
 ├── DatabaseToolUnusable         a program of PostgreSQL is missing or too old
-├── DatabaseToolFailed           a program of PostgreSQL failed
-└── TemporaryDatabaseRefused     the server lets this role create no database
+└── DatabaseToolFailed           a program of PostgreSQL failed
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ class BackupDamaged(RefusedError):
     fix = "Use another backup, or copy this one again from where it was stored first."
 
 
+class BackupUntrusted(RefusedError):
+    """No key that is known here has signed the manifest. A key inside a backup proves nothing."""
+
+    code = "SW_BACKUP_UNTRUSTED"
+    fix = (
+        "On another host, pass --fingerprint with the fingerprint that `scaiwave admin backup` "
+        "printed, from the place where you noted it."
+    )
+
+
 class DatabaseNotEmpty(ConflictError):
     """A backup is restored only into a new, empty database, so that no data is overwritten."""
 
@@ -40,27 +50,18 @@ class DatabaseNotEmpty(ConflictError):
 
 
 class DatabaseToolUnusable(ConfigurationError):
-    """`pg_dump`, `pg_restore` or `psql` is missing, or older than PostgreSQL or the backup."""
+    """A program of PostgreSQL is missing, or older than PostgreSQL or the backup."""
 
     code = "SW_DATABASE_TOOL_UNUSABLE"
     remedy = (
         "Install the client programs of the release of PostgreSQL that the error names or a later "
-        "one, such as Debian's `postgresql-client`, and check that `pg_dump --version` finds them."
+        "one, such as Debian's `postgresql-client`, and check that `pg_dump --version` finds them. "
+        "`verify-backup` also runs `initdb` and `postgres`, such as Debian's `postgresql`."
     )
 
 
 class DatabaseToolFailed(ConfigurationError):
-    """`pg_dump`, `pg_restore` or `psql` failed. No backup was created, or nothing was restored."""
+    """A program of PostgreSQL failed. No backup was created, or nothing was restored."""
 
     code = "SW_DATABASE_TOOL_FAILED"
     fix = "Correct the fault that the program reports, then run the same command again."
-
-
-class TemporaryDatabaseRefused(ConfigurationError):
-    """The role of this server may not create the temporary database of a verification."""
-
-    code = "SW_TEMPORARY_DATABASE_REFUSED"
-    fix = (
-        "Run `ALTER ROLE <role> CREATEDB` as an administrator of PostgreSQL, or pass --server with "
-        "the URL of another server."
-    )

@@ -15,17 +15,16 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from scaiwave.console.columns import ColumnType
-from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import FileUnwritable
@@ -36,12 +35,24 @@ from scaiwave.core.files import (
     remove_drafts_in,
     translate_write_errors,
 )
+from scaiwave.core.signatures import KnownKey
+from scaiwave.core.signed_files import (
+    SignedFileError,
+    encode_document,
+    read_signed_file,
+    sign_document,
+)
+from scaiwave.extensions import SERVER_SIGNER
 from scaiwave.operations.backup.errors import BackupDamaged, BackupNotFound
 from scaiwave.operations.backup.tables import Count, TableContents
+from scaiwave.operations.backup.trust import Trust
+from scaiwave.storage.schema_version import OWN_APPS, require_known_migrations
 from tenants.lookup.serializers import Row
 
 MANIFEST = "manifest.json"
 ATTACHMENTS, ATTACHMENT_LIST = "attachments", "attachments.jsonl"
+SECRETS = "secrets"
+FORMAT: Final = "scaiwave-backup"
 VERSION = 1
 CHUNK_BYTES = 1024 * 1024
 PREFIX = "scaiwave-"
@@ -78,6 +89,8 @@ class Attachments(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
+    """`format` and `key_id`, of the key that signed it, are missing in backups before 0.4."""
+
     version: int
     name: Name
     created_at: Annotated[datetime, Meta(tz=True)]
@@ -87,6 +100,8 @@ class Manifest(msgspec.Struct, frozen=True):
     attachments: Attachments
     has_secrets: bool
     files: dict[str, FileContents]
+    format: Literal["scaiwave-backup"] = FORMAT
+    key_id: str | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -95,8 +110,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Backup:
+    """`left_out` are tables that were not restored, since no migration makes them."""
+
     directory: Path
     manifest: Manifest
+    left_out: list[str] = field(default_factory=list)
 
     def facts(self) -> Row:
         database, attachments = self.manifest.database, self.manifest.attachments
@@ -114,6 +132,7 @@ class Backup:
             "attachments_missing": attachments.missing,
             "secrets_included": self.manifest.has_secrets,
             "size_bytes": self.manifest.total_bytes,
+            "fingerprint": self.manifest.key_id,
         }
 
     def iter_warnings(self) -> Iterator[str]:
@@ -128,6 +147,23 @@ class Backup:
             count = pluralize(len(missing), "attachment")
             names = join_examples(missing[:_MAX_LISTED], len(missing))
             yield f"The media store lacked {count} of the database: {names}."
+        if self.manifest.key_id is None:
+            yield (
+                "The backup is not signed, so nothing proves that no one has changed it. Create a "
+                "key that signs backups with `scaiwave admin federation key generate`."
+            )
+        if self.left_out:
+            names = join_examples(self.left_out[:_MAX_LISTED], len(self.left_out))
+            yield f"Tables that are not of this suite were left out: {names}."
+
+    def list_warnings(self) -> list[str]:
+        """Return what this copy lacks, which may have lost its secrets."""
+        missing = (
+            f"The backup has no {SECRETS}/. Unless this host has the keys and the configuration of "
+            "the server, its private keys can't sign bundles, exports and seals, it must be "
+            "registered with ScaiKey again, and everyone must sign in again."
+        )
+        return [*self.iter_warnings(), *([] if has_secrets(self.directory) else [missing])]
 
 
 class BackupDraft:
@@ -173,10 +209,18 @@ class BackupDraft:
             os.fsync(file.fileno())
             self.files[name] = _hash(file)
 
-    def finish(self, manifest: Manifest, progress_factory: ProgressFactory) -> None:
-        """Read everything again, and write the manifest."""
+    def finish(
+        self, manifest: Manifest, key: KnownKey | None, progress_factory: ProgressFactory
+    ) -> None:
+        """Read everything again, and write the manifest, signed unless there is no key."""
         check_files(self.directory, manifest, progress_factory)
-        self.write(MANIFEST, [to_json(msgspec.to_builtins(manifest)).encode(), b"\n"])
+        content = msgspec.to_builtins(manifest)
+        if key is None:
+            document = encode_document(content)
+        else:
+            signer = SERVER_SIGNER.load()()
+            document = sign_document(content, signer, key, manifest.created_at)
+        self.write(MANIFEST, [document])
 
 
 @contextmanager
@@ -201,8 +245,8 @@ def create_directory(parent: Path, now: datetime) -> Iterator[BackupDraft]:
         yield BackupDraft(directory, name)
 
 
-def load_manifest(directory: Path) -> Manifest:
-    """Raises BackupNotFound and BackupDamaged."""
+def load_manifest(directory: Path, trust: Trust) -> Manifest:
+    """Raises BackupNotFound, BackupUntrusted, BackupDamaged, and DatabaseNewer."""
     path = directory / MANIFEST
     try:
         text = path.read_bytes()
@@ -211,9 +255,11 @@ def load_manifest(directory: Path) -> Manifest:
             f"{directory} is not a backup: {MANIFEST} can't be read: {error.strerror}."
         ) from None
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BackupDamaged(f"{path} can't be read: {error}.") from None
+        document = read_signed_file(text)
+        manifest = msgspec.convert(document.content, Manifest)
+    except (SignedFileError, msgspec.ValidationError) as error:
+        raise BackupDamaged(f"{path} {error}.") from None
+    trust.require(document, FORMAT, path)
     if manifest.version != VERSION:
         raise BackupNotFound(
             f"{directory} has the form {manifest.version} of backups, and this release reads only "
@@ -226,7 +272,13 @@ def load_manifest(directory: Path) -> Manifest:
             raise BackupDamaged(f"{path} lists a file outside of the backup: {name!r}.")
     if manifest.database.file not in manifest.files:
         raise BackupDamaged(f"{path} does not list the database, {manifest.database.file!r}.")
+    own = [name for name in manifest.database.migrations if name.startswith(OWN_APPS)]
+    require_known_migrations(own, subject="The server of the backup")
     return manifest
+
+
+def has_secrets(directory: Path) -> bool:
+    return os.path.lexists(directory / SECRETS)
 
 
 def check_files(
@@ -234,11 +286,14 @@ def check_files(
 ) -> dict[str, BackupDamaged]:
     """Compare size and SHA-256 of every file. Raises BackupDamaged, which names the first fault.
 
-    Faults of files in the directory `tolerates` are returned by the name of the file.
+    Faults of files in the directory `tolerates` are returned by the name of the file. A copy may
+    lack all secrets.
     """
     done, faults = 0, {}
     with progress_factory("Reading the backup", ColumnType.BYTES) as advance:
         for name, expected in manifest.files.items():
+            if name.startswith(f"{SECRETS}/") and not has_secrets(directory):
+                continue
             try:
                 _check_file(directory, name, expected)
             except BackupDamaged as fault:

@@ -1,4 +1,4 @@
-"""Run the programs of PostgreSQL: `pg_dump`, `pg_restore` and `psql`.
+"""Run the programs of PostgreSQL: `pg_dump` and `pg_restore`.
 
 They get the connection settings of Django, and the password in their environment: arguments are
 visible to every user of the host. Data passes through pipes, so that a program ends with this
@@ -11,22 +11,24 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUnusable
-from scaiwave.operations.backup.manifest import iter_chunks
+from scaiwave.operations.backup.errors import (
+    BackupDamaged,
+    DatabaseToolFailed,
+    DatabaseToolUnusable,
+)
+from scaiwave.operations.backup.manifest import CHUNK_BYTES, iter_chunks
 
 _LOCK_WAIT = "--lock-wait-timeout=60s"
 """Migrations lock tables; a backup does not wait for them without limit."""
-_NOT_RESTORED = ("owner", "privileges", "comments", "publications", "subscriptions")
-"""They need rights that the role of this server lacks, or would connect a copy to other servers."""
-_UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
-"""pg_restore writes it for any server."""
+_COPY = re.compile(rb'COPY (?:.*\.)?"?(.+?)"? \((.+)\) FROM stdin;\n')
+_END_OF_ROWS = b"\\.\n"
 
 
 def require_tool(name: str, *, at_least: str, needed_by: str) -> str:
@@ -83,32 +85,52 @@ def open_snapshot(database: BaseDatabaseWrapper) -> Iterator[str]:
 
 def dump(database: BaseDatabaseWrapper, snapshot: str) -> Iterator[bytes]:
     """Yield the archive of a database, in pg_dump's custom format."""
-    options = ["--format=custom", f"--snapshot={snapshot}", "--exclude-table-data=sw_restorations"]
+    options = ["--format=custom", "--encoding=UTF8", f"--snapshot={snapshot}"]
+    options.append("--exclude-table-data=sw_restorations")
     with _run(["pg_dump", *options, _LOCK_WAIT], database) as output:
         yield from iter_chunks(output)
 
 
-def load(database: BaseDatabaseWrapper, archive: Path, *, last: str = "") -> None:
-    """Restore an archive into an empty database, in one transaction that ends with `last`, SQL."""
-    before_17 = get_release(get_server_version(database)) < 17
-    restore = ["pg_restore", "--file=-", *(f"--no-{name}" for name in _NOT_RESTORED), str(archive)]
-    psql = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
-    # A closed pipe is not the error, but the result of the one that psql reports.
-    with _run(psql, database, writes=True) as target, suppress(BrokenPipeError):
-        # Without its own COMMIT, the end of the input rolls everything back.
-        target.write(b"BEGIN;\n")
-        with _run(restore) as source:
-            for number, chunk in enumerate(iter_chunks(source)):
-                is_settings = before_17 and number == 0
-                target.write(chunk.replace(_UNKNOWN_BEFORE_17, b"") if is_settings else chunk)
-        target.write(f"{last}\nCOMMIT;\n".encode())
+def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]]:
+    """Yield the name, the columns and the rows of each table in an archive, in COPY's text format.
+
+    They are what the archive says. Its statements are read for these names, and go no further.
+    Raises BackupDamaged and DatabaseToolFailed.
+    """
+    with _run(["pg_restore", "--data-only", "--file=-", str(archive)]) as output:
+        for line in output:
+            if match := _COPY.fullmatch(line):
+                table, names = (text.decode(errors="replace") for text in match.groups())
+                rows = _iter_rows(output, archive)
+                yield table, [name.strip('"') for name in names.split(", ")], rows
+                for _ in rows:
+                    pass  # The caller has left them.
+            elif line.startswith(b"COPY "):
+                # Otherwise its rows would be read as statements.
+                raise BackupDamaged(
+                    f"{archive} has a table whose name can't be read: {line[:80]!r}."
+                )
+
+
+def _iter_rows(output: IO[bytes], archive: Path) -> Iterator[bytes]:
+    """Yield the lines up to the end of a table, many at once."""
+    lines: list[bytes] = []
+    size = 0
+    for line in output:
+        if line == _END_OF_ROWS:
+            yield b"".join(lines)
+            return
+        lines.append(line)
+        size += len(line)
+        if size > CHUNK_BYTES:
+            yield b"".join(lines)
+            lines, size = [], 0
+    raise BackupDamaged(f"{archive} ends in the middle of a table.")
 
 
 @contextmanager
-def _run(
-    command: list[str], database: BaseDatabaseWrapper | None = None, *, writes: bool = False
-) -> Iterator[IO[bytes]]:
-    """Run a program, and yield its output, or its input if the block writes to it.
+def _run(command: list[str], database: BaseDatabaseWrapper | None = None) -> Iterator[IO[bytes]]:
+    """Run a program, and yield its output.
 
     It is killed if the block fails. Raises DatabaseToolFailed at its end.
     """
@@ -121,19 +143,18 @@ def _run(
         process = subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if writes else subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=messages,
         )
-        pipe = cast(IO[bytes], process.stdin if writes else process.stdout)
+        pipe = cast(IO[bytes], process.stdout)
         try:
             yield pipe
         except BaseException:
             process.kill()
             raise
         finally:
-            with suppress(BrokenPipeError):
-                pipe.close()
+            pipe.close()
             process.wait()
         if process.returncode:
             messages.seek(0)

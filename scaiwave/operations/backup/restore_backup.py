@@ -1,7 +1,7 @@
 """Restore a backup into an empty database, which then waits for its activation.
 
-The database has the mark of a restored server from the moment it has data: the mark is written in
-the same transaction on PostgreSQL, and before the file gets its name with SQLite.
+The database has the mark of a restored server from the moment it has data: both are written in one
+transaction.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -19,8 +19,10 @@ from typing import Any
 from django.core.files.base import File
 from django.core.management import call_command
 from django.core.management.commands import migrate
-from django.db import transaction
+from django.db import connection, transaction
 
+from rooms.search.schema import TABLE as SEARCH
+from rooms.search.schema import complete_full_text
 from scaiwave.config import Configuration
 from scaiwave.config.database import SQLITE, require_existing_file
 from scaiwave.console.columns import ColumnType
@@ -29,15 +31,14 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import translate_write_errors
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.operations.backup import postgresql
 from scaiwave.operations.backup.databases import (
-    open_database,
+    fill_database,
     parse_target,
     require_empty,
-    restore_sqlite,
-    use_as_default,
+    used_as_default,
 )
 from scaiwave.operations.backup.errors import BackupDamaged
+from scaiwave.operations.backup.load_rows import load_backup
 from scaiwave.operations.backup.manifest import (
     ATTACHMENTS,
     Backup,
@@ -45,34 +46,39 @@ from scaiwave.operations.backup.manifest import (
     check_files,
     load_manifest,
 )
+from scaiwave.operations.backup.trust import Trust
 from scaiwave.operations.backup.verify_backup import require_restore_tools
 from scaiwave.operations.doctor.findings import Finding, failed, passed
 from scaiwave.operations.doctor.runner import HealthReport, run_local_checks
 from scaiwave.storage.media import AtomicFileSystemStorage
-from scaiwave.storage.schema_version import require_known_migrations
 from tenants.audit.queries.verify_audit import verify_audit
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import Restoration
 
+_OPTION = "--into"
 _MARK_MIGRATION = "tenants.0018_restoration"
+_NOT_STOPPED = " That release does not wait for an activation: what you start there runs at once."
 
 
 @dataclass(frozen=True)
 class RestoreBackupResult:
-    """`health` is None in a dry run. `attachments` is how many were copied, None for no copy.
+    """`health` is None without checks. `attachments` is how many were copied, None for no copy.
 
     `erased_since` are certificates in the home directory of tenants that the backup may contain.
+    `is_migrated` is false if the schema is still the one of the backup, which nothing checks.
     """
 
     backup: Backup
     database: str
-    attachments: int | None
-    health: HealthReport | None
+    attachments: int | None = None
+    health: HealthReport | None = None
     erased_since: Sequence[str] = ()
+    is_migrated: bool = True
+    dry_run: bool = False
 
     @property
     def warnings(self) -> list[str]:
-        return [
+        return self.backup.list_warnings() + [
             "A tenant was erased after this backup. To erase it again, after the activation run "
             f"`scaiwave admin erase-tenant --again {quote(file)} --certificate <file>`."
             for file in self.erased_since
@@ -81,8 +87,16 @@ class RestoreBackupResult:
     @property
     def sentence(self) -> str:
         name = self.backup.directory.name
-        if self.health is None:
+        if self.dry_run:
             return f"Would restore {name} into {self.database}."
+        if not self.is_migrated:
+            release = self.backup.manifest.scaiwave_version
+            migrations = self.backup.manifest.database.migrations
+            return (
+                f"Backup {name} restored into {self.database}, with the schema that it had. Use it "
+                f"with {release}, and run `scaiwave doctor` there."
+                + (_NOT_STOPPED if _MARK_MIGRATION not in migrations else "")
+            )
         return (
             f"Backup {name} restored into {self.database}. Syncs, webhooks and schedules are "
             "stopped there until `scaiwave admin activate-restore`."
@@ -104,6 +118,7 @@ class RestoreBackupResult:
             "database": self.database,
             "attachments_copied": self.attachments,
             "is_activated": False,
+            "is_migrated": self.is_migrated,
             "changed": True,
             "erased_since": list(self.erased_since),
             **(self.health.document() if self.health else {"healthy": None, "checks": []}),
@@ -117,46 +132,58 @@ def restore_backup(
     directory: Path,
     into: str,
     attachments: Path | None,
+    trust: Trust,
+    is_migrated: bool,
     progress_factory: ProgressFactory,
     now: datetime,
     dry_run: bool = False,
 ) -> RestoreBackupResult:
-    """Restore, migrate, and check what needs no other server. From then on this process uses the
-    restored database.
+    """Restore, compare, and, if it is to be migrated, check what needs no other server.
 
     `into` is the URL of the database, `attachments` the directory to copy attachments to.
 
-    Raises BackupNotFound, BackupDamaged, DatabaseNotEmpty, DatabaseNewer, DatabaseToolUnusable,
-    DatabaseToolFailed and UsageError; then the database is unchanged.
+    Raises BackupNotFound, BackupUntrusted, BackupDamaged, DatabaseNotEmpty, DatabaseNewer,
+    DatabaseToolUnusable, DatabaseToolFailed and UsageError; then the database is empty, as before.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     _require_owner(config)
-    manifest = load_manifest(directory)
-    require_known_migrations(manifest.database.migrations, subject="The server of the backup")
-    target, database = parse_target(config, into, "--into")
+    manifest = load_manifest(directory, trust)
+    target, database = parse_target(config, into, _OPTION)
     _require_same_kind(manifest, database)
-    require_empty(database)
+    require_empty(database, _OPTION)
     damaged = check_files(directory, manifest, progress_factory, tolerates=ATTACHMENTS)
-    backup, name = Backup(directory, manifest), str(database["NAME"])
-    erased_since = _find_erased_since(config.home / "erasures", manifest.created_at)
+    result = RestoreBackupResult(
+        Backup(directory, manifest),
+        database=str(database["NAME"]),
+        erased_since=_find_erased_since(config.home / "erasures", manifest.created_at),
+        is_migrated=is_migrated,
+        dry_run=dry_run,
+    )
     if dry_run:
-        return RestoreBackupResult(backup, name, None, None, erased_since)
+        return result
     copied = None
     if attachments is not None:
         names = [name for name in manifest.files if name not in damaged]
         copied = _copy_attachments(directory, names, attachments, progress_factory)
     mark = Restoration(backup=manifest.name, backup_at=manifest.created_at, restored_at=now)
-    _load(directory, manifest, database, mark)
+    with fill_database(database, _OPTION, is_kept=True) as draft, used_as_default(draft):
+        left_out = load_backup(directory, manifest, mark)
+        if is_migrated:
+            # The suite's own command also creates secrets, which a backup must bring.
+            call_command(migrate.Command(), verbosity=0, interactive=False, skip_checks=True)
+            _record(operator, mark, now)
+        if SEARCH in connection.introspection.table_names():
+            complete_full_text()
+    result = replace(result, backup=Backup(directory, manifest, left_out), attachments=copied)
+    if not is_migrated:
+        return result
     require_existing_file(database)
-    use_as_default(database)
-    # The suite's own command also creates secrets, which a backup must bring.
-    call_command(migrate.Command(), verbosity=0, interactive=False, skip_checks=True)
-    _record(operator, mark, now)
-    seals = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
-    error, check = seals.error, "audit_seals"
-    seal_finding = failed(check, error) if error else passed(check, seals.sentence)
-    findings = [*_list_damaged(damaged), *run_local_checks(target, now), seal_finding]
-    return RestoreBackupResult(backup, name, copied, HealthReport(findings), erased_since)
+    with used_as_default(database):
+        seals = verify_audit(operator=operator, now=now, progress_factory=progress_factory)
+        error, check = seals.error, "audit_seals"
+        seal_finding = failed(check, error) if error else passed(check, seals.sentence)
+        findings = [*_list_damaged(damaged), *run_local_checks(target, now), seal_finding]
+    return replace(result, health=HealthReport(findings))
 
 
 def _find_erased_since(directory: Path, backup_at: datetime) -> list[str]:
@@ -209,30 +236,6 @@ def _copy_attachments(
                 store.save(name.removeprefix(prefix), File(file))
             advance(number, len(names))
     return len(names)
-
-
-def _load(directory: Path, manifest: Manifest, database: dict[str, Any], mark: Restoration) -> None:
-    archive = directory / manifest.database.file
-    # A backup of an earlier release has no such table; until the migration no command runs.
-    script = _format_mark(mark) if _MARK_MIGRATION in manifest.database.migrations else ""
-    if manifest.database.kind == "sqlite":
-        restore_sqlite(archive, Path(database["NAME"]), script)
-    else:
-        with closing(open_database(database)) as target:
-            # The archive has emptied the search path.
-            postgresql.load(target, archive, last=f"RESET search_path; {script}")
-
-
-def _format_mark(mark: Restoration) -> str:
-    """Return SQL for both databases, with the columns that the table has always had.
-
-    The form of a manifest lets its name contain no quotation marks.
-    """
-    table = Restoration._meta.db_table
-    times = (mark.backup_at.isoformat(), mark.restored_at.isoformat())
-    values = "', '".join((mark.id.hex, "1", mark.backup, *times))
-    columns = "id, number, backup, backup_at, restored_at"
-    return f"DELETE FROM {table}; INSERT INTO {table} ({columns}) VALUES ('{values}');"  # noqa: S608
 
 
 def _list_damaged(damaged: Mapping[str, BackupDamaged]) -> Iterator[Finding]:

@@ -1,12 +1,14 @@
-"""Count the rows of each table, with a digest of their values that does not depend on their order.
+"""The tables of a database that backups are about, and what they contain.
 
-A restored table has the same number and digest as the original.
+A restored table has the same number of rows, and the same digest of their values, as the original.
+The digest does not depend on the order of the rows, but on the order of the columns.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +18,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from scaiwave.operations.backup.errors import BackupDamaged
 
+Columns = Mapping[str, Sequence[str]]
+"""The columns of each table, in their order."""
+
+NOT_COMPARED = {"django_migrations", "sw_restorations"}
+"""A restored database has its own."""
 _HASH_DIGITS = 15
 """Hexadecimal digits of a row's SHA-256 that are added up."""
 
 # Generated columns are left out: another release of PostgreSQL may compute other lexemes.
-_LIST_TABLES = r"""
-SELECT n.nspname, c.relname, format('%I.%I', n.nspname, c.relname),
-    string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+_LIST_TABLES = """
+SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND a.attgenerated = ''
-WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND c.relname <> 'sw_restorations'
-GROUP BY 1, 2, 3 ORDER BY 1, 2
+WHERE c.relkind = 'r' AND n.nspname = current_schema() GROUP BY 1 ORDER BY 1
 """
 _SAME_TEXTS = """
 SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET timezone = 'UTC';
@@ -36,12 +40,13 @@ SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmlbinary = 'base64'
 """
 """Settings on which the text of a value depends."""
 _LIST_SQLITE_TABLES = """
-SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-    AND sql NOT LIKE 'CREATE VIRTUAL%' AND name <> 'sw_restorations' ORDER BY name
+SELECT name, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master
+WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name
 """
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""Larger integers have no canonical JSON."""
 
 
 class TableContents(msgspec.Struct, frozen=True):
@@ -49,50 +54,88 @@ class TableContents(msgspec.Struct, frozen=True):
     digest: str
 
 
-def measure_postgresql(database: BaseDatabaseWrapper) -> dict[str, TableContents]:
-    """Return the contents of each table, except the mark of a restored server."""
+def list_postgresql(database: BaseDatabaseWrapper) -> dict[str, list[str]]:
+    with database.cursor() as cursor:
+        cursor.execute(_LIST_TABLES)
+        return dict(cursor.fetchall())
+
+
+def list_sqlite(database: sqlite3.Connection) -> dict[str, list[str]]:
+    """Leave out virtual tables, the tables in which they store their data, and views."""
+    kinds = dict(database.execute(_LIST_SQLITE_TABLES).fetchall())
+    stores = tuple(f"{name}_" for name, is_virtual in kinds.items() if is_virtual)
+    names = [name for name in kinds if not kinds[name] and not name.startswith(stores)]
+    query = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 ORDER BY cid"
+    return {name: [row[0] for row in database.execute(query, [name])] for name in names}
+
+
+def quote_name(name: str) -> str:
+    """Quote a name for both databases."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_names(names: Sequence[str]) -> str:
+    return ", ".join(map(quote_name, names))
+
+
+def measure_postgresql(database: BaseDatabaseWrapper, columns: Columns) -> dict[str, TableContents]:
     tables = {}
     with database.cursor() as cursor:
         cursor.execute(_SAME_TEXTS)
-        cursor.execute(_LIST_TABLES)
-        for schema, name, quoted, columns in cursor.fetchall():
-            text = f"convert_to(ROW({columns})::text, 'UTF8')"
+        for table, names in columns.items():
+            text = f"convert_to(ROW({quote_names(names)})::text, 'UTF8')"
             prefix = f"'x' || left(encode(sha256({text}), 'hex'), {_HASH_DIGITS})"
             number = f"({prefix})::bit({4 * _HASH_DIGITS})::bigint"
-            # PostgreSQL has quoted the names.
-            query = f"SELECT count(*), coalesce(sum({number}), 0)::text FROM ONLY {quoted}"  # noqa: S608
-            cursor.execute(query)
-            key = name if schema == "public" else f"{schema}.{name}"
-            tables[key] = TableContents(*cursor.fetchone())
+            query = f"SELECT count(*), coalesce(sum({number}), 0)::text"
+            cursor.execute(f"{query} FROM ONLY {quote_name(table)}")
+            tables[table] = TableContents(*cursor.fetchone())
     return tables
 
 
-def measure_sqlite(file: Path) -> dict[str, TableContents]:
-    """Return the same of a file that no process uses. Raises BackupDamaged if it has a fault."""
+def measure_sqlite(database: sqlite3.Connection, columns: Columns) -> dict[str, TableContents]:
     tables = {}
+    for table, names in columns.items():
+        rows = digest = 0
+        query = f"SELECT {quote_names(names)} FROM {quote_name(table)}"  # noqa: S608
+        for row in database.execute(query):
+            rows += 1
+            digest += int(sha256(repr(row).encode()).hexdigest()[:_HASH_DIGITS], 16)
+        tables[table] = TableContents(rows, str(digest))
+    return tables
+
+
+@contextmanager
+def read_sqlite(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file that no process uses, for reading. Raises BackupDamaged for faults in it.
+
+    Functions and virtual tables in its views, triggers and columns are not trusted.
+    """
+    # Immutable: SQLite writes no journal beside it.
+    uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
+    with translate_faults(file), closing(sqlite3.connect(uri, uri=True)) as database:
+        database.execute("PRAGMA trusted_schema = OFF")
+        if (found := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            raise BackupDamaged(f"SQLite finds a fault in {file}: {found}.")
+        yield database
+
+
+@contextmanager
+def translate_faults(file: Path) -> Iterator[None]:
     try:
-        # Immutable: SQLite writes no journal beside it.
-        with closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
-        ) as database:
-            if (found := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
-                raise BackupDamaged(f"SQLite finds a fault in {file}: {found}.")
-            for (name,) in database.execute(_LIST_SQLITE_TABLES).fetchall():
-                quoted = name.replace('"', '""')
-                rows = digest = 0
-                for row in database.execute(f'SELECT * FROM "{quoted}"'):  # noqa: S608
-                    rows += 1
-                    digest += int(sha256(repr(row).encode()).hexdigest()[:_HASH_DIGITS], 16)
-                tables[name] = TableContents(rows, str(digest))
+        yield
     except sqlite3.DatabaseError as error:
         raise BackupDamaged(f"SQLite can't read {file}: {error}.") from None
-    return tables
 
 
-def compare_tables(expected: dict[str, TableContents], found: dict[str, TableContents]) -> None:
-    """Raises BackupDamaged, which names the first table that differs."""
-    for name in sorted(expected.keys() | found.keys()):
-        before, after = expected.get(name), found.get(name)
+def compare_tables(
+    expected: Mapping[str, TableContents], found: Mapping[str, TableContents]
+) -> None:
+    """Raises BackupDamaged, which names the first table that differs.
+
+    A table without rows may be missing before: it belongs to a library that was not installed.
+    """
+    for name in sorted(found):
+        before, after = expected.get(name, TableContents(0, "0")), found[name]
         if before != after:
             raise BackupDamaged(
                 f"The restored table {name} differs from the server's: "
@@ -100,5 +143,5 @@ def compare_tables(expected: dict[str, TableContents], found: dict[str, TableCon
             )
 
 
-def _describe(table: TableContents | None) -> str:
-    return f"{table.rows:,} rows with the digest {table.digest}" if table else "no table"
+def _describe(table: TableContents) -> str:
+    return f"{table.rows:,} rows with the digest {table.digest}"

@@ -34,7 +34,7 @@ def check_audit_seals(config: Configuration, now: datetime) -> Iterator[Finding]
             "day on; until then keep copies of new entries.",
         )
     elif first_unsealed is not None and first_unsealed <= get_last_ended_day(now - MAX_LATE):
-        has_key = SERVER_SIGNER.load()().has_key(now)
+        has_key = SERVER_SIGNER.load()().find_signing_key(now) is not None
         yield warned(
             NAME,
             f"The days of the audit log from {first_unsealed} on are not sealed"

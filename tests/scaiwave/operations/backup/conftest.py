@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.databases import RawDatabase, copy_database, environment, prepared
-from tests.rooms.imports.import_environment import wait_for
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
 from tests.services.postgres import create_database
 
@@ -34,17 +33,29 @@ class BackupSite(RawDatabase):
         assert ended.code == 0, ended.err
         return Path(json.loads(ended.out)["backup"]["directory"])
 
+    def verify(self, backup: Path, *words: str, **changes: str) -> ProcessResult:
+        """Verify in an empty database: it takes seconds to make a server."""
+        server = ("--server", self.empty) if self.is_postgres else ()
+        return self.run("verify-backup", str(backup), *server, *words, **changes)
+
     def restore(self, backup: Path, *words: str, **changes: str) -> ProcessResult:
         return self.run("restore", str(backup), "--into", self.empty, *words, **changes)
+
+    @staticmethod
+    def name_signer(backup: Path) -> str:
+        """Return the option with the fingerprint that the operator of another host has noted."""
+        return f"--fingerprint={json.loads((backup / 'manifest.json').read_text())['key_id']}"
 
     @property
     def restored(self) -> RawDatabase:
         return RawDatabase(self.empty)
 
-    def wait_for_no_temporary_database(self) -> None:
-        """Other tests may be verifying a backup on the same server."""
-        query = "SELECT 1 FROM pg_database WHERE datname LIKE 'scaiwave_verify%'"
-        wait_for(lambda: not self.rows(query))
+    def assert_nothing_restored(self) -> None:
+        if self.is_postgres:
+            tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public'"
+            assert self.restored.rows(tables) == []
+        else:
+            assert not Path(self.empty.removeprefix("sqlite:///")).exists()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from tests.queue_helpers import plant_call, run_worker
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.operations.backup.conftest import BackupSite
 
+MISSING_SECRETS = "Warning: The backup has no secrets/. Unless this host has the keys and the "
 NOWHERE = "postgres://scaiwave@127.0.0.1:1/scaiwave"
 
 
@@ -27,19 +28,20 @@ def test_success_the_configured_database_is_the_empty_one(site: BackupSite) -> N
         document = {"finished_at": f"{year}-01-01T00:00:00.000000Z"}
         (erasures / f"{year}.json").write_text(json.dumps(document))
     (erasures / "broken.json").write_text("{}")
-    restored = site.restore(backup, SCAIWAVE_DB_URL=site.empty)
+    noted = site.name_signer(backup)
+    restored = site.restore(backup, noted, SCAIWAVE_DB_URL=site.empty)
     assert restored.code == 0, restored.out + restored.err
     assert f"erase-tenant --again {erasures}/2100.json" in restored.err
     assert f"{erasures}/broken.json" in restored.err
     assert "2020.json" not in restored.err
-    again = site.restore(backup, SCAIWAVE_DB_URL=site.empty)
+    again = site.restore(backup, noted, SCAIWAVE_DB_URL=site.empty)
     assert (again.code, "[SW_DATABASE_NOT_EMPTY]" in again.err) == (1, True), again.err
 
 
 def test_success_the_configured_database_does_not_exist(site: BackupSite, tmp_path: Path) -> None:
     backup = site.back_up()
     gone = NOWHERE if site.is_postgres else f"sqlite:///{tmp_path}/gone/x.sqlite3"
-    restored = site.restore(backup, SCAIWAVE_DB_URL=gone)
+    restored = site.restore(backup, site.name_signer(backup), SCAIWAVE_DB_URL=gone)
     assert restored.code == 0, restored.out + restored.err
     assert not (tmp_path / "gone").exists()
 
@@ -57,20 +59,25 @@ def test_success_home_of_another_host(site: BackupSite, tmp_path: Path) -> None:
     settings = {name: "" for name in os.environ if name.startswith("SCAIWAVE_")}
     settings |= {"SCAIWAVE_HOME": str(home), "SCAIWAVE_DB_URL": site.empty}
     media = home / "media"
-    restored = site.restore(backup, "--attachments", str(media), **settings)
+    noted = site.name_signer(backup)
+    restored = site.restore(backup, noted, "--attachments", str(media), **settings)
     assert restored.code == 0, restored.out + restored.err
     assert len(list(media.glob("tenant/*/*"))) == 2
 
 
 def test_fail_home_without_the_keys(site: BackupSite, tmp_path: Path) -> None:
-    """The data is restored, and the report names what is missing."""
-    backup = site.back_up("--no-secrets")
+    """The data is restored from a copy without secrets, and the report names what is missing."""
+    backup = site.back_up()
+    shutil.rmtree(backup / "secrets")
+    assert MISSING_SECRETS in site.verify(backup).err
     home = tmp_path / "other"
     home.mkdir(mode=0o700)
     settings = {"SCAIWAVE_HOME": str(home), "SCAIWAVE_ENCRYPTION_KEYS": ""}
-    ended = site.restore(backup, **settings)
+    ended = site.restore(backup, site.name_signer(backup), **settings)
     assert ended.code == 2, ended.out + ended.err
+    assert MISSING_SECRETS in ended.err
     assert "Traceback" not in ended.err
+    assert site.restored.rows("SELECT 1 FROM sw_rooms")
 
 
 def test_fail_interrupted_restore_is_repeated(site: BackupSite, tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_fail_url(end: str, site: BackupSite) -> None:
     ended = site.run("restore", str(backup), "--into", url)
     assert ended.code == 2, ended.err
     assert "--into" in ended.err
-    ended = site.run("verify-backup", str(backup), "--server", url)
+    ended = site.verify(backup, "--server", url)
     assert ended.code == 2, ended.err
     assert "--server" in ended.err
 
@@ -123,8 +130,9 @@ def test_fail_role_may_not_create_tables(site: BackupSite) -> None:
     ended = site.run("restore", str(backup), "--into", site.empty.replace("scaiwave@", f"{role}@"))
     with target.connected() as connection:
         connection.execute(f"DROP ROLE {role}")
-    assert (ended.code, "[SW_DATABASE_TOOL_FAILED]" in ended.err) == (2, True), ended.err
+    assert (ended.code, "[SW_DATABASE_UNREACHABLE]" in ended.err) == (2, True), ended.err
     assert "permission denied" in ended.err
+    assert "create the role with `createuser`" in ended.err
 
 
 def test_fail_attachments_are_missing(site: BackupSite) -> None:

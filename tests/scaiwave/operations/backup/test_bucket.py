@@ -19,7 +19,7 @@ def test_success_objects_are_listed(site: BackupSite, rclone_url: str) -> None:
     (line,) = (backup / "attachments.jsonl").read_text().splitlines()
     row = json.loads(line)
     assert (row["name"], row["bytes"]) == ("tenant/t1/abc", 5)
-    assert site.run("verify-backup", str(backup), **bucket.settings).code == 0
+    assert site.verify(backup, **bucket.settings).code == 0
     restored = site.restore(backup)
     assert restored.code == 0, restored.err
     assert "The backup contains no attachments." in restored.out

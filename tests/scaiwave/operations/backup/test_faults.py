@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -22,6 +22,7 @@ from scaiwave.operations.backup.manifest import create_directory
 from tests.rooms.imports.import_environment import wait_for
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, start_process
 from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.scaiwave.operations.backup.test_hostile_backups import UNSIGNED, edit, open_for_all
 
 pytestmark = pytest.mark.once
 PATIENCE_SECONDS = 60.0
@@ -47,11 +48,10 @@ def test_fail_damaged_file(site: BackupSite, file: str, damage: str) -> None:
     else:
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    for ended in (site.run("verify-backup", str(backup)), site.restore(backup)):
+    for ended in (site.verify(backup), site.restore(backup)):
         assert (ended.code, "[SW_BACKUP_DAMAGED]" in ended.err) == (1, True), ended.err
         assert path.name[:20] in ended.err  # Long names are cut.
-    if site.is_postgres:
-        assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+    site.assert_nothing_restored()
 
 
 def test_fail_directory_is_missing(site: BackupSite) -> None:
@@ -68,18 +68,14 @@ def test_fail_directory_is_missing(site: BackupSite) -> None:
 
 def test_fail_restored_table_differs(site: BackupSite) -> None:
     backup = site.back_up()
-    path = backup / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["database"]["tables"]["sw_rooms"]["digest"] = "1"
-    path.write_text(json.dumps(manifest))
-    ended = site.run("verify-backup", str(backup))
-    assert (ended.code, "table sw_rooms differs" in ended.err) == (1, True), ended.err
-    if site.is_postgres:
-        site.wait_for_no_temporary_database()
+    edit(backup, lambda each: each["database"]["tables"]["sw_rooms"].update(digest="1"))
+    for ended in (site.verify(backup, UNSIGNED), site.restore(backup, UNSIGNED)):
+        assert (ended.code, "table sw_rooms differs" in ended.err) == (1, True), ended.err
+    site.assert_nothing_restored()
 
 
 def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
-    ended = site.run("verify-backup", str(tmp_path))
+    ended = site.verify(tmp_path)
     assert (ended.code, "[SW_BACKUP_NOT_FOUND]" in ended.err) == (1, True), ended.err
 
 
@@ -136,7 +132,7 @@ def test_fail_killed_backup(site: BackupSite, number: signal.Signals) -> None:
 def test_fail_killed_restore(
     site: BackupSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in the middle of the data, PostgreSQL rolls everything back: the database is empty."""
+    """Killed in the middle of the data, it leaves a schema, in which the next one begins again."""
     backup = site.back_up()
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -164,8 +160,11 @@ def test_fail_killed_restore(
     while site.restored.rows(query):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
-    assert site.restore(backup).code == 0
+    assert site.restored.rows("SELECT count(*) FROM sw_rooms") == [(0,)]
+    again = site.restore(backup)
+    assert again.code == 0, again.err
+    refused = site.restore(backup)
+    assert (refused.code, "[SW_DATABASE_NOT_EMPTY]" in refused.err) == (1, True), refused.err
 
 
 def _find(name: str) -> str:
@@ -230,26 +229,38 @@ def test_success_password_is_in_no_argument(site: BackupSite, tmp_path: Path) ->
 
 
 @pytest.mark.only_on("postgresql")
-def test_fail_role_may_not_create_databases(site: BackupSite) -> None:
-    backup = site.back_up()
-    role = f"reader_{os.getpid()}"
-    with site.connected() as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN")
-        try:
-            url = site.url.replace("scaiwave@", f"{role}@")
-            ended = site.run("verify-backup", str(backup), "--server", url)
-        finally:
-            connection.execute(f"DROP ROLE {role}")
-    assert (ended.code, "[SW_TEMPORARY_DATABASE_REFUSED]" in ended.err) == (2, True), ended.err
+def test_fail_killed_verification(site: BackupSite) -> None:
+    """Its server ends with it, and its files are removed."""
+    backup, temporary = site.back_up(), Path(tempfile.mkdtemp())
+    temporary.chmod(0o1777)  # The server runs as another user than root.
+    words = [*SCRIPT, "admin", "verify-backup", str(backup)]
+    with start_process(words, TMPDIR=str(temporary)) as process:
+        wait_for(lambda: process.poll() is not None or [*temporary.glob("*/.s.PGSQL.5432")])
+        assert process.poll() is None, process.communicate()
+        (directory,) = temporary.glob("scaiwave-verify-*")
+        server = int((directory / "data/postmaster.pid").read_text().splitlines()[0])
+        process.kill()
+        process.wait()
+    wait_for(lambda: not directory.exists())
+    assert not Path(f"/proc/{server}").exists()
+    temporary.rmdir()
 
 
 @pytest.mark.only_on("postgresql")
-def test_success_database_of_killed_verification_is_dropped(site: BackupSite) -> None:
-    backup = site.back_up()
-    with site.connected() as connection:
-        connection.execute("CREATE DATABASE scaiwave_verify_20200101000000_00000000")
-    assert site.run("verify-backup", str(backup)).code == 0
-    site.wait_for_no_temporary_database()
+def test_fail_no_server_to_verify_in(site: BackupSite, tmp_path: Path) -> None:
+    """The live server is not used unless it is named, and then only an empty database of it."""
+    backup, programs = site.back_up(), tmp_path / "programs"
+    programs.mkdir()
+    write_program(programs, "pg_ctl", "echo no locale; exit 1")
+    open_for_all(programs)
+    path = f"{programs}:{os.environ['PATH']}"
+    ended = site.run("verify-backup", str(backup), PATH=path)
+    assert ended.code == 2, ended.err
+    assert (
+        f"Error: {programs}/pg_ctl initdb failed: no locale. [SW_DATABASE_TOOL_FAILED]" in ended.err
+    )
+    ended = site.verify(backup, "--server", site.url)
+    assert (ended.code, "[SW_DATABASE_NOT_EMPTY]" in ended.err) == (1, True), ended.err
 
 
 @pytest.mark.only_on("sqlite")
@@ -267,6 +278,7 @@ def test_fail_database_is_damaged(site: BackupSite) -> None:
     assert list_files(site.parent) == []
 
 
+INCOMPLETE = "SELECT to_regclass('sw_incomplete_restore') IS NOT NULL"
 KILLS = 5
 """How often a command is killed, at times that divide the time it takes into equal parts."""
 
@@ -290,22 +302,26 @@ def test_fail_backup_is_killed_in_each_phase(site: BackupSite) -> None:
     for _ in kill_at_parts("backup", "--output", str(site.parent)):
         for path in site.parent.glob("scaiwave-*"):
             assert (path / "manifest.json").exists()
-            assert site.run("verify-backup", str(path)).code == 0
+            assert site.verify(path).code == 0
             shutil.rmtree(path)
     site.back_up()
     assert [path for path in site.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_fail_restore_is_killed_in_each_phase(site: BackupSite, tmp_path: Path) -> None:
-    """Either nothing is restored, or a server that waits for its activation."""
+    """Either nothing is restored, or a part, which the next one replaces, or a server that waits
+    for its activation."""
     backup, media = site.back_up(), tmp_path / "media"
     for _ in kill_at_parts(
         *("restore", str(backup), "--into", site.empty, "--attachments", str(media))
     ):
         if count_tables(site):
+            is_incomplete = site.is_postgres and site.restored.rows(INCOMPLETE) == [(True,)]
+            again = site.restore(backup)
+            assert (again.code, "[SW_DATABASE_NOT_EMPTY]" in again.err) == (
+                (0, False) if is_incomplete else (1, True)
+            ), again.err
             assert len(site.restored.rows("SELECT 1 FROM sw_restorations")) == 1
-            refused = site.restore(backup)
-            assert (refused.code, "[SW_DATABASE_NOT_EMPTY]" in refused.err) == (1, True)
         empty(site)
     restored = site.restore(backup, "--attachments", str(media))
     assert restored.code == 0, restored.out + restored.err
@@ -340,7 +356,8 @@ def empty(site: BackupSite) -> None:
 @pytest.mark.parametrize("size", [1_000, 40_000])
 def test_fail_disk_is_full_at_restore(size: int, site: BackupSite, tmp_path: Path) -> None:
     """It is full for an attachment, or for the file of SQLite."""
-    words = ["restore", str(site.back_up()), "--into", site.empty]
+    backup = site.back_up()
+    words = ["restore", str(backup), "--into", site.empty, site.name_signer(backup)]
     words += ["--attachments", str(tmp_path / "media")]
     with start_process([*SCRIPT, "admin", *words]) as process:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))

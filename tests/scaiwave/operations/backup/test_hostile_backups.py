@@ -1,26 +1,42 @@
-"""Damaged and hostile backups end with an error that names the fault, and restore nothing."""
+"""Damaged and hostile backups end with an error that names the fault, and restore nothing.
+
+No SQL of a backup is executed, and nothing of it is restored but rows.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
+import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.keys import ed25519
 from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.tools import require_tool
 
 pytestmark = pytest.mark.once
 DAMAGED = "SW_BACKUP_DAMAGED"
+UNSIGNED = "--accept-unsigned"
 
 
 def edit(backup: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest, which is no longer signed then."""
     path = backup / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
+    manifest.pop("signature", None)
     path.write_text(json.dumps(manifest))
 
 
@@ -38,15 +54,12 @@ def find_attachment(backup: Path) -> Path:
 
 
 def assert_refused(site: BackupSite, backup: Path, *codes: str, named: str = "") -> None:
-    for ended in (site.run("verify-backup", str(backup)), site.restore(backup)):
+    for ended in (site.verify(backup, UNSIGNED), site.restore(backup, UNSIGNED)):
         assert "Traceback" not in ended.err
         assert any(f"[{code}]" in ended.err for code in codes), ended.err
         assert named in ended.err
         assert ended.code in {1, 2}
-    if site.is_postgres:
-        assert site.restored.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
-    else:
-        assert not Path(site.empty.removeprefix("sqlite:///")).exists()
+    site.assert_nothing_restored()
 
 
 def in_database(name: str, value: object) -> Callable[[dict[str, Any]], object]:
@@ -79,7 +92,7 @@ def test_fail_manifest(site: BackupSite) -> None:
     for name, change in MANIFESTS.items():
         (backup / "manifest.json").write_bytes(manifest)
         edit(backup, change)
-        ended = site.run("verify-backup", str(backup))
+        ended = site.verify(backup, UNSIGNED)
         assert (ended.code, f"[{DAMAGED}]" in ended.err) == (1, True), (name, ended.err)
         assert "Traceback" not in ended.err, name
     assert_refused(site, backup, DAMAGED)
@@ -89,7 +102,7 @@ def test_fail_manifest(site: BackupSite) -> None:
 
 def assert_left_out(site: BackupSite, backup: Path, media: Path, reason: str, copied: int) -> None:
     """The rest is restored, and the report has the reason."""
-    verified = site.run("verify-backup", str(backup))
+    verified = site.verify(backup)
     assert (verified.code, f"[{DAMAGED}]" in verified.err) == (1, True), verified.err
     assert reason in verified.err
     restored = site.restore(backup, "--attachments", str(media), "--json")
@@ -154,6 +167,205 @@ def test_fail_truncated_database_of_the_listed_size(site: BackupSite) -> None:
 def test_fail_migrations_of_another_suite(site: BackupSite) -> None:
     backup = site.back_up()
     edit(backup, in_database("migrations", ["\x1b[31m", "tenants"]))
-    ended = site.restore(backup)
+    ended = site.restore(backup, UNSIGNED)
     assert (ended.code, "[SW_DATABASE_NEWER]" in ended.err) == (2, True), ended.err
     assert "\x1b" not in ended.err
+
+
+def replace_in_archive(backup: Path, begin: bytes, replacement: bytes) -> None:
+    """Overwrite a text of the archive, whose length is written before it."""
+    path = backup / "database.dump"
+    content = path.read_bytes()
+    assert content.count(begin) == 1, begin
+    at = content.index(begin)
+    path.write_bytes(content[:at] + replacement + content[at + len(replacement) :])
+    list_again(backup, path.name)
+
+
+FOREIGN_POSTGRESQL = """
+CREATE TABLE canary (canary text); INSERT INTO canary VALUES ('canary');
+CREATE VIEW canary_view AS SELECT * FROM canary;
+CREATE FUNCTION canary_trigger() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN DELETE FROM sw_restorations; RETURN NEW; END $$;
+CREATE TRIGGER canary AFTER INSERT ON sw_audit_entries
+    FOR EACH ROW EXECUTE FUNCTION canary_trigger();
+DROP TRIGGER sw_audit_entries_no_update ON sw_audit_entries;
+"""
+FOREIGN_SQLITE = """
+CREATE TABLE canary (canary text); INSERT INTO canary VALUES ('canary');
+CREATE VIEW canary_view AS SELECT * FROM canary;
+CREATE VIRTUAL TABLE canary_words USING fts5(body);
+CREATE TRIGGER canary AFTER INSERT ON sw_audit_entries BEGIN DELETE FROM sw_restorations; END;
+DROP TRIGGER sw_audit_entries_no_update;
+"""
+LEFT_OUT = "Warning: Tables that are not of this suite were left out: canary.\n"
+
+
+def log_statements(programs: Path, log: Path) -> None:
+    """Let the temporary server write every statement to a file."""
+    programs.mkdir()
+    log.touch(0o666)
+    log.chmod(0o666)
+    more = f'[ "$1" = start ] && set -- "$@" --options="-c log_statement=all" --log={log}'
+    script = f'#!/bin/sh\n{more}\nexec {require_tool("pg_ctl")} "$@"\n'
+    (programs / "pg_ctl").write_text(script)
+    (programs / "pg_ctl").chmod(0o755)
+    open_for_all(programs)
+
+
+def open_for_all(directory: Path) -> None:
+    """The temporary server of root runs as another user."""
+    for path in (directory, *directory.parents):
+        path.chmod(path.stat().st_mode | 0o011)
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_no_statement_of_an_archive_is_executed(site: BackupSite, tmp_path: Path) -> None:
+    """Not one that a table is defined with, nor any object of the database."""
+    site.execute(FOREIGN_POSTGRESQL)
+    backup = site.back_up()
+    live = urlsplit(site.url).path[1:]
+    attack = f"COMMIT; DROP DATABASE {live} WITH (FORCE); SELECT 'canary'; --".encode()
+    replace_in_archive(backup, b"CREATE TABLE public.sw_rooms (", attack)
+    programs, log = tmp_path / "programs", tmp_path / "statements"
+    log_statements(programs, log)
+    path = f"{programs}:{os.environ['PATH']}"
+    verified = site.run("verify-backup", str(backup), UNSIGNED, PATH=path)
+    assert (verified.code, LEFT_OUT in verified.err) == (0, True), verified.err
+    assert 'COPY "sw_rooms"' in log.read_text()
+    assert "canary" not in log.read_text()
+    assert not list(Path(tempfile.gettempdir()).glob("scaiwave-verify-*"))
+
+    target = urlsplit(site.empty).path[1:]
+    site.execute(f"ALTER DATABASE {target} SET log_statement = 'all'")
+    server_log = Path(parse_qs(urlsplit(site.url).query)["host"][0], "postgres.log")
+    before = server_log.stat().st_size
+    restored = site.restore(backup, UNSIGNED)
+    assert (restored.code, LEFT_OUT in restored.err) == (0, True), restored.err
+    statements = server_log.read_bytes()[before:]
+    assert b'COPY "sw_rooms"' in statements
+    assert b"canary" not in statements
+    assert site.rows("SELECT count(*) FROM sw_rooms") == site.restored.rows(
+        "SELECT count(*) FROM sw_rooms"
+    )
+    query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+    assert site.restored.rows(query) == [
+        (f"sw_audit_entries_no_{act}",) for act in ("delete", "truncate", "update")
+    ]
+    assert site.restored.rows("SELECT count(*) FROM sw_restorations") == [(1,)]
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_statement_of_the_data(site: BackupSite, tmp_path: Path) -> None:
+    """pg_restore writes it before the rows."""
+    backup = site.back_up()
+    content = (backup / "database.dump").read_bytes()
+    made = tmp_path / "made"
+    attacks = {
+        f"TO PROGRAM 'touch {made}'; --".encode(): "has a table whose name can't be read",
+        b"(id, name) FROM stdin; SELECT 1; --": "has an unknown column",
+        b'(id, "x); DROP TABLE sw_rooms; --", ': "has an unknown column",
+    }
+    for attack, message in attacks.items():
+        (backup / "database.dump").write_bytes(content)
+        begin = b"COPY public.sw_rooms "
+        replace_in_archive(backup, begin + b"(", begin + attack)
+        assert_refused(site, backup, DAMAGED, named=message)
+    assert not made.exists()
+
+
+def get_triggers(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as database:
+        query = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        return {name for (name,) in database.execute(query)}
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_only_rows_of_a_file_are_used(site: BackupSite) -> None:
+    """A foreign trigger would delete the mark that the server waits for its activation."""
+    backup = site.back_up()
+    with closing(sqlite3.connect(backup / "database.sqlite3")) as database:
+        database.executescript(FOREIGN_SQLITE)
+    list_again(backup, "database.sqlite3")
+    verified, restored = site.verify(backup, UNSIGNED), site.restore(backup, UNSIGNED)
+    for ended in (verified, restored):
+        assert (ended.code, LEFT_OUT in ended.err) == (0, True), ended.err
+    live = Path(site.url.removeprefix("sqlite:///"))
+    assert get_triggers(Path(site.empty.removeprefix("sqlite:///"))) == get_triggers(live)
+    assert site.restored.rows("SELECT count(*) FROM sw_restorations") == [(1,)]
+
+
+SQLITE_ATTACKS = {
+    "has an unknown column": 'ALTER TABLE sw_rooms ADD COLUMN "x"") FROM y; --" text',
+    "lacks the column: 'value'": "ALTER TABLE sw_counters DROP COLUMN value; "
+    "ALTER TABLE sw_counters ADD COLUMN value GENERATED ALWAYS AS (upper(name))",
+    "SQLite can't read": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage = 0, "
+    "sql = 'CREATE VIEW sw_counters AS SELECT id, name, labels, value FROM sw_rooms' "
+    "WHERE name = 'sw_counters'",
+    "don't fit their tables": "PRAGMA foreign_keys = OFF; UPDATE sw_rooms SET workspace_id = id",
+}  # fmt: skip
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_other_tables(site: BackupSite) -> None:
+    backup = site.back_up()
+    content = (backup / "database.sqlite3").read_bytes()
+    for message, script in SQLITE_ATTACKS.items():
+        (backup / "database.sqlite3").write_bytes(content)
+        with closing(sqlite3.connect(backup / "database.sqlite3")) as database:
+            database.executescript(script)
+        list_again(backup, "database.sqlite3")
+        assert_refused(site, backup, DAMAGED, named=message)
+
+
+def sign(backup: Path, key: Ed25519PrivateKey, **fields: str) -> None:
+    """Sign a manifest as its server does."""
+    path = backup / "manifest.json"
+    public = key.public_key().public_bytes_raw()
+    manifest = json.loads(path.read_text())
+    manifest["public_key"] = ed25519.format_public_key(public)
+    manifest |= {"key_id": ed25519.compute_thumbprint(public), **fields}
+    del manifest["signature"]
+    signature = base64.b64encode(key.sign(rfc8785.dumps(manifest))).decode()
+    path.write_text(json.dumps({**manifest, "signature": signature}))
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_signature(site: BackupSite, tmp_path: Path) -> None:
+    """The key of someone else never vouches, whatever the backup says of it."""
+    backup = site.back_up()
+    path = backup / "manifest.json"
+    text, own = path.read_text(), json.loads(path.read_text())["key_id"]
+    stranger = Ed25519PrivateKey.generate()
+    other = ed25519.compute_thumbprint(stranger.public_key().public_bytes_raw())
+    untrusted, noted = "[SW_BACKUP_UNTRUSTED]", f"--fingerprint={own}"
+
+    def refuse(message: str, *words: str, **changes: str) -> None:
+        for ended in (site.verify(backup, *words, **changes), site.restore(backup, *words)):
+            assert (ended.code, message in ended.err) == (1, True), (message, ended.err)
+
+    path.write_text(text.replace('"has_secrets": true', '"has_secrets": false'))
+    refuse(f"manifest.json was changed after it was signed with the key {own}. [{DAMAGED}]")
+    sign(backup, stranger)
+    refuse(f"is signed with the key '{other}', which is not known here. {untrusted}", UNSIGNED)
+    refuse(f"is signed with the key '{other}', which is not known here. {untrusted}", noted)
+    sign(backup, stranger, key_id=own)
+    refuse(f"manifest.json was changed after it was signed with the key {own}. [{DAMAGED}]")
+    sign(backup, stranger, format="scaiwave-tenant-export")
+    refuse("Invalid enum value 'scaiwave-tenant-export'", f"--fingerprint={other}")
+    path.write_text(text)
+    edit(backup, lambda manifest: manifest)
+    refuse(f"is not signed, so anyone who could write there may have changed it. {untrusted}")
+    refuse(untrusted, noted)
+    path.write_text(text)
+    home = tmp_path / "other"
+    shutil.copytree(site.home, home, ignore=shutil.ignore_patterns("*.sqlite3*", "media"))
+    elsewhere = {"SCAIWAVE_HOME": str(home), "SCAIWAVE_DB_URL": site.empty}
+    ended = site.restore(backup, **elsewhere)
+    assert (ended.code, untrusted in ended.err) == (1, True), ended.err
+    ended = site.restore(backup, noted, **elsewhere)
+    assert ended.code == 0, ended.out + ended.err
+    revoked = site.run("federation", "key", "revoke", "--yes", "--", own)
+    assert revoked.code == 0, revoked.err
+    ended = site.verify(backup)
+    assert (ended.code, untrusted in ended.err) == (1, True), ended.err

@@ -1,0 +1,206 @@
+"""Load the rows of a backup into an empty database.
+
+No SQL of a backup is executed. The schema is made by the migrations of this release that the
+manifest names. Rows enter through statements that are written for that schema, with the
+names of its own tables and columns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.sql import emit_post_migrate_signal
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from scaiwave.operations.backup import postgresql
+from scaiwave.operations.backup.errors import BackupDamaged
+from scaiwave.operations.backup.manifest import Manifest
+from scaiwave.operations.backup.tables import (
+    NOT_COMPARED,
+    Columns,
+    compare_tables,
+    list_postgresql,
+    list_sqlite,
+    measure_postgresql,
+    measure_sqlite,
+    quote_name,
+    quote_names,
+    read_sqlite,
+    translate_faults,
+)
+from tenants.models import Restoration
+
+Rows = Generator[tuple[str, list[str], Any]]
+
+# Keys and indexes are faster to build than to maintain, and checks of keys wait in memory. The text
+# of each statement is PostgreSQL's, about the schema that the migrations have made.
+_AROUND = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
+    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname,
+        pg_get_constraintdef(k.oid)), 1 AS step
+FROM pg_constraint k JOIN pg_namespace n ON n.oid = connamespace
+WHERE contype = 'f' AND nspname = current_schema()
+UNION ALL
+SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid), 2
+FROM pg_index JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE NOT indisunique AND NOT indisexclusion AND nspname = current_schema()
+UNION ALL
+SELECT 'SELECT', format('SELECT setval(pg_get_serial_sequence(%L, %L), '
+    'coalesce(max(%I), 0) + 1, false) FROM %s',
+    attrelid::regclass, attname, attname, attrelid::regclass), 3
+FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE attidentity <> '' AND relkind = 'r' AND nspname = current_schema()
+ORDER BY step
+"""
+
+
+def load_backup(directory: Path, manifest: Manifest, mark: Restoration | None = None) -> list[str]:
+    """Fill the default database, and compare it with the manifest.
+
+    `mark` is written in the same transaction, if the schema has its table. Returns the tables of
+    the backup that the schema lacks, and which were left out. Raises BackupDamaged and
+    DatabaseToolFailed.
+    """
+    create_schema(manifest.database.migrations)
+    archive = directory / manifest.database.file
+    if is_sqlite := connection.vendor == "sqlite":
+        schema, rows = list_sqlite(connection.connection), _read_sqlite(archive)
+    else:
+        schema, rows = list_postgresql(connection), postgresql.read_rows(archive)
+    with connection.constraint_checks_disabled(), closing(rows):
+        loaded, left_out = _load(
+            rows, _copy_sqlite if is_sqlite else _copy_postgresql, schema, mark
+        )
+    ContentType.objects.clear_cache()  # They have other numbers now.
+    compared = {name: columns for name, columns in schema.items() if name not in NOT_COMPARED}
+    compared |= loaded
+    if is_sqlite:
+        with read_sqlite(Path(connection.settings_dict["NAME"])) as database:
+            found = measure_sqlite(database, compared)
+    else:
+        found = measure_postgresql(connection, compared)
+    expected = manifest.database.tables
+    compare_tables({name.rpartition(".")[2]: expected[name] for name in expected}, found)
+    return left_out
+
+
+def create_schema(names: Iterable[str]) -> None:
+    """Apply the migrations, app.name, and every one of the apps that they do not name.
+
+    The receivers of `post_migrate` then add triggers, full-text tables and permissions.
+    """
+    executor = MigrationExecutor(connection)
+    graph = executor.loader.graph
+    nodes = {tuple(name.split(".", 1)) for name in names} & graph.nodes.keys()
+    apps = {app for app, _ in nodes}
+    nodes |= {leaf for leaf in graph.leaf_nodes() if leaf[0] not in apps}
+    wanted = {each for node in nodes for each in graph.forwards_plan(node)}
+    plan = [
+        (migration, False)
+        for migration, _ in executor.migration_plan(graph.leaf_nodes())
+        if (migration.app_label, migration.name) in wanted
+    ]
+    state = executor.migrate(None, plan=plan)
+    emit_post_migrate_signal(0, interactive=False, db="default", apps=state.apps, plan=plan)
+
+
+def _load(
+    rows: Rows,
+    copy: Callable[[Any, str, list[str], Any], None],
+    schema: Columns,
+    mark: Restoration | None,
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the columns of each table that was loaded, and the tables that were left out."""
+    loaded: dict[str, list[str]] = {}
+    left_out = []
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            afterwards = _drop_keys(cursor)
+            for table in schema.keys() - NOT_COMPARED:  # Migrations may have added rows.
+                cursor.execute(f"DELETE FROM {quote_name(table)}")  # noqa: S608
+            for table, columns, contents in rows:
+                if table not in schema:
+                    left_out.append(table)
+                elif table not in NOT_COMPARED:
+                    _require_same_columns(table, columns, schema[table], is_new=table not in loaded)
+                    copy(cursor, table, columns, contents)
+                    loaded[table] = columns
+            if mark is not None and mark._meta.db_table in schema:
+                mark.save(force_insert=True)
+            for statement in afterwards:
+                cursor.execute(statement)
+            connection.check_constraints()
+    except (DataError, IntegrityError) as error:
+        reason = " ".join(str(error).split())
+        raise BackupDamaged(f"The rows of the backup don't fit their tables: {reason}.") from None
+    return loaded, left_out
+
+
+def _require_same_columns(
+    table: str, found: list[str], expected: Iterable[str], *, is_new: bool
+) -> None:
+    if not is_new or len(found) != len(set(found)):
+        raise BackupDamaged(f"The backup has the table {table}, or a column of it, twice.")
+    unknown, missing = set(found).difference(expected), set(expected).difference(found)
+    if names := sorted(unknown) or sorted(missing):
+        problem = "has an unknown column" if unknown else "lacks the column"
+        raise BackupDamaged(f"The table {table} of the backup {problem}: {names[0]!r}.")
+
+
+def _drop_keys(cursor: Any) -> list[str]:
+    """Drop what slows down the load, and return the statements that make it again."""
+    if connection.vendor == "sqlite":
+        return []
+    cursor.execute(_AROUND)
+    statements = cursor.fetchall()
+    for before, _, _ in statements:
+        cursor.execute(before)
+    return [after for _, after, _ in reversed(statements)]
+
+
+def _copy_postgresql(cursor: Any, table: str, columns: list[str], rows: Iterator[bytes]) -> None:
+    statement = f"COPY {quote_name(table)} ({quote_names(columns)}) FROM STDIN"
+    with connection.wrap_database_errors, cursor.copy(statement) as copy:
+        for chunk in rows:
+            copy.write(chunk)
+
+
+def _read_sqlite(file: Path) -> Rows:
+    with read_sqlite(file) as database:
+        tables = list_sqlite(database)
+        database.set_authorizer(_allow_own_columns)
+        for table, columns in tables.items():
+            yield table, columns, _iter_rows(database, table, columns, file)
+
+
+def _allow_own_columns(
+    action: int, table: str | None, column: str | None, schema: str | None, source: str | None
+) -> int:
+    """Refuse functions, and tables that are read through a view."""
+    is_column = action == sqlite3.SQLITE_READ and source is None
+    return (
+        sqlite3.SQLITE_OK if is_column or action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_DENY
+    )
+
+
+def _iter_rows(
+    database: sqlite3.Connection, table: str, columns: list[str], file: Path
+) -> Iterator[Any]:
+    with translate_faults(file):
+        query = f"SELECT {quote_names(columns)} FROM {quote_name(table)}"  # noqa: S608
+        yield from database.execute(query)
+
+
+def _copy_sqlite(cursor: Any, table: str, columns: list[str], rows: Iterator[Any]) -> None:
+    marks = ", ".join("?" * len(columns))
+    with connection.wrap_database_errors:
+        connection.connection.executemany(
+            f"INSERT INTO {quote_name(table)} ({quote_names(columns)}) VALUES ({marks})",  # noqa: S608
+            rows,
+        )

@@ -1,0 +1,79 @@
+"""Run a PostgreSQL of its own, for data that should not reach the live one."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUnusable
+
+_USUAL_PLACES = ("usr/lib/postgresql/*/bin/pg_ctl", "usr/pgsql-*/bin/pg_ctl")
+_OTHERWISE = "pass --server with the URL of an empty database."
+_CLUSTER = "--username=scaiwave --auth=trust --encoding=UTF8 --locale=C --no-sync"
+_SETTINGS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c unix_socket_directories="
+_END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -rf "$1"'
+"""Runs until the pipe from this process is closed, however this process ends."""
+
+
+@contextmanager
+def run_temporary_server() -> Iterator[str]:
+    """Yield the URL of an empty database, to which only this user can connect.
+
+    Raises DatabaseToolUnusable and DatabaseToolFailed.
+    """
+    program, account = _find_program(), _choose_account()
+    directory = tempfile.mkdtemp(prefix="scaiwave-verify-")
+    if account:
+        os.chown(directory, account["user"], account["group"])
+    # Ctrl-C must not end the server before this process has left the database.
+    options = {"cwd": directory, "start_new_session": True, "stderr": subprocess.DEVNULL, **account}
+    end = ["sh", "-c", _END, program, directory]
+    with subprocess.Popen(end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options):
+        _control(program, "initdb", _CLUSTER, options)
+        _control(program, "start", f"{_SETTINGS}{directory}", options)
+        yield f"postgres://scaiwave@/postgres?host={directory}"
+
+
+def _find_program() -> str:
+    # Debian has it outside of PATH, in a directory for each release.
+    usual = sorted(str(path) for place in _USUAL_PLACES for path in Path("/").glob(place))
+    if found := shutil.which("pg_ctl") or next(reversed(usual), None):
+        return found
+    raise DatabaseToolUnusable(
+        "pg_ctl, a program of PostgreSQL's server, is not installed.",
+        fix=f"Install the server, such as Debian's `postgresql`, or {_OTHERWISE}",
+    )
+
+
+def _choose_account() -> dict[str, Any]:
+    """Return for root the account that Debian's package has made: root may not run a server."""
+    if os.geteuid():
+        return {}
+    try:
+        entry = pwd.getpwnam("postgres")
+    except KeyError:
+        raise DatabaseToolUnusable(
+            "PostgreSQL's server does not run as root, and there is no user postgres.",
+            fix=f"Run the command as another user, or {_OTHERWISE}",
+        ) from None
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _control(program: str, act: str, settings: str, options: dict[str, Any]) -> None:
+    log = Path(options["cwd"], "log")
+    command = [program, act, "--silent", "--wait", f"--pgdata={options['cwd']}/data"]
+    with log.open("ab") as output:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        command.append(f"--options={settings}")
+        ended = subprocess.run(command, check=False, **{**options, **streams})
+    if ended.returncode:
+        lines = [f"exit code {ended.returncode}", *log.read_text(errors="replace").splitlines()]
+        reason = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
+        raise DatabaseToolFailed(f"{program} {act} failed: {reason.strip().rstrip('.')}.")
