@@ -143,9 +143,10 @@ class _RoomFinder:
             self._found = find_import(self._target, root)
             if self._found is None:
                 raise BundleChainOther(
-                    f"No room of workspace {self._target.workspace.slug} was imported from the "
-                    f"base of this increment, whose manifest has the SHA-256 {root}.",
-                    fix="Import the base first, or the whole chain with --chain.",
+                    f"{self._target.participant} has imported no room into workspace "
+                    f"{self._target.workspace.slug} from the base of this increment, whose "
+                    f"manifest has the SHA-256 {root}.",
+                    fix="Name with --as who imported the base, or import the base first.",
                 )
             if self._found.source_room_id != header.room.id:
                 raise BundleChainOther("The increment is of another room than its base.")

@@ -313,9 +313,14 @@ def _lock_bundle(run: BundleImport) -> Iterator[None]:
 
 
 def find_import(target: ImportTarget, manifest_sha256: str) -> RoomImport | None:
-    """Return the newest import of a bundle into the workspace."""
+    """Return the newest import of a bundle into the workspace by this participant.
+
+    Another editor could import the same base once more, and get the increments in that room, or
+    write into a room without being in it.
+    """
     imports = RoomImport.objects.filter(
         tenant=target.tenant,
+        room__creator=target.participant,
         manifest_sha256=manifest_sha256,
         room__workspace=target.workspace,
         room__deleted_at=None,

@@ -273,6 +273,9 @@ class _Link:
         """Write the rows of attachments, including attachments whose bytes the source has lost."""
         to, header = self.to, bundle.header
         keys = {entry.media_id: UUID(to.mapping.new_id(entry.media_id)) for entry in header.media}
+        present = Media.objects.filter(tenant=to.tenant, scan_status=ScanStatus.INFECTED)
+        infected = set(present.values_list("sha256", flat=True))  # It stays so.
+        infected |= {entry.sha256 for entry in header.media if entry.missing == INFECTED}
         media = {
             key: Media(
                 pk=key,
@@ -280,7 +283,7 @@ class _Link:
                 sha256=entry.sha256,
                 size=entry.size,
                 mime_type=entry.mime_type,
-                scan_status=ScanStatus.INFECTED if entry.missing == INFECTED else entry.scan_status,
+                scan_status=ScanStatus.INFECTED if entry.sha256 in infected else entry.scan_status,
                 created_at=to.now,
             )
             for entry in header.media

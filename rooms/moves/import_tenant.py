@@ -70,7 +70,7 @@ from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
 from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
-from tenants.holds.queries import require_tenant_not_held
+from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
 from tenants.lookup.validators import validate_slug
 from tenants.models import (
@@ -86,12 +86,16 @@ from tenants.models import (
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
-from tenants.roles.queries.roles import SERVER_ROLES
+from tenants.roles.lookalikes import reject_lookalikes
+from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
 from tenants.roles.queries.super_admins import find_super_admin_holders
 
 LOCAL_COLUMNS = {"id", "slug", "partner_id", "suspended_by_hand_at"}
 """Columns of the tenant that belong to this server."""
-_LOCAL_ONCE_WRITTEN = {"scaikey_tenant_id", "features", "sync_removals", *MAX_LIMITS}
+_LOCAL_ONCE_WRITTEN = {
+    *("scaikey_tenant_id", "scaikey_status", "absent_since", "features", "sync_removals"),
+    *MAX_LIMITS,
+}
 """Columns that only the first export decides."""
 _OPEN = "It is open."
 _UNFINISHED = "Then run the same command again; it continues. --abort deletes all that is imported."
@@ -181,7 +185,7 @@ def import_tenant(
 
     A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
-    `TenantConflict`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`, `BundleError` and `DiskFull`.
+    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`, `BundleError` and `DiskFull`.
     """
     # 1. Verify the signature, every file and every row.
     operator.require(Permission.MANAGE_PLATFORM)
@@ -191,6 +195,9 @@ def import_tenant(
     index = open_export(options.directory, keys, tables, options.progress_factory)
     export = ExportedRows(options.directory, index, tables)
     export.check()
+    for role in export.iter_rows(tables["roles"]):
+        if role["slug"] not in BUILT_IN:
+            reject_lookalikes(slug=role["slug"], name=role["name"], tenant=options.slug)
     with _lock(options.slug):
         # 2. Find the tenant, or check that it can be created; find its people.
         tenant, record = _find_target(operator, export, options)
@@ -380,7 +387,8 @@ class _Import:
         """Write the tables, the rooms, and their members; return whether the tenant is open."""
         export, options, tenant = self.export, self.options, record.tenant
         mapping = build_mapping(export, record, self.people)
-        check_identity(export, mapping)
+        check_identity(export, mapping, find_stale(export, mapping, "people"))
+        require_tenant_not_held(tenant, f"import into tenant {tenant.slug}")
         # Someone may have resumed it.
         resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
         resumed.update(suspended_by_hand_at=record.started_at)
@@ -418,7 +426,10 @@ class _Import:
 
     def _write_tables(self, record: TenantImport, mapping: TenantMapping) -> None:
         export = self.export
-        holders = find_super_admin_holders(roles=SERVER_ROLES)
+        block_new_holds()
+        require_tenant_not_held(record.tenant, f"import into tenant {record.tenant.slug}")
+        find_holders = partial(find_super_admin_holders, roles=SERVER_ROLES, with_absent=True)
+        holders = find_holders()
         if record.is_new:
             columns = export.tenant.keys() - LOCAL_COLUMNS - _LOCAL_ONCE_WRITTEN
             values = {column: export.tenant[column] for column in columns}
@@ -432,7 +443,7 @@ class _Import:
         rooms = set(Room.all_objects.filter(tenant=record.tenant).values_list("pk", flat=True))
         if rooms:
             _write_table(export, mapping, export.tables["rooms"], only=rooms)
-        if gained := find_super_admin_holders(roles=SERVER_ROLES) - holders:
+        if gained := find_holders() - holders:
             raise TenantImportRefused(
                 f"{pluralize(len(gained), 'person', 'people')} would get "
                 f"{' or '.join(SERVER_ROLES)} by a group of this server, first {min(gained)}.",

@@ -8,7 +8,7 @@ that was synced before also groups, roles and who has them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +24,9 @@ from rooms.moves.rows import ExportedRows, Row, RowTable
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
-from tenants.models import Group, Participant, ParticipantType, Tenant
+from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
-from tenants.roles.queries.roles import SERVER_ROLES
+from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
 
 _DERIVED_VERSION = 8
 _IDENTITY = {
@@ -78,7 +78,11 @@ class TenantMapping:
                 changes[column] = self(row[column])
         is_person = row.get("participant_type") == ParticipantType.HUMAN
         if table.model in (Participant, Group) and (is_person or row["scaikey_id"] is not None):
-            changes["absent_since"] = row["absent_since"] or self.absent_at
+            # A later time would make it the newest row of someone in another tenant.
+            changes["absent_since"] = min(row["absent_since"] or self.absent_at, self.absent_at)
+        if table.model is Role:
+            changes["is_built_in"] = row["slug"] in BUILT_IN
+            changes["name"] = BUILT_IN.get(row["slug"], row["name"])
         return row | changes
 
     def iter_rows(self, export: ExportedRows, table: RowTable) -> Iterator[Row]:
@@ -125,8 +129,32 @@ class SameTenant(TenantMapping):
         return row
 
 
-def check_identity(export: ExportedRows, mapping: TenantMapping) -> None:
-    """Raise `TenantImportRefused` if a row of an earlier import is about something else now."""
+_DELETE_AND_IMPORT = (
+    "Nothing was imported. If you trust the export, delete the import with `scaiwave admin "
+    "import-tenant` --abort, and import again."
+)
+
+
+def check_identity(
+    export: ExportedRows, mapping: TenantMapping, stale_people: Sequence[UUID]
+) -> None:
+    """Raise `TenantImportRefused` if a row of an earlier import is about something else now.
+
+    Nor may a person go, or come back under another ID, about whom something was decided here.
+    """
+    for part in batched(stale_people):
+        people = Participant.objects.filter(pk__in=part)
+        decided = people.exclude(suspended_by_hand_at=None, purged_at=None)
+        kept = {*decided.values_list("pk", flat=True)}
+        for grant in RoleGrant.objects.filter(participant__in=part):
+            if grant.participant_id is not None and not is_derived(grant.pk):
+                kept.add(grant.participant_id)
+        if kept:
+            raise TenantImportRefused(
+                f"Person {min(kept)} was suspended, purged or granted a role here, and is no "
+                "longer in the export.",
+                fix=_DELETE_AND_IMPORT,
+            )
     for name, columns in _IDENTITY.items():
         model = export.tables[name].model
         present = model._base_manager.filter(tenant_id=mapping.tenant_id)
@@ -138,8 +166,7 @@ def check_identity(export: ExportedRows, mapping: TenantMapping) -> None:
                 raise TenantImportRefused(
                     f"The row {row['id']} of {name} has another {' or '.join(columns)} than in "
                     "the import before.",
-                    fix="Nothing was imported. If you trust the export, delete the import with "
-                    "`scaiwave admin import-tenant` --abort, and import again.",
+                    fix=_DELETE_AND_IMPORT,
                 )
 
 

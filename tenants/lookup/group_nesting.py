@@ -199,7 +199,7 @@ def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:
     }
 
 
-def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
+def find_group_members(group_ids: Iterable[UUID], *, with_absent: bool = False) -> set[UUID]:
     """Return the ids of all participants in these groups and in the groups nested in them.
 
     Use it instead of one recursive statement where PostgreSQL may have no statistics, as after a
@@ -213,9 +213,9 @@ def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
         batch = list(islice(pending, _GROUPS_PER_QUERY))
         visited.update(batch)
         groups = Group.objects.filter(pk__in=batch).values_list("pk", "absent_since")
-        present = [key for key, absent_since in groups if absent_since is None]
+        present = [key for key, absent_since in groups if with_absent or absent_since is None]
         for edge in GroupMembership.objects.filter(group__in=present):
-            if edge.absent_since is not None:
+            if edge.absent_since is not None and not with_absent:
                 continue
             if edge.member_participant_id is not None:
                 members.add(edge.member_participant_id)

@@ -57,12 +57,18 @@ def count_super_admins(
 
 
 def find_super_admin_holders(
-    excluded: Collection[UUID] = (), roles: Collection[str] = (SUPER_ADMIN,)
+    excluded: Collection[UUID] = (),
+    roles: Collection[str] = (SUPER_ADMIN,),
+    *,
+    with_absent: bool = False,
 ) -> set[UUID]:
-    """Return the ids of all participants with a grant, active or not, through groups too."""
+    """Return the ids of all participants with a grant, active or not, through groups too.
+
+    `with_absent` adds the people of groups and memberships that ScaiKey might bring back.
+    """
     left_out = set(excluded)
     found = RoleGrant.objects.filter(role__slug__in=roles)
     grants = [grant for grant in found if grant.pk not in left_out]
     group_ids = {grant.group_id for grant in grants if grant.group_id is not None}
     direct = {grant.participant_id for grant in grants if grant.participant_id is not None}
-    return direct | find_group_members(group_ids)
+    return direct | find_group_members(group_ids, with_absent=with_absent)

@@ -29,11 +29,20 @@ from rooms.errors import (
     ImportRunning,
 )
 from rooms.exports.export_rooms import ChainOptions, ExportOutcome, export_rooms
-from rooms.imports.append_link import import_chain
+from rooms.imports.append_link import append_link, import_chain
 from rooms.imports.apply_link import AppendResult, LocalChanges
+from rooms.imports.import_room import import_room
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
-from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    WorkspaceMember,
+)
 from rooms.retention.policies import PolicyValues, set_retention
 from rooms.retention.run_retention import run_retention
 from rooms.stream_positions import reserve_positions
@@ -61,7 +70,7 @@ from tests.rooms.increments.histories import (
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, run_command
+from tests.tenants.factories import HOST_OPERATOR, make_person, run_command
 from tests.tools import count_examples
 
 _NUMBERS = count()
@@ -455,7 +464,7 @@ def test_fail_gap_and_strangers(pair: Copy, tmp_path: Path) -> None:
     export_link(pair.life, twin, pair.life.links()[:1])
     with pytest.raises(BundleChainOther, match="Another link 1 was imported"):
         pair.append(twin)
-    with pytest.raises(BundleChainOther, match="No room of workspace"):
+    with pytest.raises(BundleChainOther, match="has imported no room into workspace"):
         append(a_home(), links[1])
     with pytest.raises(BundleChainOther, match="not an increment"):
         pair.append(pair.life.links()[0])
@@ -586,6 +595,24 @@ def test_success_unsigned_link(pair: Copy) -> None:
         pair.append(link)
     assert "is not known here. A known key has signed the bundles before it." in str(caught.value)
     assert pair.append(link, key=f"ed25519:{keys[0].public_key}").applied
+
+
+@database
+def test_fail_by_another_editor(pair: Copy) -> None:
+    """Another editor has the base too, which is no way into the room, nor away from it."""
+    bob = make_person(pair.home.tenant, f"bob{next(_NUMBERS)}")
+    WorkspaceMember.objects.create(
+        tenant=pair.home.tenant, workspace=pair.home.workspace, participant=bob, role="editor",
+        created_at=START,
+    )  # fmt: skip
+    other: dict[str, Any] = pair.home.names | {"participant": str(bob.pk)}
+    pair.life.do("touch", 0, {"text": "x"})
+    link = pair.end_day()
+    with link.open("rb") as file, pytest.raises(BundleChainOther, match="has imported no room"):
+        append_link(operator=HOST_OPERATOR, file=file, max_bytes=MAX_BYTES, now=START, **other)
+    with pair.life.links()[0].open("rb") as file:
+        import_room(operator=HOST_OPERATOR, file=file, max_bytes=MAX_BYTES, now=START, **other)
+    assert pair.append(link).room_id == pair.room.pk
 
 
 @database

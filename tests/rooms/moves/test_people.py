@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -13,14 +14,15 @@ from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
 from rooms.models import Event, RoomMember, SearchDocument, TenantImport
 from rooms.moves.import_tenant import abort_tenant_import
-from rooms.moves.mapping import PeopleOptions, TenantMapping
+from rooms.moves.mapping import PeopleOptions, TenantMapping, check_identity
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
 from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
-from tenants.errors import TenantConflict
-from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+from tenants.errors import ParticipantOnHold, RoleBuiltIn, TenantConflict
+from tenants.holds.hold import add_hold
+from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
 from tests.identity_sync.sync.helpers import list_people_of_tenant, sync
 from tests.rooms.moves.factories import (
@@ -34,7 +36,13 @@ from tests.rooms.moves.factories import (
     verify,
 )
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, make_group, make_person, make_tenant
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    add_members,
+    make_group,
+    make_person,
+    make_tenant,
+)
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
@@ -254,8 +262,13 @@ def test_fail_another_row_under_a_known_id(tmp_path: Path) -> None:
 
 
 def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
-    """A group of this server has super_admin; the export adds people to it."""
+    """A group of this server has super_admin; the export adds people to it, in a group that the
+    next sync brings."""
     source = make_moving_tenant(events=12)
+    inner = Group.objects.get(tenant=source, name="Inner")
+    add_members(inner, newcomers := make_group(source, "Newcomers"))
+    add_members(newcomers, make_person(source, "mallory"))
+    GroupMembership.objects.filter(group=inner, member_group=None).delete()
     export(source, tmp_path / "out")
     here = make_tenant("moved", scaikey_tenant_id=None)
     scaikey_id = Group.objects.get(tenant=source, name="Inner").scaikey_id
@@ -271,6 +284,43 @@ def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
     )
     assert find_super_admin_holders() == set()
     assert not Tenant.objects.get(slug="moved").is_active
+
+
+def test_fail_decided_here(tmp_path: Path) -> None:
+    """Rows with a decision of this server neither go nor come back under another ID."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    extra = Participant.objects.get(tenant=here, local_id="bert.acme")
+    old = Participant.objects.get(tenant=source, local_id="old-bert.acme")
+    Participant.objects.filter(pk=extra.pk).update(suspended_by_hand_at=NOW)
+    assert TenantMapping(here.pk, NOW)(old.pk) == extra.pk
+    stale = [extra.pk]
+    with pytest.raises(TenantImportRefused) as caught:
+        check_identity(cast(Any, None), TenantMapping(here.pk, NOW), stale)
+    assert str(caught.value) == (
+        f"Person {extra.pk} was suspended, purged or granted a role here, and is no longer in the "
+        "export."
+    )
+    add_hold(
+        operator=HOST_OPERATOR, tenant="moved", participant=str(extra.pk), reason="case", now=NOW
+    )
+    events = Event.objects.filter(tenant=here).count()
+    with pytest.raises(ParticipantOnHold, match="Can't import into tenant moved: hold"):
+        bring(out, opens=True)
+    assert Event.objects.filter(tenant=here).count() == events
+
+
+def test_fail_look_alike_role(tmp_path: Path) -> None:
+    source = make_moving_tenant(events=12)
+    Role.objects.filter(tenant=source).update(slug="SUPER_ADMIN")
+    export(source, tmp_path / "out")
+    leave(source)
+    with pytest.raises(RoleBuiltIn, match="looks like the built-in role super_admin"):
+        bring(tmp_path / "out")
+    assert not Tenant.objects.filter(slug="moved").exists()
 
 
 def test_success_aborted_import_into_a_tenant(out: Path) -> None:
