@@ -26,8 +26,8 @@ class SyncLocked(ConflictError):
     fix = "Wait for it to end; `scaiwave sync status` shows the run."
     remedy = (
         "Wait for it to end; `scaiwave sync status` shows the run. If its process hangs, end its "
-        "session with `scaiwave sync unlock`. PostgreSQL ends the session of a lost host within "
-        "two minutes."
+        "session with `scaiwave sync unlock`. PostgreSQL ends the session of a lost host or of "
+        "a connection that stalls within two minutes."
     )
 
 

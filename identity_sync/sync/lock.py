@@ -15,8 +15,8 @@ from scaiwave.core.locks import LockHolder, find_lock_holder, is_locked, process
 WAITING_LOCK = "sync-waiting"
 POLL_SECONDS = 0.2
 """How often a run that waits for the lock tries to take it."""
-MIN_SILENT_SECONDS = 60
-"""A sync seldom needs longer for an answer of ScaiKey."""
+MIN_SILENT_SECONDS = 30
+"""After two missing heartbeats its host is lost, its connection stalls, or it is suspended."""
 
 
 def describe_holder(holder: LockHolder) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:
     fix = None
     if holder["is_silent"]:
         fix = (
-            "If its host is lost, PostgreSQL ends the session within two minutes. If it hangs, end "
-            "it: `scaiwave sync unlock`."
+            "PostgreSQL ends a session that stays silent within two minutes. To end it now: "
+            "`scaiwave sync unlock`."
         )
     since = f"since {locked_at:%Y-%m-%d %H:%M:%S} UTC"
     return SyncLocked(f"{message}: {format_holder(holder)}, {since}.", fix=fix)

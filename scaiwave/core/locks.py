@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -24,6 +25,10 @@ MIN_STALE_AGE = timedelta(hours=1)
 """Younger lock files are left to their own process."""
 END_SECONDS = 5
 """How long to wait for the end of a session."""
+MAX_SILENT_SECONDS, HEARTBEAT_SECONDS = 60, 15
+"""The session of a named lock ends after such a silence; its process sends something more often."""
+_LIMITS = ("tcp_user_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
+_SETTINGS = ["application_name", *_LIMITS]
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class LockHolder:
     """The session of PostgreSQL that has a lock, which `backend_start` and `pid` identify.
 
     `process` is how it names itself, with the ID and the host of its process. `silent_seconds` is
-    how long it has sent nothing; 0 while it executes a statement.
+    how long it has sent nothing; 0 while it executes a statement that waits for nothing from it.
     """
 
     pid: int
@@ -43,7 +48,7 @@ class LockHolder:
 
 _HOLDER = """
     SELECT a.pid, a.backend_start, a.application_name, host(a.client_addr),
-           CASE WHEN a.state <> 'active'
+           CASE WHEN a.state <> 'active' OR a.wait_event = 'ClientRead'
            THEN extract(epoch FROM clock_timestamp() - a.state_change)::int ELSE 0 END
     FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
     JOIN pg_stat_activity a ON a.pid = pg_locks.pid
@@ -60,7 +65,7 @@ def process_lock(name: str, *, is_named: bool = False) -> AbstractContextManager
     On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler only in
     session mode). On SQLite it is a lock on a file in the home directory. `name` consists of
     letters, digits and dashes. `is_named` is for long work that reads its results: its session
-    shows its process, and ends a minute after its host is lost.
+    shows its process, and ends a minute after its host is lost or the connection stalls.
     """
     if connection.vendor == "postgresql":
         return _PostgresqlLock(name, is_named=is_named)
@@ -156,27 +161,40 @@ class _PostgresqlLock:
     """
 
     def __init__(self, name: str, *, is_named: bool) -> None:
-        self._key = _advisory_key(name)
+        self._name, self._key = name, _advisory_key(name)
         self._is_named = is_named
         self._is_ours = False
+        self._has_ended = threading.Event()
 
     def __enter__(self) -> bool:
-        (self._is_ours,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [self._key])
+        sql = "SELECT pg_try_advisory_lock(%s)"
+        (self._is_ours,) = fetch_one(sql, [self._key])
+        if not self._is_ours and self._is_named and self._end_stalled():
+            (self._is_ours,) = fetch_one(sql, [self._key])
         if self._is_ours and self._is_named:
-            # Keepalives do not notice a lost host while it owes the receipt of a response.
-            sql = "SELECT set_config('application_name', %s, false), set_config(%s, '60s', false)"
+            # Keepalives do not notice a lost host while it owes the receipt of a response, and the
+            # kernel of a proxy responds to them even if the proxy passes nothing on.
+            sql = "SELECT set_config(unnest(%s::text[]), unnest(%s::text[]), false)"
             name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
-            fetch_one(sql, [name, "tcp_user_timeout"])
+            fetch(sql, [_SETTINGS, [name, *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]])
+            beat, arguments = connection.connection.beat, (HEARTBEAT_SECONDS, self._has_ended)
+            threading.Thread(target=beat, args=arguments, name="heartbeat", daemon=True).start()
         return self._is_ours
+
+    def _end_stalled(self) -> bool:
+        """End a session that PostgreSQL does not end: it waits for the rest of a COPY."""
+        holder = find_lock_holder(self._name)
+        is_stalled = holder and holder.silent_seconds > MAX_SILENT_SECONDS
+        return bool(holder and is_stalled and end_lock_holder(self._name, holder))
 
     def __exit__(self, *_: object) -> None:
         """Never raises: an error, such as a lost connection, would hide the error of the work."""
+        self._has_ended.set()
         if not self._is_ours or connection.connection is None or connection.connection.closed:
             return
         try:
             if self._is_named:
-                execute("RESET application_name")
-                execute("RESET tcp_user_timeout")
+                execute("; ".join(f"RESET {name}" for name in _SETTINGS))
             fetch_one("SELECT pg_advisory_unlock(%s)", [self._key])
         except Error:
             connection.close()  # This releases every lock of the session.

@@ -45,7 +45,7 @@ from scaiwave.storage.media import MediaStoreUnusable, s3_error_types
 _MISSING_STATES = {"42P01", "42703", "3F000"}  # a table, column or schema
 _DISK_FULL_STATES = {"53100"}
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014"}  # serialisation, deadlock, lock, time-out
-_FORBIDDEN_STATES = {"42501", "25006"}  # no privilege, read only
+_UNUSABLE_STATES = {"42501", "25006", "25P03"}  # no privilege, read only, ended by a limit
 _RESTRICT_VIOLATION = "23001"
 
 # SQLite's primary result codes are the low byte of the extended ones.
@@ -183,7 +183,7 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     # as two answers to one request.
     unusable = unusable or (type(error) in {DatabaseError, InternalError} and state is None)
     # Not connected: this includes connection options that libpq does not know.
-    if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
+    if unusable or state in _UNUSABLE_STATES or connection.connection is None:
         return _lost_error() if _is_silent(error) else _unusable_error(str(cause or error))
     return None
 

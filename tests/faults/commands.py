@@ -56,6 +56,8 @@ def fails(cut: str, corrupt: str) -> Mapping[FaultKind, str]:
 
 
 SAVED, LOST = "SW_DATABASE_LOST_AFTER_COMMIT", "SW_DATABASE_UNREACHABLE"
+STALLED = (SUCCESS, SAVED, LOST, "SW_DATABASE_LOST", "SW_DATABASE_COMMIT_UNKNOWN")
+"""What a command may end in whose connection to PostgreSQL stalls."""
 UNUSABLE = "SW_MEDIA_STORE_UNUSABLE"
 ERRORS = {
     POSTGRESQL: (SUCCESS, SAVED, LOST),

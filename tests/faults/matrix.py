@@ -15,6 +15,8 @@ from tests.services.faulty_proxy import Fault, FaultKind, find_frame, find_http_
 
 PLACES = {POSTGRESQL: find_frame, REDIS: find_frame, S3: find_http_body, SCAIKEY: find_http_body}
 COUNTERS = "sw_counters"
+LITTLE_PATIENCE = "?keepalives_idle=2"
+"""How soon a command whose connection stalls asks PostgreSQL for a response."""
 TERMINATE = b"X\0\0\0\4"
 """With this message a client of PostgreSQL ends the connection; there is no answer."""
 _CODE = re.compile(r"SW_[A-Z_]+")
@@ -73,7 +75,12 @@ class Matrix:
         self.site.reset(with_jobs=command.needs_jobs)
         before = self.site.read_state()
         proxy.expect(fault)
-        ended = self.site.run(command.words, via=via, **command.changes)
+        changes = dict(command.changes)
+        if fault.kind is FaultKind.FREEZE:
+            changes["SCAIWAVE_DB_URL"] = (
+                self.site.settings(via)["SCAIWAVE_DB_URL"] + LITTLE_PATIENCE
+            )
+        ended = self.site.run(command.words, via=via, **changes)
         strikes = proxy.strikes
         proxy.expect(None)
         after = self.site.read_state()

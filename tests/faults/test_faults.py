@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.databases import RawDatabase
-from tests.faults.commands import COMMANDS, COMMIT, CUTS, ERRORS, Command
+from tests.faults.commands import COMMANDS, COMMIT, CUTS, ERRORS, STALLED, Command
 from tests.faults.matrix import Matrix
 from tests.faults.site import POSTGRESQL, REDIS, S3, SCAIKEY, Site
 from tests.scaiwave.cli_helpers import ProcessResult
@@ -159,6 +159,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "cut-in-request": {"kind": FaultKind.CUT, "to_request": True},
     "corrupt-answer": {"kind": FaultKind.CORRUPT},
     "corrupt-request": {"kind": FaultKind.CORRUPT, "to_request": True},
+    "stall": {"kind": FaultKind.FREEZE, "to_request": True},
 }
 
 
@@ -180,6 +181,8 @@ def is_noticed(command: Command, via: str, moment: str, fault: str) -> bool:
 
     What Redis takes a changed request for depends on its other bytes.
     """
+    if fault == "stall":  # The programs of PostgreSQL wait without end.
+        return via == POSTGRESQL and "backup" not in command.words
     if fault.startswith("corrupt") and FaultKind.CORRUPT not in command.outcomes:
         return False
     if fault == "corrupt-request" and via in {REDIS, SCAIKEY}:
@@ -198,4 +201,5 @@ def is_noticed(command: Command, via: str, moment: str, fault: str) -> bool:
 def test_every_fault(matrix: Matrix, name: str, via: str, moment: str, fault: str) -> None:
     clean = matrix.get_clean_run(name, via)
     basic = clean.make_fault(FaultKind.THROTTLE, clean.choose_exchange(moment), via)
-    matrix.assert_handled(name, via, replace(basic, **FAULTS.get(fault, {})), ERRORS[via])
+    expected = STALLED if fault == "stall" else ERRORS[via]
+    matrix.assert_handled(name, via, replace(basic, **FAULTS.get(fault, {})), expected)

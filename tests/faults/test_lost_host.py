@@ -139,6 +139,13 @@ def open_namespace() -> Iterator[str]:
         run_ip("netns", "del", name)
 
 
+@contextmanager
+def open_proxy(url: str) -> Iterator[Network]:
+    with FaultyProxy.to_url(url) as proxy:
+        ours = f"postgres://{SUPERUSER}@127.0.0.1:{proxy.port}{urlsplit(url).path}"
+        yield Network(ours, url, proxy=proxy)
+
+
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     user = ServiceUser.choose_unprivileged()
@@ -156,9 +163,7 @@ def network() -> Iterator[Network]:
             url = f"postgres://{SUPERUSER}@{address}{urlsplit(server.url).path}"
             found = Network(url, server.url, ["ip", "netns", "exec", name])
         else:
-            proxy = stack.enter_context(FaultyProxy.to_url(server.url))
-            url = f"postgres://{SUPERUSER}@127.0.0.1:{proxy.port}{urlsplit(server.url).path}"
-            found = Network(url, server.url, proxy=proxy)
+            found = stack.enter_context(open_proxy(server.url))
         migrated = run_scaiwave("manage", "migrate", SCAIWAVE_DB_URL=server.url)
         assert migrated.code == 0, migrated
         yield found
@@ -214,9 +219,28 @@ def test_success_the_lock_of_a_lost_host_is_released(
 ) -> None:
     if network.proxy is not None:
         pytest.skip(f"{NOT_TESTED}sessions of a lost host: a network namespace needs root.")
+    assert_lock_is_released(network, tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param("pass", id="idle"),
+        pytest.param("fetch('SELECT pg_sleep(2), repeat(chr(65), 200000)')", id="owed a response"),
+    ],
+)
+def test_success_the_lock_of_a_stalled_connection_is_released(
+    network: Network, tmp_path: Path, work: str
+) -> None:
+    """A proxy passes nothing on, and its kernel acknowledges all packets."""
+    with open_proxy(network.local_url) as stalling:
+        assert_lock_is_released(stalling, tmp_path, work)
+
+
+def assert_lock_is_released(network: Network, home: Path, work: str) -> None:
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     database = RawDatabase(network.local_url)
-    with network.start(LOCK.format(work), tmp_path) as process, network.swallow():
+    with network.start(LOCK.format(work), home) as process, network.swallow():
         assert database.rows(locks) == [(1,)]
         process.kill()
         began = time.monotonic()

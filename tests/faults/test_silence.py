@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 
-from scaiwave.core.errors import DatabaseLost
+from scaiwave.core.errors import DatabaseLost, DatabaseUnreachable
 from scaiwave.storage.error_mapping import map_database_error
 from scaiwave.storage.postgresql.silence import ServerSilent, WatchedConnection
-from tests.databases import copy_database
-from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.databases import RawDatabase, copy_database
+from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
 from tests.services.faulty_proxy import Fault, FaultKind, FaultyProxy
 from tests.services.postgres import create_database
 from tests.web_process import build_environment, listen, run_gunicorn
@@ -27,6 +29,22 @@ pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
 THREADS = 4
 MAX_WEB_SECONDS = 15
 PATIENCE = "keepalives_idle=1"
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+LOCK = """
+import sys
+import django
+django.setup()
+from django.db import connection, transaction
+from identity_sync.sync.lock import sync_lock
+from scaiwave.core import locks
+from scaiwave.storage.error_mapping import translate_errors
+locks.MAX_SILENT_SECONDS, locks.HEARTBEAT_SECONDS = 1, 0.2
+with translate_errors(), sync_lock(wait_seconds=20), connection.cursor() as cursor:
+    {}
+        print("works", flush=True)
+        sys.stdin.readline()
+        cursor.execute("SELECT 1")
+"""
 
 
 @pytest.fixture
@@ -116,7 +134,67 @@ def test_fail_error_after_a_silent_server() -> None:
 
 
 @pytest.mark.django_db
+def test_fail_error_after_a_limit_of_the_session() -> None:
+    """A process that was stopped for minutes meets it when it goes on within a transaction."""
+    error = InternalError("terminating connection due to idle-in-transaction timeout")
+    error.__cause__ = psycopg.errors.IdleInTransactionSessionTimeout(str(error))
+    assert isinstance(map_database_error(error), DatabaseUnreachable)
+
+
+@pytest.mark.django_db
 def test_success_sessions_of_lost_clients_end() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SHOW client_connection_check_interval")
         assert cursor.fetchone() == ("10s",)
+
+
+def hold_lock(url: str, home: Path, work: str = "if True:") -> subprocess.Popen[str]:
+    """Start a process that has the lock of syncs, and wait until it is in the middle of `work`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCK.format(work)],
+        env=build_environment(url, home),
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "works\n", process.communicate()
+    return process
+
+
+@pytest.mark.parametrize("work", ["if True:", "with transaction.atomic():"])
+def test_success_a_stalled_session_loses_its_lock(
+    address: str, postgres_url: str, proxy: FaultyProxy, tmp_path: Path, work: str
+) -> None:
+    """Also where all packets are acknowledged. A process that only waits keeps its lock."""
+    direct = postgres_url.replace("/postgres?", f"{urlsplit(address).path}?")
+    database = RawDatabase(direct)
+    with hold_lock(address, tmp_path, work) as stalled:
+        time.sleep(2)
+        assert database.rows(LOCKS) == [(1,)]
+        proxy.is_frozen = True
+        deadline = time.monotonic() + 20
+        while database.rows(LOCKS) != [(0,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        _, errors = stalled.communicate("\n")
+    assert (stalled.returncode, "DatabaseLost: " in errors) == (1, True), errors
+
+
+def test_success_the_next_sync_ends_a_session_that_stalled_in_a_copy(
+    address: str, postgres_url: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """PostgreSQL has no limit for it."""
+    direct = postgres_url.replace("/postgres?", f"{urlsplit(address).path}?")
+    work = (
+        "cursor.execute('CREATE TEMPORARY TABLE rows (n int)')\n"
+        "    with cursor.copy('COPY rows FROM STDIN'):"
+    )
+    with hold_lock(address, tmp_path, work) as stalled:
+        proxy.is_frozen = True
+        stalled.kill()
+        with hold_lock(direct, tmp_path) as following:
+            following.communicate("\n")
+    assert following.returncode == 0

@@ -24,6 +24,8 @@ MAX_RECORDED_BYTES = 300
 """What is recorded of each request."""
 PAUSE_SECONDS = 0.004
 """Between two pieces of what is throttled."""
+FROZEN_SECONDS = 0.05
+"""How soon a connection that has ended in a frozen proxy is closed after it."""
 
 
 class FaultKind(Enum):
@@ -40,7 +42,8 @@ class FaultKind(Enum):
     SILENCE = "silence"
     """A cut, after which the server accepts connections and gets no query for a while."""
     FREEZE = "freeze"
-    """From this exchange on nothing passes, but connections stay open and are accepted."""
+    """From this exchange on nothing passes, not even the end of a client, but both kernels
+    acknowledge what they get, and connections are accepted."""
     CORRUPT = "corrupt"
     """The highest bit of one byte is inverted."""
 
@@ -198,6 +201,8 @@ class FaultyProxy:
             while chunk := source.recv(CHUNK_BYTES):
                 self._count(connection, chunk, is_request)
                 self._pass_on(connection, target, chunk, is_request)
+        while self.is_frozen:
+            time.sleep(FROZEN_SECONDS)
         connection.close()
 
     def _count(self, connection: _Connection, chunk: bytes, is_request: bool) -> None:

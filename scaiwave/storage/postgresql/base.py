@@ -78,7 +78,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Return None if nothing was written. Not a query of Django's, which tests would count."""
         if self.connection is None:
             return None
-        if self.connection.info.transaction_status != TransactionStatus.INTRANS:
+        with self.connection.lock:  # It is active during a heartbeat.
+            status = self.connection.info.transaction_status
+        if status != TransactionStatus.INTRANS:
             return None
         with self.wrap_database_errors:
             row = self.connection.execute("SELECT pg_current_xact_id_if_assigned()::text")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
+from threading import Event
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -66,6 +68,8 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         state = None
+        if self.is_silent:
+            raise ServerSilent("The connection was closed because the server is silent.")
         if self.pgconn.transaction_status == _ACTIVE:
             # The next row of a COPY is mostly here already: watching would double its time.
             try:
@@ -74,6 +78,16 @@ class WatchedConnection(psycopg.Connection[Any]):
                 row: T = end.value
                 return row
         return super().wait(self._watch(gen, state), *args, **options)
+
+    def beat(self, seconds: float, has_ended: Event) -> None:
+        """Send something in these intervals, in a thread, so that the session is never idle long.
+
+        It sends nothing while a statement is executed, and begins no transaction.
+        """
+        while not has_ended.wait(seconds) and not self.closed:
+            with suppress(psycopg.Error), self.lock:
+                if self.pgconn.transaction_status != _ACTIVE:
+                    self.wait(self._exec_command(b"SELECT 1"))
 
     def _watch(self, gen: PQGen[T], state: Any) -> Generator[Any, Any, T]:
         """Run what psycopg waits for; it resumes this ten times a second, and when bytes arrive."""
