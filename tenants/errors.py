@@ -398,6 +398,17 @@ class AuditSealsLost(DomainError):
     )
 
 
+class AuditSealedAhead(DomainError):
+    """A clock that was ahead has sealed days of the audit log that have not begun; the sealed
+    entries are unchanged."""
+
+    code = "SW_AUDIT_SEALED_AHEAD"
+    fix = (
+        "Check the clocks of all hosts. Until that day has ended, keep copies of new entries: "
+        "`scaiwave admin audit --json`."
+    )
+
+
 class AuditUnsealed(DomainError):
     """Days of the audit log that ended are not sealed; the sealed days are unchanged."""
 
