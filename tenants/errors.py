@@ -399,14 +399,10 @@ class AuditSealsLost(DomainError):
 
 
 class AuditSealedAhead(DomainError):
-    """A clock that was ahead has sealed days of the audit log that have not begun; the sealed
-    entries are unchanged."""
+    """By a clock that was ahead, days of the audit log are sealed that have not begun."""
 
     code = "SW_AUDIT_SEALED_AHEAD"
-    fix = (
-        "Check the clocks of all hosts. Until that day has ended, keep copies of new entries: "
-        "`scaiwave admin audit --json`."
-    )
+    fix = "Check the clocks of all hosts, and keep copies of new entries until then."
 
 
 class AuditUnsealed(DomainError):
