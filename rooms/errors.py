@@ -394,6 +394,16 @@ class TenantImportRunning(ConflictError):
     fix = "Wait until it has ended, then run the same command again."
 
 
+class MediaFilesMissing(DomainError):
+    """The media store, or the export of a tenant, lacks files or has them with other bytes."""
+
+    code = "SW_MEDIA_FILES_MISSING"
+    fix = (
+        "Restore them from a backup of the media store, then run `scaiwave doctor --media`. Remove "
+        "a file that is lost for good with `scaiwave room media remove`."
+    )
+
+
 class TenantDiffers(DomainError):
     """A tenant is not as it was exported."""
 

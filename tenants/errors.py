@@ -398,6 +398,13 @@ class AuditSealsLost(DomainError):
     )
 
 
+class AuditSealedAhead(DomainError):
+    """By a clock that was ahead, days of the audit log are sealed that have not begun."""
+
+    code = "SW_AUDIT_SEALED_AHEAD"
+    fix = "Check the clocks of all hosts, and keep copies of new entries until then."
+
+
 class AuditUnsealed(DomainError):
     """Days of the audit log that ended are not sealed; the sealed days are unchanged."""
 

@@ -36,6 +36,7 @@ class VerifiedIndex(Struct, frozen=True):
     sequence: Count
     snapshot_at: Timestamp
     key_id: str
+    files_missing: Count = 0
 
 
 class PlaceCounts(Struct, frozen=True):

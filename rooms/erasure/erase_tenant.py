@@ -197,7 +197,11 @@ def _apply(
     found = resolve_tenant(operator, str(plan.tenant_id))
     directory = Path(plan.directory) if plan.directory else None
     as_planned = replace(
-        options, directory=directory, not_exported=plan.not_exported, at_once=plan.at_once
+        options,
+        directory=directory,
+        not_exported=plan.not_exported,
+        missing_files=plan.export.files_missing if plan.export else 0,
+        at_once=plan.at_once,
     )
     checked = build_plan(found, as_planned)
     if difference := plan.find_difference(checked):

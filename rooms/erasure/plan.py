@@ -41,6 +41,7 @@ from rooms.lookup.holds import contains_held
 from rooms.models import Event, ImportIntent, Room, SearchRange, TenantImport
 from rooms.moves.index import INDEX, open_export
 from rooms.moves.mapping import SameTenant
+from rooms.moves.result import add_missing, find_missing_error
 from rooms.moves.rows import ExportedRows, iter_tenant_tables, load_tables
 from rooms.moves.verify_export import compare_rows, find_changes
 from scaiwave.console.progress import ProgressFactory
@@ -53,7 +54,7 @@ from scaiwave.extensions import SYNC_LOCK, TENANT_PLACES, TenantPlace
 from scaiwave.ids import new_id
 from tenants.errors import ParticipantOnHold
 from tenants.holds.queries import require_tenant_not_held
-from tenants.lookup.serializers import get_server_name
+from tenants.lookup.serializers import Row, get_server_name
 from tenants.models import Group, Participant, Tenant
 from tenants.models.directory import DELETED_NAME
 
@@ -80,6 +81,8 @@ class ErasureOptions:
     progress_factory: ProgressFactory
     reason: str = ""
     certificate: Path = Path()
+    missing_files: int = 0
+    """How many files the export may lack."""
     backups_gone_by: date | None = None
 
 
@@ -259,7 +262,8 @@ def count_all(tenant: ErasedTenant) -> Counts:
 def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> VerifiedIndex:
     """Compare an export of this server with the database as it is now.
 
-    Raises `TenantExportOutdated`, `TenantExportDamaged`, `TenantExportUntrusted` and `UsageError`.
+    Raises `TenantExportOutdated`, `TenantExportDamaged`, `TenantExportUntrusted`,
+    `MediaFilesMissing` and `UsageError`.
     """
     tables = load_tables()
     index = open_export(directory, own_keys(), tables, options.progress_factory)
@@ -274,7 +278,7 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
             fix=f"`scaiwave admin verify-tenant-export {quote(str(directory))} --json` lists them "
             f"and why. If they may be lost, pass --not-exported {count}.",
         )
-    now = options.clock()
+    now, missing = options.clock(), dict[str, Row]()
     export, same = ExportedRows(directory, index, tables), SameTenant(tenant.pk, now)
     for row in compare_rows(export, same, ignored=_CHANGED_BY_SYNCS):
         raise TenantExportOutdated(
@@ -284,16 +288,20 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
         for number, entry in enumerate(index.exported, 1):
             paths = index.link_paths(directory, entry)
             with open_chain_files(paths, max_bytes=options.max_bytes) as chain:
+                add_missing(missing, entry.id, chain.state.media.values())
                 if problem := find_changes(rooms[entry.id], chain, now):
                     raise TenantExportOutdated(
                         f"Room {entry.id} has changed since the export: {problem}."
                     )
             progress(number, len(index.exported))
+    if error := find_missing_error(missing, options.missing_files):
+        raise error
     return VerifiedIndex(
         hashlib.sha256((directory / INDEX).read_bytes()).hexdigest(),
         index.sequence,
         index.snapshot_at,
         index.key_id,
+        len(missing),
     )
 
 

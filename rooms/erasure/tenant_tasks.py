@@ -103,7 +103,8 @@ def start_export(
 def start_plan(
     *, operator: Operator, tenant: str, details: dict[str, Any], now: datetime
 ) -> TenantTask:
-    """Start the plan of an erasure with the details `not_exported`, `at_once` and `reason`.
+    """Start the plan of an erasure with the details `not_exported`, `missing_files`, `at_once` and
+    `reason`.
 
     It compares the last export that has finished. Raises `TenantExportOutdated`, `TenantBusy`, and
     what `require_erasable` raises.
@@ -306,6 +307,7 @@ def _export(entry: AuditEntry, task: TenantTask) -> dict[str, Any]:
         "host": socket.gethostname(),
         "size_bytes": sum(info.size for _, info in index.iter_files()),
         "not_exported": Counter(room["reason"] for room in result.lists["not_exported"]),
+        "problem": result.error.message if result.error else "",
     }
     return {"result": figures}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -114,7 +114,7 @@ class ExportResult:
     """`media` counts names; `missing` counts those without bytes, by reason.
 
     `size` is the size of the bundle in bytes; `key_id` is None for an unsigned bundle. `after` is
-    the whole room after an increment.
+    the whole room after an increment, and `room_media` all its attachments.
     """
 
     room_id: UUID
@@ -129,6 +129,7 @@ class ExportResult:
     key_id: str | None
     link: LinkCounts | None = None
     after: ChainTotals | None = None
+    room_media: Sequence[MediaEntry] = ()
 
     def document(self) -> Row:
         return {
@@ -453,4 +454,5 @@ class ExportRun:
             size=size,
             manifest_sha256=self.writer.manifest_sha256 if size else None,
             key_id=signer.key_id if signer else None,
+            room_media=header.media,
         )

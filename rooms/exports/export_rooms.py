@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 
 from rooms.bundle.chain import open_chain
 from rooms.bundle.chain_files import find_last_base, list_links
-from rooms.bundle.manifest.schema import TimeWindow
+from rooms.bundle.manifest.schema import MediaEntry, TimeWindow
 from rooms.errors import BundleChainOther, ExportChainFull, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import ExportOptions, ExportResult, load_signer, start_export
@@ -64,6 +64,8 @@ class RoomOutcome:
     file: Path | None = None
     result: ExportResult | None = None
     reason: str | None = None
+    media: Sequence[MediaEntry] = ()
+    """All attachments of a room with a chain."""
 
     def row(self) -> Row:
         result = self.result
@@ -258,8 +260,9 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
     except (DomainError, UsageError) as error:  # such as a link that is a directory
         return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
     if not result.size:
-        return RoomOutcome(room, ExportOutcome.KEPT, since[-1], reason="nothing has changed")
-    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result)
+        reason, media = "nothing has changed", result.room_media
+        return RoomOutcome(room, ExportOutcome.KEPT, since[-1], reason=reason, media=media)
+    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result, media=result.room_media)
 
 
 def _adopt(room: Room, directory: Path, chains: ChainOptions) -> list[Path]:

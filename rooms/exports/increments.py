@@ -30,7 +30,7 @@ from rooms.bundle.chain import (
     open_chain,
 )
 from rooms.bundle.chain_files import open_link
-from rooms.bundle.format import MAX_DELETED, format_id
+from rooms.bundle.format import LOST, MAX_DELETED, format_id
 from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
@@ -187,6 +187,9 @@ class IncrementRun(ExportRun):
         self.media = {(entry.media_id, entry.name): entry for entry in header.media}
         removed = [RemovedMedia(*key) for key in state.media if key not in self.media]
         present = {entry.sha256 for entry in state.media.values() if entry.missing is None}
+        for entry in header.media:
+            if entry.missing == LOST and entry.sha256 in present:
+                entry.missing = None  # An earlier link has the bytes.
         header.media = [entry for key, entry in self.media.items() if state.media.get(key) != entry]
         self._new_files = [entry for entry in header.media if entry.sha256 not in present]
         links = {
@@ -237,7 +240,8 @@ class IncrementRun(ExportRun):
         )
         increment = self.header.increment
         after = increment.after if increment else None
-        return replace(super().build_result(size), link=link, after=after)
+        media = list(self.media.values())
+        return replace(super().build_result(size), link=link, after=after, room_media=media)
 
     def build_state(self, tip: str) -> ChainState:
         """Return the state after this link."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Generator
 from functools import cached_property
@@ -103,6 +104,12 @@ def exists_with_size(storage_name: str, size: int) -> bool:
         return any(default_storage.size(storage_name) == size for _ in range(2))
     except FileNotFoundError:
         return False
+
+
+def hash_stored(storage_name: str) -> str:
+    """Return the SHA-256 of a file in the store; raises the store's errors."""
+    with default_storage.open(storage_name) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unreadable_error(attachment: MediaEntry, error: OSError) -> ExportDamaged:

@@ -24,11 +24,14 @@ _COLUMNS = {
         Column("rooms_not_exported", "Rooms not exported", ColumnType.COUNT),
         Column("events", "Events", ColumnType.COUNT),
         Column("events_not_exported", "Events not exported", ColumnType.COUNT),
+        Column("files_missing", "Files missing", ColumnType.COUNT),
         Column("rows", "Rows of tables", ColumnType.COUNT),
         Column("bundles", "Bundles imported", ColumnType.COUNT),
         Column("size_bytes", "Size", ColumnType.BYTES),
         Column("key_id", "Key"),
         Column("opened", "Open", ColumnType.FLAG),
+        Column("name", "Name"),
+        Column("room_id", "Room"),
         Column("room_type", "Type"),
         Column("fqid", "Address"),
         Column("reason", "Reason"),
@@ -48,6 +51,11 @@ def add_signer_arguments(parser: ArgumentParser) -> None:
         type=Path,
         help="descriptor of the signer, saved from /.well-known/scaiwave/server",
     )
+
+
+def add_missing_files_argument(parser: ArgumentParser) -> None:
+    what = "number of files that may be missing in the export (default: 0)"
+    parser.add_argument("--allow-missing-files", type=int, default=0, metavar="N", help=what)
 
 
 def print_move(command: OperatorCommand, result: MoveResult) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +35,8 @@ from rooms.exports.export_rooms import (
 from rooms.exports.sinks import lock_directory
 from rooms.exports.snapshot import snapshot
 from rooms.imports.intents import clean_up_abandoned
-from rooms.lookup.export_metadata import export_blocker
+from rooms.lookup.export_metadata import export_blocker, get_media, get_room
+from rooms.lookup.media import mark_missing
 from rooms.models import Event, ImportIntent, Room, RoomMember
 from rooms.moves.index import (
     AUDIT,
@@ -50,7 +51,7 @@ from rooms.moves.index import (
     name_rows,
     write_index,
 )
-from rooms.moves.result import MoveResult, list_not_exported
+from rooms.moves.result import MoveResult, add_missing, list_not_exported
 from rooms.moves.rows import ROOM_COLUMNS, iter_tenant_tables, load_tables, write_rows
 from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
@@ -66,7 +67,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.audit.export_audit import iter_tenant_audit
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import resolve_tenant
-from tenants.lookup.serializers import get_server_name
+from tenants.lookup.serializers import Row, get_server_name
 from tenants.lookup.validators import validate_reason
 from tenants.models import Tenant
 from tenants.people.suspension import suspend_tenant
@@ -89,6 +90,8 @@ class ExportTenantOptions:
     clock: Callable[[], datetime]
     confirm: Callable[[str], None]
     progress_factory: ProgressFactory
+    missing_files: int = 0
+    """How many files may be missing in the media store without an error."""
 
 
 def _build_result(
@@ -140,7 +143,8 @@ def export_tenant(
     rooms = _list_rooms(resolved)
     _require_own_members(resolved, rooms)
     if dry_run:
-        return _build_result(resolved, rooms, frozen=options.freeze, dry_run=True)
+        result = _build_result(resolved, rooms, frozen=options.freeze, dry_run=True)
+        return result.with_missing(_find_missing(resolved, rooms), options.missing_files)
     if options.freeze:
         suspend_tenant(
             operator=operator,
@@ -158,8 +162,10 @@ def export_tenant(
             )
     create_directory(directory)
     with translate_write_errors(directory), lock_directory(directory):
-        index = _Export(operator, resolved, options, signer, previous).run()
-    return _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
+        export = _Export(operator, resolved, options, signer, previous)
+        index = export.run()
+    result = _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
+    return result.with_missing(export.missing, options.missing_files)
 
 
 def _require_own_members(tenant: Tenant, rooms: list[RoomEntry]) -> None:
@@ -190,6 +196,16 @@ def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
     ]
 
 
+def _find_missing(tenant: Tenant, rooms: list[RoomEntry]) -> dict[str, Row]:
+    """Return the files of exported rooms that the media store lacks now."""
+    missing: dict[str, Row] = {}
+    for entry in rooms:
+        if entry.reason is None and (room := get_room(UUID(entry.id))):
+            mark_missing(tenant.pk, media := get_media(room), with_bytes=True)
+            add_missing(missing, entry.id, media)
+    return missing
+
+
 @dataclass
 class _Export:
     operator: Operator
@@ -199,6 +215,8 @@ class _Export:
     previous: TenantIndex | None
     created_later: bool = False
     """Whether a room was created during the export."""
+    missing: dict[str, Row] = field(default_factory=dict)
+    """Files that the media store lacks, by their IDs."""
 
     def run(self) -> TenantIndex:
         begun_at = self.options.clock()
@@ -279,6 +297,7 @@ class _Export:
                     elif outcome.outcome is not ExportOutcome.REFUSED:
                         key = str(outcome.room.pk)
                         entries[key] = self._describe(outcome, known.get(key))
+                        add_missing(self.missing, key, outcome.media)
         if failed:
             raise ExportIncomplete(
                 f"Export failed for {pluralize(len(failed), 'room')}, first {failed[0].room.pk}: "

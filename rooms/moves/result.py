@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from rooms.bundle.format import INFECTED
+from rooms.bundle.manifest.schema import MediaEntry
+from rooms.errors import MediaFilesMissing
 from rooms.moves.index import RoomEntry
+from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import list_some
 from scaiwave.core.errors import DomainError
 from tenants.lookup.serializers import Row
 
@@ -23,6 +28,35 @@ class MoveResult:
     warnings: Sequence[str] = ()
     error: DomainError | None = None
     changed: bool | None = None
+
+    def with_missing(self, missing: Mapping[str, Row], allowed: int) -> MoveResult:
+        """Add the files that are missing in an export; more than are allowed are an error."""
+        files = list(missing.values())
+        return replace(
+            self,
+            figures={**self.figures, "files_missing": len(files)},
+            lists={**self.lists, "missing_files": files},
+            error=self.error or find_missing_error(missing, allowed),
+        )
+
+
+def add_missing(missing: dict[str, Row], room_id: str, media: Iterable[MediaEntry]) -> None:
+    """Add the files whose bytes the store did not have, by ID; infected ones have none."""
+    for entry in media:
+        if entry.missing not in {None, INFECTED}:
+            row = {"id": entry.media_id, "name": entry.name, "room_id": room_id}
+            missing.setdefault(entry.media_id, row)
+
+
+def find_missing_error(missing: Mapping[str, Row], allowed: int) -> MediaFilesMissing | None:
+    if (count := len(missing)) <= allowed:
+        return None
+    names = list_some([row["name"] for row in missing.values()])
+    return MediaFilesMissing(
+        f"{pluralize(count, 'file is', 'files are')} missing in the export: {names}.",
+        fix="Restore the media store from a backup, and export again with --incremental. If the "
+        f"files may be lost, pass --allow-missing-files {count}.",
+    )
 
 
 def list_not_exported(rooms: Sequence[RoomEntry]) -> list[Row]:

@@ -23,13 +23,14 @@ from rooms.exports.increments import IncrementRun
 from rooms.exports.snapshot import snapshot
 from rooms.imports.verify_bundle import load_keys
 from rooms.lookup.export_metadata import get_media, get_room, get_senders
-from rooms.lookup.media import mark_missing
+from rooms.lookup.media import hash_stored, mark_missing
 from rooms.models import Room, TenantImport
+from rooms.models.media import get_storage_name
 from rooms.moves.import_rooms import MovedRewriter
 from rooms.moves.import_tenant import LOCAL_COLUMNS, build_mapping, find_stale
 from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
 from rooms.moves.mapping import SameTenant, TenantMapping
-from rooms.moves.result import MoveResult, list_not_exported
+from rooms.moves.result import MoveResult, add_missing, list_not_exported
 from rooms.moves.rows import ExportedRows, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
 from scaiwave.console.text import pluralize
@@ -90,11 +91,13 @@ def verify_tenant_export(
     max_bytes: int,
     now: datetime,
     against: str | None = None,
+    missing_files: int = 0,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> MoveResult:
     """Check the signature, every file, row and bundle, and the audit entries of sealed days.
 
-    With `against`, a tenant that was imported from it is compared, row by row and event by event.
+    With `against`, a tenant that was imported from it is compared, row by row, event by event and
+    byte by byte of its attachments. More than `missing_files` missing in the export are an error.
     Raises `TenantExportDamaged`, `TenantExportUntrusted`, `BundleError`, `InvalidKey`,
     `InvalidDescriptor` or `UsageError`.
     """
@@ -106,6 +109,7 @@ def verify_tenant_export(
     _check_audit(export, now)
     mapping: TenantMapping | None = None
     differences: list[Row] = []
+    missing: dict[str, Row] = {}
     if against is not None and operator is not None:
         operator.require(Permission.VIEW)
         target = resolve_tenant(operator, against)
@@ -119,11 +123,12 @@ def verify_tenant_export(
         for number, entry in enumerate(index.exported):
             progress(number, len(index.exported))
             with _open_room(export, entry, max_bytes) as chain:
+                add_missing(missing, entry.id, chain.state.media.values())
                 if mapping is not None:
                     differences += _compare_room(export, entry, mapping, chain)
     if mapping is not None:
         differences += compare_rows(export, mapping)
-    return _build_result(index, against or "", differences)
+    return _build_result(index, against or "", differences).with_missing(missing, missing_files)
 
 
 def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:
@@ -221,12 +226,16 @@ def _compare_copy(export: ExportedRows, room: Room, mapping: TenantMapping, chai
     }
     attachments = get_media(room)
     mark_missing(room.tenant_id, attachments, with_bytes=True)
+    for each in attachments:
+        if each.missing is None:
+            each.sha256 = hash_stored(get_storage_name(room.tenant_id, each.sha256))
     found = {
         (each.media_id, each.name): (each.sha256, each.size, each.mime_type, each.missing)
         for each in attachments
     }
     names = {name for (_, name), _ in expected.items() ^ found.items()}
-    others = f"attachments differ, such as {min(names)}" if names else ""
+    count = pluralize(len(names), "attachment is", "attachments are")
+    others = f"{count} missing or different, such as {min(names)}" if names else ""
     return ", ".join(filter(None, [problem, others]))
 
 

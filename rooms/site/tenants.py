@@ -64,17 +64,20 @@ class PlanForm(ReasonForm, RowForm):
     not_exported = forms.IntegerField(
         min_value=0, initial=0, label="Rooms that are not in the export and may be lost"
     )
+    missing_files = forms.IntegerField(
+        min_value=0, initial=0, label="Files that are missing in the export and may be lost"
+    )
     at_once = forms.BooleanField(
         required=False, label="Skip the waiting time", help_text="The option --now."
     )
-    field_order = ("not_exported", "at_once", "reason")
+    field_order = ("not_exported", "missing_files", "at_once", "reason")
 
     def fit(self, operator: Operator, row: Any) -> None:
         if export := find_last_export(row, state=TaskState.FINISHED):
-            count = export.result["rooms_not_exported"]
-            self.fields[
-                "not_exported"
-            ].help_text = f"The option --not-exported. The last export lacks {count:,}."
+            count, lost = export.result["rooms_not_exported"], export.result.get("files_missing", 0)
+            text = "The option {}. The last export lacks {:,}."
+            self.fields["not_exported"].help_text = text.format("--not-exported", count)
+            self.fields["missing_files"].help_text = text.format("--allow-missing-files", lost)
 
 
 class ContinueForm(forms.Form):
@@ -247,7 +250,8 @@ class TenantTaskAdmin(ReadOnlyAdmin):
             return "-"
         return (
             f"{result['rooms']:,} rooms, {result['events']:,} events, "
-            f"{format_bytes(result['size_bytes'])}, on {result['host']}"
+            f"{format_bytes(result['size_bytes'])}, on {result['host']}. "
+            f"{result.get('problem', '')}"
         )
 
     @admin.display(description="not exported")

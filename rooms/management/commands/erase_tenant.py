@@ -10,7 +10,7 @@ from django.utils import timezone
 from rooms.erasure.erase_tenant import erase_again, erase_tenant, plan_erasure
 from rooms.erasure.plan import ErasureOptions
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import add_signer_arguments
+from rooms.management.tenant_moves import add_missing_files_argument, add_signer_arguments
 from rooms.moves.index import INDEX
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -67,6 +67,7 @@ class Command(OperatorCommand):
             metavar="N",
             help="number of rooms that are not in the export and are lost",
         )
+        add_missing_files_argument(parser)
         add("--now", action="store_true", help="skip the waiting time; needs --reason")
         add("--reason", default="", metavar="TEXT", help="reason, for the audit log")
         add("--certificate", type=Path, metavar="FILE", help="file for the certificate")
@@ -102,6 +103,7 @@ class Command(OperatorCommand):
                 self.output.progress,
                 options["reason"],
                 options["certificate"],
+                options["allow_missing_files"],
                 options["backups_gone_by"],
             ),
         }

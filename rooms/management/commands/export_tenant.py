@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import print_move
+from rooms.management.tenant_moves import add_missing_files_argument, print_move
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.cli.command import OperatorCommand
 
@@ -49,6 +49,7 @@ class Command(OperatorCommand):
             action="store_true",
             help="suspend the tenant first, so that no one writes during and after the export",
         )
+        add_missing_files_argument(parser)
         add("--reason", default="", metavar="TEXT", help="reason, for the audit log")
 
     def handle(self, tenant: str, output_dir: Path, **options: Any) -> None:
@@ -64,6 +65,7 @@ class Command(OperatorCommand):
                 timezone.now,
                 self.confirm,
                 self.output.progress,
+                options["allow_missing_files"],
             ),
             dry_run=self.dry_run,
         )

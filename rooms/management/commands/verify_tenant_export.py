@@ -7,7 +7,11 @@ from typing import Any
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import add_signer_arguments, print_move
+from rooms.management.tenant_moves import (
+    add_missing_files_argument,
+    add_signer_arguments,
+    print_move,
+)
 from rooms.moves.verify_export import verify_tenant_export
 from scaiwave.cli.command import OperatorCommand
 
@@ -31,6 +35,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("directory", metavar="DIR", type=Path, help="the export")
         add_signer_arguments(parser)
+        add_missing_files_argument(parser)
         parser.add_argument(
             "--against", metavar="TENANT", help="tenant here that was imported from the export"
         )
@@ -45,6 +50,7 @@ class Command(OperatorCommand):
             max_bytes=get_max_bytes(),
             now=timezone.now(),
             against=against,
+            missing_files=options["allow_missing_files"],
             progress_factory=self.output.progress,
         )
         print_move(self, result)

@@ -17,7 +17,7 @@ class Command(OperatorCommand):
     is_everyday = True
     profile = "full"
     permission = "VIEW_PLATFORM"
-    examples = ("scaiwave doctor", "scaiwave doctor --fix", "scaiwave doctor --json")
+    examples = ("scaiwave doctor", "scaiwave doctor --fix", "scaiwave doctor --media --json")
     help = (
         "Check this server and suggest fixes.\n\n"
         "The first failed check decides the exit code; warnings don't count.\n"
@@ -34,6 +34,14 @@ class Command(OperatorCommand):
             action="store_true",
             help="before the checks, repair faults that need no decision",
         )
+        parser.add_argument(
+            "--media",
+            nargs="?",
+            choices=("sizes", "hashes"),
+            const="sizes",
+            default="sample",
+            help="compare all attachments with their files, not a sample: their sizes or hashes",
+        )
 
     def handle(self, **options: Any) -> None:
         report = run_checks(
@@ -42,6 +50,8 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
             fix=options["fix"],
+            media=options["media"],
+            progress_factory=self.output.progress,
         )
         if self.output.as_json:
             self.output.print_json(report.document())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from scaiwave.config import Configuration
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.doctor import host, keys, rooms, sync, tenants
 from scaiwave.operations.doctor.audit_seals import check_audit_seals
 from scaiwave.operations.doctor.files import check_files, fix_files
 from scaiwave.operations.doctor.findings import Check, Finding, State, failed
+from scaiwave.operations.doctor.media import NAME, MediaDepth, check_media_files
 from scaiwave.operations.doctor.proxy import check_proxy
 from scaiwave.operations.doctor.stored_report import store_health_report
 from scaiwave.storage.error_mapping import translate_errors
@@ -41,6 +43,7 @@ CHECKS: Sequence[Check] = (
     Check("federation", keys.check_federation_settings, needs_database=False),
     Check("keys", keys.check_federation_keys),
     Check("media", rooms.check_media_store, needs_database=False),
+    Check(NAME, check_media_files),
     Check("imports", rooms.check_imports, clean_up=rooms.clean_up_imports),
     Check("search", rooms.check_search),
     Check("retention_policies", rooms.check_retention),
@@ -95,12 +98,15 @@ def run_checks(
     now: datetime,
     dry_run: bool = False,
     fix: bool = False,
+    media: MediaDepth = "sample",
+    progress_factory: ProgressFactory = null_progress_factory,
 ) -> HealthReport:
     """Check everything that this server needs, and store the report. An error of a check is its
     finding.
 
     What interrupted imports left is removed, unless this is a dry run or the operator may only view
     the platform; then the report is not stored either. `fix` repairs what needs no decision.
+    `media` is how attachments are compared with their files.
     """
     operator.require(Permission.MANAGE_PLATFORM if fix else Permission.VIEW_PLATFORM)
     cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
@@ -110,8 +116,10 @@ def run_checks(
     run = partial(_run_check, config=config, now=now, cleans_up=cleans_up)
     first = [finding for check in HOST_CHECKS for finding in run(check)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
+    files = partial(check_media_files, depth=media, progress_factory=progress_factory)
+    checks = [replace(check, run=files) if check.name == NAME else check for check in CHECKS]
     skipped = [] if usable else [check.name for check in CHECKS if check.needs_database]
-    others = [finding for check in CHECKS if check.name not in skipped for finding in run(check)]
+    others = [finding for check in checks if check.name not in skipped for finding in run(check)]
     report = HealthReport(
         [*repaired, *first, *others, *([host.skipped(skipped)] if skipped else [])]
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from scaiwave.console.text import pluralize
-from tenants.errors import AuditChanged, AuditUnsealed
+from tenants.errors import AuditChanged, AuditSealedAhead, AuditUnsealed
 from tenants.lookup.serializers import Row
 
 MAX_LISTED = 1000
@@ -24,6 +24,7 @@ class Kind(Enum):
     HASHES_CHANGED = "hashes_changed"
     NOT_SEALED = "not_sealed"
     FUTURE = "future"
+    SEALED_AHEAD = "sealed_ahead"
     SEAL_MISSING = "seal_missing"
     SEAL_CHANGED = "seal_changed"
     CHAIN_BROKEN = "chain_broken"
@@ -90,13 +91,16 @@ class VerifyAuditResult:
     problems: Problems
 
     @property
-    def error(self) -> AuditChanged | AuditUnsealed | None:
+    def error(self) -> AuditChanged | AuditSealedAhead | AuditUnsealed | None:
         if not self.problems.count:
             return None
         found = pluralize(self.problems.count, "problem")
         first = self.problems.listed[0].message
-        if {problem.kind for problem in self.problems.listed} == {Kind.NOT_SEALED}:
-            return AuditUnsealed(first)
+        match [*{problem.kind for problem in self.problems.listed}]:
+            case [Kind.NOT_SEALED]:
+                return AuditUnsealed(first)
+            case [Kind.SEALED_AHEAD]:
+                return AuditSealedAhead(first)
         return AuditChanged(f"The audit log is not as it was sealed: {found} found. {first}")
 
     @property

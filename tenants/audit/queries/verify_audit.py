@@ -101,7 +101,7 @@ def _verify(
     pruned_through = _check_prunings(known, confirmed, problems, now)
     with progress_factory("Verifying entries", ColumnType.COUNT) as progress:
         entries, end = _check_days(pruned_through, problems, progress)
-    _check_ids(problems, now)
+    _check_ids(chain.last, problems, now)
     return VerifyAuditResult(
         seals=chain.seals,
         entries=entries,
@@ -115,22 +115,32 @@ def _verify(
     )
 
 
-def _check_ids(problems: Problems, now: datetime) -> None:
-    """Find entries that would not be sealed for a long time, or ever."""
+def _check_ids(last: Seal | None, problems: Problems, now: datetime) -> None:
+    """Find entries that would not be sealed for a long time, or ever.
+
+    A seal that is ahead explains IDs of the day after it: new entries get them.
+    """
     for entry_id in find_invalid_ids(MAX_LISTED_OF_DAY):
         message = f"An entry was inserted with an invalid ID: {entry_id!r}."
         problems.add(Kind.INSERTED, message, entry_id=entry_id)
-    tomorrow = now.astimezone(UTC).date() + _DAY
-    future = get_next_start_id(tomorrow)
+    last_open = now.astimezone(UTC).date() + _DAY
+    if last is not None and last.day >= last_open:
+        last_open = last.day + _DAY
+        message = (
+            f"The audit log is sealed through {last.day}, which has not begun: a clock was ahead. "
+            f"New entries are sealed after {last_open}, and can be changed until then."
+        )
+        problems.add(Kind.SEALED_AHEAD, message, day=str(last.day))
+    future = get_next_start_id(last_open)
     if count := count_records(future):
         message = (
-            f"{pluralize(count, 'entry has an ID', 'entries have IDs')} of days after {tomorrow}, "
+            f"{pluralize(count, 'entry has an ID', 'entries have IDs')} of days after {last_open}, "
             "and can be changed until then."
         )
         problems.add(Kind.FUTURE, message)
     state = load_chain_row()
     if state is not None and state.open_from > future.hex:
-        message = f"New entries get IDs of days after {tomorrow}, and are not sealed until then."
+        message = f"New entries get IDs of days after {last_open}, and are not sealed until then."
         problems.add(Kind.FUTURE, message)
 
 

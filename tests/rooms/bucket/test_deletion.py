@@ -10,6 +10,7 @@ from scaiwave.operations.doctor.rooms import check_media_store
 from scaiwave.storage.media import MediaVersioned
 from scaiwave.storage.s3 import S3MediaStorage
 from tests.rooms.bucket.environment import BucketEnvironment, make_client, run_doctor, run_ok
+from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.clients.raw_socket_server import (
     RawRequest,
     RawResponse,
@@ -41,9 +42,17 @@ def test_success_without_versions(site: BucketEnvironment) -> None:
         site.seed("--events", "20", "--media", "3", "--media-bytes", "50", "--seed", seed)
         for seed in ("1", "2")
     )
+    all_there = ("pass", "", "No file is missing of 6 sampled attachments.")
+    assert run_doctor()["media_files"] == all_there
     kept = set(site.files())
     run_ok("room", "delete", room, *DELETE)
     assert len(kept - set(site.files())) == 3
+    client, bucket, (first, *_) = site.bucket.client, site.bucket.name, site.files()
+    client.put_object(Bucket=bucket, Key=first, Body=b"?" * site.files()[first])
+    damaged = run_scaiwave("doctor", "--media", "hashes", "--json")
+    assert "Files missing or damaged: 1 of 3 attachments: lab (1 damaged: " in damaged.out
+    client.delete_object(Bucket=bucket, Key=first)
+    assert run_doctor()["media_files"][1] == "SW_MEDIA_FILES_MISSING"
     run_ok("room", "delete", other, *DELETE)
     assert site.files() == {}
 

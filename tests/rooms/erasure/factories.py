@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,10 @@ def plant(tenant: Tenant, other: Tenant) -> list[str]:
     SearchIndex().index(EventRange(Scope(), tenant.pk, 0, 10**9))
     for media in Media.objects.filter(tenant=tenant):
         default_storage.delete(media.storage_name)
-        default_storage.save(media.storage_name, ContentFile(text("file").encode()))
+        content = text("file").encode()
+        media.sha256, media.size = sha256(content).hexdigest(), len(content)
+        media.save()
+        default_storage.save(media.storage_name, ContentFile(content))
     RoomMedia.objects.filter(tenant=tenant).update(name=text("attachment"))
     loose = row_factories.make_media(tenant, "loose")
     default_storage.save(loose.storage_name, ContentFile(text("loose").encode()))

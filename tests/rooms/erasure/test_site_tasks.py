@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -19,7 +20,7 @@ from redis import Redis
 from rooms.erasure import tenant_tasks
 from rooms.erasure.certificate import verify_certificate
 from rooms.erasure.tenant_tasks import MAX_START_TIME, run_task
-from rooms.models import Event, Room, TaskKind, TaskState, TenantTask
+from rooms.models import Event, Media, Room, TaskKind, TaskState, TenantTask
 from rooms.moves.index import find_index
 from scaiwave.core.errors import UsageError
 from scaiwave.core.locks import process_lock
@@ -194,12 +195,13 @@ def test_success_a_tenant_is_erased_by_a_plan(
     client: Client, redis: Redis, tenant: Tenant, tmp_path: Path
 ) -> None:
     texts = plant(tenant, make_moving_tenant("other"))
-    assert "has no finished export" in post(client, PLAN, tenant, not_exported=0).content.decode()
+    early = post(client, PLAN, tenant, not_exported=0, missing_files=0)
+    assert "has no finished export" in early.content.decode()
     exported = do(client, redis, EXPORT, tenant, freeze="on")
-    refused = do(client, redis, PLAN, tenant, not_exported=0)
+    refused = do(client, redis, PLAN, tenant, not_exported=0, missing_files=0)
     assert get_code(refused) == "SW_USAGE"
     assert f"--not-exported {NOT_EXPORTED}" in read(client, refused)
-    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED)
+    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
     assert plan.state == TaskState.FINISHED, plan.error
     assert "tenants.Participant" in read(client, plan)
     assert list_acts(client, plan) == ["Erase for good"]
@@ -224,20 +226,41 @@ def test_success_a_tenant_is_erased_by_a_plan(
     assert "2027-03-01" in {each.gone_by for each in proof.not_erased}
 
 
+def test_success_missing_files_are_shown_and_allowed_in_the_plan(
+    client: Client, redis: Redis, tenant: Tenant, tmp_path: Path
+) -> None:
+    media = Media.objects.filter(tenant=tenant).exclude(scan_status="infected")[0]
+    default_storage.delete(media.storage_name)
+    exported = do(client, redis, EXPORT, tenant, freeze="on")
+    assert exported.state == TaskState.FINISHED
+    name = media.in_rooms.order_by("name")[0].name
+    message = f"1 file is missing in the export: {name}."
+    assert message in read(client, exported)
+    refused = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
+    assert get_code(refused) == "SW_MEDIA_FILES_MISSING"
+    assert message in read(client, refused)
+    page = client.get(reverse("admin:act", args=[PLAN, tenant.pk])).content.decode()
+    assert "The option --allow-missing-files. The last export lacks 1." in page
+    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=1)
+    do(client, redis, ERASE, plan, slug=tenant.slug)
+    certificate: Any = TenantErasure.objects.get().certificate
+    assert certificate["export"]["files_missing"] == 1
+
+
 def test_fail_what_is_not_met_is_named_before_anything_starts(
     client: Client, redis: Redis, tenant: Tenant
 ) -> None:
     do(client, redis, EXPORT, tenant)
     before = TenantTask.objects.count()
     Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=None)
-    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED)
+    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
     assert page.status_code == HTTPStatus.CONFLICT
     assert "SW_TENANT_NOT_SUSPENDED" in page.content.decode()
     Tenant.objects.filter(pk=tenant.pk).update(suspended_by_hand_at=timezone.now())
-    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED)
+    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
     assert "less than 7 days ago" in page.content.decode()
     add_hold(operator=HOST_OPERATOR, tenant=tenant.slug, reason="case 1", now=timezone.now())
-    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED, at_once="on")
+    page = post(client, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0, at_once="on")
     assert "SW_TENANT_ON_HOLD" in page.content.decode()
     assert TenantTask.objects.count() == before
 
@@ -246,7 +269,7 @@ def test_fail_a_plan_that_is_old_or_no_longer_true_or_a_hold(
     client: Client, redis: Redis, tenant: Tenant
 ) -> None:
     do(client, redis, EXPORT, tenant, freeze="on")
-    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED)
+    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
     document: Any = plan.plan
     created_at = timezone.now() - timedelta(hours=25)
     TenantTask.objects.filter(pk=plan.pk).update(
@@ -273,7 +296,7 @@ def test_success_an_erasure_that_failed_is_continued(
 ) -> None:
     """A table of another program refers to the tenant."""
     do(client, redis, EXPORT, tenant, freeze="on")
-    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED)
+    plan = do(client, redis, PLAN, tenant, not_exported=NOT_EXPORTED, missing_files=0)
     kind = Tenant._meta.pk.db_type(connection)
     execute(f"CREATE TABLE other_program (tenant_id {kind} REFERENCES sw_tenants (id))")
     execute("INSERT INTO other_program SELECT id FROM sw_tenants WHERE slug = 'acme'")

@@ -9,11 +9,21 @@ from uuid import UUID
 
 import pytest
 from django.apps import apps
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models import Model
 
 from rooms.imports.id_mapping import IdMapper
-from rooms.models import Event, Media, Room, RoomMedia, RoomMember, TenantImport, Workspace
+from rooms.models import (
+    Event,
+    Media,
+    Room,
+    RoomMedia,
+    RoomMember,
+    ScanStatus,
+    TenantImport,
+    Workspace,
+)
 from rooms.moves.import_tenant import abort_tenant_import
 from rooms.moves.rows import iter_tenant_tables, load_tables
 from tenants.models import Group, Participant, ParticipantType, Tenant
@@ -184,6 +194,12 @@ def _edit(tenant: Tenant) -> None:
     event.save()
 
 
+def _damage(media: Media) -> None:
+    """Replace the bytes, but not their number."""
+    default_storage.delete(media.storage_name)
+    default_storage.save(media.storage_name, ContentFile(b"?" * media.size))
+
+
 CHANGES: dict[str, Callable[[Tenant], object]] = {
     "an event": _edit,
     "a member": lambda tenant: RoomMember.objects.filter(tenant=tenant).first().delete(),  # type: ignore[union-attr]
@@ -194,6 +210,9 @@ CHANGES: dict[str, Callable[[Tenant], object]] = {
     "a room": lambda tenant: Room.objects.filter(tenant=tenant, room_type="dm").update(topic="x"),
     "a file": lambda tenant: default_storage.delete(
         Media.objects.filter(tenant=tenant).first().storage_name  # type: ignore[union-attr]
+    ),
+    "the bytes of a file": lambda tenant: _damage(
+        Media.objects.filter(tenant=tenant).exclude(scan_status=ScanStatus.INFECTED)[0]
     ),
     "the name of a file": lambda tenant: RoomMedia.objects.filter(
         pk__in=RoomMedia.objects.filter(tenant=tenant).values("pk")[:1]
@@ -211,6 +230,40 @@ def test_success_files_of_others_stay(tmp_path: Path) -> None:
     export(tenant, tmp_path / "out", incremental=True)
     left = {path.name for path in (tmp_path / "out/rows").iterdir()}
     assert left == {"0001", "notes", "1234"}
+
+
+def test_fail_files_that_are_missing(tmp_path: Path) -> None:
+    """They are counted and named by export, verification and comparison, unless allowed."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    last, *stored = Media.objects.filter(tenant=source).exclude(scan_status=ScanStatus.INFECTED)
+    names = {str(each.pk): each.in_rooms.order_by("name")[0].name for each in stored}
+    for media in stored:
+        default_storage.delete(media.storage_name)
+    default_storage.save(stored[0].storage_name, ContentFile(b"longer" * 99))
+    dry = export(source, out, dry_run=True)
+    assert {row["id"]: row["name"] for row in dry.lists["missing_files"]} == names
+    made = export(source, out, freeze=True)
+    default_storage.delete(last.storage_name)  # The export has its bytes.
+    for again in (False, True, True):
+        made = export(source, out, freeze=True, incremental=True) if again else made
+        assert {row["id"]: row["name"] for row in made.lists["missing_files"]} == names
+        assert made.figures["files_missing"] == len(stored)
+        assert made.error is not None
+        first = ", ".join([row["name"] for row in made.lists["missing_files"]][:5])
+        assert first in made.error.message
+        assert made.error.message.startswith(f"{len(stored)} files are missing in the export: ")
+        assert f"pass --allow-missing-files {len(stored)}." in made.error.fix
+        assert made.error.code == "SW_MEDIA_FILES_MISSING"
+    verified = verify(out)
+    assert str(verified.error) == str(made.error)
+    assert verified.figures["files_missing"] == len(stored)
+    allowed = {"missing_files": len(stored)}
+    assert export(source, out, freeze=True, incremental=True, **allowed).error is None
+    assert str(verify(out, "acme", missing_files=1).error) == str(made.error)
+    leave(source)
+    bring(out)
+    assert verify(out, "moved", **allowed).error is None
+    assert str(verify(out, "moved").error) == str(made.error)
 
 
 @pytest.mark.parametrize("what", CHANGES)

@@ -51,6 +51,11 @@ from tests.tenants.factories import (
 )
 from tests.tools import count_examples
 
+SEALED_AHEAD = (
+    "The audit log is sealed through 2021-11-25, which has not begun: a clock was ahead. New "
+    "entries are sealed after 2021-11-26, and can be changed until then."
+)
+
 pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 CHANGES = {
@@ -608,6 +613,24 @@ def test_fail_pruning_row_changed() -> None:
     prune_audit(now, 35)
     AuditPruning.objects.update(through=date(2021, 11, 23))
     assert ("pruning_invalid", "2021-11-23", None) in find(now)
+
+
+def test_fail_a_seal_by_a_clock_that_was_ahead() -> None:
+    """Entries since have IDs of the first day that is open; later IDs are another problem."""
+    make_sealed_log()
+    seal_audit(operator=HOST_OPERATOR, now=TODAY + 2 * DAY)
+    make_entry((TODAY + 2 * DAY).date())
+    result = verify()
+    assert [each.row() for each in result.problems.listed] == [
+        {"kind": "sealed_ahead", "day": "2021-11-25", "entry_id": None, "message": SEALED_AHEAD}
+    ]
+    assert result.error is not None
+    assert (result.error.code, result.error.message) == ("SW_AUDIT_SEALED_AHEAD", SEALED_AHEAD)
+    assert find(TODAY + DAY) == []
+    make_entry((TODAY + 3 * DAY).date())
+    result = verify()
+    assert [each.kind for each in result.problems.listed] == [Kind.SEALED_AHEAD, Kind.FUTURE]
+    assert isinstance(result.error, AuditChanged)
 
 
 def test_success_days_are_deleted_while_they_are_compared() -> None:
