@@ -82,6 +82,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HAS_TLS
 COOKIE_PREFIX = "__Host-" if HAS_TLS else ""
 # Sessions keep the name of their cookie, so that an upgrade ends none.
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
+SESSION_ENGINE = "scaiwave.web.sessions"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HAS_TLS else None
@@ -100,7 +101,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     security_headers.MIDDLEWARE,
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "scaiwave.web.session_cookies.SessionCookieMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from scaiwave import extensions
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.core.operators import Operator, OperatorRole
-from scaiwave.web.session_cookies import OPERATOR_KEY, SIGN_IN_KEY
+from scaiwave.web.session_values import OPERATOR_KEY, SIGN_IN_KEY
 
 SCAIKEY_BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
 

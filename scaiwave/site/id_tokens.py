@@ -10,9 +10,6 @@ from django.contrib.sessions.backends.base import SessionBase
 from scaiwave.config.encryption import load_fernets
 from scaiwave.core.errors import ScaiWaveError
 
-FORMER_KEY = "scaikey_id_token"
-"""Where 0.2.0 kept it as it is."""
-
 _KEY = "scaikey_sign_out"
 _PURPOSE = "scaiwave.site.id_tokens"
 
@@ -27,12 +24,6 @@ def save_id_token(session: SessionBase, token: str) -> None:
         logger.warning("Sign-outs send ScaiKey no ID token: %s", error.message)
     else:
         session[_KEY] = newest.encrypt(token.encode()).decode()
-
-
-def encrypt_former_id_token(session: SessionBase) -> None:
-    """Encrypt the token of a session that began before the upgrade."""
-    if token := session.pop(FORMER_KEY, ""):
-        save_id_token(session, token)
 
 
 def find_id_token(session: SessionBase) -> str:

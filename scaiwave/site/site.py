@@ -43,7 +43,7 @@ from scaiwave.site.access import (
 from scaiwave.site.act_view import keep_form, may_do, receive_file, show_act
 from scaiwave.site.acts import ACTED_AT, build_operator, find_act
 from scaiwave.site.charts import draw_chart
-from scaiwave.site.id_tokens import encrypt_former_id_token, find_id_token
+from scaiwave.site.id_tokens import find_id_token
 from scaiwave.site.menu import Section, build_menu
 from scaiwave.site.overview import hide_links, load_limited_overview, load_overview
 from scaiwave.site.pages import SitePage, get_pages
@@ -78,7 +78,6 @@ class OperatorSite(admin.AdminSite):
         of someone who may no longer sign in ends here: it would go on once they may again.
         """
         is_of_scaikey = is_scaikey_session(request)
-        encrypt_former_id_token(request.session)
         if is_of_scaikey and find_scaikey_operator(request) is not None:
             return True
         if is_of_scaikey and is_expired(request):  # The page to sign in leads to ScaiKey.
@@ -162,7 +161,6 @@ class OperatorSite(admin.AdminSite):
         histories and logs. As a redirect, the policy for forms would forbid it.
         """
         was_in_scaikey = is_scaikey_session(request)
-        encrypt_former_id_token(request.session)
         id_token = find_id_token(request.session)
         response: HttpResponse = super().logout(request, extra_context)
         if request.method != "POST" or not was_in_scaikey:

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
@@ -19,7 +18,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import MAX_STATEMENT_VALUES, batched, datetime_param, execute, fetch
-from scaiwave.web.session_cookies import OPERATOR_KEY, SIGN_IN_KEY
+from scaiwave.web.session_values import OPERATOR_KEY, SIGN_IN_KEY
 from tenants.accounts.prune_sessions import has_table
 from tenants.accounts.queries import build_administrator_row, get_administrator
 from tenants.audit.record import record_audit
@@ -36,10 +35,10 @@ _WORDS = ChangeWords(
 
 @dataclass(frozen=True)
 class AdminSession:
-    """A session. Earlier releases kept no `address` and `signed_in_at`.
+    """A session. Only one that the form or ScaiKey began has `address` and `signed_in_at`.
 
-    `role` is the role of someone who signed in with ScaiKey. Who knows the `key` has the session,
-    so its hash is the ID.
+    `role` is the role of someone who signed in with ScaiKey. `key` is the hash that the database
+    has of the session's key.
     """
 
     key: str
@@ -49,7 +48,7 @@ class AdminSession:
 
     @property
     def id(self) -> str:
-        return sha256(self.key.encode()).hexdigest()[:16]
+        return self.key[:16]
 
     @property
     def text(self) -> str:
@@ -69,7 +68,7 @@ def find_sessions(valid_at: datetime | None = None) -> dict[str, list[AdminSessi
     found: dict[str, list[AdminSession]] = defaultdict(list)
     if not has_table("django_session"):
         return found
-    from django.contrib.sessions.backends.db import SessionStore  # slow; few commands need it
+    from scaiwave.web.sessions import SessionStore  # slow; few commands need it
 
     sql = "SELECT session_key, session_data FROM django_session WHERE expire_date > %s"
     for key, data in fetch(sql, [datetime_param(valid_at or _EPOCH)]):

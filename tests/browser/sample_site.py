@@ -15,7 +15,6 @@ from uuid import uuid4
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.sessions.backends.db import SessionStore
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
@@ -38,6 +37,7 @@ from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.site.acts import Act, RowSource, get_acts
+from scaiwave.web.sessions import SessionStore
 from tenants.models import (
     AdminUser,
     AuditEntry,

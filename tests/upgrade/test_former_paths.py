@@ -20,7 +20,7 @@ from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
 from scaiwave.site.access import SCAIKEY_BACKEND, find_scaikey_operator
-from scaiwave.web.session_cookies import OPERATOR_KEY
+from scaiwave.web.session_values import OPERATOR_KEY
 from tenants.accounts.oidc.backend import ScaiKeyBackend
 from tests.queue_helpers import plant_call
 from tests.scaiwave.site.scaikey_sessions import sign_in

@@ -28,6 +28,8 @@ from scaiwave.core.files import (
     translate_write_errors,
 )
 from scaiwave.operations.backup.errors import DatabaseNotEmpty
+from scaiwave.operations.backup.libpq import OTHER_SECRETS
+from scaiwave.operations.backup.tables import WITHOUT_ROWS, list_sqlite
 from scaiwave.storage.error_mapping import DatabaseBusy
 
 MAX_WAIT_SECONDS = 30.0
@@ -79,12 +81,13 @@ def parse_target(
 ) -> tuple[Configuration, dict[str, Any]]:
     """Return the configuration of a server with this database, and Django's settings of it.
 
-    The password is not part of the URL: for the role and server of SCAIWAVE_DB_URL its password is
+    Passwords are not part of the URL: for the role and server of SCAIWAVE_DB_URL its passwords are
     used, and else libpq finds one. Raises UsageError.
     """
     try:
         parts = urlsplit(url)
-        has_password = bool(parts.password) or "password" in parse_qs(parts.query)
+        named = {"password", *OTHER_SECRETS} & parse_qs(parts.query).keys()
+        has_password = bool(parts.password or named)
         target = replace(config, environment={**config.environment, "SCAIWAVE_DB_URL": url})
         settings = database_settings(target)
     except (ValueError, SettingInvalid):
@@ -101,6 +104,8 @@ def parse_target(
     live = database_settings(config)
     if _get_server(settings) == _get_server(live) and settings.get("USER") == live.get("USER"):
         settings["PASSWORD"] = live["PASSWORD"]
+        secrets = {name: live["OPTIONS"][name] for name in OTHER_SECRETS & live["OPTIONS"].keys()}
+        settings["OPTIONS"] = {**secrets, **settings["OPTIONS"]}
     return target, settings
 
 
@@ -208,6 +213,10 @@ def back_up_sqlite(target: Path) -> None:
         connection.connection.backup(copy, progress=give_up)
         # One file without a journal beside it; Django changes the mode again.
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        copy.execute("PRAGMA secure_delete = ON").fetchone()
+        for table in WITHOUT_ROWS & list_sqlite(copy).keys():
+            copy.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+        copy.commit()
 
 
 @contextmanager

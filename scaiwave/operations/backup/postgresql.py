@@ -1,8 +1,7 @@
 """Run the programs of PostgreSQL: `pg_dump` and `pg_restore`.
 
-They get the connection settings of Django, and the password in their environment: arguments are
-visible to every user of the host. Data passes through pipes, so that a program ends with this
-process, and does not complete without it what this process has begun.
+Data passes through pipes, so that a program ends with this process, and does not complete without
+it what this process has begun.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -23,7 +22,9 @@ from scaiwave.operations.backup.errors import (
     DatabaseToolFailed,
     DatabaseToolUnusable,
 )
+from scaiwave.operations.backup.libpq import pass_connection
 from scaiwave.operations.backup.manifest import CHUNK_BYTES, iter_chunks
+from scaiwave.operations.backup.tables import WITHOUT_ROWS
 
 _LOCK_WAIT = "--lock-wait-timeout=60s"
 """Migrations lock tables; a backup does not wait for them without limit."""
@@ -85,10 +86,12 @@ def open_snapshot(database: BaseDatabaseWrapper) -> Iterator[str]:
 
 def dump(database: BaseDatabaseWrapper, snapshot: str) -> Iterator[bytes]:
     """Yield the archive of a database, in pg_dump's custom format."""
-    options = ["--format=custom", "--encoding=UTF8", f"--snapshot={snapshot}"]
-    options.append("--exclude-table-data=sw_restorations")
-    with _run(["pg_dump", *options, _LOCK_WAIT], database) as output:
-        yield from iter_chunks(output)
+    options = ["--format=custom", "--encoding=UTF8", f"--snapshot={snapshot}", "--no-password"]
+    options += [f"--exclude-table-data={table}" for table in sorted(WITHOUT_ROWS)]
+    with pass_connection(database) as (target, variables, service):
+        command = ["pg_dump", *options, _LOCK_WAIT, f"--dbname={target}"]
+        with _run(command, variables, [service]) as output:
+            yield from iter_chunks(output)
 
 
 def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]]:
@@ -129,20 +132,18 @@ def _iter_rows(output: IO[bytes], archive: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _run(command: list[str], database: BaseDatabaseWrapper | None = None) -> Iterator[IO[bytes]]:
-    """Run a program, and yield its output.
+def _run(
+    command: list[str], variables: Mapping[str, str] | None = None, files: Collection[int] = ()
+) -> Iterator[IO[bytes]]:
+    """Run a program with these descriptors, and yield its output.
 
     It is killed if the block fails. Raises DatabaseToolFailed at its end.
     """
-    environment = {**os.environ, "LC_ALL": "C"}
-    if database is not None:
-        target, password = _build_conninfo(database)
-        command = [*command, f"--dbname={target}", "--no-password"]
-        environment |= {"PGPASSWORD": password} if password else {}
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
             command,
-            env=environment,
+            env={**os.environ, "LC_ALL": "C", **(variables or {})},
+            pass_fds=files,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=messages,
@@ -163,18 +164,3 @@ def _run(command: list[str], database: BaseDatabaseWrapper | None = None) -> Ite
             errors = [line for line in lines if re.search(r"error:|ERROR:|FATAL:", line)]
             message = (*errors, *lines[-1:], f"exit code {process.returncode}")[0]
             raise DatabaseToolFailed(f"{command[0]} failed: {message.strip().rstrip('.')}.")
-
-
-def _build_conninfo(database: BaseDatabaseWrapper) -> tuple[str, str]:
-    """Return the connection string without the password, and the password."""
-    from psycopg.conninfo import make_conninfo
-    from psycopg.pq import Conninfo
-
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    given = {
-        name: value
-        for name, value in database.get_connection_params().items()
-        if name in known and value not in (None, "")
-    }
-    password = given.pop("password", "")
-    return make_conninfo(**given), password

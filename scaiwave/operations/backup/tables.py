@@ -21,7 +21,9 @@ from scaiwave.operations.backup.errors import BackupDamaged
 Columns = Mapping[str, Sequence[str]]
 """The columns of each table, in their order."""
 
-NOT_COMPARED = {"django_migrations", "sw_restorations"}
+WITHOUT_ROWS = {"django_session", "sw_restorations"}
+"""A backup lets no one into the site, and is of no restored server."""
+NOT_COMPARED = {"django_migrations", *WITHOUT_ROWS}
 """A restored database has its own."""
 _HASH_DIGITS = 15
 """Hexadecimal digits of a row's SHA-256 that are added up."""

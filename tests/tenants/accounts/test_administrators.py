@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from scaiwave.web.sessions import SessionStore
 from tenants.accounts.administrators import (
     disable_administrator,
     enable_administrator,
@@ -161,6 +164,28 @@ def test_success_sessions_are_listed_and_end_one_by_one_or_all() -> None:
     ((session, _),) = root.get(own).context["form"].fields["sessions"].choices
     assert root.post(own, {"sessions": [session]}).status_code == 302
     assert not can_see_the_site(root)
+
+
+def test_fail_the_database_opens_no_session() -> None:
+    """It has a hash of each key, so that a copy of it lets no one in."""
+    client, thief = Client(), Client()
+    client.force_login(make("anna"), "django.contrib.auth.backends.ModelBackend")
+    key = str(client.session.session_key)
+    row = Session.objects.get()
+    Session.objects.create(  # as earlier releases have stored sessions
+        session_key="formerkey", session_data=row.session_data, expire_date=row.expire_date
+    )
+    for stored in (row.session_key, "formerkey"):
+        thief.cookies[settings.SESSION_COOKIE_NAME] = stored
+        assert not can_see_the_site(thief)
+        assert async_to_sync(SessionStore(stored).aload)() == {}
+        assert not SessionStore().exists(stored)
+    assert key not in f"{row.session_key} {row.session_data} {row.get_decoded()}"
+    assert async_to_sync(SessionStore(key).aload)() == row.get_decoded()
+    assert SessionStore().exists(key)
+    SessionStore(key).cycle_key()
+    assert not can_see_the_site(client)
+    assert (Session.objects.count(), Session.objects.filter(pk=row.pk).exists()) == (2, False)
 
 
 def test_success_people_have_names_and_roles() -> None:

@@ -212,18 +212,21 @@ def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_success_password_is_in_no_argument(site: BackupSite, tmp_path: Path) -> None:
-    """The program gets it in its environment; the server here trusts everyone."""
+def test_success_secrets_are_in_no_argument(site: BackupSite, tmp_path: Path) -> None:
+    """The program gets them in a variable and a file. The server here trusts everyone."""
     programs, seen = tmp_path / "programs", tmp_path / "seen"
     programs.mkdir()
     real = _find("pg_dump")
-    script = f'echo "$PGPASSWORD|$*" >> {seen}\nexec {real} "$@"'
+    script = f'cat "$PGSERVICEFILE" >> {seen}; echo "$PGPASSWORD|$*" >> {seen}\nexec {real} "$@"'
     write_program(programs, "pg_dump", script)
     url = site.url.replace("scaiwave@", "scaiwave:s3cret%2Fword@")
+    url += f"{'&' if '?' in url else '?'}sslpassword=k3y%3D%20%23word"
     path = f"{programs}:{os.environ['PATH']}"
     ended = site.run("backup", "--output", str(site.parent), PATH=path, SCAIWAVE_DB_URL=url)
     assert ended.code == 0, ended.err
-    line = seen.read_text().splitlines()[-1]
+    *service, line = seen.read_text().splitlines()[-3:]
+    assert service == ["[scaiwave]", "sslpassword=k3y= #word"]
+    assert "k3y" not in line
     assert line.startswith("s3cret/word|--format=custom")
     assert line.count("s3cret") == 1
 

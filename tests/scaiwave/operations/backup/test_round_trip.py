@@ -5,18 +5,49 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.scaiwave.cli_helpers import run_process, run_scaiwave
 from tests.scaiwave.operations.backup.conftest import BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import edit
 from tests.test_json_output import match, read_page
 
 TABLES = ("sw_events", "sw_rooms", "sw_media", "sw_participants", "sw_server_keys")
+
+SIGN_IN = """
+import django; django.setup()
+from django.test import Client
+from django.test.utils import setup_test_environment
+from tenants.models import AdminUser
+setup_test_environment()
+form = {"username": "anna", "password": "correct horse battery"}
+AdminUser.objects.create_superuser(**form)
+client = Client()
+client.post("/admin/login/", form)
+print(client.session.session_key)
+"""
+
+
+def sign_in(site: BackupSite) -> list[str]:
+    """Return the key of a session, and what the database has of it."""
+    full = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings", "SCAIWAVE_PROFILE": "full"}
+    done = run_process([sys.executable, "-c", SIGN_IN], **full)
+    (row,) = site.rows("SELECT session_key, session_data FROM django_session")
+    return [done.out.strip(), *row]
+
+
+def read_archive(backup: Path) -> str:
+    if (file := backup / "database.sqlite3").exists():
+        return file.read_bytes().decode("latin-1")
+    return subprocess.check_output(
+        ["pg_restore", "--file=-", backup / "database.dump"], encoding="utf-8"
+    )
 
 
 def read(database: object, table: str) -> list[str]:
@@ -24,7 +55,10 @@ def read(database: object, table: str) -> list[str]:
 
 
 def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
+    session = sign_in(site)
+    assert all(len(text) >= 32 for text in session)
     backup = site.back_up()
+    assert not any(text in read_archive(backup) for text in session)
     assert {path.name for path in site.parent.iterdir()} == {backup.name}
     files = [path for path in backup.rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
@@ -49,6 +83,7 @@ def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
     assert ("restore" in actions, "backup" in actions) == (True, False)
     assert site.rows("SELECT 1 FROM sw_audit_entries WHERE action = 'backup'") == [(1,)]
     assert site.rows("SELECT 1 FROM sw_restorations") == []
+    assert site.restored.rows("SELECT 1 FROM django_session") == []
 
 
 def test_success_restored_server_is_activated(site: BackupSite) -> None:
@@ -153,10 +188,11 @@ def test_fail_other_kind_of_database(site: BackupSite, tmp_path: Path) -> None:
 
 
 def test_fail_password_in_argument(site: BackupSite) -> None:
-    url = "postgres://scaiwave:secret@localhost/x"
-    ended = site.run("restore", str(site.back_up()), "--into", url)
-    assert (ended.code, "contains a password" in ended.err) == (2, True), ended.err
-    assert "secret@" not in ended.err
+    backup = str(site.back_up())
+    for rest in (":secret@localhost/x", "@localhost/x?sslpassword=secret"):
+        ended = site.run("restore", backup, "--into", f"postgres://scaiwave{rest}")
+        assert (ended.code, "contains a password" in ended.err) == (2, True), ended.err
+        assert "secret" not in ended.err
 
 
 def test_fail_of_a_later_release(site: BackupSite) -> None:

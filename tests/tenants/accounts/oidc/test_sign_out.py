@@ -14,7 +14,6 @@ from pytest_django import Settings
 from scaiwave.auth.identify import identify_operator
 from scaiwave.config import load
 from scaiwave.core.errors import InvalidToken
-from scaiwave.site.id_tokens import FORMER_KEY
 from scaiwave.web.scaikey_sign_in import endpoint_cache
 from tests.tenants.accounts.oidc.conftest import ENCRYPTION_KEY, Register, ScaiKey
 from tests.tenants.accounts.oidc.test_sandbox_sign_in import sign_in
@@ -34,14 +33,6 @@ def enter(scaikey: ScaiKey) -> Client:
 
 def leave(client: Client) -> Any:
     return client.post("/admin/logout/")
-
-
-def make_former(client: Client, token: str) -> None:
-    """Turn the session into one of 0.2.0, which kept the token as it is."""
-    session = client.session
-    del session["scaikey_sign_out"]
-    session[FORMER_KEY] = token
-    session.save()
 
 
 def list_stored_texts() -> list[str]:
@@ -73,25 +64,6 @@ def test_success_the_token_is_encrypted_and_posted(scaikey: ScaiKey) -> None:
     assert not Session.objects.exists()
 
 
-def test_success_a_session_of_the_former_release_stays_and_loses_its_token(
-    scaikey: ScaiKey,
-) -> None:
-    token = get_token(enter(scaikey))
-    client = enter(scaikey)
-    make_former(client, token)
-    assert token in list_stored_texts()[0]
-    assert client.get("/admin/").status_code == HTTPStatus.OK
-    assert token not in list_stored_texts()[0]
-    assert get_token(client) == token
-
-
-def test_success_a_session_of_the_former_release_signs_out_at_once(scaikey: ScaiKey) -> None:
-    token = get_token(enter(scaikey))
-    client = enter(scaikey)
-    make_former(client, token)
-    assert get_token(client) == token
-
-
 def test_success_a_key_that_is_gone_only_costs_the_hint(
     scaikey: ScaiKey, settings: Settings
 ) -> None:
@@ -115,11 +87,6 @@ def test_success_without_a_key_the_token_is_not_kept(
     scaikey = register(SCAIWAVE_ENCRYPTION_KEYS=keys, SCAIWAVE_DB_URL=address)
     client = enter(scaikey)
     assert "Sign-outs send ScaiKey no ID token: SCAIWAVE_ENCRYPTION_KEYS" in caplog.text
-    session = client.session
-    session[FORMER_KEY] = "a.b.c"
-    session.save()
-    assert client.get("/admin/").status_code == HTTPStatus.OK
-    assert "a.b.c" not in list_stored_texts()[0]
     assert leave(client).context["sign_out_form"].fields.keys() == {"client_id"}
 
 
