@@ -185,7 +185,8 @@ def import_tenant(
 
     A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
-    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`, `BundleError` and `DiskFull`.
+    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`,
+    `BundleError` and `DiskFull`.
     """
     # 1. Verify the signature, every file and every row.
     operator.require(Permission.MANAGE_PLATFORM)

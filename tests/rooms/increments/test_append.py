@@ -599,7 +599,7 @@ def test_success_unsigned_link(pair: Copy) -> None:
 
 @database
 def test_fail_by_another_editor(pair: Copy) -> None:
-    """Another editor has the base too, which is no way into the room, nor away from it."""
+    """Another editor with the base can write into no other room, and draws no increment away."""
     bob = make_person(pair.home.tenant, f"bob{next(_NUMBERS)}")
     WorkspaceMember.objects.create(
         tenant=pair.home.tenant, workspace=pair.home.workspace, participant=bob, role="editor",
