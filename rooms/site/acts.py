@@ -35,6 +35,7 @@ from rooms.transcripts.wording import Clock
 from rooms.views.export_room import BundleStream, require_http_1_1, stream_bundle
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
 from scaiwave.core.change import Change
+from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.site.acts import Act, ActCall, ReasonForm, RowForm, register_acts
 from tenants.holds.site import register_hold
@@ -195,6 +196,10 @@ def _get_place(row: Room | Tenant) -> dict[str, Any]:
 def _set_retention(call: ActCall) -> Change:
     values, place = call.values, _get_place(call.row)
     policy = PolicyValues(values["days"], values["media_days"], values["content_only"])
+    if policy == PolicyValues() and _find_policy(call.row) is None:
+        raise UsageError(
+            "Everything is kept here already: no policy counts.", fix="Fill in a number of days."
+        )
     return call.run(set_retention, values=policy, reason=values["reason"], **place)
 
 

@@ -374,6 +374,9 @@ def test_success_a_policy_is_shown_in_its_form_and_ends_after_a_question(
     room = Room.objects.get(tenant=acme)
     RetentionPolicy.objects.all().delete()
     slug = "admin-retention-set-tenant-slug"
+    refused = client.post(address(slug, acme), REASON)
+    assert "Everything is kept here already: no policy counts." in refused.content.decode()
+    assert not RetentionPolicy.objects.exists()
     shown = {"days": 365, "media_days": 90, "content_only": True}
     do(client, slug, acme, **REASON, days="365", media_days="90", content_only="on")
     for row, name in ((acme, slug), (room, f"{slug}-room-room")):

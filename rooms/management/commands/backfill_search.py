@@ -75,7 +75,7 @@ class Command(OperatorCommand):
                     f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: "
                     f"{run['ranges_left']:,} of {run['ranges']:,} ranges left."
                 )
-            self.output.log("No changes were made. `scaiwave room search-index` fills the index.")
+            self.output.log("This was a dry run; no changes were made.")
         elif inline:
             with self.output.progress("Events read") as progress:
                 result = backfill_search(

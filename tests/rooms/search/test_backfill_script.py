@@ -87,7 +87,7 @@ def test_success_plan_backfill_and_search(database: DatabaseProbe) -> None:
     assert [line[0] for line in lines[1:]] == list(TENANTS)
     assert (plan.code, plan.err) == (
         0,
-        "No changes were made. `scaiwave room search-index` fills the index.\n",
+        "This was a dry run; no changes were made.\n",
     )
     assert database.count_documents() == 0
     done = run_backfill(*INLINE)
