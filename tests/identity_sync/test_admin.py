@@ -180,6 +180,11 @@ def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
     assert (f"run__id__exact={run.pk}" in drift) is is_linked
     (table,) = client.get(index).context["overview"]["tables"]
     assert table["url"] == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    run.counts = {}
+    run.save()
+    StoredOverview.objects.all().delete()
+    (table,) = client.get(index).context["overview"]["tables"]
+    assert table["details"].endswith(" ago found no differences.")
 
 
 @pytest.mark.parametrize("name", ["Anna", ""])

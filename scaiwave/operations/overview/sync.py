@@ -250,9 +250,11 @@ def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTabl
         run = _list_ended().exclude(outcome=Outcome.FAILED).first()
     details = ""
     if run is not None:
-        found = pluralize(count_differences(run), "difference")
-        age = _format_age(run.started_at, now)
-        details = f"The full sync of {age} ago found {found}. {_DRIFT_ENDS[Outcome(run.outcome)]}"
+        found, end = "no differences.", ""
+        if count := count_differences(run):
+            found = f"{pluralize(count, 'difference')}. "
+            end = _DRIFT_ENDS[Outcome(run.outcome)]
+        details = f"The full sync of {_format_age(run.started_at, now)} ago found {found}{end}"
     return OverviewTable(
         title="Drift by kind",
         url=reverse(RUNS) if run is None else reverse(RUN, args=[run.pk]),
