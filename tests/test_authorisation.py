@@ -331,7 +331,7 @@ ROWS: dict[VerbPath, Row] = {
         acts={
             "admin-erase-tenant-slug-plan-file-export-index": ActRow(
                 lambda sample: sample.make_task().tenant,
-                {**REASON, "not_exported": "0", "at_once": "on"},
+                {**REASON, "not_exported": "0", "missing_files": "0", "at_once": "on"},
                 starts_job=True,
             ),
             "admin-erase-tenant-slug-apply-plan-certificate-file": ActRow(
