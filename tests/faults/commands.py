@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scaiwave.operations.doctor.rooms import PROBE_DIRECTORY
 from tests.faults.site import POSTGRESQL, REDIS, S3, SCAIKEY
 from tests.services.faulty_proxy import FaultKind
 
@@ -155,6 +156,7 @@ COMMANDS: Mapping[str, Command] = {
         "doctor --json",
         (S3, POSTGRESQL, REDIS, SCAIKEY),
         fails(UNUSABLE, UNUSABLE),
+        PROBE_DIRECTORY.encode(),  # Sizes of attachments are asked again.
         cuts=CUTS,
         # In an outage its file of 64 bytes remains in the bucket.
         logs=frozenset({"sw_doctor_runs", "objects"}),

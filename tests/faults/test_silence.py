@@ -29,7 +29,10 @@ pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
 THREADS = 4
 MAX_WEB_SECONDS = 15
 PATIENCE = "keepalives_idle=1"
-LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+LOCKS = """
+SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
+WHERE locktype = 'advisory' AND d.datname = current_database()
+"""
 LOCK = """
 import sys
 import django
