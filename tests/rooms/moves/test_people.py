@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -14,7 +13,7 @@ from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
 from rooms.models import Event, RoomMember, SearchDocument, TenantImport
 from rooms.moves.import_tenant import abort_tenant_import
-from rooms.moves.mapping import PeopleOptions, TenantMapping, check_identity
+from rooms.moves.mapping import PeopleOptions, TenantMapping
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
@@ -204,13 +203,16 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     bring(out)
     here = Tenant.objects.get(slug="moved")
     assert RoleGrant.objects.filter(tenant=here).count() == 2
-    Tenant.objects.filter(pk=here.pk).update(max_rooms=1, features={})
+    Tenant.objects.filter(pk=here.pk).update(
+        max_rooms=1, features={}, scaikey_status="SUSPENDED", absent_since=NOW
+    )
     bert = Participant.objects.get(tenant=here, local_id="bert.acme")
     Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=NOW)
     anna = Participant.objects.filter(tenant=here, local_id="anna.acme")
     anna.update(purged_at=NOW, scaikey_id=None, display_name="Deleted user")
     with on_old_server(source, here):
         _move_grant(source)
+        Role.objects.filter(tenant=source, slug="editors").update(is_built_in=True)
         Tenant.objects.filter(pk=source.pk).update(
             scaikey_tenant_id="tnt_of_others", max_rooms=5000, name="New name"
         )
@@ -226,6 +228,11 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     here.refresh_from_db()
     kept = (here.max_rooms, here.features, here.scaikey_tenant_id, here.name)
     assert kept == (1, {}, "tnt_acme", "New name")
+    assert (here.scaikey_status, here.absent_since) == ("SUSPENDED", NOW)
+    roles = Role.objects.filter(tenant=here).order_by("slug")
+    assert list(roles.values_list("slug", "name", "is_built_in")) == [
+        ("editors", "Editors", False), ("super_admin", "Super administrator", True),
+    ]  # fmt: skip
     bert.refresh_from_db()
     assert (bert.suspended_by_hand_at, anna.get().display_name) == (NOW, "Deleted user")
 
@@ -287,30 +294,35 @@ def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
 
 
 def test_fail_decided_here(tmp_path: Path) -> None:
-    """Rows with a decision of this server neither go nor come back under another ID."""
+    """People with a decision of this server neither go nor come back under another ID."""
     source, out = make_moving_tenant(events=12), tmp_path / "out"
+    old = make_person(source, "carl", scaikey_id="usr_carl", local_id="carl.acme")
     export(source, out)
     leave(source)
     bring(out)
     here = Tenant.objects.get(slug="moved")
-    extra = Participant.objects.get(tenant=here, local_id="bert.acme")
-    old = Participant.objects.get(tenant=source, local_id="old-bert.acme")
-    Participant.objects.filter(pk=extra.pk).update(suspended_by_hand_at=NOW)
-    assert TenantMapping(here.pk, NOW)(old.pk) == extra.pk
-    stale = [extra.pk]
+    carl = Participant.objects.filter(tenant=here, local_id="carl.acme")
+    carl.update(suspended_by_hand_at=NOW)
+    with on_old_server(source, here):
+        old.delete()
+        make_person(source, "carl", scaikey_id="usr_carl", local_id="carl.acme")
+        export(source, out, incremental=True)
     with pytest.raises(TenantImportRefused) as caught:
-        check_identity(cast(Any, None), TenantMapping(here.pk, NOW), stale)
+        bring(out)
     assert str(caught.value) == (
-        f"Person {extra.pk} was suspended, purged or granted a role here, and is no longer in the "
-        "export."
+        f"Person {carl.get().pk} was suspended, purged or granted a role here, and is no longer in "
+        "the export."
     )
+    assert carl.get().suspended_by_hand_at == NOW
     add_hold(
-        operator=HOST_OPERATOR, tenant="moved", participant=str(extra.pk), reason="case", now=NOW
-    )
+        operator=HOST_OPERATOR, tenant="moved", participant=str(carl.get().pk), reason="case",
+        now=NOW,
+    )  # fmt: skip
+    carl.update(suspended_by_hand_at=None)
     events = Event.objects.filter(tenant=here).count()
     with pytest.raises(ParticipantOnHold, match="Can't import into tenant moved: hold"):
         bring(out, opens=True)
-    assert Event.objects.filter(tenant=here).count() == events
+    assert (Event.objects.filter(tenant=here).count(), carl.count()) == (events, 1)
 
 
 def test_fail_look_alike_role(tmp_path: Path) -> None:
