@@ -30,13 +30,15 @@ from rooms.imports.import_room import (
     FOLLOWED_FIELDS,
     BundleImport,
     build_tip_room,
+    detach_erased,
+    erasure_warning,
     publication_warning,
 )
-from rooms.imports.intents import delete_released, release_files
+from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
 from rooms.lookup.holds import contains_held, imported_from_q, is_file_held, require_room_not_held
-from rooms.models import Event, ImportIntent, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched, execute
@@ -156,7 +158,6 @@ class LinkImport:
         self._inserted: set[str] = set()
         self._removed = 0
         self._unlinked: set[UUID] = set()
-        self._released: ImportIntent | None = None
         # An edit that is later than the last import, or that a link found before and left.
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
@@ -192,8 +193,6 @@ class LinkImport:
             self._write_rows(plan, first_position)
             run.complete(plan, intent, adds_room=False)
         self.result.applied = True
-        if self._released:
-            delete_released(self._released)
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
         block_new_holds()
@@ -212,7 +211,7 @@ class LinkImport:
         media_ids = self._map_media()
         self._replace_media_ids(before, media_ids)
         self._write_events(first_position, media_ids)
-        self._released = release_files(
+        release_on_commit(
             self._unlinked,
             operator=self.run.operator,
             tenant_id=self.room.tenant_id,
@@ -338,6 +337,10 @@ class LinkImport:
                 progress=progress,
             )
         self.result.references_cut += self.bundle.counts.references_cut
+        for each in (rewriter, new_rewriter):
+            self._unlinked |= detach_erased(self.room, each)
+        erased = rewriter.erased_events + new_rewriter.erased_events
+        self.result.warnings += filter(None, [erasure_warning(erased)])
 
     def _update(self, batch: Batch, rewriter: EventRewriter) -> int:
         """Update the events of a batch that exist here; return how many are unexpectedly absent."""

@@ -20,11 +20,12 @@ from rooms.bundle.format import (
     normalize_id,
 )
 from tenants.lookup.validators import clean_avatar_url
-from tenants.models.directory import MAX_NAME_CHARS
+from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
 if TYPE_CHECKING:
     from rooms.bundle.manifest.events import Batch
     from rooms.bundle.manifest.schema import Sender
+    from rooms.lookup.authors import Erasure
 
 _MAX_FQID_CHARS = 512
 _CONTAINERS = frozenset({dict, list})
@@ -90,6 +91,9 @@ class EventRewriter:
     `origin` decides whether the original senders of the bundle count. `replaced_senders` counts
     the events whose own original sender was replaced by the sender in the bundle, `removed_avatars`
     the senders, of the bundle and of events, whose avatar was removed.
+
+    `erasures` are people whose data was erased here, by address: it does not come back.
+    `erased_events` counts their events, and `erased_media` has the new IDs of their files.
     """
 
     def __init__(
@@ -99,9 +103,12 @@ class EventRewriter:
         senders: Mapping[str, Sender],
         media_ids: Mapping[str, str],
         origin: BundleOrigin,
+        erasures: Mapping[str, Erasure] | None = None,
     ) -> None:
         self.new_id = new_id
-        self.replaced_senders = self.removed_avatars = 0
+        self.replaced_senders = self.removed_avatars = self.erased_events = 0
+        self.erased_media: set[str] = set()
+        self._erasures = erasures or {}
         self._media_ids = media_ids
         self._origin = origin
         self.senders = {
@@ -125,6 +132,8 @@ class EventRewriter:
         self._rewrite_all_media([*contents, *filter(None, originals)])
 
     def rewrite(self, batch: Batch) -> None:
+        if self._erasures:
+            self._erase_messages(batch)
         self.rewrite_ids(batch)
         contents, originals = batch.columns.contents, batch.columns.original_contents
         senders = self.senders
@@ -141,6 +150,38 @@ class EventRewriter:
             if isinstance(given, dict) and self._clean(given) != content[IMPORTED_SENDER]:
                 self.replaced_senders += 1
 
+    def _erase_messages(self, batch: Batch) -> None:
+        """Empty the events of people whose messages were erased here, as the erasure did it.
+
+        Call it before anything reads the columns of the batch.
+        """
+        for event in batch:
+            content, given = event.content, event.content.get(IMPORTED_SENDER)
+            authors = [given.get("fqid")] if isinstance(given, dict) else []
+            if not authors or not self._origin.is_signed:
+                authors.append(self.senders[event.sender_id]["fqid"])
+            found = [self._erasures[each] for each in map(str, authors) if each in self._erasures]
+            until = max((each.until for each in found), default="")
+            if event.event_type == "swp.room.member" or until < event.created_at:
+                continue
+            self.erased_events += 1
+            for each in filter(None, (content, event.original_content)):
+                self._note_media(*map(each.get, MEDIA_KEYS))
+            event.original_content = None
+            if event.event_type == "swp.room.redaction":
+                content.pop("reason", None)
+                continue
+            is_message = event.event_type == "swp.room.message"
+            event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
+            if given is not None:
+                event.content[IMPORTED_SENDER] = given
+            event.redacted_at = event.redacted_at or until
+
+    def _note_media(self, *olds: Any) -> None:
+        """Note files of erased content, which the room may no longer need."""
+        found = (self._media_ids.get(normalize_id(old) or "") for old in olds)
+        self.erased_media.update(filter(None, found))
+
     def _get_sender(self, sender_id: str, content: dict[str, Any]) -> dict[str, Any]:
         """Return the original sender in the content if the bundle can prove it, else its own."""
         given = content[IMPORTED_SENDER]
@@ -150,11 +191,15 @@ class EventRewriter:
 
     def _take_over(self, sender: dict[str, Any]) -> dict[str, Any]:
         cleaned = self._clean(sender)
-        self.removed_avatars += bool(sender.get("avatar_url") and not cleaned["avatar_url"])
+        is_removed = sender.get("avatar_url") and not cleaned["avatar_url"]
+        self.removed_avatars += bool(is_removed and sender.get("fqid") not in self._erasures)
         return cleaned
 
     def _clean(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender, and remove an avatar that may not be imported."""
+        if (erasure := self._erasures.get(str(sender.get("fqid")))) and erasure.is_name:
+            self._note_media(str(sender.get("avatar_url")).removeprefix(AVATAR_MEDIA))
+            sender = {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
         if not (given := sender.get("avatar_url")):
             return self._origin.mark(sender)
         avatar_url = ""

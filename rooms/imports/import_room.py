@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -23,14 +24,31 @@ from rooms.bundle.manifest.reader import FindOutside
 from rooms.bundle.manifest.schema import RoomInfo
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
-from rooms.errors import ImportRunning
+from rooms.errors import NOTHING_IMPORTED, ImportRunning
 from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
-from rooms.imports.intents import clean_up_abandoned, complete_intent, import_intent
+from rooms.imports.intents import (
+    clean_up_abandoned,
+    complete_intent,
+    import_intent,
+    release_on_commit,
+)
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
-from rooms.models import ImportIntent, Membership, Room, RoomImport, RoomMember, RoomState, RoomType
+from rooms.lookup.authors import Erasure, find_erasures
+from rooms.lookup.export_metadata import find_avatars, find_media_ids
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Membership,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    RoomState,
+    RoomType,
+)
 from rooms.stream_positions import lock_stream, reserve_positions
 from scaiwave.config.server_name import find_server_name
 from scaiwave.console.columns import ColumnType
@@ -143,6 +161,10 @@ class BundleImport:
     def may_be_public(self) -> bool:
         return self.is_trusted or self.options.public
 
+    @cached_property
+    def erasures(self) -> Mapping[str, Erasure]:
+        return find_erasures(self.target.tenant.pk)
+
     def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
         signed_by = self.bundle.signature if self.is_trusted else None
         origin = BundleOrigin(
@@ -152,7 +174,9 @@ class BundleImport:
             hosts=_list_own_hosts(),
         )
         senders = self.bundle.header.senders
-        return EventRewriter(new_id, senders=senders, media_ids=media_ids, origin=origin)
+        return EventRewriter(
+            new_id, senders=senders, media_ids=media_ids, origin=origin, erasures=self.erasures
+        )
 
     @contextmanager
     def store(self, plan: MediaPlan) -> Iterator[tuple[ImportIntent, int]]:
@@ -175,11 +199,16 @@ class BundleImport:
         """Check the result once all rows are written, and delete the announcement.
 
         The tenant's limits are checked again under its lock, so that imports that end at the same
-        time can't exceed them together.
+        time can't exceed them together. No one's data is erased here under that lock.
         """
         tenant, added_bytes = self.target.tenant, plan.added_bytes
         self.source.require_unchanged()
         lock_stream(tenant.pk)
+        if find_erasures(tenant.pk) != self.erasures:
+            raise ImportRunning(
+                "Someone's data was erased during the import.",
+                fix=f"{NOTHING_IMPORTED} Run the same command again.",
+            )
         ensure_quota(tenant, added_bytes=added_bytes, written=True, adds_room=adds_room)
         complete_intent(intent)
 
@@ -372,10 +401,25 @@ def _write(run: BundleImport, plan: MediaPlan) -> tuple[Room, EventRewriter]:
             tip_room=build_tip_room(bundle.header.room),
             is_signed=run.is_trusted,
         )
+        release_on_commit(
+            detach_erased(room, rewriter),
+            operator=run.operator,
+            tenant_id=room.tenant_id,
+            now=now,
+        )
         run.record(room, events=bundle.counts.kept)
         increment_counter(IMPORTS_COUNTER)
         increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
     return room, rewriter
+
+
+def detach_erased(room: Room, rewriter: EventRewriter) -> set[UUID]:
+    """Detach the files that only erased content refers to, and return them."""
+    if keys := {UUID(key) for key in rewriter.erased_media}:
+        events = Event.objects.filter(room=room)
+        keys -= find_media_ids(events) | find_avatars(room, events)
+        RoomMedia.objects.filter(room=room, media__in=keys).delete()
+    return keys
 
 
 def _write_room(run: BundleImport) -> Room:
@@ -445,8 +489,8 @@ def _build_result(
 def _iter_warnings(run: BundleImport, plan: MediaPlan, rewriter: EventRewriter) -> Iterator[str]:
     header = run.bundle.header
     room, window = header.room, header.window
-    if warning := signature_warning(run.bundle.signature, run.status):
-        yield warning
+    signature = signature_warning(run.bundle.signature, run.status)
+    yield from filter(None, [signature, erasure_warning(rewriter.erased_events)])
     if rewriter.removed_avatars:
         yield (
             f"{pluralize(rewriter.removed_avatars, 'avatar')} of senders removed: only https "
@@ -479,6 +523,15 @@ def publication_warning(name: str, *, is_public: bool) -> str:
     return (
         f"Room {name!r} was public and is now private, because no known key has signed the bundle. "
         "Pass --public to keep it public."
+    )
+
+
+def erasure_warning(count: int) -> str | None:
+    if not count:
+        return None
+    return (
+        f"{pluralize(count, 'event')} imported without content: `purge-participant` erased the "
+        "messages of their author here."
     )
 
 

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -103,6 +104,14 @@ def release_files(
         started_at=now,
         is_deletion=True,
     )
+
+
+def release_on_commit(
+    keys: Collection[UUID], *, operator: Operator, tenant_id: UUID, now: datetime
+) -> None:
+    """Call `release_files`, and delete the files once the transaction is committed."""
+    if intent := release_files(keys, operator=operator, tenant_id=tenant_id, now=now):
+        transaction.on_commit(partial(delete_released, intent))
 
 
 def delete_released(intent: ImportIntent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -12,7 +13,10 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import In
 
 from rooms.bundle.format import IMPORTED_SENDER
+from rooms.bundle.manifest.schema import format_timestamp
 from scaiwave.core.sql import uuid_param
+from tenants.lookup.serializers import get_server_name
+from tenants.models import Participant
 
 IMPORTED_FQID = Coalesce(
     KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content")),
@@ -52,3 +56,24 @@ class Author:
             f"ELSE {fqid} = {address} END"
         )
         return sql, {"sender_id": uuid_param(self.participant_id), "fqid": self.fqid}
+
+
+class Erasure(NamedTuple):
+    """What `purge-participant` has erased of a person: the name, and messages until a time.
+
+    The time is as a bundle has it, and empty if no message was erased.
+    """
+
+    is_name: bool
+    until: str
+
+
+def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
+    """Return the erasures by address; messages were erased in the tenant of the person alone."""
+    people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
+    server_name, erasures = get_server_name(), {}
+    for person in people.iterator():
+        at = person.messages_erased_at if person.tenant_id == tenant_id else None
+        until = format_timestamp(at) if at else ""
+        erasures[person.fqid(server_name)] = Erasure(person.purged_at is not None, until)
+    return erasures

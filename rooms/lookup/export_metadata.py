@@ -7,9 +7,15 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
-from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, FOREIGN_TYPES, MEDIA_KEYS
+from rooms.bundle.format import (
+    AVATAR_MEDIA,
+    EXPORTABLE_ROOM_TYPES,
+    FOREIGN_TYPES,
+    IMPORTED_SENDER,
+    MEDIA_KEYS,
+)
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
     MediaEntry,
@@ -19,7 +25,7 @@ from rooms.bundle.manifest.schema import (
     WorkspaceInfo,
     format_timestamp,
 )
-from rooms.models import Event, Room, RoomMedia
+from rooms.models import Event, Room, RoomImport, RoomMedia
 from rooms.models.rooms import INCOGNITO_SCOPE
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import parse_uuid
@@ -133,6 +139,19 @@ def find_media_ids(events: QuerySet[Event]) -> set[UUID]:
     rows = events.annotate(**columns).filter(refers).values_list(*columns).distinct()
     texts = {text for row in rows.iterator() for text in row if text is not None}
     return {media_id for text in texts if (media_id := parse_uuid(str(text)))}
+
+
+def find_avatars(room: Room, events: QuerySet[Event]) -> set[UUID]:
+    """Return the IDs of files that are avatars of original senders."""
+    if not RoomImport.objects.filter(room=room).exists():
+        return set()
+    avatar = KeyTextTransform("avatar_url", KeyTransform(IMPORTED_SENDER, "content"))
+    urls = events.order_by().annotate(avatar=avatar).values_list("avatar", flat=True).distinct()
+    found = (
+        parse_uuid(url.removeprefix(AVATAR_MEDIA))
+        for url in urls.filter(avatar__startswith=AVATAR_MEDIA)
+    )
+    return {key for key in found if key}
 
 
 def _list_media(attachments: QuerySet[RoomMedia]) -> list[MediaEntry]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-from django.db import transaction
 from django.utils import timezone
 
-from rooms.imports.intents import delete_released, release_files
+from rooms.imports.intents import release_on_commit
 from rooms.lifecycle.deletion import lock_room
-from rooms.lookup.export_metadata import find_media_ids
+from rooms.lookup.export_metadata import find_avatars, find_media_ids
 from rooms.lookup.holds import imported_from_q
 from rooms.models import Event, Room, RoomImport, RoomMedia
-from rooms.retention.room_removal import find_avatars
 from scaiwave.core.operators import get_host_operator
 from scaiwave.core.sql import batched
 from scaiwave.extensions import PurgedPerson
@@ -34,11 +31,9 @@ def erase_avatars(people: Sequence[PurgedPerson], replacement: str) -> None:
                 keys -= find_avatars(room, events.exclude(own)) | find_media_ids(events)
             lock_room(room)
             RoomMedia.objects.filter(room=room, media__in=keys).delete()
-            intent = release_files(
+            release_on_commit(
                 keys,
                 operator=get_host_operator(),
                 tenant_id=room.tenant_id,
                 now=timezone.now(),
             )
-            if intent:
-                transaction.on_commit(partial(delete_released, intent))

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
 from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lookup.authors import Author
@@ -15,6 +17,7 @@ from rooms.models import Event, Room
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
 from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
+from rooms.stream_positions import lock_stream
 from scaiwave.core.operators import Operator
 from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
@@ -60,6 +63,10 @@ def erase_messages(
         is_done = False
         while not is_done:
             require_person_not_held(person, f"erase the messages of {person.pk}")
+            with transaction.atomic():
+                # Imports that end later leave the messages out; earlier ones are searched here.
+                lock_stream(person.tenant_id)
+                Participant.objects.filter(pk=person.pk).update(messages_erased_at=now)
             try:
                 for removal in _iter_removals(person):
                     with attempt():

@@ -8,18 +8,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models import Count, Exists, F, Max, OuterRef
 
-from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER
 from rooms.lifecycle.deletion import Deletion, RemovedFiles
 from rooms.lifecycle.remove_media import REMOVED_KEY
-from rooms.lookup.export_metadata import find_media_ids
-from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia
+from rooms.lookup.export_metadata import find_avatars, find_media_ids
+from rooms.models import Event, RemovedFile, Room, RoomMedia
 from rooms.retention.removal import Removal, RemovedEvents
 from scaiwave.core.sql import batched
 from scaiwave.storage.media import collect_refusals
-from tenants.lookup.resolve import parse_uuid
 
 
 @dataclass
@@ -127,16 +124,3 @@ def _count_files(keys: Sequence[UUID], names_left: dict[UUID, int]) -> RemovedFi
             if not names_left[media_id]:
                 sizes.append(size)
     return RemovedFiles(len(keys), len(sizes), sum(sizes))
-
-
-def find_avatars(room: Room, events: QuerySet[Event]) -> set[UUID]:
-    """Return the IDs of files that are avatars of original senders."""
-    if not RoomImport.objects.filter(room=room).exists():
-        return set()
-    avatar = KeyTextTransform("avatar_url", KeyTransform(IMPORTED_SENDER, "content"))
-    urls = events.order_by().annotate(avatar=avatar).values_list("avatar", flat=True).distinct()
-    found = (
-        parse_uuid(url.removeprefix(AVATAR_MEDIA))
-        for url in urls.filter(avatar__startswith=AVATAR_MEDIA)
-    )
-    return {key for key in found if key}

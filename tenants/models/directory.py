@@ -160,7 +160,8 @@ class Participant(StatusFields):
 
     `local_id` is set at creation and never changes. `server_name` is empty for participants of
     this server, so that renaming the server changes no rows. `purged_at` is when the personal data
-    of a person was erased; a sync clears it when ScaiKey has the person again.
+    of a person was erased; a sync clears it when ScaiKey has the person again, but not
+    `messages_erased_at`: what they wrote until then is imported without content.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -177,6 +178,7 @@ class Participant(StatusFields):
     email = models.CharField("e-mail", max_length=MAX_EMAIL_CHARS, blank=True)
     avatar_url = models.CharField("avatar URL", max_length=1000, blank=True)
     purged_at = models.DateTimeField("personal data erased", null=True, blank=True)
+    messages_erased_at = models.DateTimeField("messages erased", null=True, blank=True)
 
     class Meta:
         db_table = "sw_participants"

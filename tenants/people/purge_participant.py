@@ -79,8 +79,8 @@ def purge_participant(
     erase = partial(extensions.MESSAGE_ERASER.load(), operator, person, reason, now)
     counts = erase(dry_run=True) if with_messages else {}
     rest = {"erased": counts} if with_messages else {}
-    if dry_run or (is_purged and not any(counts.values())):
-        is_change = not is_purged or any(counts.values())
+    is_change = not is_purged or person.messages_erased_at is None or any(counts.values())
+    if dry_run or not is_change:
         return Change(PURGE, _row(person), dry_run=dry_run and is_change, rest=rest)
     messages = f'messages stay, by "{DELETED_NAME}"'
     if with_messages:

@@ -448,6 +448,59 @@ def test_success_dry_run(pair: Copy) -> None:
 
 
 @database
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_success_erased_messages_do_not_come_back(
+    pair: Copy, is_signed: bool, tmp_path: Path
+) -> None:
+    """Not with an export from before the purge, nor with its increments."""
+    room = pair.life.room
+    zoe = row_factories.make_participant(
+        room.tenant, "zoe", scaikey_id=f"usr_{next(_NUMBERS)}", absent_since=START
+    )
+    if not is_signed:
+        ServerKey.objects.all().delete()
+    pair.life.do("add", 1, {"content": {"body": "secret one"}})
+    pair.life.do("attach", 1, {"text": "secret file"})
+    pair.life.do("attach", 0, {"text": "kept file"})
+    life = Life(room, tmp_path / "chain of zoe")
+    life.directory.mkdir()
+    life.end_day()
+    life.do("add", 1, {"content": {"body": "secret two"}})
+    pair.life.do("react", 1, {"text": "secret emoji"})
+    life.do("touch", 4, {"text": "secret three"})
+    life.end_day()
+    run_command("purge_participant", str(zoe.pk), "--with-messages", "--yes")
+    (kept,) = list_stored(room.tenant)
+
+    copy = Copy(life, ImportTargetRows(room.tenant, room.workspace, room.creator), room)
+    words = ("--input", str(life.links()[0]))
+    plan = json.loads(run_import(copy, *words, "--dry-run", "--json"))
+    done = json.loads(run_import(copy, *words, "--json"))
+    assert plan["warnings"] == done["warnings"]
+    assert (
+        "2 events imported without content: `purge-participant` erased the messages of their "
+        "author here."
+    ) in done["warnings"]
+    imported = Room.objects.get(pk=done["room"]["id"])
+    assert list_stored(room.tenant) == [kept]
+    assert [link.media.sha256 for link in RoomMedia.objects.filter(room=imported)] == [kept]
+    run_import(copy, "--append", "--input", str(life.links()[1]))
+    assert list_stored(room.tenant) == [kept]
+    events = Event.objects.filter(room=imported).order_by("stream_position")
+    rows = [(each.content, each.original_content) for each in events]
+    assert "secret" not in str(rows)
+    assert "Zoe" not in str(rows)
+    erased = [bool(each.redacted_at) for each in events]
+    assert erased == [False] * 4 + [True] * 2 + [False] + [True] * 2
+    # What is written by someone who has come back is imported.
+    Participant.objects.filter(pk=zoe.pk).update(absent_since=None, purged_at=None)
+    life.day = 100_000
+    life.do("add", 1, {"content": {"body": "back"}})
+    back = import_whole(copy.home, export_whole(life))
+    assert Event.objects.filter(room=back, content__body="back").exists()
+
+
+@database
 def test_fail_gap_and_strangers(pair: Copy, tmp_path: Path) -> None:
     links = []
     for text in "abc":
@@ -552,7 +605,7 @@ def test_success_files_of_an_interrupted_import_go_later(
     def end(intent: ImportIntent) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rooms.imports.apply_link.delete_released", end)
+    monkeypatch.setattr("rooms.imports.intents.delete_released", end)
     with pytest.raises(KeyboardInterrupt):
         pair.append(link)
     assert not Media.objects.filter(tenant=pair.home.tenant).exists()
