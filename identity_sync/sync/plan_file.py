@@ -50,7 +50,12 @@ from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
 from scaiwave.core.errors import DiskFull, FileUnwritable
-from scaiwave.core.files import atomic_write, remove_drafts_in, translate_write_errors
+from scaiwave.core.files import (
+    atomic_write,
+    open_regular,
+    remove_drafts_in,
+    translate_write_errors,
+)
 from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"
@@ -406,17 +411,12 @@ def _translate_copy_errors() -> Iterator[None]:
 @contextmanager
 def _open_file(path: Path) -> Iterator[BinaryIO]:
     try:
-        # Not blocking: it might be a pipe that nothing is written to.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = open_regular(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
         raise SyncPlanUnreadable(f"{path} can't be read: {reason}.") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise SyncPlanUnreadable(f"{path} can't be read: it is not a regular file.")
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > MAX_BYTES:
+    with opened as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise SyncPlanInvalid(f"{path} is not a plan: it is too large.")
         yield file
 

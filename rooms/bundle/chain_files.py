@@ -16,6 +16,7 @@ from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.reader import read_version
 from rooms.errors import BundleError
 from scaiwave.core.errors import UsageError
+from scaiwave.core.files import open_regular
 
 
 def list_links(directory: Path) -> list[Path]:
@@ -72,15 +73,10 @@ def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
 def open_link(path: Path) -> BinaryIO:
     """Raises `UsageError`."""
     try:
-        # Opening a pipe would wait for its writer.
-        if not path.is_file():
-            raise UsageError(
-                f"Not a bundle: {path} is not a regular file.", fix="Name a bundle, a ZIP file."
-            )
-        return path.open("rb")
+        return open_regular(path)
     except OSError as error:
         raise UsageError(
-            f"Can't read {path}: {error.strerror}.", fix="Name a readable bundle."
+            f"Can't read {path}: {error.strerror}.", fix="Name a bundle, a ZIP file."
         ) from None
 
 

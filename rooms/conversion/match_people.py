@@ -15,7 +15,7 @@ from rooms.conversion.people import COLUMNS
 from scaiwave.console.output import format_csv_lines
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import FileExists, UsageError
-from scaiwave.core.files import replace_file
+from scaiwave.core.files import open_regular, replace_file
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
@@ -100,7 +100,8 @@ def match_people(
 
 def _read_people(path: Path) -> list[_Person]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Report).people
+        with open_regular(path) as file:
+            return msgspec.json.decode(file.read(), type=_Report).people
     except (OSError, msgspec.MsgspecError):
         raise UsageError(
             f"{path} is not the report of a conversion.",

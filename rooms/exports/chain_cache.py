@@ -32,6 +32,7 @@ from scaiwave.core.files import (
     atomic_write,
     close_temporary,
     make_directories,
+    open_regular,
     remove_drafts_in,
 )
 
@@ -159,7 +160,7 @@ def _get_served_directory(room_id: UUID) -> Path:
 
 def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | None:
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError:
         return None
     try:

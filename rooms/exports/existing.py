@@ -23,6 +23,7 @@ from rooms.errors import BundleError
 from rooms.lookup.media import exists_with_size
 from rooms.models import Room
 from rooms.models.media import get_storage_name
+from scaiwave.core.files import open_regular
 
 # How a manifest of this suite continues after its header; a JSON string can't hold a line break.
 _EVENTS_START = b',\n"events": ['
@@ -45,7 +46,7 @@ def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: boo
     lost attachments is out of date once the media store has one of them again.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             archive = Archive(file, _UNLIMITED)
             header = read_header(archive)
             missing = {entry.missing for entry in header.media}

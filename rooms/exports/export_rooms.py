@@ -17,7 +17,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from rooms.bundle.chain import open_chain
-from rooms.bundle.chain_files import find_last_base, list_links
+from rooms.bundle.chain_files import find_last_base, list_links, open_link
 from rooms.bundle.manifest.schema import MediaEntry, TimeWindow
 from rooms.errors import BundleChainOther, ExportChainFull, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
@@ -271,7 +271,7 @@ def _adopt(room: Room, directory: Path, chains: ChainOptions) -> list[Path]:
     if not found.exists():
         return []
     with (
-        found.open("rb") as file,
+        open_link(found) as file,
         open_chain([(str(found), file)], max_bytes=chains.max_bytes) as base,
     ):
         if base.state.room.id != str(room.pk):

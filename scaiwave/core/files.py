@@ -230,6 +230,18 @@ def remove_if_abandoned(draft: Path) -> bool:
     return False
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that someone else may have put there. Raises OSError if it is not a regular file.
+
+    Not blocking: opening a pipe would wait for its writer.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 @contextmanager
 def _lock_draft(draft: Path) -> Iterator[None]:
     """Raises OSError if its process is running."""

@@ -32,6 +32,7 @@ from scaiwave.core.files import (
     atomic_directory,
     create_private_file,
     make_directories,
+    open_regular,
     remove_drafts_in,
     translate_write_errors,
 )
@@ -249,7 +250,8 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
     """Raises BackupNotFound, BackupUntrusted, BackupDamaged, and DatabaseNewer."""
     path = directory / MANIFEST
     try:
-        text = path.read_bytes()
+        with open_regular(path) as file:
+            text = file.read()
     except OSError as error:
         raise BackupNotFound(
             f"{directory} is not a backup: {MANIFEST} can't be read: {error.strerror}."

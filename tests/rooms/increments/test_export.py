@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import tempfile
 import threading
 from copy import copy
@@ -26,6 +28,7 @@ from rooms.errors import (
     BundleError,
     BundleNotZip,
     ExportChainFull,
+    ExportIncomplete,
     ExportRefused,
     ExportRunning,
 )
@@ -238,6 +241,23 @@ def test_success_cache_is_not_trusted(life: Life, damage: Any) -> None:
     assert life.end_day()
     assert len(read_manifest(life.links()[2])["events"]) == 1
     assert value(merge(life.links())) == value(export_whole(life))
+
+
+def test_success_a_pipe_in_place_of_the_cache(life: Life, tmp_path: Path) -> None:
+    """Opening a pipe would wait for its writer."""
+    os.mkfifo(life.directory / NAME)
+    life.do("touch", 4, {"text": "x"})
+    assert life.end_day()
+    assert (life.directory / NAME).is_file()
+    directory = tmp_path / "all"
+    directory.mkdir()
+    found = directory / f"{life.room.pk}.zip"
+    os.mkfifo(found)
+    words = ("--all", "--output-dir", str(directory), "--tenant", life.room.tenant.slug)
+    for more in ((), ("--incremental",)):
+        with pytest.raises((ExportIncomplete, UsageError)):
+            run_command("export_room", *words, *more)
+    assert stat.S_ISFIFO(found.stat().st_mode)
 
 
 def test_success_cache_of_another_secret(life: Life, settings: Any) -> None:
@@ -464,7 +484,7 @@ def test_fail_a_link_that_is_a_directory(life: Life, tmp_path: Path) -> None:
     export_all(life, tmp_path / "all")
     (tmp_path / "all" / str(life.room.pk) / "0001.zip").mkdir()
     rows = {row["id"]: row for row in export_all(life, tmp_path / "all").rooms}
-    assert "is not a regular file" in rows[life.room.pk]["reason"]
+    assert "it is not a regular file" in rows[life.room.pk]["reason"]
     assert rows[other.pk]["outcome"] == "kept"
 
 

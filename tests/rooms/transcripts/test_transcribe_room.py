@@ -311,7 +311,7 @@ def test_success_command(server: Server, place: Path) -> None:
         ((), "Name a room or a bundle."),
         (("lobby",), "--tenant belongs to a room."),
         (("lobby", "--tenant", "acme", "--bundle", "x"), "Name a room or a bundle."),
-        (("--bundle", "nothing.zip"), "Not a bundle: nothing.zip is not a regular file."),
+        (("--bundle", "nothing.zip"), "Can't read nothing.zip: No such file or directory."),
         (("lobby", "--tenant", "acme", "--key", "x"), "--key and --descriptor need --bundle."),
         (("lobby", "--tenant", "acme", "--context", "3"), "--context needs --search."),
         (("lobby", "--tenant", "acme", "--time-zone", "Mars"), "Time zone not found: Mars."),

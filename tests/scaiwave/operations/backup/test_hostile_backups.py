@@ -131,6 +131,9 @@ def test_fail_pipe(site: BackupSite, tmp_path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
     assert_left_out(site, backup, tmp_path / "media", "is not a regular file", 1)
+    (backup / "manifest.json").unlink()
+    os.mkfifo(backup / "manifest.json")
+    assert "manifest.json can't be read: it is not a regular file." in site.verify(backup).err
 
 
 def test_fail_swapped_files(site: BackupSite, tmp_path: Path) -> None:
