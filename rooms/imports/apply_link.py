@@ -479,7 +479,7 @@ class LinkImport:
         for key, sender in self.bundle.header.senders.items():
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
-            fqid = sender.previous_fqid or sender.fqid
+            fqid = rewriter.normalize(sender.previous_fqid or sender.fqid)
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):

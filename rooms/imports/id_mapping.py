@@ -19,6 +19,7 @@ from rooms.bundle.format import (
     add_hyphens,
     normalize_id,
 )
+from scaiwave.config.server_name import normalize_server_name
 from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
@@ -124,6 +125,10 @@ class EventRewriter:
             for key, sender in senders.items()
         }
 
+    def normalize(self, fqid: str) -> str:
+        """Return an address of a sender as imported events have it."""
+        return str(self._origin.mark({"fqid": fqid})["fqid"])
+
     def rewrite_ids(self, batch: Batch) -> None:
         types, contents = batch.columns.event_types, batch.columns.contents
         originals = batch.columns.original_contents
@@ -157,10 +162,11 @@ class EventRewriter:
         """
         for event in batch:
             content, given = event.content, event.content.get(IMPORTED_SENDER)
-            authors = [given.get("fqid")] if isinstance(given, dict) else []
+            authors = [self._origin.mark(given)] if isinstance(given, dict) else []
             if not authors or not self._origin.is_signed:
-                authors.append(self.senders[event.sender_id]["fqid"])
-            found = [self._erasures[each] for each in map(str, authors) if each in self._erasures]
+                authors.append(self.senders[event.sender_id])
+            fqids = {str(author.get("fqid")) for author in authors}
+            found = [self._erasures[fqid] for fqid in fqids & self._erasures.keys()]
             until = max((each.until for each in found), default="")
             if event.event_type == "swp.room.member" or until < event.created_at:
                 continue
@@ -197,11 +203,12 @@ class EventRewriter:
 
     def _clean(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender, and remove an avatar that may not be imported."""
+        sender = self._origin.mark(sender)
         if (erasure := self._erasures.get(str(sender.get("fqid")))) and erasure.is_name:
             self._note_media(str(sender.get("avatar_url")).removeprefix(AVATAR_MEDIA))
             sender = {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
         if not (given := sender.get("avatar_url")):
-            return self._origin.mark(sender)
+            return sender
         avatar_url = ""
         if isinstance(given, str) and given.startswith(AVATAR_MEDIA):
             old = normalize_id(given.removeprefix(AVATAR_MEDIA))
@@ -211,7 +218,7 @@ class EventRewriter:
             # A bundle of others must not contain addresses of this server.
             hosts = frozenset() if self._origin.is_own else self._origin.hosts
             avatar_url = clean_avatar_url(given, hosts)
-        return self._origin.mark({**sender, "avatar_url": avatar_url})
+        return {**sender, "avatar_url": avatar_url}
 
     def _rewrite_references(self, contents: Iterable[tuple[str, Any]]) -> None:
         """Rewrite the references in contents, which have the types of their events."""
@@ -262,24 +269,32 @@ class BundleOrigin:
     hosts: frozenset[str] = frozenset()
 
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
-        """Mark a sender of this server as unverified, unless this server signed the bundle."""
-        fqid = sender.get("fqid")
-        text = fqid if isinstance(fqid, str) else ""
-        if self.is_own or not _is_of_server(text, self.server_name):
+        """Mark a sender of this server as unverified, unless this server signed the bundle.
+
+        The address of a sender gets its normal form, so that what was decided here about someone
+        holds for every spelling of their address.
+        """
+        if self.is_own:
             return sender
-        return {**sender, UNVERIFIED: True}
+        given = sender.get("fqid")
+        fqid = _normalize_address(given, self.server_name) if isinstance(given, str) else ""
+        # A reader takes an ID without a server for one of this server too.
+        is_ours = fqid.partition(":")[2] in ("", self.server_name)
+        marks = {UNVERIFIED: True} if is_ours else {}
+        return {**sender, **({"fqid": fqid} if fqid else {}), **marks}
 
 
 @lru_cache(10_000)
-def _is_of_server(fqid: str, server_name: str) -> bool:
-    """Return whether a reader could take the ID for one of this server.
+def _normalize_address(fqid: str, own_server_name: str) -> str:
+    """Return the form that all spellings of an address share.
 
-    An ID without a server counts as this server's, like a server name that only looks like it.
+    It has no spaces, invisible characters, final dot or default port. The case of an ID matters to
+    its server alone; IDs of this server are in lower case.
     """
-    server = _fold(fqid.partition(":")[2])
-    return server in ("", _fold(server_name))
-
-
-def _fold(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(filter(str.isprintable, folded)).strip(" .")
+    folded = unicodedata.normalize("NFKC", fqid).replace(" ", "")
+    local_id, _, server = "".join(filter(str.isprintable, folded)).partition(":")
+    server = normalize_server_name(server.casefold().strip("."))
+    is_ours = server == normalize_server_name(own_server_name)
+    if is_ours or (not server and local_id.startswith("@")):
+        return f"{local_id.lower()}:{own_server_name}"
+    return f"{local_id}:{server}" if server else fqid

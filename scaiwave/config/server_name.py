@@ -31,8 +31,8 @@ class ServerName:
 
 
 def find_server_name(text: str) -> ServerName | None:
-    """Parse a server name and convert it to lower case; None if the text is not one."""
-    lower = text.lower()
+    """Parse a server name, in lower case and without port 443; None if the text is not one."""
+    lower = text.lower().removesuffix(":443")
     match = _NAME.fullmatch(lower)
     if match is None or len(lower) > MAX_NAME_CHARS:
         return None
@@ -40,6 +40,11 @@ def find_server_name(text: str) -> ServerName | None:
     if not _is_host(match["host"]) or (port or 0) > 65535:
         return None
     return ServerName(lower, match["host"].strip("[]"), port)
+
+
+def normalize_server_name(text: str) -> str:
+    """Return the form that all spellings of a server name share; any other text as it is."""
+    return name.text if (name := find_server_name(text)) else text
 
 
 def get_server_name(config: Configuration) -> ServerName:

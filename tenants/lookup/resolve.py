@@ -20,6 +20,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.errors import DomainError, NotFoundError
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
@@ -272,17 +273,18 @@ def _participant_q(names: Sequence[str]) -> Q:
     local_ids: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         if name.startswith("@"):
-            local_id, server_name = _split_fqid(name[1:])
+            local_id, server_name = split_fqid(name[1:])
             local_ids[server_name].append(local_id)
     for server_name, ids in local_ids.items():
         query |= Q(server_name=server_name, local_id__in=ids)
     return query
 
 
-def _split_fqid(name: str) -> tuple[str, str]:
+def split_fqid(name: str) -> tuple[str, str]:
     """Split local_id:server, or the local ID alone; a server name may contain a port."""
     local_id, _, server_name = name.partition(":")
-    is_own = server_name in {"", get_server_name()}
+    server_name = normalize_server_name(server_name)
+    is_own = server_name in {"", normalize_server_name(get_server_name())}
     return local_id, "" if is_own else server_name
 
 
@@ -297,7 +299,7 @@ def _get_keys(name: str) -> list[Any]:
     if not name:
         return []
     if name.startswith("@"):
-        return [_split_fqid(name.removeprefix("@"))]
+        return [split_fqid(name.removeprefix("@"))]
     # Databases fold all letters, or like SQLite only ASCII letters.
     folded = {name.lower(), name.translate(_ASCII_LOWER)} if "@" in name else set()
     keys = [name, parse_uuid(name), *(("e-mail", each) for each in folded)]

@@ -17,6 +17,7 @@ from scaiwave.site.formatting import format_id, link_to
 from scaiwave.site.related import count_link
 from scaiwave.site.tabs import register_tab
 from scaiwave.site.terms import TermForm, get_term_form
+from tenants.lookup.resolve import split_fqid
 from tenants.lookup.serializers import Row
 from tenants.lookup.sign_in_blockers import sign_in_blockers
 from tenants.models import (
@@ -155,10 +156,8 @@ class ParticipantAdmin(StatusAdmin):
         """Find complete addresses by index, and search the texts for everything else."""
         term = search_term.strip()
         if get_term_form(term) in {TermForm.ADDRESS, TermForm.EMAIL}:
-            local_id, colon, server_name = term.removeprefix("@").partition(":")
-            if term.startswith("@") and colon:
-                is_own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
-                server_name = "" if is_own else server_name
+            if term.startswith("@") and ":" in term:
+                local_id, server_name = split_fqid(term.removeprefix("@"))
                 matches = queryset.filter(local_id=local_id, server_name=server_name)
             else:
                 matches = queryset.alias(address=Lower("email")).filter(address=term.lower())

@@ -53,6 +53,7 @@ from tenants.errors import OnHold, ParticipantOnHold
 from tenants.holds.hold import add_hold
 from tenants.models import Hold, Participant, Tenant
 from tests.concurrency import run_concurrently
+from tests.rooms.bundle.factories import make_bundle
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
     ACTS,
@@ -492,6 +493,12 @@ def test_success_erased_messages_do_not_come_back(
     assert "Zoe" not in str(rows)
     erased = [bool(each.redacted_at) for each in events]
     assert erased == [False] * 4 + [True] * 2 + [False] + [True] * 2
+    # Nor under another spelling of the address, from a server that no one knows.
+    document = read_manifest(life.links()[0])
+    sender = document["senders"][str(zoe.pk)]
+    sender["fqid"] = sender["fqid"].upper().replace(":LOCAL", ":\u200bLocal") + ":443"
+    forged = import_whole(copy.home, make_bundle({**document, "media": []}))
+    assert "secret" not in str(Event.objects.filter(room=forged).values_list("content"))
     # What is written by someone who has come back is imported.
     Participant.objects.filter(pk=zoe.pk).update(absent_since=None, purged_at=None)
     life.day = 100_000
