@@ -24,6 +24,19 @@ def list_links(directory: Path) -> list[Path]:
     return sorted((path for path in directory.glob("*.zip") if path.stem.isdecimal()), key=_number)
 
 
+def list_others(paths: Sequence[Path]) -> list[str]:
+    """Return the names in a directory that `find_chains` does not read; hidden ones are left out.
+
+    Links are found by their numbers, since a directory may have thousands.
+    """
+    found = paths[0].iterdir() if len(paths) == 1 and paths[0].is_dir() else ()
+    return sorted(
+        path.name
+        for path in found
+        if not path.name.startswith(".") and not (path.suffix == ".zip" and path.stem.isdecimal())
+    )
+
+
 def _number(path: Path) -> int:
     return int(path.stem) if path.stem.isdecimal() else 0
 
@@ -38,7 +51,8 @@ def _is_base(path: Path) -> bool:
         try:
             return read_version(file) != INCREMENT_VERSION
         except BundleError as error:
-            raise type(error)(f"{path}: {error.message}", **error.details) from None
+            message = f"{path}: {error.message}"
+            raise type(error)(message, fix=error.advice, **error.details) from None
 
 
 def find_chain(path: Path) -> list[Path]:

@@ -107,6 +107,7 @@ class LinkCounts:
     added: int
     changed: int
     deleted: int
+    media_removed: int
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,12 @@ class ExportResult:
             yield f"Nothing changed in {room} since {self.link.since}; no file was written."
             return
         if self.link:
+            removed = self.link.media_removed
             yield (
                 f"Exported the changes of {room} since {self.link.since} as link "
                 f"{self.link.sequence:,}: {self.link.added:,} added, {self.link.changed:,} "
-                f"changed, {self.link.deleted:,} deleted."
+                f"changed, {self.link.deleted:,} deleted"
+                + (f", {pluralize(removed, 'attachment')} removed." if removed else ".")
             )
         yield (
             f"Exported {room}: {pluralize(self.events, 'event')} from "

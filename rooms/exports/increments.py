@@ -231,14 +231,15 @@ class IncrementRun(ExportRun):
             separator = b",\n"
 
     def build_result(self, size: int) -> ExportResult:
+        increment = self.header.increment
         link = LinkCounts(
             self.state.sequence + 1,
             self.state.exported_at,
             self.added,
             self.changed,
             self.deleted,
+            len(increment.media_removed) if increment else 0,
         )
-        increment = self.header.increment
         after = increment.after if increment else None
         media = list(self.media.values())
         return replace(super().build_result(size), link=link, after=after, room_media=media)

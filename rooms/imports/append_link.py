@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from rooms.bundle.chain import gap_error
 from rooms.bundle.chain_files import find_chain, open_chain_files
 from rooms.bundle.manifest.schema import Increment, ManifestHeader, format_timestamp
-from rooms.errors import BundleChainOther, ImportRefused
+from rooms.errors import NOTHING_IMPORTED, BundleChainOther, BundleError, ImportRefused
 from rooms.imports.apply_link import AppendResult, LinkImport, LocalChanges, find_events
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import (
@@ -94,13 +94,14 @@ def import_chain(
         "workspace": workspace,
         "participant": participant,
     }
-    with open_chain_files(
-        find_chain(chain),
-        max_bytes=options["max_bytes"],
-        progress_factory=options["progress_factory"],
-        to_sequence=to_sequence,
-    ) as opened:
-        files = [Path(link.name) for link in opened.links]
+    limits = {name: options[name] for name in ("max_bytes", "progress_factory")}
+    try:
+        found = find_chain(chain)
+        with open_chain_files(found, **limits, to_sequence=to_sequence) as opened:
+            files = [Path(link.name) for link in opened.links]
+    except BundleError as error:
+        error.fix = f"{NOTHING_IMPORTED} {error.advice}"
+        raise
     base_options = {**options, "once": True}
     del base_options["local_changes"]
     with files[0].open("rb") as file:
@@ -181,17 +182,22 @@ def _is_applied(imported: RoomImport, header: ManifestHeader, manifest_sha256: s
             f"Room {imported.room_id} was imported by a release without --append.",
             fix="Nothing was imported. Import the chain again, as a new room.",
         )
-    increment = cast(Increment, header.increment)
-    links, sequence = imported.links, increment.chain.sequence
-    if sequence <= len(links):
-        if links[sequence - 1] != manifest_sha256:
-            raise BundleChainOther(f"Another link {sequence:,} was imported before.")
-        return True
+    chain, links = cast(Increment, header.increment).chain, imported.links
+    sequence, last, room = chain.sequence, f"link {len(links):,}", f"room {imported.room_id}"
     if sequence > len(links) + 1:
         raise gap_error(range(len(links) + 1, sequence), sequence - len(links) - 1)
-    if increment.chain.parent != (links[-1] if links else imported.manifest_sha256):
-        raise BundleChainOther(f"The increment does not follow link {len(links):,} of this room.")
-    tip = format_timestamp(imported.tip_exported_at)
-    if not tip == increment.chain.since <= header.exported_at:
-        raise BundleChainOther(f"The increment was exported before link {len(links):,}.")
-    return False
+    if sequence <= len(links):
+        if links[sequence - 1] == manifest_sha256:
+            return True
+        problem = f"Another link {sequence:,} was imported into {room} before."
+    elif chain.parent != (links[-1] if links else imported.manifest_sha256):
+        problem = f"The increment does not follow {last}, which was imported into {room}."
+    elif not format_timestamp(imported.tip_exported_at) == chain.since <= header.exported_at:
+        problem = f"The increment was exported before {last}, which was imported into {room}."
+    else:
+        return False
+    raise BundleChainOther(
+        problem,
+        fix=f"{NOTHING_IMPORTED} If that link was forged, import the base again, without --once: "
+        "its increments follow in that new room.",
+    )

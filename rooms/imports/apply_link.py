@@ -95,9 +95,11 @@ class AppendResult:
         if not self.applied and not self.dry_run:
             return f"Link {self.sequence:,} was already imported into room {self.name!r}."
         verb = "Would import" if self.dry_run else "Imported"
+        removed = self.media_removed
         return (
             f"{verb} link {self.sequence:,} into room {self.name!r}: {self.added:,} added, "
-            f"{self.changed:,} changed, {self.deleted:,} deleted."
+            f"{self.changed:,} changed, {self.deleted:,} deleted"
+            + (f", {pluralize(removed, 'attachment')} removed." if removed else ".")
         )
 
     def sentences(self) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from federation.keys.signing import VerifyingKey, key_from_text, keys_from_descriptor, own_keys
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import find_all
@@ -51,6 +53,13 @@ class VerifiedBundle:
 
     @property
     def sentence(self) -> str:
+        if self.error is None and self.header and self.header.increment:
+            chain = self.header.increment.chain
+            return (
+                f"The bundle is valid: link {chain.sequence:,} of a chain, with the changes since "
+                f"{chain.since}. {self._describe_signature('It')} Only `scaiwave room verify "
+                "--chain` finds out whether it follows the others."
+            )
         if self.error is None:
             return f"The bundle is valid. {self._describe_signature('It')}"
         return self._describe_signature("The bundle")
@@ -91,12 +100,14 @@ class VerifiedBundle:
 
     def facts(self) -> Row:
         header, counts = self.header, self.counts
+        increment = header.increment if header else None
         return {
             "room": header.room.name if header else None,
             "room_type": header.room.room_type if header else None,
             "server_name": header.server_name if header else None,
             "exported_at": header.exported_at if header else None,
-            "whole_room": header.window is None if header else None,
+            "whole_room": header.window is None and not increment if header else None,
+            "increment": increment and msgspec.structs.asdict(increment.chain),
             "events": counts.events if counts else None,
             "senders": len(header.senders) if header else None,
             "media": len(header.media) if header else None,
@@ -176,6 +187,8 @@ def verify_bundle(
         require_signature,
     )
 
+
+_MAX_LISTED = 5
 
 # The worst signature of a chain counts: one unsigned link makes the chain unsigned.
 _WORST_FIRST = (
@@ -260,6 +273,15 @@ def verify_chain(
             )
         ]
     return VerifiedChain(rows, min(statuses, key=_WORST_FIRST.index), require_signature)
+
+
+def warn_of_others(names: Sequence[str]) -> list[str]:
+    """Return a warning about files beside a chain, by what `list_others` returned."""
+    if not names:
+        return []
+    listed = ", ".join(names[:_MAX_LISTED])
+    more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
+    return [f"Not verified, because only names like 0001.zip are links: {listed}{more}."]
 
 
 def verify_signatures(

@@ -213,7 +213,8 @@ def import_tenant(
             return planned
         if planned.error:
             raise planned.error
-        if record and record.finished_at and record.index_sha256 == _hash_index(options.directory):
+        is_known = record is not None and record.index_sha256 == _hash_index(options.directory)
+        if record and record.finished_at and is_known:
             return result(record.tenant_id, opened=True)
         # 3. Write everything.
         clean_up_abandoned(options.clock())
@@ -235,7 +236,10 @@ def import_tenant(
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
-        return result(tenant.pk, **figures, finished=is_finished, warnings=warnings, changed=True)
+        changed = not is_known or opened or run.bundles > 0
+        return result(
+            tenant.pk, **figures, finished=is_finished, warnings=warnings, changed=changed
+        )
 
 
 def abort_tenant_import(

@@ -4,9 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from rooms.bundle.chain_files import find_chains
+from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
-from rooms.imports.verify_bundle import verify_bundle, verify_chain
+from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
 from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -76,7 +76,9 @@ class Command(OperatorCommand):
         }
         if paths := options["chain"]:
             chains = [verify_chain(files=files, **checks) for files in find_chains(paths)]
-            print_report(self.output, {"chains": [chain.document() for chain in chains]})
+            others = list_others(paths)
+            document = {"chains": [chain.document() for chain in chains], "not_verified": others}
+            print_report(self.output, document, warnings=warn_of_others(others))
             for chain in chains:
                 if not self.output.as_json:
                     self.output.print_table("links", CHAIN_COLUMNS, chain.links)

@@ -22,6 +22,7 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import (
     BundleChainGap,
     BundleChainOther,
+    BundleNotZip,
     BundleVersion,
     DanglingReference,
     ImportLocalChanges,
@@ -68,6 +69,7 @@ from tests.rooms.increments.histories import (
     import_whole,
     read_manifest,
 )
+from tests.rooms.increments.links import make_link
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
@@ -658,6 +660,36 @@ def test_success_unsigned_link(pair: Copy) -> None:
 
 
 @database
+def test_success_a_true_link_after_a_forged_one(pair: Copy, tmp_path: Path) -> None:
+    """The error names the way on: the base once more, in a new room."""
+    base = pair.life.links()[0]
+    pair.life.do("touch", 0, {"text": "x"})
+    true = pair.end_day()
+    forged = tmp_path / "forged.zip"
+    forged.write_bytes(make_link(base.read_bytes(), []))
+    assert pair.append(forged, accept_unsigned=True).applied
+    pair.life.do("touch", 0, {"text": "y"})
+    for link, problem in (
+        (true, f"Another link 1 was imported into room {pair.room.pk} before."),
+        (
+            pair.end_day(),
+            f"The increment does not follow link 1, which was imported into room {pair.room.pk}.",
+        ),
+    ):
+        with pytest.raises(BundleChainOther) as caught:
+            run_import(pair, "--append", "--input", str(link))
+        assert (caught.value.message, caught.value.fix) == (
+            problem,
+            "Nothing was imported. If that link was forged, import the base again, without --once: "
+            "its increments follow in that new room.",
+        )
+    run_import(pair, "--input", str(base))
+    document = json.loads(run_import(pair, "--chain", str(true.parent), "--json"))
+    assert [row["changed"] for row in document["links"]] == [False, True, True]
+    assert document["links"][-1]["room"]["id"] != str(pair.room.pk)
+
+
+@database
 def test_fail_by_another_editor(pair: Copy) -> None:
     """Another editor with the base can write into no other room, and draws no increment away."""
     bob = make_person(pair.home.tenant, f"bob{next(_NUMBERS)}")
@@ -723,7 +755,14 @@ def test_success_chain_command(pair: Copy) -> None:
     other = Copy(pair.life, a_home(), pair.room)
     assert "Imported link 3" in run_import(other, *words)
     assert Room.objects.filter(tenant=other.home.tenant).count() == 1
-    # A new base.
+    # A broken link, and a new base.
+    broken, whole = pair.life.links()[-1], pair.life.links()[-1].read_bytes()
+    for size in (0, 700):
+        broken.write_bytes(whole[:size])
+        with pytest.raises(BundleNotZip) as caught:
+            run_import(pair, *words)
+        assert caught.value.fix == f"Nothing was imported. {BundleNotZip.advice}"
+    broken.write_bytes(whole)
     base = pair.life.directory / "0004.zip"
     base.write_bytes(export_whole(pair.life))
     document = json.loads(run_import(pair, *words, "--json"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zipfile
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from federation.models import ServerKey
@@ -20,6 +22,7 @@ from rooms.errors import (
     BundleChainGap,
     BundleChainOther,
     BundleNotVerified,
+    BundleNotZip,
     BundleVersion,
 )
 from rooms.imports.import_room import import_room
@@ -27,7 +30,16 @@ from rooms.imports.verify_bundle import verify_chain
 from rooms.models import Event
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.operators import get_host_operator
-from tests.rooms.increments.histories import MAX_BYTES, Life, export_whole, merge, value
+from tests.rooms.increments.histories import (
+    MAX_BYTES,
+    Life,
+    append,
+    export_whole,
+    import_whole,
+    merge,
+    read_manifest,
+    value,
+)
 from tests.rooms.increments.links import make_link
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
@@ -62,8 +74,55 @@ def test_success_verify(life: Life, tmp_path: Path) -> None:
     assert chain["valid"]
     assert [row["events"] for row in chain["links"]] == [6, 6, 6, 5]
     assert [row["sequence"] for row in chain["links"]] == [0, 1, 2, 3]
-    # One increment by itself is a valid bundle too.
-    assert "The bundle is valid." in run_command("verify_bundle", files[0])
+    # One increment by itself is a valid bundle too, and not the whole room.
+    alone, position = run_command("verify_bundle", files[0]), read_manifest(Path(files[0]))["chain"]
+    assert (
+        f"The bundle is valid: link 3 of a chain, with the changes since {position['since']}. It "
+        "is signed by "
+    ) in alone
+    assert re.search("Whole room +no", alone)
+    document = json.loads(run_command("verify_bundle", files[0], "--json"))
+    assert (document["whole_room"], document["increment"]) == (False, position)
+
+
+def test_success_verify_names_what_it_did_not_read(life: Life) -> None:
+    names = [f"000{number} (copy).zip" for number in range(6)]
+    for name in names:
+        (life.directory / name).write_bytes(b"x")
+    words, printed = ("verify_bundle", "--chain", str(life.directory)), StringIO()
+    assert json.loads(run_command(*words, "--json"))["not_verified"] == names
+    call_command(*words, stdout=StringIO(), stderr=printed)
+    assert " ".join(printed.getvalue().split()) == (
+        "Warning: Not verified, because only names like 0001.zip are links: "
+        f"{', '.join(names[:5])} and 1 more."
+    )
+
+
+@pytest.mark.parametrize("size", [0, 700])
+def test_fail_verify_a_broken_link(life: Life, size: int) -> None:
+    """Nothing is imported in any case, so that is no answer."""
+    last = life.links()[-1]
+    last.write_bytes(last.read_bytes()[:size])
+    for words in (("--chain", str(life.directory)), (str(last),)):
+        with pytest.raises(BundleNotZip) as caught:
+            run_command("verify_bundle", *words)
+        assert caught.value.fix == BundleNotZip.advice
+
+
+def test_success_removed_files_are_counted(life: Life, tmp_path: Path) -> None:
+    life.do("detach", 0, {})
+    words = ("--tenant", life.room.tenant.slug, "--output", str(tmp_path / "link.zip"))
+    since = [word for path in life.links() for word in ("--since-bundle", str(path))]
+    printed = run_command("export_room", str(life.room.pk), *words, *since)
+    assert "as link 4: 0 added, 0 changed, 0 deleted, 1 attachment removed." in printed
+    home = a_home()
+    import_whole(home, life.links()[0].read_bytes())
+    for link in life.links()[1:]:
+        append(home, link)
+    done = append(home, tmp_path / "link.zip")
+    assert done.sentence == (
+        "Imported link 4 into room 'Lobby': 0 added, 0 changed, 0 deleted, 1 attachment removed."
+    )
 
 
 def test_success_deleted_ids_are_no_header(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:

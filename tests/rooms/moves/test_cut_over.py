@@ -93,6 +93,11 @@ def test_success_base_then_frozen(tmp_path: Path) -> None:
     leave(source)
     first = bring(out)
     assert (first.figures["bundles"], first.figures["opened"]) == (3, False)
+    again = bring(out)
+    assert (again.changed, again.sentence) == (
+        False,
+        "This export was already imported as tenant moved; nothing changed.",
+    )
     here = Tenant.objects.get(slug="moved")
     assert verify(out, "moved").error is None
     with on_old_server(source, here):

@@ -64,7 +64,14 @@ def test_success_partner_by_any_of_its_names() -> None:
 
 def test_success_participant_by_any_of_its_names() -> None:
     anna = make_person(make_tenant(), "anna", scaikey_id="usr_1", email="Anna@Acme.example")
-    names = ("usr_1", "anna.acme", "@anna.acme", "@anna.acme:localhost", "@anna.acme:LocalHost:443", str(anna.pk))
+    names = (
+        "usr_1",
+        "anna.acme",
+        "@anna.acme",
+        "@anna.acme:localhost",
+        "@anna.acme:LocalHost:443",
+        str(anna.pk),
+    )
     for name in (*names, "anna@acme.example", "ANNA@ACME.EXAMPLE"):
         assert resolve_participant(HOST_OPERATOR, name) == anna
 
