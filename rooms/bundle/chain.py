@@ -50,6 +50,7 @@ from rooms.errors import (
 )
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
 from scaiwave.core.files import close_temporary, translate_disk_full
 from scaiwave.core.sql import batched
 
@@ -236,7 +237,9 @@ class ChainState:
             described = msgspec.structs.asdict(now)
             if link != LinkSender(**described, change=change, previous_fqid=fqid):
                 raise BundleDamaged(
-                    f"{name} is wrong about how sender {key} has changed.", entry=MANIFEST
+                    f"{name} describes the change of sender {key} in another way than the bundles "
+                    "before it show.",
+                    entry=MANIFEST,
                 )
             self.senders[key] = now
         self.tip, self.sequence = bundle.manifest_sha256, increment.chain.sequence
@@ -299,9 +302,8 @@ class Chain:
                 expected = ChainTotals(events, len(self.state.media), format_digest(digest))
                 if self.state.totals != expected:
                     raise BundleDamaged(
-                        f"The room after {link.name} is not the one in its `after`: "
-                        f"{expected.events:,} events and {expected.media:,} attachments, digest "
-                        f"{expected.digest}.",
+                        f"After {link.name}, the room has {_describe_totals(expected)}, but its "
+                        f"manifest lists {_describe_totals(self.state.totals)}.",
                         entry=MANIFEST,
                     )
                 self.totals.append(expected)
@@ -452,6 +454,13 @@ class Chain:
         """Return the last bundle with the bytes of an attachment."""
         bundles = (link.bundle for link in reversed(self.links))
         return next((bundle for bundle in bundles if bundle.has_media(sha256)), None)
+
+
+def _describe_totals(totals: ChainTotals) -> str:
+    return (
+        f"{pluralize(totals.events, 'event')}, {pluralize(totals.media, 'attachment')} and digest "
+        f"{totals.digest}"
+    )
 
 
 def _merge_items(batch: StateBatch, items: Sequence[Item]) -> StateBatch:

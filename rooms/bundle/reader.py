@@ -168,7 +168,7 @@ def read_version(file: BinaryIO) -> object:
             stream.skip_value()
     except StrictJSONError:
         pass
-    raise BundleDamaged(f"{MANIFEST} has no `version`.", entry=MANIFEST)
+    raise BundleDamaged(f"{MANIFEST} is not JSON, or has no `version`.", entry=MANIFEST)
 
 
 def read_bundle(

@@ -70,7 +70,9 @@ class BundleWriter:
             raise ExportDamaged(
                 f"Attachment {attachment.media_id} is damaged: its bytes do not have the recorded "
                 "hash and size.",
-                fix="Restore that file of the media store from a backup, or pass --no-media.",
+                fix="Restore that file of the media store from a backup, or export into a file or "
+                "a directory: the bundle then lists it as lost.",
+                sha256=attachment.sha256,
             )
 
     def encode_end(self, *, events: int, signer: Signer | None) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from rooms.bundle.format import (
 from rooms.bundle.manifest.schema import ManifestHeader, MediaEntry, SignedEntry, TimeWindow
 from rooms.bundle.signature import read_signature
 from rooms.errors import BundleError
-from rooms.lookup.media import exists_with_size
+from rooms.lookup.media import is_intact
 from rooms.models import Room
 from rooms.models.media import get_storage_name
 from scaiwave.core.files import open_regular
@@ -57,7 +57,9 @@ def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: boo
                 and (LEFT_OUT not in missing if with_media else None not in missing)
                 and not any(
                     # The store was not mounted, for example.
-                    exists_with_size(get_storage_name(room.tenant_id, entry.sha256), entry.size)
+                    is_intact(
+                        get_storage_name(room.tenant_id, entry.sha256), entry.sha256, entry.size
+                    )
                     for entry in header.media
                     if entry.missing == LOST
                 )

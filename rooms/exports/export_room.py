@@ -33,7 +33,7 @@ from rooms.bundle.manifest.schema import (
 )
 from rooms.bundle.signature import Signer
 from rooms.bundle.writer import BundleWriter
-from rooms.errors import ExportRefused, NotMember, RoomNotFound
+from rooms.errors import ExportDamaged, ExportRefused, NotMember, RoomNotFound
 from rooms.exports.events import stream_events
 from rooms.exports.snapshot import snapshot
 from rooms.lookup.authors import Author
@@ -51,6 +51,7 @@ from scaiwave import __version__
 from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import list_some
 from scaiwave.core.operators import Operator, Permission
 from tenants.accounts.callers import Caller
 from tenants.audit.record import record_audit
@@ -131,6 +132,8 @@ class ExportResult:
     link: LinkCounts | None = None
     after: ChainTotals | None = None
     room_media: Sequence[MediaEntry] = ()
+    lost: Sequence[str] = ()
+    """The names of attachments whose files the media store has lost or damaged."""
 
     def document(self) -> Row:
         return {
@@ -183,10 +186,11 @@ class ExportResult:
         warnings = []
         if self.window and not self.events:
             warnings.append("The room has no events in this period, so the bundle has none.")
-        if count := self.missing[LOST]:
+        if self.lost:
             warnings.append(
-                f"The media store has lost the files of {pluralize(count, 'attachment')}; the "
-                "bundle lists them without their files."
+                f"The media store has lost the files of {pluralize(len(self.lost), 'attachment')}, "
+                f"or damaged them: {list_some(self.lost)}. The bundle lists them without their "
+                "files."
             )
         return warnings
 
@@ -211,6 +215,10 @@ class FileExport(Generic[Result]):
 
     def close(self) -> None:
         self._chunks.close()
+
+    def restart(self, error: ExportDamaged) -> bool:
+        """Begin again without what is damaged. Returns whether that is possible."""
+        return False
 
     @property
     def result(self) -> Result:
@@ -245,6 +253,14 @@ class RoomExport(FileExport[ExportResult]):
         super().__init__(run.iter_parts(), self._finish)
         self.room = run.room
         self._run = run
+
+    def restart(self, error: ExportDamaged) -> bool:
+        """The manifest, which is the beginning, lists the damaged file as lost then."""
+        if (sha256 := error.details.get("sha256")) is None:
+            return False
+        self._run.damaged.add(sha256)
+        super().__init__(self._run.iter_parts(), self._finish)
+        return True
 
     def _finish(self, size: int) -> ExportResult:
         result = self._run.build_result(size)
@@ -362,9 +378,11 @@ class ExportRun:
         self.room = room
         self.options = options
         self.event_count = 0
+        self.damaged: set[str] = set()
 
     def iter_parts(self) -> Generator[bytes]:
         """Yield the bytes of the bundle in pieces."""
+        self.event_count = 0
         # 1. Begin a snapshot, and read the senders and attachments, which the manifest lists before
         #    the events.
         with self.open_snapshot() as read_connection:
@@ -400,6 +418,7 @@ class ExportRun:
     def make_header(self, senders: dict[str, Sender], media: list[MediaEntry]) -> ManifestHeader:
         """Return a header with these senders and attachments, whose files are looked up."""
         mark_missing(self.room.tenant_id, media, with_bytes=self.options.with_media)
+        self.mark_damaged(media)
         return ManifestHeader(
             generator=f"scaiwave {__version__}",
             server_name=get_server_name(),
@@ -409,6 +428,12 @@ class ExportRun:
             senders=senders,
             media=media,
         )
+
+    def mark_damaged(self, media: Iterable[MediaEntry]) -> None:
+        """Mark the files that an earlier attempt has found damaged as lost."""
+        for entry in media:
+            if entry.sha256 in self.damaged and entry.missing is None:
+                entry.missing = LOST
 
     def _stream_events(
         self, total: int, read_connection: sqlite3.Connection | None
@@ -458,4 +483,5 @@ class ExportRun:
             manifest_sha256=self.writer.manifest_sha256 if size else None,
             key_id=signer.key_id if signer else None,
             room_media=header.media,
+            lost=[entry.name for entry in header.media if entry.missing == LOST],
         )

@@ -65,8 +65,10 @@ from rooms.exports.export_room import (
     resolve_own_room,
 )
 from rooms.exports.sinks import lock_directory, write_drafts, write_to_file, write_to_stream
+from rooms.lookup.media import is_intact
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Room
+from rooms.models.media import get_storage_name
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.files import close_temporary, translate_disk_full
@@ -188,8 +190,14 @@ class IncrementRun(ExportRun):
         removed = [RemovedMedia(*key) for key in state.media if key not in self.media]
         present = {entry.sha256 for entry in state.media.values() if entry.missing is None}
         for entry in header.media:
-            if entry.missing == LOST and entry.sha256 in present:
-                entry.missing = None  # An earlier link has the bytes.
+            before = state.media.get((entry.media_id, entry.name))
+            if entry.sha256 in present:
+                if entry.missing == LOST:
+                    entry.missing = None  # An earlier link has the bytes.
+            elif before and before.missing == LOST and entry.missing is None:
+                # The file may be back, or still be damaged.
+                name = get_storage_name(self.room.tenant_id, entry.sha256)
+                entry.missing = None if is_intact(name, entry.sha256, entry.size) else LOST
         header.media = [entry for key, entry in self.media.items() if state.media.get(key) != entry]
         self._new_files = [entry for entry in header.media if entry.sha256 not in present]
         links = {
@@ -213,6 +221,7 @@ class IncrementRun(ExportRun):
         )
 
     def iter_parts(self) -> Generator[bytes]:
+        self.mark_damaged(self.header.media)
         self.writer = BundleWriter(self.header)
         rows = self._index.execute("SELECT id FROM gone EXCEPT SELECT id FROM new ORDER BY 1")
         deleted = (format_id(key) for (key,) in rows)

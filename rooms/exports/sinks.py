@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from rooms.errors import ExportReaderClosed, ExportRunning
+from rooms.errors import ExportDamaged, ExportReaderClosed, ExportRunning
 from rooms.exports.export_room import ExportResult, FileExport, Result, RoomExport
 from rooms.models import Room
 from scaiwave.core.completed_work import record_completed
@@ -88,9 +88,21 @@ def write_draft(
     with ExitStack() as stack:
         file = stack.enter_context(open_target(target, overwrite=overwrite))
         with closing(start()) as export:
-            for chunk in export:
-                file.write(chunk)
+            _write(export, file)
         return export.result, stack.pop_all().close
+
+
+def _write(export: FileExport[Result], file: BinaryIO) -> None:
+    while True:
+        try:
+            file.writelines(export)
+        except ExportDamaged as error:
+            if not export.restart(error):
+                raise
+            file.seek(0)
+            file.truncate()
+        else:
+            return
 
 
 def record_written(target: Path) -> None:

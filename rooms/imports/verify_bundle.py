@@ -30,6 +30,7 @@ from rooms.imports.source import open_seekable
 from scaiwave.console.columns import ColumnType, Row
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.core.bulk import list_some
 from scaiwave.core.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.storage.error_mapping import translate_errors
@@ -188,8 +189,6 @@ def verify_bundle(
     )
 
 
-_MAX_LISTED = 5
-
 # The worst signature of a chain counts: one unsigned link makes the chain unsigned.
 _WORST_FIRST = (
     VerificationStatus.WRONG,
@@ -221,10 +220,10 @@ class VerifiedChain:
     def error(self) -> BundleNotVerified | None:
         """Return the error of a chain that must not be trusted."""
         if self.status is VerificationStatus.WRONG:
-            return BundleNotVerified("A signature of the chain is not valid.")
+            return BundleNotVerified(f"The signature of {self._find_worst()} is not valid.")
         if self.require_signature and self.status is not VerificationStatus.VALID:
             return BundleNotVerified(
-                "A bundle of the chain has no signature from a known key, which "
+                f"{self._find_worst()} has no signature from a known key, which "
                 "--require-signature demands.",
                 fix="If you trust the signer, pass its key with --key or --descriptor.",
             )
@@ -236,6 +235,11 @@ class VerifiedChain:
             "signature": self.status.value,
             "links": list(self.links),
         }
+
+    def _find_worst(self) -> str:
+        """Return the first file whose signature decides about the chain."""
+        files = (row["file"] for row in self.links if row["signature"] == self.status.value)
+        return str(next(files))
 
 
 def verify_chain(
@@ -277,11 +281,8 @@ def verify_chain(
 
 def warn_of_others(names: Sequence[str]) -> list[str]:
     """Return a warning about files beside a chain, by what `list_others` returned."""
-    if not names:
-        return []
-    listed = ", ".join(names[:_MAX_LISTED])
-    more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
-    return [f"Not verified, because only names like 0001.zip are links: {listed}{more}."]
+    problem = "Not verified, because only names like 0001.zip are links"
+    return [f"{problem}: {list_some(names)}."] if names else []
 
 
 def verify_signatures(

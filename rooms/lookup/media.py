@@ -112,6 +112,11 @@ def hash_stored(storage_name: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_intact(storage_name: str, sha256: str, size: int) -> bool:
+    """Return whether the store has these bytes; raises the store's errors."""
+    return exists_with_size(storage_name, size) and hash_stored(storage_name) == sha256
+
+
 def _unreadable_error(attachment: MediaEntry, error: OSError) -> ExportDamaged:
     reason = error.strerror or type(error).__name__
     return ExportDamaged(

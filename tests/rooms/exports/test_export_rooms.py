@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import zipfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from django.core.files.storage import default_storage
 
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import ExportRunning
-from rooms.exports.export_rooms import BulkExportResult, export_rooms
+from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.models import Media
 from scaiwave.core.errors import UsageError
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.exports.factories import attach_media, make_room, make_window
+from tests.rooms.round_trip import read_bundle
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR, NOW
+from tests.tenants.factories import HOST_OPERATOR, NOW, run_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,17 +158,47 @@ def test_success_refused_rooms_are_named_and_do_not_stop_others(
 
 
 def test_fail_a_failed_room_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> None:
-    damaged, whole = make_room(tenant), make_room(tenant)
-    photo = attach_media(damaged, b"bytes")
-    Path(default_storage.path(photo.storage_name)).write_bytes(b"other")
+    unreadable, whole = make_room(tenant), make_room(tenant)
+    photo = attach_media(unreadable, b"", stored=False)
+    path = Path(default_storage.path(photo.storage_name))
+    path.mkdir(parents=True)
+    Media.objects.update(size=path.stat().st_size)
     exported = export_all(directory)
     assert outcomes(exported) == ["failed", "exported"]
     assert exported.rooms[0]["reason"] == (
-        f"Attachment {photo.pk} is damaged: its bytes do not have the recorded hash and size."
+        f"Can't read attachment {photo.pk} from the media store: Is a directory."
     )
     assert [path.name for path in directory.iterdir()] == [f"{whole.pk}.zip"]
-    Path(default_storage.path(photo.storage_name)).write_bytes(b"bytes")
-    assert outcomes(export_all(directory)) == ["exported", "kept"]
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_success_a_damaged_file_is_listed_as_lost(
+    tenant: Tenant, directory: Path, chained: bool
+) -> None:
+    """Until it is back; then the next export has it."""
+    room = make_room(tenant)
+    photo, other = attach_media(room, b"bytes", "a.png"), attach_media(room, b"other", "b.png")
+    path = Path(default_storage.path(photo.storage_name))
+    path.write_bytes(b"wrong")
+    changes: dict[str, Any] = {"chains": ChainOptions(30, False, 2**26)} if chained else {}
+
+    def read(number: int) -> Mapping[str, Any]:
+        name = f"{room.pk}/{number:04}.zip" if chained else f"{room.pk}.zip"
+        return read_bundle((directory / name).read_bytes()).files
+
+    exported = export_all(directory, **changes)
+    assert (outcomes(exported), exported.rooms[0]["missing_media"]) == (["exported"], 1)
+    kept = read(0)
+    assert [name for name in kept if name.endswith(".png")] == [f"media/{other.sha256}/b.png"]
+    assert outcomes(export_all(directory, **changes)) == ["kept"]
+    path.write_bytes(b"bytes")
+    assert outcomes(export_all(directory, **changes)) == ["exported"]
+    assert read(int(chained))[f"media/{photo.sha256}/a.png"] == b"bytes"
+    if chained:  # An increment restarts too.
+        third = attach_media(room, b"third", "c.png")
+        Path(default_storage.path(third.storage_name)).write_bytes(b"wrong")
+        assert export_all(directory, **changes).rooms[0]["missing_media"] == 1
+        run_command("verify_bundle", "--chain", str(directory / str(room.pk)))
 
 
 def test_success_drafts_of_killed_processes_are_removed(tenant: Tenant, directory: Path) -> None:

@@ -107,8 +107,8 @@ def test_success_missing_media_is_listed_with_the_reason() -> None:
         "Without the files of 2 attachments: infected."
     ]
     assert bundle.result.warnings == [
-        "The media store has lost the files of 3 attachments; the bundle lists them without their "
-        "files."
+        "The media store has lost the files of 3 attachments, or damaged them: one.png, two.png, "
+        "photo.png. The bundle lists them without their files."
     ]
     assert bundle.result.document()["missing_media"] == {
         "infected": 2,

@@ -148,8 +148,11 @@ def test_fail_verify_one_unsigned_link(life: Life) -> None:
     words = ("verify_bundle", "--chain", str(life.directory))
     chain = json.loads(run_command(*words, "--json"))["chains"][0]
     assert (chain["valid"], chain["signature"]) == (True, "unsigned")
-    with pytest.raises(BundleNotVerified):
+    with pytest.raises(BundleNotVerified) as caught:
         run_command(*words, "--require-signature")
+    assert caught.value.message == (
+        f"{life.links()[-1]} has no signature from a known key, which --require-signature demands."
+    )
 
 
 def test_fail_verify_one_wrong_signature(life: Life) -> None:
@@ -165,7 +168,7 @@ def test_fail_verify_one_wrong_signature(life: Life) -> None:
         operator=get_host_operator(), files=find_chain(life.directory), max_bytes=MAX_BYTES
     )
     assert found.sentence == "The chain of 4 bundles is complete, but a signature is wrong."
-    assert found.error is not None
+    assert str(found.error) == f"The signature of {link} is not valid."
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])

@@ -242,6 +242,8 @@ def test_fail_files_that_are_missing(tmp_path: Path) -> None:
     default_storage.save(stored[0].storage_name, ContentFile(b"longer" * 99))
     dry = export(source, out, dry_run=True)
     assert {row["id"]: row["name"] for row in dry.lists["missing_files"]} == names
+    # A file of the right size with other bytes is noticed when it is read.
+    default_storage.save(stored[1].storage_name, ContentFile(b"x" * stored[1].size))
     made = export(source, out, freeze=True)
     default_storage.delete(last.storage_name)  # The export has its bytes.
     for again in (False, True, True):
