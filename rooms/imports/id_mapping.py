@@ -110,6 +110,7 @@ class EventRewriter:
         self.replaced_senders = self.removed_avatars = self.erased_events = 0
         self.erased_media: set[str] = set()
         self._erasures = erasures or {}
+        self._untils = {fqid: each.until for fqid, each in self._erasures.items() if each.until}
         self._media_ids = media_ids
         self._origin = origin
         self.senders = {
@@ -137,7 +138,7 @@ class EventRewriter:
         self._rewrite_all_media([*contents, *filter(None, originals)])
 
     def rewrite(self, batch: Batch) -> None:
-        if self._erasures:
+        if self._untils:
             self._erase_messages(batch)
         self.rewrite_ids(batch)
         contents, originals = batch.columns.contents, batch.columns.original_contents
@@ -165,9 +166,7 @@ class EventRewriter:
             authors = [self._origin.mark(given)] if isinstance(given, dict) else []
             if not authors or not self._origin.is_signed:
                 authors.append(self.senders[event.sender_id])
-            fqids = {str(author.get("fqid")) for author in authors}
-            found = [self._erasures[fqid] for fqid in fqids & self._erasures.keys()]
-            until = max((each.until for each in found), default="")
+            until = max(self._untils.get(str(author.get("fqid")), "") for author in authors)
             if event.event_type == "swp.room.member" or until < event.created_at:
                 continue
             self.erased_events += 1
@@ -271,8 +270,8 @@ class BundleOrigin:
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender of this server as unverified, unless this server signed the bundle.
 
-        The address of a sender gets its normal form, so that what was decided here about someone
-        holds for every spelling of their address.
+        The address of a sender gets its normal form, so that holds and erasures here cover every
+        spelling of it.
         """
         if self.is_own:
             return sender

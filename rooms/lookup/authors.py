@@ -58,6 +58,9 @@ class Author:
         return sql, {"sender_id": uuid_param(self.participant_id), "fqid": self.fqid}
 
 
+_ERASURE_FIELDS = ("local_id", "server_name", "tenant", "purged_at", "messages_erased_at")
+
+
 class Erasure(NamedTuple):
     """What `purge-participant` has erased of a person: the name, and messages until a time.
 
@@ -72,7 +75,7 @@ def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
     """Return the erasures by address; messages were erased in the tenant of the person alone."""
     people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
     server_name, erasures = get_server_name(), {}
-    for person in people.iterator():
+    for person in people.only(*_ERASURE_FIELDS).iterator():
         at = person.messages_erased_at if person.tenant_id == tenant_id else None
         until = format_timestamp(at) if at else ""
         erasures[person.fqid(server_name)] = Erasure(person.purged_at is not None, until)

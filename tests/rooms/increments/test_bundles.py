@@ -100,7 +100,7 @@ def test_success_verify_names_what_it_did_not_read(life: Life) -> None:
 
 @pytest.mark.parametrize("size", [0, 700])
 def test_fail_verify_a_broken_link(life: Life, size: int) -> None:
-    """Nothing is imported in any case, so that is no answer."""
+    """Nothing would be imported in any case."""
     last = life.links()[-1]
     last.write_bytes(last.read_bytes()[:size])
     for words in (("--chain", str(life.directory)), (str(last),)):
