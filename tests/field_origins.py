@@ -104,7 +104,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.Participant": _declare(
         key="tenant scaikey_id",
         scaikey="display_name email avatar_url scaikey_status absent_since",
-        local=f"{_RECORD} participant_type local_id server_name purged_at suspended_by_hand_at",
+        local=f"{_RECORD} participant_type local_id server_name purged_at messages_erased_at "
+        "suspended_by_hand_at",
     ),
     "tenants.Group": _declare(
         key="tenant scaikey_id",

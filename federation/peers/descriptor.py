@@ -14,7 +14,7 @@ from federation.peers.addresses import NETWORKS_SETTING, Network, resolve_peer
 from federation.peers.client import Headers, fetch
 from scaiwave.clients.http.exceptions import Timeouts, UpstreamServer
 from scaiwave.clients.http.retry import parse_http_date
-from scaiwave.config.server_name import ServerName
+from scaiwave.config.server_name import ServerName, normalize_server_name
 from scaiwave.core.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tenants.lookup.resolve import is_storable_text
 
@@ -112,7 +112,7 @@ def _parse_descriptor(name: ServerName, body: bytes, offset: float | None) -> Pe
     reported_name = document.get("server_name")
     if not isinstance(reported_name, str):
         raise _handshake_error(name, "does not report its server name")
-    if reported_name.lower() != name.text:
+    if normalize_server_name(reported_name) != name.text:
         raise _handshake_error(name, f"reports another server name: {_quote(reported_name)}")
     if document.get("public_key") == "":
         raise _handshake_error(name, "has no signing key yet")

@@ -24,7 +24,7 @@ from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
 if TYPE_CHECKING:
-    from rooms.bundle.manifest.events import Batch
+    from rooms.bundle.manifest.events import Batch, BundleEvent
     from rooms.bundle.manifest.schema import Sender
     from rooms.lookup.authors import Erasure
 
@@ -162,11 +162,7 @@ class EventRewriter:
         Call it before anything reads the columns of the batch.
         """
         for event in batch:
-            content, given = event.content, event.content.get(IMPORTED_SENDER)
-            authors = [self._origin.mark(given)] if isinstance(given, dict) else []
-            if not authors or not self._origin.is_signed:
-                authors.append(self.senders[event.sender_id])
-            until = max(self._untils.get(str(author.get("fqid")), "") for author in authors)
+            content, until = event.content, self._find_until(event)
             if event.event_type == "swp.room.member" or until < event.created_at:
                 continue
             self.erased_events += 1
@@ -178,9 +174,17 @@ class EventRewriter:
                 continue
             is_message = event.event_type == "swp.room.message"
             event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
-            if given is not None:
-                event.content[IMPORTED_SENDER] = given
+            if IMPORTED_SENDER in content:
+                event.content[IMPORTED_SENDER] = content[IMPORTED_SENDER]
             event.redacted_at = event.redacted_at or until
+
+    def _find_until(self, event: BundleEvent) -> str:
+        """Return until when messages of the author were erased; empty if none were."""
+        given = event.content.get(IMPORTED_SENDER)
+        authors = [self._origin.mark(given)] if isinstance(given, dict) else []
+        if not authors or not self._origin.is_signed:
+            authors.append(self.senders[event.sender_id])
+        return max(self._untils.get(str(author.get("fqid")), "") for author in authors)
 
     def _note_media(self, *olds: Any) -> None:
         """Note files of erased content, which the room may no longer need."""

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
 from federation.keys.signing import VerifyingKey, key_from_text, own_keys
 from rooms.bundle.manifest.reader import FindOutside
@@ -414,12 +415,16 @@ def _write(run: BundleImport, plan: MediaPlan) -> tuple[Room, EventRewriter]:
 
 
 def detach_erased(room: Room, rewriter: EventRewriter) -> set[UUID]:
-    """Detach the files that only erased content refers to, and return them."""
-    if keys := {UUID(key) for key in rewriter.erased_media}:
-        events = Event.objects.filter(room=room)
-        keys -= find_media_ids(events) | find_avatars(room, events)
-        RoomMedia.objects.filter(room=room, media__in=keys).delete()
-    return keys
+    """Detach files that only erased content refers to; return the imported ones."""
+    if not (keys := {UUID(key) for key in rewriter.erased_media}):
+        return set()
+    events = Event.objects.filter(room=room)
+    keys -= find_media_ids(events) | find_avatars(room, events)
+    links = RoomMedia.objects.filter(room=room, media__in=keys)
+    # A file that this server had before may have uses besides rooms.
+    own = set(links.filter(media__created_at__gte=F("created_at")).values_list("media", flat=True))
+    links.delete()
+    return own
 
 
 def _write_room(run: BundleImport) -> Room:

@@ -59,7 +59,7 @@ class VerifiedBundle:
             return (
                 f"The bundle is valid: link {chain.sequence:,} of a chain, with the changes since "
                 f"{chain.since}. {self._describe_signature('It')} Only `scaiwave room verify "
-                "--chain` finds out whether it follows the others."
+                "--chain` shows whether it follows the others."
             )
         if self.error is None:
             return f"The bundle is valid. {self._describe_signature('It')}"

@@ -17,13 +17,14 @@ from django.db import transaction
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
-from rooms.bundle.manifest.events import Batch, LinkEvent
-from rooms.bundle.manifest.schema import MediaEntry, Sender
+from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
+from rooms.bundle.manifest.schema import MediaEntry, Sender, format_timestamp
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
 from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
-from rooms.imports.intents import complete_intent, import_intent
+from rooms.imports.import_room import detach_erased
+from rooms.imports.intents import complete_intent, import_intent, release_on_commit
 from rooms.imports.media import MediaPlan, store_files
 from rooms.lookup.media import exists_with_size
 from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia, ScanStatus
@@ -36,7 +37,7 @@ from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.serializers import Row
-from tenants.models import Tenant
+from tenants.models import Participant, Tenant
 
 _READ_MARKER = "swp.room.read_marker"
 _FOREIGN_SENDER_KEYS = {"display_name", "avatar_url", "fqid"}
@@ -50,14 +51,21 @@ class MovedRewriter(EventRewriter):
     """
 
     def __init__(
-        self, new_id: IdMapper, people: Mapping[str, str], senders: Mapping[str, Sender]
+        self,
+        new_id: IdMapper,
+        people: Mapping[str, str],
+        senders: Mapping[str, Sender],
+        untils: Mapping[str, str] | None = None,
     ) -> None:
+        """`untils` has until when messages were erased here, by the new ID of their author."""
         origin = BundleOrigin(is_signed=True, is_own=True, server_name="")
         super().__init__(new_id, senders={}, media_ids={}, origin=origin)
-        self._people = people
+        self._people, self._untils = people, {**(untils or {})}
         self._foreign = {key: sender.fqid for key, sender in senders.items() if sender.is_foreign}
 
     def rewrite(self, batch: Batch) -> None:
+        if self._untils:
+            self._erase_messages(batch)
         self.rewrite_ids(batch)
         columns = batch.columns
         for sender_id, kind, content in zip(
@@ -71,6 +79,17 @@ class MovedRewriter(EventRewriter):
         for content in pending:
             self._follow_avatar(content.get(IMPORTED_SENDER))
         self._replace_people(pending)
+
+    def _find_until(self, event: BundleEvent) -> str:
+        sender = event.sender_id
+        if IMPORTED_SENDER in event.content and not (
+            sender in self._foreign and _is_added(event.content, self._foreign[sender])
+        ):
+            return ""  # It is someone else's.
+        return self._untils.get(self._people[sender], "")
+
+    def _note_media(self, *olds: Any) -> None:
+        self.erased_media.update(self.new_id(key) for old in olds if (key := normalize_id(old)))
 
     def _replace_people(self, pending: list[Any]) -> None:
         people = self._people
@@ -239,7 +258,12 @@ class _Link:
             record.save(update_fields=["links"])
             self._delete(bundle, room)
         self._write_media(bundle, room)
-        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders)
+        erased = Participant.objects.filter(tenant=to.tenant, messages_erased_at__isnull=False)
+        untils = {
+            str(key): format_timestamp(cast(datetime, at))
+            for key, at in erased.values_list("pk", "messages_erased_at")
+        }
+        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, untils)
         senders = {key: UUID(to.people[key]) for key in header.senders}
         with to.progress_factory("Writing events") as progress:
             write_events(
@@ -256,6 +280,12 @@ class _Link:
                     f"{header.increment.after.events:,} according to its `after`.",
                     entry=MANIFEST,
                 )
+        release_on_commit(
+            detach_erased(room, rewriter),
+            operator=to.operator,
+            tenant_id=to.tenant.pk,
+            now=to.now,
+        )
         complete_intent(intent)
 
     def _delete(self, bundle: ValidatedBundle, room: Room) -> None:

@@ -40,7 +40,7 @@ from tests.rooms.moves.factories import (
 )
 from tests.scaiwave import row_factories
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
-from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant, run_command
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -198,6 +198,31 @@ def test_success_brings_back_deleted_rooms(tmp_path: Path) -> None:
         "it on the old server."
     ]
     assert verify(out, "moved").error is None
+
+
+def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
+    """Also not with their files, if a room is imported again."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    media = row_factories.make_media(source, "secret")
+    default_storage.save(media.storage_name, ContentFile(b"secret"))
+    room = Room.objects.get(tenant=source, room_type="dm")
+    RoomMedia.objects.create(tenant=source, room=room, media=media, name="s", created_at=NOW)
+    said = Event.objects.filter(room=room, sender__local_id__startswith="bert")
+    said.update(content={"body": "secret", "media_id": str(media.pk)})
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Room.objects.get(tenant__slug="moved", room_type="dm")
+    bert = Participant.objects.get(tenant=here.tenant, local_id__startswith="bert")
+    run_command("purge_participant", str(bert.pk), "--with-messages", "--yes")
+    Room.objects.filter(pk=here.pk).update(
+        deleted_at=NOW, purge_at=NOW, deletion={"reason": "x", "counts": {}}
+    )
+    assert bring(out).figures["bundles"] == 1
+    event = Event.objects.get(room=here, sender=bert)
+    assert (event.content["body"], event.redacted_at is None) == ("", False)
+    assert not RoomMedia.objects.filter(room=here).exists()
+    assert not default_storage.exists(get_storage_name(here.tenant_id, media.sha256))
 
 
 def test_success_abort(tmp_path: Path) -> None:
