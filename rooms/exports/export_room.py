@@ -33,7 +33,7 @@ from rooms.bundle.manifest.schema import (
 )
 from rooms.bundle.signature import Signer
 from rooms.bundle.writer import BundleWriter
-from rooms.errors import ExportDamaged, ExportRefused, NotMember, RoomNotFound
+from rooms.errors import ExportDamaged, ExportRefused, MediaFilesMissing, NotMember, RoomNotFound
 from rooms.exports.events import stream_events
 from rooms.exports.snapshot import snapshot
 from rooms.lookup.authors import Author
@@ -134,6 +134,8 @@ class ExportResult:
     room_media: Sequence[MediaEntry] = ()
     lost: Sequence[str] = ()
     """The names of attachments whose files the media store has lost or damaged."""
+    damaged: Sequence[str] = ()
+    """The names of `lost` whose files had other bytes when they were read."""
 
     def document(self) -> Row:
         return {
@@ -181,6 +183,10 @@ class ExportResult:
             yield "Not signed: this server has no signing key."
 
     @property
+    def error(self) -> MediaFilesMissing | None:
+        return build_damage_error(self.damaged) if self.damaged else None
+
+    @property
     def warnings(self) -> list[str]:
         """Return warnings about an empty period, and files that the media store has lost."""
         warnings = []
@@ -193,6 +199,15 @@ class ExportResult:
                 "files."
             )
         return warnings
+
+
+def build_damage_error(names: Sequence[str]) -> MediaFilesMissing:
+    return MediaFilesMissing(
+        f"{pluralize(len(names), 'file is', 'files are')} damaged in the media store, and listed "
+        f"as lost: {list_some(names)}.",
+        fix="Restore the media store from a backup, and export again. Remove a file that is lost "
+        "for good with `scaiwave room media remove`.",
+    )
 
 
 EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
@@ -484,4 +499,5 @@ class ExportRun:
             key_id=signer.key_id if signer else None,
             room_media=header.media,
             lost=[entry.name for entry in header.media if entry.missing == LOST],
+            damaged=[entry.name for entry in header.media if entry.sha256 in self.damaged],
         )

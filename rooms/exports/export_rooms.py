@@ -21,7 +21,13 @@ from rooms.bundle.chain_files import find_last_base, list_links, open_link
 from rooms.bundle.manifest.schema import MediaEntry, TimeWindow
 from rooms.errors import BundleChainOther, ExportChainFull, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
-from rooms.exports.export_room import ExportOptions, ExportResult, load_signer, start_export
+from rooms.exports.export_room import (
+    ExportOptions,
+    ExportResult,
+    build_damage_error,
+    load_signer,
+    start_export,
+)
 from rooms.exports.increments import start_increment
 from rooms.exports.sinks import (
     lock_directory,
@@ -84,7 +90,10 @@ class RoomOutcome:
 
 @dataclass(frozen=True)
 class BulkExportResult:
+    """`damaged` has the names of files that were found damaged in the media store."""
+
     rooms: Sequence[Row]
+    damaged: Sequence[str] = ()
 
     def count(self, outcome: ExportOutcome) -> int:
         return Counter(row["outcome"] for row in self.rooms)[outcome.value]
@@ -103,10 +112,10 @@ class BulkExportResult:
         return f"{pluralize(len(self.rooms), 'room')}: {listed}."
 
     @property
-    def error(self) -> ExportIncomplete | None:
-        """Return the error if a room failed."""
+    def error(self) -> DomainError | None:
+        """Return the error if a room failed, or lacks a file that is damaged."""
         if not (failed := self.count(ExportOutcome.FAILED)):
-            return None
+            return build_damage_error(self.damaged) if self.damaged else None
         return ExportIncomplete(
             f"Export failed for {failed:,} of {pluralize(len(self.rooms), 'room')}."
         )
@@ -166,8 +175,13 @@ def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> BulkExpo
     """
     operator.require(Permission.EXPORT_ROOMS)
     resolved = resolve_tenant(operator, tenant)
+    rows: list[Row] = []
+    damaged: list[str] = []
     with closing(iter_room_exports(operator=operator, tenant=resolved, **options)) as outcomes:
-        return BulkExportResult([outcome.row() for outcome in outcomes])
+        for outcome in outcomes:
+            rows.append(outcome.row())
+            damaged += outcome.result.damaged if outcome.result else ()
+    return BulkExportResult(rows, damaged)
 
 
 def iter_room_exports(

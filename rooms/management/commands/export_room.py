@@ -157,3 +157,5 @@ class Command(OperatorCommand):
             print_sentence(sentence)
         for warning in result.warnings:
             self.output.warn(warning)
+        if result.error:
+            raise result.error

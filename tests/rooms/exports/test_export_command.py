@@ -77,7 +77,7 @@ def test_success_all(tmp_path: Path) -> None:
 
 
 def test_fail_all_if_one_room_failed(server: Server, tmp_path: Path) -> None:
-    """Its attachment has other bytes than it should."""
+    """An attachment has other bytes than it should, or can't be read."""
     tenant, room, now = server.key(TENANT), server.key(ROOM), f"'{NOW}'"
     media, digest = room, "0" * 64
     server.execute(
@@ -92,6 +92,20 @@ def test_fail_all_if_one_room_failed(server: Server, tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_bytes(b"other")
     words = ("room", "export", "--all", "--tenant", "acme", "--output-dir", str(tmp_path), "--json")
+    one = ("room", "export", str(ROOM), "--tenant", "acme", "--output", str(tmp_path / "one"))
+    for ended in (run_scaiwave(*words), run_scaiwave(*one, "--json")):
+        assert ended.code == 1
+        error = json.loads(ended.err)["error"]
+        assert (error["code"], error["message"]) == (
+            "SW_MEDIA_FILES_MISSING",
+            "1 file is damaged in the media store, and listed as lost: a.",
+        )
+    (bundle,) = tmp_path.glob("*.zip*")
+    assert run_scaiwave("room", "verify", str(bundle)).code == 0
+    bundle.unlink()
+    file.unlink()
+    file.mkdir()
+    server.execute(f"UPDATE sw_media SET size = {file.stat().st_size}")
     ended = run_scaiwave(*words)
     assert ended.code == 1
     assert json.loads(ended.out)["failed"] == 1

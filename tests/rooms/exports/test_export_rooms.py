@@ -7,6 +7,7 @@ import random
 import zipfile
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,10 @@ def test_success_a_damaged_file_is_listed_as_lost(
     photo, other = attach_media(room, b"bytes", "a.png"), attach_media(room, b"other", "b.png")
     path = Path(default_storage.path(photo.storage_name))
     path.write_bytes(b"wrong")
-    changes: dict[str, Any] = {"chains": ChainOptions(30, False, 2**26)} if chained else {}
+    hours = count()
+    changes: dict[str, Any] = {"clock": lambda: NOW + timedelta(hours=next(hours))}
+    if chained:
+        changes["chains"] = ChainOptions(30, False, 2**26)
 
     def read(number: int) -> Mapping[str, Any]:
         name = f"{room.pk}/{number:04}.zip" if chained else f"{room.pk}.zip"
