@@ -112,7 +112,7 @@ def _parse_descriptor(name: ServerName, body: bytes, offset: float | None) -> Pe
     reported_name = document.get("server_name")
     if not isinstance(reported_name, str):
         raise _handshake_error(name, "does not report its server name")
-    if normalize_server_name(reported_name) != name.text:
+    if normalize_server_name(reported_name) != normalize_server_name(name.text):
         raise _handshake_error(name, f"reports another server name: {_quote(reported_name)}")
     if document.get("public_key") == "":
         raise _handshake_error(name, "has no signing key yet")

@@ -7,7 +7,7 @@ from scaiwave.config.server_name import ServerName, find_server_name
 
 
 def parse_server_name(text: str) -> ServerName:
-    """Parse a server name, in lower case and without port 443. Raises InvalidServerName."""
+    """Parse a server name and convert it to lower case. Raises InvalidServerName."""
     if name := find_server_name(text):
         return name
     raise InvalidServerName(f"Invalid server name: {text!r}.")

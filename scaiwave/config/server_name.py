@@ -31,8 +31,8 @@ class ServerName:
 
 
 def find_server_name(text: str) -> ServerName | None:
-    """Parse a server name, in lower case and without port 443; None if the text is not one."""
-    lower = text.lower().removesuffix(":443")
+    """Parse a server name and convert it to lower case; None if the text is not one."""
+    lower = text.lower()
     match = _NAME.fullmatch(lower)
     if match is None or len(lower) > MAX_NAME_CHARS:
         return None
@@ -43,8 +43,11 @@ def find_server_name(text: str) -> ServerName | None:
 
 
 def normalize_server_name(text: str) -> str:
-    """Return the form that all spellings of a server name share; any other text as it is."""
-    return name.text if (name := find_server_name(text)) else text
+    """Return the form that all spellings of a server name share, for comparisons.
+
+    It is in lower case and has no default port; any other text is returned as it is.
+    """
+    return name.text.removesuffix(":443") if (name := find_server_name(text)) else text
 
 
 def get_server_name(config: Configuration) -> ServerName:

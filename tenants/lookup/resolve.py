@@ -283,8 +283,8 @@ def _participant_q(names: Sequence[str]) -> Q:
 def split_fqid(name: str) -> tuple[str, str]:
     """Split local_id:server, or the local ID alone; a server name may contain a port."""
     local_id, _, server_name = name.partition(":")
-    server_name = normalize_server_name(server_name)
-    is_own = server_name in {"", normalize_server_name(get_server_name())}
+    own_names = {"", normalize_server_name(get_server_name())}
+    is_own = normalize_server_name(server_name) in own_names
     return local_id, "" if is_own else server_name
 
 

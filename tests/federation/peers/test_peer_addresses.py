@@ -102,9 +102,7 @@ def test_fail_unknown_name() -> None:
     ],
 )
 def test_success_names(text: str, host: str, port: int | None) -> None:
-    """The default port is not part of a name."""
     name = parse_server_name(text)
-    assert port or parse_server_name(f"{text}:443") == name
     assert (name.host, name.port, str(name)) == (host, port, text.lower())
 
 
