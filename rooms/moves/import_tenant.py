@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import CharField, Expression, Model, QuerySet, Value
+from django.db.models import CharField, Expression, Model, Q, QuerySet, Value
 from django.db.models.functions import Cast
 
 from rooms.errors import (
@@ -56,6 +56,7 @@ from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
 from tenants.lookup.validators import validate_slug
 from tenants.models import Group, Participant, Partner, Tenant
+from tenants.models.directory import FOUND_HERE
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
@@ -445,14 +446,15 @@ def _write_table(
 ) -> None:
     """Insert rows, or update the rows of an earlier import.
 
-    People whom a sync found, and people who were purged here, stay as they are; people who were
-    suspended here stay suspended.
+    People whom a sync found, or has removed since, and people who were purged here, stay as they
+    are; people who were suspended here stay suspended.
     """
     model: type[Model] = table.model
     claimed: set[UUID] = set()
     suspended: Mapping[UUID, datetime | None] = {}
     if model in (Participant, Group):
-        present = model._base_manager.filter(tenant_id=mapping.tenant_id, absent_since=None)
+        found = FOUND_HERE if model is Participant else Q(absent_since=None)
+        present = model._base_manager.filter(found, tenant_id=mapping.tenant_id)
         claimed = set(present.exclude(scaikey_id=None).values_list("pk", flat=True))
     if model is Participant:
         people = Participant.objects.filter(tenant_id=mapping.tenant_id)

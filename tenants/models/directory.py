@@ -40,7 +40,8 @@ def active_q(prefix: str = "") -> Q:
 
 
 ACTIVE = active_q()
-DECIDED_HERE = ~Q(absent_since__lte=F("created_at")) | Q(suspended_by_hand_at__gt=F("created_at"))
+FOUND_HERE = ~Q(absent_since__lte=F("created_at"))
+DECIDED_HERE = FOUND_HERE | Q(suspended_by_hand_at__gt=F("created_at"))
 """Match people whom a sync found here, or an operator of this server suspended.
 
 Others came as removed, by the import of a tenant. They decide about no one of another tenant.

@@ -212,6 +212,7 @@ def _move_grant(source: Tenant) -> None:
 def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     """Rows of the import before, which a later export may no longer give, go."""
     source, out = make_moving_tenant(events=12), tmp_path / "out"
+    make_person(source, "carl")
     export(source, out)
     leave(source)
     bring(out)
@@ -222,6 +223,8 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     )
     bert = Participant.objects.get(tenant=here, local_id="bert.acme")
     Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=NOW)
+    carl = Participant.objects.filter(tenant=here, local_id="carl.acme")
+    carl.update(absent_since=(removed_at := tick()))  # A sync found and removed him.
     anna = Participant.objects.filter(tenant=here, local_id="anna.acme")
     anna.update(purged_at=NOW, scaikey_id=None, display_name="Deleted user")
     with on_old_server(source, here):
@@ -249,6 +252,7 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     ]  # fmt: skip
     bert.refresh_from_db()
     assert (bert.suspended_by_hand_at, anna.get().display_name) == (NOW, "Deleted user")
+    assert carl.get().absent_since == removed_at
 
 
 IDENTITIES: dict[str, tuple[type[Model], dict[str, str]]] = {
