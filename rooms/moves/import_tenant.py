@@ -206,7 +206,7 @@ def import_tenant(
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
-        changed = not is_known or opened or run.bundles > 0
+        changed = not is_known or is_finished or run.bundles > 0
         return result(tenant, **figures, finished=is_finished, warnings=warnings, changed=changed)
 
 

@@ -85,8 +85,8 @@ class TenantMapping:
             if table.model is Participant:
                 # It has never been present here: see `DECIDED_HERE`. A purge must find it.
                 changes |= {"created_at": self.absent_at, "purged_at": None}
-                if since := row["suspended_by_hand_at"]:
-                    changes["suspended_by_hand_at"] = min(since, self.absent_at)
+                for name in ("suspended_by_hand_at", "messages_erased_at"):
+                    changes[name] = row[name] and min(row[name], self.absent_at)
         if table.model is RoleGrant:
             changes["granted_by"] = self.granted_by
             if row["participant_id"] not in self.synced:
