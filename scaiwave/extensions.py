@@ -222,6 +222,9 @@ VISIBLE_TENANTS = Extension("tenants.lookup.visibility.visible_tenants")
 ERASING_TENANTS: Extension[Callable[[], QuerySet[Any, Any]]]
 ERASING_TENANTS = Extension("tenants.lookup.visibility.erasing_tenants")
 """The IDs of tenants that are being erased."""
+IMPORTING_TENANTS: Extension[Callable[[], QuerySet[Any]]]
+IMPORTING_TENANTS = Extension("rooms.lookup.tenant_stats.importing_tenants")
+"""Tenants that an import has suspended until its end."""
 TENANT_SLUG: Extension[Callable[[str], str | None]]
 TENANT_SLUG = Extension("tenants.lookup.visibility.scaikey_tenant_slug")
 """The slug in a tenant's addresses at ScaiKey by its ScaiKey ID; None if unknown."""

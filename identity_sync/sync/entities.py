@@ -307,7 +307,8 @@ def insert_participants(now: datetime) -> None:
 def keep_suspensions() -> None:
     """Suspend people who were added or restored in one tenant as they were in the one they left.
 
-    A manual suspension is about the person. The row that was removed last shows it.
+    A manual suspension is about the person. The row that was removed last shows it, unless it came
+    as removed, by the import of a tenant (`DECIDED_HERE`).
     """
     if not fetch_number(_HAS_SUSPENDED):
         return  # The join would read all people who are added.
@@ -334,6 +335,8 @@ _COPY_SUSPENSIONS = """
                  row_number() OVER (PARTITION BY d.row_id ORDER BY old_p.absent_since DESC) AS place
           FROM sw_participants old_p CROSS JOIN sync_plan d
           WHERE old_p.absent_since IS NOT NULL AND old_p.participant_type = 'human'
+            AND (old_p.absent_since > old_p.created_at
+                 OR old_p.suspended_by_hand_at > old_p.created_at)
             AND d.scaikey_id = old_p.scaikey_id AND d.kind = 'participants'
             AND d.action IN ('add', 'restore')) AS last
     WHERE last.place = 1 AND last.suspended_by_hand_at IS NOT NULL

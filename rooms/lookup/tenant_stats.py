@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, Model, QuerySet, Sum
+from django.db.models import Aggregate, Count, F, Model, QuerySet, Sum
 
 from rooms.models import Media, Room, RoomState, ScanStatus
+from tenants.models import Tenant
 
 
 def rooms_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
@@ -31,6 +32,13 @@ def get_stored_media() -> QuerySet[Media]:
     are deleted and count for nothing.
     """
     return Media.objects.exclude(scan_status=ScanStatus.INFECTED)
+
+
+def importing_tenants() -> QuerySet[Tenant]:
+    """Return the tenants that an import has suspended, and not an operator before or since."""
+    return Tenant.objects.filter(
+        imported_from__finished_at=None, suspended_by_hand_at=F("imported_from__started_at")
+    )
 
 
 def rooms_using_role(tenant_id: UUID, slug: str) -> list[str]:

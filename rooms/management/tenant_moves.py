@@ -14,6 +14,8 @@ _COLUMNS = {
     for column in (
         Column("tenant", "Tenant"),
         Column("id", "ID"),
+        Column("scaikey_tenant_id", "ScaiKey ID"),
+        Column("sync_removals", "Removals by syncs", ColumnType.FLAG),
         Column("server_name", "Server"),
         Column("snapshot_at", "Exported"),
         Column("frozen", "Frozen", ColumnType.FLAG),

@@ -147,8 +147,7 @@ def import_moved_room(
     done = [record.manifest_sha256, *record.links] if record else []
     wanted = [link.manifest_sha256 for link in entry.links]
     if done != wanted[: len(done)]:
-        delete_rooms(to.tenant, [row["id"]])
-        done = []
+        done = []  # The first bundle replaces the room.
     for number in range(len(done), len(wanted)):
         _Link(to, entry, row, number).apply(paths[number])
     return len(wanted) - len(done)
@@ -230,15 +229,23 @@ class _Link:
                 self._write_rows(bundle, intent)
 
     def _find_files(self, bundle: ValidatedBundle) -> Iterator[MediaEntry]:
+        infected = self._find_infected()
         by_hash = {each.sha256: each for each in bundle.header.media if each.missing is None}
         for sha256, each in by_hash.items():
             name = get_storage_name(self.to.tenant.pk, sha256)
-            if bundle.has_media(sha256) and not exists_with_size(name, each.size):
+            is_new = sha256 not in infected and not exists_with_size(name, each.size)
+            if bundle.has_media(sha256) and is_new:
                 yield each
+
+    def _find_infected(self) -> set[str]:
+        """Return the hashes of files that are infected here, and stay so."""
+        present = Media.objects.filter(tenant=self.to.tenant, scan_status=ScanStatus.INFECTED)
+        return set(present.values_list("sha256", flat=True))
 
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
         if header.increment is None:
+            delete_rooms(to.tenant, [self.row["id"]])
             room = Room.objects.create(**self.row)
             RoomImport.objects.create(
                 tenant=to.tenant,
@@ -303,9 +310,9 @@ class _Link:
         """Write the rows of attachments, including attachments whose bytes the source has lost."""
         to, header = self.to, bundle.header
         keys = {entry.media_id: UUID(to.mapping.new_id(entry.media_id)) for entry in header.media}
-        present = Media.objects.filter(tenant=to.tenant, scan_status=ScanStatus.INFECTED)
-        infected = set(present.values_list("sha256", flat=True))  # It stays so.
-        infected |= {entry.sha256 for entry in header.media if entry.missing == INFECTED}
+        infected = self._find_infected() | {
+            entry.sha256 for entry in header.media if entry.missing == INFECTED
+        }
         media = {
             key: Media(
                 pk=key,

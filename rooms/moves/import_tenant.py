@@ -1,7 +1,7 @@
-"""Import a tenant from the export of another server; continue, follow or abort such an import.
+"""Import a tenant from the export of another server; continue or follow such an import.
 
 Everything about the directory is checked first. Then the tenant is created, or an empty one taken,
-and suspended; its tables are written in one transaction, each bundle of a room in one, and in the
+suspended, and its tables are written, in one transaction; each bundle of a room in one, and in the
 last one the members of the rooms. The tenant stays suspended until it is imported from an export
 that was frozen, or opened on request.
 """
@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
-from django.db.models import CharField, Expression, Model, QuerySet, Value
+from django.db.models import CharField, Expression, Model, Q, QuerySet, Value
 from django.db.models.functions import Cast
 
 from rooms.errors import (
-    BundleError,
+    NOTHING_IMPORTED,
     TenantExportDamaged,
     TenantImportPeople,
     TenantImportRefused,
@@ -32,57 +31,32 @@ from rooms.errors import (
 )
 from rooms.imports.intents import clean_up_abandoned
 from rooms.imports.verify_bundle import load_keys
-from rooms.lifecycle.deletion import open_deletion
-from rooms.models import (
-    Event,
-    ImportIntent,
-    Media,
-    Room,
-    SearchDocument,
-    StreamCounter,
-    TenantImport,
-    Workspace,
-    WorkspaceMember,
-)
-from rooms.models.media import get_storage_name
-from rooms.moves.import_rooms import (
-    RoomsDestination,
-    delete_rooms,
-    import_moved_room,
-)
-from rooms.moves.index import INDEX, TenantIndex, open_export
+from rooms.models import Media, Room, TenantImport, Workspace
+from rooms.moves.import_rooms import RoomsDestination, delete_rooms, import_moved_room
+from rooms.moves.index import INDEX, open_export
 from rooms.moves.mapping import (
     PeopleMap,
     PeopleOptions,
     TenantMapping,
     check_identity,
     find_server_grants,
-    is_derived,
     map_people,
 )
 from rooms.moves.result import MoveResult
 from rooms.moves.rows import ROOM_COLUMNS, ExportedRows, RowTable, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
-from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
 from tenants.lookup.validators import validate_slug
-from tenants.models import (
-    Group,
-    GroupMembership,
-    Hold,
-    Participant,
-    Partner,
-    Role,
-    RoleGrant,
-    Tenant,
-)
+from tenants.models import Group, Participant, Partner, Tenant
+from tenants.models.directory import FOUND_HERE
 from tenants.people.create_tenant import build_scaikey_id_conflict
 from tenants.people.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.people.tenant_limits import MAX_LIMITS, limit_warnings
@@ -98,8 +72,8 @@ _LOCAL_ONCE_WRITTEN = {
 }
 """Columns that only the first export decides."""
 _OPEN = "It is open."
-_UNFINISHED = "Then run the same command again; it continues. --abort deletes all that is imported."
-_STILL_SUSPENDED = "It was suspended before the import, and still is."
+_UNFINISHED = "Tenant {} is suspended and incomplete. Run the same command again, or pass --abort."
+_STILL_SUSPENDED = "It was suspended manually, and still is."
 _SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
@@ -127,14 +101,17 @@ class ImportTenantOptions:
 
 
 def _build_result(
-    index: TenantIndex, slug: str, people: PeopleMap, tenant_id: UUID | None, **changes: Any
+    export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None, **changes: Any
 ) -> MoveResult:
     """`changes` are `dry_run`, `changed`, `finished`, `warnings`, and figures."""
     dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
     finished, warnings = changes.pop("finished", False), changes.pop("warnings", [])
+    index, settings = export.index, vars(tenant) if tenant else export.tenant
     figures = {
         "tenant": slug,
-        "id": tenant_id,
+        "id": tenant.pk if tenant else None,
+        "scaikey_tenant_id": settings["scaikey_tenant_id"],
+        "sync_removals": settings["sync_removals"],
         "people_mapped": len(people.mapped),
         "people_placeholders": people.placeholders,
         "people_refused": len(people.refused),
@@ -199,101 +176,61 @@ def import_tenant(
     for role in export.iter_rows(tables["roles"]):
         if role["slug"] not in BUILT_IN:
             reject_lookalikes(slug=role["slug"], name=role["name"], tenant=options.slug)
-    with _lock(options.slug):
+    with lock_import(options.slug):
         # 2. Find the tenant, or check that it can be created; find its people.
         tenant, record = _find_target(operator, export, options)
         partner = resolve_partner(operator, options.partner) if options.partner else None
         if tenant is None:
             ensure_partner_has_room(partner)
         people = map_people(export, options.people, tenant, record.people if record else {})
-        result = partial(_build_result, index, options.slug, people)
+        result = partial(_build_result, export, options.slug, people)
         warnings = _list_warnings(export, tenant)
-        planned = result(tenant.pk if tenant else None, dry_run=True, warnings=warnings)
+        planned = result(tenant, dry_run=True, warnings=warnings)
         if dry_run:
             return planned
         if planned.error:
             raise planned.error
         is_known = record is not None and record.index_sha256 == _hash_index(options.directory)
         if record and record.finished_at and is_known:
-            return result(record.tenant_id, opened=True)
-        # 3. Write everything.
+            return result(tenant, opened=True)
+        # 3. Write the tables, or nothing if they are refused. Then the rooms.
         clean_up_abandoned(options.clock())
         run = _Import(operator, export, options, people)
-        try:
-            record = record or run.begin(tenant, partner)
-            opened = run.write(record)
-        except IntegrityError as error:
-            raise TenantExportDamaged(
-                f"Rows of the export contradict each other, or rows of this server: {error}.",
-                fix=f"Get the directory again. {_UNFINISHED}",
-            ) from error
-        except BundleError as error:
-            error.fix = f"{error.advice} {_UNFINISHED}"
-            raise
+        with _explain(NOTHING_IMPORTED):
+            record, mapping = run.write_tables(record, tenant, partner)
+        with _explain(_UNFINISHED.format(options.slug)):
+            opened = run.write_rooms(record, mapping)
         tenant = Tenant.objects.get(pk=record.tenant_id)
         limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
         warnings += run.warnings
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
-        changed = not is_known or opened or run.bundles > 0
-        return result(
-            tenant.pk, **figures, finished=is_finished, warnings=warnings, changed=changed
-        )
-
-
-def abort_tenant_import(
-    *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
-) -> MoveResult:
-    """Delete a tenant that was imported and is not open yet. Raises
-    `TenantImportRefused`, `OnHold`, and what `open_deletion` raises."""
-    operator.require(Permission.MANAGE_PLATFORM)
-    with _lock(slug):
-        record = (
-            TenantImport.objects.select_related("tenant")
-            .filter(tenant__slug=slug, finished_at=None)
-            .first()
-        )
-        if record is None:
-            raise TenantImportRefused(
-                f"No import of tenant {slug} is unfinished.",
-                fix="`scaiwave admin list-tenants` lists the tenants. An open one is not deleted.",
-            )
-        tenant = record.tenant
-        figures = {
-            "tenant": slug,
-            "rooms": Room.all_objects.filter(tenant=tenant).count(),
-            "events": Event.objects.filter(tenant=tenant).count(),
-        }
-        if not dry_run:
-            # An import that follows an interrupted abort stores the files of its rooms again.
-            rooms = Room.all_objects.filter(tenant=tenant)
-            require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
-            with open_deletion(operator, now) as deletion:
-                delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
-                deletion.index.remove_tenant(tenant.pk)
-            store = cast(MediaStore, default_storage)
-            store.erase_below(get_storage_name(tenant.pk, ""))
-            with transaction.atomic():
-                _delete_rows(record)
-                record_audit(
-                    operator=operator,
-                    action="import-tenant --abort",
-                    subject=tenant,
-                    tenant=tenant,
-                    now=now,
-                    details={"from_tenant": str(record.source_tenant_id)},
-                )
-        verb = "Would delete" if dry_run else "Deleted"
-        return MoveResult(figures, f"{verb} the import of tenant {slug}.", changed=True)
+        changed = not is_known or is_finished or run.bundles > 0
+        return result(tenant, **figures, finished=is_finished, warnings=warnings, changed=changed)
 
 
 @contextmanager
-def _lock(slug: str) -> Iterator[None]:
+def lock_import(slug: str) -> Iterator[None]:
     with process_lock(f"import-tenant-{slug}") as acquired:
         if not acquired:
             raise TenantImportRunning(f"Another import of tenant {slug} is in progress.")
         yield
+
+
+@contextmanager
+def _explain(state: str) -> Iterator[None]:
+    """Add the state of the tenant, and the way on, to the fix of an error."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise TenantExportDamaged(
+            f"Rows of the export contradict each other, or rows of this server: {error}.",
+            fix=f"Get the directory again. {state}",
+        ) from error
+    except ScaiWaveError as error:
+        error.fix = f"{getattr(error, 'advice', error.fix)} {state}"
+        raise
 
 
 def _hash_index(directory: Path) -> str:
@@ -314,9 +251,8 @@ def _find_target(
         return None, None
     record = TenantImport.objects.filter(tenant=tenant).first()
     if record is None:
-        if any(
-            model._base_manager.filter(tenant=tenant).exists() for model in (Workspace, Room, Media)
-        ):
+        content = (Workspace._base_manager, Room._base_manager, Media._base_manager)
+        if any(rows.filter(tenant=tenant).exists() for rows in content):
             raise TenantImportRefused(
                 f"Tenant {slug} exists and has workspaces, rooms or attachments.",
                 fix="Nothing was imported. Pass another slug, or an empty tenant's.",
@@ -345,59 +281,58 @@ class _Import:
     bundles: int = 0
     warnings: list[str] = field(default_factory=list)
 
-    def begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
-        """Create or suspend the tenant, and record that it is being imported."""
+    @transaction.atomic(durable=True)
+    def write_tables(
+        self, record: TenantImport | None, tenant: Tenant | None, partner: Partner | None
+    ) -> tuple[TenantImport, TenantMapping]:
+        """Write all but the rooms and their members, and suspend the tenant. Delete what the export
+        lacks. Raises `TenantImportRefused` and `OnHold`: then nothing has changed."""
+        block_new_holds()
+        record = record or self._begin(tenant, partner)
+        mapping = build_mapping(self.export, record, self.people)
+        check_identity(self.export, mapping, find_stale(self.export, mapping, "people"))
+        require_tenant_not_held(record.tenant, f"import into tenant {record.tenant.slug}")
+        # One that was suspended before stays so at the end. Someone may have resumed it since.
+        resumed = Tenant.objects.filter(pk=record.tenant_id, suspended_by_hand_at=None)
+        resumed.update(suspended_by_hand_at=record.started_at)
+        find_holders = partial(find_super_admin_holders, roles=SERVER_ROLES, with_absent=True)
+        holders = find_holders()
+        self._delete_rooms(record.tenant, mapping)
+        self._write_rows(record, mapping)
+        if gained := find_holders() - holders:
+            raise TenantImportRefused(
+                f"{pluralize(len(gained), 'person', 'people')} would get "
+                f"{' or '.join(SERVER_ROLES)} by a group of this server, first {min(gained)}.",
+                fix="Revoke the role of the group with `scaiwave role revoke`, and import again.",
+            )
+        return record, mapping
+
+    def _begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
+        """Create the tenant, unless it exists, and record that it is being imported."""
         index, now = self.export.index, self.options.clock()
         is_new = tenant is None
-        with transaction.atomic(durable=True):
-            lock_partner(partner)
-            if tenant is None:
-                ensure_partner_has_room(partner)
-                tenant = Tenant.objects.create(
-                    **self.export.tenant
-                    | {
-                        "id": new_id(),
-                        "slug": self.options.slug,
-                        "partner_id": partner.pk if partner else None,
-                        "suspended_by_hand_at": now,
-                    }
-                )
-            else:
-                # One that was suspended before stays so at the end.
-                own = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
-                own.update(suspended_by_hand_at=now)
-            record_audit(
-                operator=self.operator,
-                action="import-tenant",
-                subject=tenant,
-                tenant=tenant,
-                now=now,
-                details={
-                    "from_tenant": index.tenant.id,
-                    "from_server": index.server_name,
-                    "key_id": index.key_id,
-                },
-            )
-            return TenantImport.objects.create(
-                tenant=tenant,
-                source_tenant_id=index.tenant.id,
-                source_server_name=index.server_name,
-                is_new=is_new,
-                people={str(old): str(new) for old, new in self.people.mapped.items()},
-                operator=self.operator.name,
-                started_at=now,
-            )
+        lock_partner(partner)
+        if tenant is None:
+            ensure_partner_has_room(partner)
+            local = {"slug": self.options.slug, "partner_id": partner.pk if partner else None}
+            local |= {"id": new_id(), "suspended_by_hand_at": None}
+            tenant = Tenant.objects.create(**self.export.tenant | local)
+        source = {"from_tenant": index.tenant.id, "from_server": index.server_name}
+        details = {**source, "key_id": index.key_id}
+        record_audit(self.operator, "import-tenant", tenant, now, details, tenant=tenant)
+        return TenantImport.objects.create(
+            tenant=tenant,
+            source_tenant_id=index.tenant.id,
+            source_server_name=index.server_name,
+            is_new=is_new,
+            people={str(old): str(new) for old, new in self.people.mapped.items()},
+            operator=self.operator.name,
+            started_at=now,
+        )
 
-    def write(self, record: TenantImport) -> bool:
-        """Write the tables, the rooms, and their members; return whether the tenant is open."""
-        export, options, tenant = self.export, self.options, record.tenant
-        mapping = build_mapping(export, record, self.people)
-        check_identity(export, mapping, find_stale(export, mapping, "people"))
-        require_tenant_not_held(tenant, f"import into tenant {tenant.slug}")
-        # Someone may have resumed it.
-        resumed = Tenant.objects.filter(pk=tenant.pk, suspended_by_hand_at=None)
-        resumed.update(suspended_by_hand_at=record.started_at)
-        stale = set(find_stale(export, mapping, "rooms"))
+    def _delete_rooms(self, tenant: Tenant, mapping: TenantMapping) -> None:
+        """Delete rooms that the export lacks, and rooms deleted here, which come back."""
+        stale = set(find_stale(self.export, mapping, "rooms"))
         # A purge may have deleted some of their events.
         hidden = Room.all_objects.filter(tenant=tenant).exclude(deleted_at=None)
         if deleted := sorted(set(hidden.values_list("pk", flat=True)) - stale):
@@ -405,13 +340,14 @@ class _Import:
                 f"{pluralize(len(deleted), 'room')} deleted here and imported again, first "
                 f"{deleted[0]}. To leave a room out, delete it on the old server."
             )
-        if stale or deleted:
-            delete_rooms(tenant, [*stale, *deleted])
-        with transaction.atomic(durable=True):
-            self._write_tables(record, mapping)
+        delete_rooms(tenant, [*stale, *deleted])
+
+    def write_rooms(self, record: TenantImport, mapping: TenantMapping) -> bool:
+        """Write the rooms, and their members; return whether the tenant is open."""
+        export, options = self.export, self.options
         to = RoomsDestination(
             self.operator,
-            tenant,
+            record.tenant,
             mapping,
             {str(key): str(mapping(key)) for key in export.people},
             export.index.server_name,
@@ -429,12 +365,8 @@ class _Import:
             _write_table(export, mapping, export.tables["room-members"])
             return self._finish(record)
 
-    def _write_tables(self, record: TenantImport, mapping: TenantMapping) -> None:
+    def _write_rows(self, record: TenantImport, mapping: TenantMapping) -> None:
         export = self.export
-        block_new_holds()
-        require_tenant_not_held(record.tenant, f"import into tenant {record.tenant.slug}")
-        find_holders = partial(find_super_admin_holders, roles=SERVER_ROLES, with_absent=True)
-        holders = find_holders()
         if record.is_new:
             columns = export.tenant.keys() - LOCAL_COLUMNS - _LOCAL_ONCE_WRITTEN
             values = {column: export.tenant[column] for column in columns}
@@ -446,41 +378,26 @@ class _Import:
             _write_table(export, mapping, table)
         # A room that is not imported yet is written with its first bundle.
         rooms = set(Room.all_objects.filter(tenant=record.tenant).values_list("pk", flat=True))
-        if rooms:
-            _write_table(export, mapping, export.tables["rooms"], only=rooms)
-        if gained := find_holders() - holders:
-            raise TenantImportRefused(
-                f"{pluralize(len(gained), 'person', 'people')} would get "
-                f"{' or '.join(SERVER_ROLES)} by a group of this server, first {min(gained)}.",
-                fix="Revoke the role of the group with `scaiwave role revoke`, and import again.",
-            )
+        _write_table(export, mapping, export.tables["rooms"], only=rooms)
 
     def _finish(self, record: TenantImport) -> bool:
         now, index = self.options.clock(), self.export.index
-        opens = index.frozen or self.options.opens
-        if opens:
-            opens = bool(
-                _select_suspended(record).update(suspended_by_hand_at=None, updated_at=now)
-            )
+        if opens := index.frozen or self.options.opens:
+            opens = bool(select_suspended(record).update(suspended_by_hand_at=None, updated_at=now))
             record.finished_at = now
         record.exported_at = datetime.fromisoformat(index.begun_at)
         record.index_sha256 = _hash_index(self.options.directory)
         record.save(update_fields=["finished_at", "exported_at", "index_sha256"])
-        record_audit(
-            operator=self.operator,
-            action="import-tenant",
-            subject=record.tenant,
-            tenant=record.tenant,
-            now=now,
-            details={
-                "index_sha256": record.index_sha256,
-                "rooms": len(index.exported),
-                "rooms_not_exported": len(index.not_exported),
-                "people_mapped": len(self.people.mapped),
-                "people_placeholders": self.people.placeholders,
-                "opened": opens,
-            },
-        )
+        details = {
+            "index_sha256": record.index_sha256,
+            "rooms": len(index.exported),
+            "rooms_not_exported": len(index.not_exported),
+            "people_mapped": len(self.people.mapped),
+            "people_placeholders": self.people.placeholders,
+            "opened": opens,
+        }
+        tenant = record.tenant
+        record_audit(self.operator, "import-tenant", tenant, now, details, tenant=tenant)
         return opens
 
 
@@ -493,8 +410,14 @@ def build_mapping(
         found |= {old: new for old, new in people.mapped.items() if old not in found}
         record.people = {str(old): str(new) for old, new in found.items()}
         record.save(update_fields=["people"])
-    left_out = find_server_grants(export)
-    mapping = TenantMapping(record.tenant_id, record.started_at, found, left_out)
+    mapping = TenantMapping(
+        record.tenant_id,
+        record.started_at,
+        found,
+        left_out=find_server_grants(export),
+        synced=frozenset(key for key, row in export.people.items() if row["scaikey_id"]),
+        granted_by=f"import from {export.index.server_name}",
+    )
     mapping.find_existing(export)
     return mapping
 
@@ -523,14 +446,15 @@ def _write_table(
 ) -> None:
     """Insert rows, or update the rows of an earlier import.
 
-    People whom a sync found, and people who were purged here, stay as they are; people who were
-    suspended here stay suspended.
+    People whom a sync found, or has removed since, and people who were purged here, stay as they
+    are; people who were suspended here stay suspended.
     """
     model: type[Model] = table.model
     claimed: set[UUID] = set()
     suspended: Mapping[UUID, datetime | None] = {}
     if model in (Participant, Group):
-        present = model._base_manager.filter(tenant_id=mapping.tenant_id, absent_since=None)
+        found = FOUND_HERE if model is Participant else Q(absent_since=None)
+        present = model._base_manager.filter(found, tenant_id=mapping.tenant_id)
         claimed = set(present.exclude(scaikey_id=None).values_list("pk", flat=True))
     if model is Participant:
         people = Participant.objects.filter(tenant_id=mapping.tenant_id)
@@ -557,27 +481,6 @@ def _write_table(
         )
 
 
-def _delete_rows(record: TenantImport) -> None:
-    """Delete the rows of an import, and the tenant if the import has created it."""
-    tenant = record.tenant
-    Hold.objects.filter(tenant=tenant).exclude(lifted_at=None).delete()
-    content: tuple[type[Model], ...] = (
-        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent, SearchDocument,
-    )  # fmt: skip
-    directory: tuple[type[Model], ...] = (RoleGrant, Role, GroupMembership, Group, Participant)
-    for model in content:
-        model._base_manager.filter(tenant=tenant).delete()
-    for model in directory:
-        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
-        for part in batched([key for key in keys if is_derived(key)]):
-            model._base_manager.filter(pk__in=part).delete()
-    record.delete()
-    if record.is_new:
-        tenant.delete()
-    else:
-        _select_suspended(record).update(suspended_by_hand_at=None)
-
-
-def _select_suspended(record: TenantImport) -> QuerySet[Tenant]:
+def select_suspended(record: TenantImport) -> QuerySet[Tenant]:
     """Return the tenant if the import has suspended it, and it was not suspended before."""
     return Tenant.objects.filter(pk=record.tenant_id, suspended_by_hand_at=record.started_at)

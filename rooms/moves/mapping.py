@@ -24,7 +24,7 @@ from rooms.moves.rows import ExportedRows, Row, RowTable
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
-from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, Tenant
+from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, RoleSource, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
 
@@ -51,13 +51,16 @@ class TenantMapping:
     """`existing` has the rows here that are not computed, by the old IDs. `left_out` are grants.
 
     People, and all else that has a ScaiKey ID, are here as removed from ScaiKey since `absent_at`:
-    they can't sign in until a sync finds them.
+    they can't sign in until a sync finds them. `synced` are the old IDs of people with a ScaiKey
+    ID, whose grants from ScaiKey a sync revokes. `granted_by` is who grants all roles.
     """
 
     tenant_id: UUID
     absent_at: datetime
     existing: dict[UUID, UUID] = field(default_factory=dict)
     left_out: frozenset[UUID] = frozenset()
+    synced: frozenset[UUID] = frozenset()
+    granted_by: str = ""
 
     def __post_init__(self) -> None:
         self.new_id = IdMapper(self.tenant_id)
@@ -78,8 +81,16 @@ class TenantMapping:
                 changes[column] = self(row[column])
         is_person = row.get("participant_type") == ParticipantType.HUMAN
         if table.model in (Participant, Group) and (is_person or row["scaikey_id"] is not None):
-            # A later time would make it the newest row of someone in another tenant.
             changes["absent_since"] = min(row["absent_since"] or self.absent_at, self.absent_at)
+            if table.model is Participant:
+                # It has never been present here: see `DECIDED_HERE`. A purge must find it.
+                changes |= {"created_at": self.absent_at, "purged_at": None}
+                for name in ("suspended_by_hand_at", "messages_erased_at"):
+                    changes[name] = row[name] and min(row[name], self.absent_at)
+        if table.model is RoleGrant:
+            changes["granted_by"] = self.granted_by
+            if row["participant_id"] not in self.synced:
+                changes["source"] = RoleSource.MANUAL
         if table.model is Role:
             changes["is_built_in"] = row["slug"] in BUILT_IN
             changes["name"] = BUILT_IN.get(row["slug"], row["name"])
@@ -130,8 +141,8 @@ class SameTenant(TenantMapping):
 
 
 _DELETE_AND_IMPORT = (
-    "Nothing was imported. If you trust the export, delete the import with `scaiwave admin "
-    "import-tenant` --abort, and import again."
+    "If you trust the export, delete the import with `scaiwave admin import-tenant` --abort, and "
+    "import again."
 )
 
 

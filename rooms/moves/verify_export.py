@@ -309,7 +309,8 @@ def compare_rows(
             found = {row["id"]: row for row in rows.values(*columns)}
             for row in part:
                 here = found.get(row["id"])
-                is_claimed = here and row.get("absent_since") and not here.get("absent_since")
+                absent_since = row.get("absent_since")
+                is_claimed = here and absent_since and here.get("absent_since") != absent_since
                 if is_claimed and not is_source:
                     continue
                 names = [name for name in columns if here and here[name] != row[name]]

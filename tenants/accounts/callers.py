@@ -20,6 +20,7 @@ from tenants.lookup.resolve import is_storable_text
 from tenants.lookup.serializers import get_server_name
 from tenants.lookup.sign_in_blockers import partner_blockers, sign_in_blockers, tenant_blockers
 from tenants.models import AdminUser, Participant, Partner, Tenant
+from tenants.models.directory import DECIDED_HERE
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims
@@ -78,7 +79,7 @@ def find_sign_in_blocker(scaikey_id: str) -> str | None:
 def _list_people(scaikey_id: Any) -> QuerySet[Participant]:
     """Return the rows of a person. The first one, of the present tenant, decides; the others are of
     tenants that the person has left."""
-    people = Participant.objects.filter(scaikey_id=scaikey_id)
+    people = Participant.objects.filter(DECIDED_HERE, scaikey_id=scaikey_id)
     return people.order_by(F("absent_since").desc(nulls_first=True))
 
 

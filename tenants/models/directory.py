@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 
 from scaiwave.ids import new_id
@@ -40,6 +40,12 @@ def active_q(prefix: str = "") -> Q:
 
 
 ACTIVE = active_q()
+FOUND_HERE = ~Q(absent_since__lte=F("created_at"))
+DECIDED_HERE = FOUND_HERE | Q(suspended_by_hand_at__gt=F("created_at"))
+"""Match people whom a sync found here, or an operator of this server suspended.
+
+Others came as removed, by the import of a tenant. They decide about no one of another tenant.
+"""
 
 
 def format_removal(removed_at: datetime) -> str:

@@ -17,6 +17,7 @@ from scaiwave.core.bulk import BulkResult, build_rows, change_rows, count_names
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
+from scaiwave.extensions import IMPORTING_TENANTS
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import (
     look_up_participants_in,
@@ -33,6 +34,7 @@ from tenants.lookup.serializers import (
 from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.lookup.validators import validate_reason
 from tenants.models import Participant, Partner, Tenant, active_q
+from tenants.models.directory import DECIDED_HERE
 from tenants.roles.rules import (
     build_super_admin_only_error,
     describe_holders,
@@ -63,6 +65,7 @@ class SuspensionRules:
     `look_up` finds them, in a tenant. `get_name` is how messages and
     commands refer to one. `describe_effect` names who can't sign in then. `ensure_remains` raises
     `LastSuperAdmin`. `find_protected` returns the IDs that the operator may not change.
+    `is_decided` is false for a suspension that came with, or ends with, the import of a tenant.
     """
 
     kind: str
@@ -74,6 +77,7 @@ class SuspensionRules:
     describe_effect: Callable[[Sequence[Any]], str]
     ensure_remains: Callable[[Sequence[Any]], None]
     find_protected: Callable[[Operator], Collection[UUID]] = lambda operator: ()
+    is_decided: Callable[[Any], bool] = lambda entity: True
 
     def get_action(self, is_suspension: bool) -> str:
         return f"{'suspend' if is_suspension else 'resume'}-{self.kind}"
@@ -100,6 +104,11 @@ class SuspensionRules:
         }
         words = ChangeWords(self.kind, *texts)
         return Change(words, self.build_row(entity), changed, dry_run, names)
+
+
+def can_suspend(rules: SuspensionRules, entity: Any) -> bool:
+    """Return whether it is not suspended manually, or only by an import."""
+    return entity.suspended_by_hand_at is None or not rules.is_decided(entity)
 
 
 def suspend(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
@@ -195,7 +204,8 @@ class _Steps:
         """Return the result for one that is suspended or active already."""
         if entity.pk in self.protected:
             raise build_super_admin_only_error(self.operator, "suspend or resume a")
-        is_done = (entity.suspended_by_hand_at is not None) is self.is_suspension
+        is_resumed = entity.suspended_by_hand_at is None
+        is_done = not can_suspend(self.rules, entity) if self.is_suspension else is_resumed
         return self.rules.build_result(entity, self.texts) if is_done else None
 
     def check_all(self, entities: list[Any]) -> None:
@@ -276,6 +286,7 @@ TENANT = SuspensionRules(
     get_name=lambda tenant: tenant.slug,
     describe_effect=_describe_tenants,
     ensure_remains=ensure_super_admin_remains,
+    is_decided=lambda tenant: not IMPORTING_TENANTS.load()().filter(pk=tenant.pk).exists(),
 )
 PARTICIPANT = SuspensionRules(
     "participant",
@@ -290,6 +301,7 @@ PARTICIPANT = SuspensionRules(
     describe_effect=describe_holders,
     ensure_remains=ensure_super_admin_remains,
     find_protected=find_protected_people,
+    is_decided=lambda person: Participant.objects.filter(DECIDED_HERE, pk=person.pk).exists(),
 )
 
 suspend_partner, resume_partner = partial(suspend, PARTNER), partial(resume, PARTNER)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
-from rooms.models import RetentionPolicy, Room, WorkspaceMember
+from rooms.models import RetentionPolicy, Room, TenantImport, WorkspaceMember
 from scaiwave.config import load
 from scaiwave.site.acts import get_acts
 from tenants.models import (
@@ -136,6 +136,17 @@ def test_fail_a_reason_is_required(acme: Tenant, client: Client) -> None:
     answer = client.post(address("admin-suspend-tenant", acme), {"confirmed": "yes"})
     assert "This field is required." in answer.content.decode()
     assert get_status(acme) == "active"
+
+
+def test_success_suspend_a_tenant_during_its_import(acme: Tenant, client: Client) -> None:
+    """The import resumes it at its end, but not what an operator suspends."""
+    TenantImport.objects.filter(tenant=acme).update(started_at=row_factories.NOW, finished_at=None)
+    Tenant.objects.filter(pk=acme.pk).update(suspended_by_hand_at=row_factories.NOW)
+    titles = [link.title for link in page_of(client, acme).context["acts"]]
+    assert {"Suspend", "Resume"} <= set(titles)
+    assert do(client, "admin-suspend-tenant", acme, **REASON) == f"Tenant {acme} suspended."
+    titles = [link.title for link in page_of(client, acme).context["acts"]]
+    assert "Suspend" not in titles
 
 
 def test_success_suspend_and_resume_partners_and_people(acme: Tenant, client: Client) -> None:

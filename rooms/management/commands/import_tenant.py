@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
 from rooms.management.tenant_moves import add_signer_arguments, print_move
-from rooms.moves.import_tenant import ImportTenantOptions, abort_tenant_import, import_tenant
+from rooms.moves.abort_import import abort_tenant_import
+from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
 from scaiwave.cli.command import OperatorCommand
 

@@ -28,6 +28,7 @@ from tenants.people.suspension import (
     PARTNER,
     TENANT,
     SuspensionRules,
+    can_suspend,
     resume,
     resume_many,
     suspend,
@@ -163,7 +164,7 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             model,
             partial(_change, suspend, rules),
             form=ReasonForm,
-            is_offered=lambda row: row.suspended_by_hand_at is None,
+            is_offered=partial(can_suspend, rules),
             is_destructive=True,
         ),
         Act(

@@ -17,16 +17,19 @@ from rooms.models import (
     Room,
     RoomMedia,
     RoomMember,
+    ScanStatus,
     Workspace,
     WorkspaceMember,
 )
 from rooms.models.media import get_storage_name
 from rooms.moves import export_tenant as module
-from rooms.moves.import_tenant import abort_tenant_import
+from rooms.moves.abort_import import abort_tenant_import
+from scaiwave.core.change import Change
 from scaiwave.core.errors import FileExists, UsageError
 from tenants.errors import OnHold
 from tenants.holds.hold import add_hold
 from tenants.models import Hold, Participant, Role, RoleGrant, Tenant
+from tenants.people.suspension import resume_tenant, suspend_tenant
 from tests.rooms.moves.factories import (
     NOW,
     bring,
@@ -122,7 +125,7 @@ def test_success_base_then_frozen(tmp_path: Path) -> None:
         moved = content._base_manager.filter(room__in=exported)
         assert content._base_manager.filter(tenant=here).count() == moved.count(), content
     anna = Participant.objects.get(tenant=here, local_id__startswith="anna")
-    assert (anna.display_name, anna.purged_at) == ("", NOW)
+    assert (anna.display_name, anna.purged_at) == ("", None)
     assert default_storage.exists(Media.objects.get(tenant=here, size=len("new file")).storage_name)
     with on_old_server(source, here):
         export(source, out, incremental=True)
@@ -158,6 +161,55 @@ def _restore_index(out: Path, tmp_path: Path) -> None:
         export(source, tmp_path / "other")
     bring(tmp_path / "other")
     bring(out)
+
+
+def test_success_infected_here_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An increment, and a base, whose server finds the file clean bring neither it nor its mark."""
+    monkeypatch.setattr(module, "FULL_EVERY", 1)
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    here, room = Tenant.objects.get(slug="moved"), _seeded(source)[0]
+    sha256 = RoomMedia.objects.filter(room=room)[0].media.sha256
+    infected = Media.objects.filter(tenant=here, sha256=sha256)
+    infected.update(scan_status=ScanStatus.INFECTED)
+    default_storage.delete(get_storage_name(here.pk, sha256))
+    for number in range(3):
+        with on_old_server(source, here):
+            row_factories.make_event(room, 1000 + number)
+            export(source, out, incremental=True)
+        assert bring(out).figures["bundles"] == 1
+        assert {media.scan_status for media in infected.all()} == {ScanStatus.INFECTED}
+        assert not default_storage.exists(get_storage_name(here.pk, sha256))
+
+
+def test_success_suspended_during_the_import(tmp_path: Path) -> None:
+    """What an operator suspends while the import has suspended it does not open at its end."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+
+    def suspend(*, dry_run: bool = False) -> Change:
+        return suspend_tenant(
+            operator=HOST_OPERATOR, name="moved", reason="x", confirm=lambda effect: None,
+            now=tick(), dry_run=dry_run,
+        )  # fmt: skip
+
+    assert suspend(dry_run=True).sentence == "Would suspend tenant moved."
+    assert suspend().sentence == "Tenant moved suspended."
+    assert suspend().sentence == "Tenant moved is already suspended (manually)."
+    opened = bring(out, opens=True)
+    assert opened.figures["opened"] is False
+    assert opened.sentence == (
+        "Imported tenant moved with 3 rooms. It was suspended manually, and still is."
+    )
+    here = Tenant.objects.get(slug="moved")
+    assert here.inactive_reason == "suspended manually"
+    resume_tenant(operator=HOST_OPERATOR, name="moved", reason="", now=tick())
+    here.refresh_from_db()
+    assert here.is_active
 
 
 def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
@@ -246,6 +298,39 @@ def test_success_abort(tmp_path: Path) -> None:
     assert bring(out, opens=True).figures["opened"]
     with pytest.raises(TenantImportRefused):
         abort_tenant_import(**options)  # type: ignore[arg-type]
+
+
+def test_fail_abort_of_what_was_made_here(tmp_path: Path) -> None:
+    source = make_moving_tenant(events=20)
+    export(source, tmp_path / "out")
+    leave(source)
+    bring(tmp_path / "out")
+    here = Tenant.objects.get(slug="moved")
+    brought, anna = Workspace.objects.get(tenant=here), here.participants.all()[0]
+
+    def abort(*, dry_run: bool = False) -> None:
+        abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick(), dry_run=dry_run)
+
+    for kind, make in (
+        ("workspace", lambda: row_factories.make_workspace(here, "own")),
+        ("room", lambda: row_factories.make_room(brought, anna)),
+        ("attachment", lambda: row_factories.make_media(here, "made here")),
+    ):
+        row = make()
+        for dry_run in (True, False):
+            with pytest.raises(TenantImportRefused) as caught:
+                abort(dry_run=dry_run)
+            assert str(caught.value) == (
+                f"Tenant moved has 1 {kind} that the import did not bring, first {row.pk}."
+            )
+            assert caught.value.fix == (
+                "Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` --open; "
+                "what it has then is deleted with `scaiwave admin erase-tenant`."
+            )
+        row.delete()
+    assert Room.objects.filter(tenant=here).count() == 3
+    abort()
+    assert not Tenant.objects.filter(slug="moved").exists()
 
 
 def test_fail_aborted_under_a_hold(tmp_path: Path) -> None:

@@ -13,25 +13,34 @@ from uuid import uuid4
 
 import pytest
 import rfc8785
+from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
 from rooms.exports.export_room import load_signer
-from rooms.models import TenantImport
+from rooms.models import Event, Room, TenantImport
 from scaiwave.core.errors import ScaiWaveError, UsageError
-from tenants.models import AuditEntry, Participant, Tenant
+from scaiwave.sandbox import Sandbox
+from tenants.accounts.callers import find_account, find_sign_in_blocker
+from tenants.models import AdminUser, AuditEntry, Group, Participant, RoleGrant, Tenant
+from tenants.people.purge_participant import purge_participant
+from tenants.people.suspension import suspend_participant
+from tests.identity_sync.sync.helpers import list_people, sync
 from tests.rooms.moves.factories import (
+    NOW,
     bring,
     export,
     leave,
     make_moving_tenant,
+    on_old_server,
     read_index,
     tick,
     verify,
 )
 from tests.tenants.audit.seals import make_sealed_log
-from tests.tenants.factories import HOST_OPERATOR
+from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -62,6 +71,13 @@ def rewrite(name: str, change: Callable[[list[Any]], object]) -> Change:
         index["files"][name] = listed
 
     return apply
+
+
+def forge(directory: Path, *changes: Change) -> None:
+    index = read_index(directory)
+    for change in changes:
+        change(directory, index)
+    sign(directory, index)
 
 
 def _first_room(index: Index) -> Any:
@@ -203,16 +219,109 @@ def test_fail_swapped_files(out: Path) -> None:
 
 def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:
     """They match the index; the rooms in them do not, so nothing of the first is written."""
-    index = read_index(out)
-    _swap_rooms(out, index)
-    sign(out, index)
+    forge(out, _swap_rooms)
     with pytest.raises(TenantExportDamaged):
         verify(out)
-    with pytest.raises(TenantExportDamaged):
+    with pytest.raises(TenantExportDamaged) as caught:
         bring(out)
     here = Tenant.objects.get(slug="moved")
     assert here.rooms.count() == 0
     assert here.suspended_by_hand_at
+    assert caught.value.fix == (
+        "Get the directory again from the server that wrote it, unchanged. Tenant moved is "
+        "suspended and incomplete. Run the same command again, or pass --abort."
+    )
+
+
+def test_fail_swapped_bundles_of_a_new_base(out: Path, tmp_path: Path) -> None:
+    """A room that begins again stays as it is until the bundle that replaces it is valid."""
+    bring(out)
+    source, here = Tenant.objects.get(slug="acme"), Tenant.objects.get(slug="moved")
+    events = Event.objects.filter(tenant=here).count()
+    with on_old_server(source, here):
+        export(source, tmp_path / "again")
+    forge(tmp_path / "again", _swap_rooms)
+    with pytest.raises(TenantExportDamaged):
+        bring(tmp_path / "again")
+    assert Room.objects.filter(tenant=here).count() == 3
+    assert Event.objects.filter(tenant=here).count() == events
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=6, groups=0)
+def test_success_placeholders_decide_about_no_one(
+    sandbox: Sandbox, settings: Settings, out: Path
+) -> None:
+    """People of the export are people of other tenants too, or an administrator without one."""
+    suspended, resumed, local, other = (str(row["id"]) for row in list_people(sandbox)[:4])
+    left = make_tenant("left", scaikey_tenant_id=None)
+    long_ago = "2020-01-01T00:00:00Z"
+    make_person(
+        left, scaikey_id=resumed, created_at=long_ago, absent_since=NOW, suspended_by_hand_at=NOW
+    )
+    keys = (suspended, resumed, local, other, "usr_root")
+
+    def change(rows: list[Any]) -> None:
+        people = [row for row in rows if row["participant_type"] == "human"]
+        for row, key in zip(people, keys, strict=False):
+            row.update(scaikey_id=key, created_at=long_ago, absent_since="2999-01-01T00:00:00Z")
+            if key not in {resumed, local}:
+                row.update(suspended_by_hand_at="2999-02-01T00:00:00Z")
+
+    forge(out, rewrite("people", change))
+    bring(out, opens=True)
+    account = AdminUser.objects.create(username="scaikey:usr_root", scaikey_id="usr_root")
+    assert (find_sign_in_blocker("usr_root"), find_account(account.pk)) == (None, account)
+    here = Participant.objects.filter(tenant__slug="moved")
+    for key in (local, "usr_root"):
+        suspend_participant(
+            operator=HOST_OPERATOR, name=str(here.get(scaikey_id=key).pk), tenant="moved",
+            reason="", confirm=lambda question: None, now=tick(),
+        )  # fmt: skip
+    # The suspension of the file is one already; that of this server blocks from now on.
+    assert find_sign_in_blocker(local) == "the person is suspended manually"
+    # The old server is gone, as far as the sync is concerned.
+    Tenant.objects.update(scaikey_tenant_id=None)
+    Tenant.objects.filter(slug="acme").update(slug="gone")
+    for model in (Participant, Group):
+        model._base_manager.filter(tenant__slug="gone").update(scaikey_id=None)
+    settings.CONFIG = make_config(sandbox)
+    sync()
+    present = Participant.objects.filter(absent_since=None)
+    found = {row.scaikey_id: row.inactive_reason for row in present.exclude(scaikey_id=None)}
+    assert [found[key] for key in (suspended, resumed, local, other)] == [
+        None, "suspended manually", "suspended manually", None,
+    ]  # fmt: skip
+
+
+def test_success_decisions_of_the_file(out: Path) -> None:
+    """A purge of the file keeps no one from a purge here, and its grants name no operator here."""
+
+    def purge(rows: list[Any]) -> None:
+        for row in rows:
+            row.update(purged_at="2020-01-01T00:00:00Z", messages_erased_at="2999-01-01T00:00:00Z")
+
+    def grant(rows: list[Any]) -> None:
+        for row in rows:
+            row.update(granted_by="root", source="scaikey")
+
+    forge(out, rewrite("people", purge), rewrite("grants", grant))
+    bring(out, opens=True)
+    here = Tenant.objects.get(slug="moved")
+    assert {row["table"] for row in verify(out, "moved").lists["differences"]} == {"room"}
+    grants = RoleGrant.objects.filter(tenant=here).order_by("source")
+    assert list(grants.values_list("source", "granted_by", "participant__local_id")) == [
+        ("manual", "import from localhost", None),
+        ("scaikey", "import from localhost", "anna.acme"),
+    ]
+    anna = Participant.objects.get(tenant=here, local_id="anna.acme")
+    assert (anna.purged_at, anna.email) == (None, "anna@acme.example")
+    assert anna.messages_erased_at == anna.absent_since
+    purged = purge_participant(
+        operator=HOST_OPERATOR, name=str(anna.pk), reason="", confirm=lambda question: None,
+        now=tick(),
+    )  # fmt: skip
+    anna.refresh_from_db()
+    assert (purged.changed, anna.display_name, anna.email) == (True, "Deleted user", "")
 
 
 def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
-from rooms.models import Event, RoomMember, SearchDocument, TenantImport
-from rooms.moves.import_tenant import abort_tenant_import
+from rooms.models import Event, Room, RoomMember, SearchDocument, TenantImport
+from rooms.moves.abort_import import abort_tenant_import
 from rooms.moves.mapping import PeopleOptions, TenantMapping
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
@@ -23,7 +23,7 @@ from tenants.errors import ParticipantOnHold, RoleBuiltIn, TenantConflict
 from tenants.holds.hold import add_hold
 from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
-from tests.identity_sync.sync.helpers import list_people_of_tenant, sync
+from tests.identity_sync.sync.helpers import list_people, list_people_of_tenant, sync
 from tests.rooms.moves.factories import (
     NOW,
     bring,
@@ -156,6 +156,20 @@ def test_success_aborted_import_leaves_the_suspension(out: Path, is_suspended: b
     assert here.is_active != is_suspended
 
 
+def test_success_dry_run_lists_what_syncs_will_do(tmp_path: Path) -> None:
+    """Of a new tenant as the export has it, of one that exists as it is."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    Tenant.objects.filter(pk=source.pk).update(sync_removals=False)
+    export(source, out)
+    leave(source)
+    keys = ("scaikey_tenant_id", "sync_removals")
+    planned = bring(out, dry_run=True).figures
+    assert [planned[key] for key in keys] == ["tnt_acme", False]
+    make_tenant("moved", scaikey_tenant_id=None)
+    planned, done = bring(out, dry_run=True).figures, bring(out).figures
+    assert [planned[key] for key in keys] == [done[key] for key in keys] == [None, True]
+
+
 def test_success_suspends_again_what_was_resumed(tmp_path: Path) -> None:
     source = make_moving_tenant(events=12)
     export(source, tmp_path / "out")
@@ -198,6 +212,7 @@ def _move_grant(source: Tenant) -> None:
 def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     """Rows of the import before, which a later export may no longer give, go."""
     source, out = make_moving_tenant(events=12), tmp_path / "out"
+    make_person(source, "carl")
     export(source, out)
     leave(source)
     bring(out)
@@ -208,6 +223,8 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     )
     bert = Participant.objects.get(tenant=here, local_id="bert.acme")
     Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=NOW)
+    carl = Participant.objects.filter(tenant=here, local_id="carl.acme")
+    carl.update(absent_since=(removed_at := tick()))  # A sync found and removed him.
     anna = Participant.objects.filter(tenant=here, local_id="anna.acme")
     anna.update(purged_at=NOW, scaikey_id=None, display_name="Deleted user")
     with on_old_server(source, here):
@@ -235,6 +252,7 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
     ]  # fmt: skip
     bert.refresh_from_db()
     assert (bert.suspended_by_hand_at, anna.get().display_name) == (NOW, "Deleted user")
+    assert carl.get().absent_since == removed_at
 
 
 IDENTITIES: dict[str, tuple[type[Model], dict[str, str]]] = {
@@ -289,8 +307,38 @@ def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
     assert str(caught.value).startswith(
         "1 person would get super_admin or partner_admin by a group of this server, first "
     )
+    assert caught.value.fix == (
+        "Revoke the role of the group with `scaiwave role revoke`, and import again. Nothing was "
+        "imported."
+    )
     assert find_super_admin_holders() == set()
-    assert not Tenant.objects.get(slug="moved").is_active
+    assert Tenant.objects.get(slug="moved").is_active
+    assert not TenantImport.objects.exists()
+    assert Participant.objects.filter(tenant=here).count() == 0
+
+
+def test_fail_refused_later(tmp_path: Path) -> None:
+    """An import that is refused deletes nothing before, and leaves a resumed tenant open."""
+    source, out = make_moving_tenant(events=12), tmp_path / "out"
+    inner = Group.objects.get(tenant=source, name="Inner")
+    GroupMembership.objects.filter(group=inner).delete()
+    export(source, out)
+    leave(source)
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    group = make_group(here, "Inner here", scaikey_id=inner.scaikey_id)
+    _make_super_admin(group)
+    bring(out)
+    kept = list(Room.objects.filter(tenant=here).order_by("pk").values())
+    Tenant.objects.filter(pk=here.pk).update(suspended_by_hand_at=None)
+    with on_old_server(source, here):
+        add_members(inner, make_person(source, "mallory"))
+        Room.objects.filter(tenant=source, room_type="dm").delete()
+        export(source, out, incremental=True)
+    with pytest.raises(TenantImportRefused, match="1 person would get super_admin or"):
+        bring(out)
+    assert list(Room.objects.filter(tenant=here).order_by("pk").values()) == kept
+    assert Event.objects.filter(tenant=here, room__room_type="dm").count() == 2
+    assert Tenant.objects.get(slug="moved").is_active
 
 
 def test_fail_decided_here(tmp_path: Path) -> None:
@@ -442,3 +490,71 @@ def test_success_a_sync_claims_placeholders(
     active = Participant.objects.filter(tenant=here, absent_since=None)
     assert {person.scaikey_id for person in active} == {row["id"] for row in people}
     assert verify(tmp_path / "out", here.slug).error is None
+
+
+def _make_super_admin(group: Group) -> None:
+    here = {"tenant": group.tenant, "created_at": NOW}
+    role, _ = Role.objects.get_or_create(slug="super_admin", tenant=group.tenant, defaults=here)
+    RoleGrant.objects.create(role=role, group=group, granted_by="x", **here)
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=4, groups=0)
+def test_success_a_sync_between_imports(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path
+) -> None:
+    """Groups and people whom a sync brings back get no right that an import could not give, and
+    a later import suspends and removes none of them."""
+    settings.CONFIG = make_config(sandbox)
+    directory, out = sandbox.directory, tmp_path / "out"
+    tenant_id = next(iter(directory.tenants))
+    mallory_id, bert_id = (str(row["id"]) for row in list_people(sandbox)[:2])
+    ops_id, admins_id = (directory.add_group(tenant_id, name=name) for name in ("Ops", "Admins"))
+    directory.add_member(ops_id, user_id=mallory_id)
+    source = make_tenant("source", scaikey_tenant_id=tenant_id)
+    mallory = make_person(source, "mallory", scaikey_id=mallory_id)
+    add_members(ops := make_group(source, "Ops", scaikey_id=ops_id), mallory)
+    _make_super_admin(ops)
+    generate_key(operator=HOST_OPERATOR, now=NOW)
+    export(source, out)
+    leave(source)
+    assert bring(out).warnings == [
+        "1 grant of super_admin or partner_admin won't be imported, since these roles are about "
+        "other tenants too. Grant them here with `scaiwave role grant`."
+    ]
+    here = Tenant.objects.get(slug="moved")
+    assert not Participant.objects.get(tenant=here, scaikey_id=mallory_id).is_active
+
+    def sync_here() -> set[UUID]:
+        """Sync without the old server's rows; return who holds super_admin in the tenant."""
+        Tenant.objects.filter(pk=source.pk).update(scaikey_tenant_id=None)
+        sync()
+        Tenant.objects.filter(pk=source.pk).update(scaikey_tenant_id=f"old-{tenant_id}")
+        return find_super_admin_holders() & set(here.participants.values_list("pk", flat=True))
+
+    assert sync_here() == set()
+    claimed = Participant.objects.get(tenant=here, scaikey_id=mallory_id)
+    edge = GroupMembership.objects.get(tenant=here, member_participant=claimed)
+    assert (claimed.is_active, edge.absent_since, edge.group.absent_since) == (True, None, None)
+    # The old server removes and suspends her.
+    here.refresh_from_db()
+    with on_old_server(source, here):
+        later = {"absent_since": tick(), "suspended_by_hand_at": tick()}
+        Participant.objects.filter(pk=mallory.pk).update(**later, display_name="Gone")
+        export(source, out, incremental=True)
+    bring(out, slug=here.slug)
+    claimed.refresh_from_db()
+    assert (claimed.is_active, claimed.absent_since) == (True, None)
+    assert claimed.display_name != "Gone"
+    # This server makes a group super_admin. The old one adds to it a group that no sync has seen.
+    _make_super_admin(Group.objects.get(tenant=here, scaikey_id=admins_id))
+    staff_id = directory.add_group(tenant_id, name="Staff")
+    directory.add_member(staff_id, user_id=bert_id)
+    with on_old_server(source, here):
+        staff = make_group(source, "Staff", scaikey_id=staff_id)
+        add_members(staff, mallory)
+        add_members(make_group(source, "Admins", scaikey_id=admins_id), staff)
+        export(source, out, incremental=True)
+    with pytest.raises(TenantImportRefused, match="1 person would get super_admin or"):
+        bring(out, slug=here.slug, opens=True)
+    assert sync_here() == set()
+    assert Group.objects.get(tenant=here, scaikey_id=staff_id).absent_since is None

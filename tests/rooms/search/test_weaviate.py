@@ -13,8 +13,8 @@ from django.conf import settings
 from rooms.erasure.places import STORES
 from rooms.errors import SearchNotIndexed
 from rooms.lifecycle.delete_room import delete_room
-from rooms.models import Event, RemoteState, SearchDocument, TenantImport
-from rooms.moves.import_tenant import abort_tenant_import
+from rooms.models import Event, RemoteState, SearchDocument
+from rooms.moves.abort_import import abort_tenant_import
 from rooms.people.erase_messages import erase_messages
 from rooms.retention.policies import PolicyValues, set_retention
 from rooms.retention.run_retention import run_retention
@@ -35,6 +35,8 @@ from scaiwave.core.errors import (
 from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.sandbox import Sandbox
+from tenants.models import Tenant
+from tests.rooms.moves.factories import bring, export, leave, make_moving_tenant
 from tests.rooms.search.factories import (
     NOW,
     backfill,
@@ -101,15 +103,17 @@ def test_success_a_tenant_is_removed_with_its_objects(server: FakeWeaviate) -> N
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("media_root")
-def test_success_an_aborted_import_leaves_no_objects(server: FakeWeaviate) -> None:
-    room = make_lobby()
-    make_message(room, "launch on friday")
+@pytest.mark.usefixtures("media_root")
+def test_success_an_aborted_import_leaves_no_objects(server: FakeWeaviate, tmp_path: Path) -> None:
+    export(source := make_moving_tenant(events=12), tmp_path / "out")
+    leave(source)
+    bring(tmp_path / "out")
     backfill()
-    TenantImport.objects.create(
-        tenant=room.tenant, source_tenant_id=room.pk, is_new=False, operator="r", started_at=NOW
-    )
-    abort_tenant_import(operator=HOST_OPERATOR, slug=room.tenant.slug, now=NOW)
-    assert (server.tenants, SearchDocument.objects.exists()) == ({}, False)
+    here = Tenant.objects.get(slug="moved")
+    assert here.pk.hex in server.tenants
+    abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=NOW)
+    assert here.pk.hex not in server.tenants
+    assert not SearchDocument.objects.filter(tenant=here).exists()
 
 
 def test_success_messages_are_objects_with_vectors(server: FakeWeaviate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_fail_each_way_not_to_get_in_is_a_page(scaikey: ScaiKey) -> None:
     anna = row_factories.make_participant(own, "anna", scaikey_id=person["id"])
     for name, value in (
         ("suspended_by_hand_at", row_factories.NOW),
-        ("absent_since", row_factories.NOW),
+        ("absent_since", row_factories.NOW + timedelta(days=1)),
         ("scaikey_status", "SUSPENDED"),
     ):
         before = getattr(anna, name)

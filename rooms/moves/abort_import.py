@@ -1,0 +1,103 @@
+"""Delete what the import of a tenant has brought, before it is open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Model
+
+from rooms.errors import TenantImportRefused
+from rooms.lifecycle.deletion import open_deletion
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    SearchDocument,
+    StreamCounter,
+    TenantImport,
+    Workspace,
+    WorkspaceMember,
+)
+from rooms.models.media import get_storage_name
+from rooms.moves.import_rooms import delete_rooms
+from rooms.moves.import_tenant import lock_import, select_suspended
+from rooms.moves.mapping import is_derived
+from rooms.moves.result import MoveResult
+from scaiwave.console.text import pluralize
+from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.sql import batched
+from scaiwave.storage.media import MediaStore
+from tenants.audit.record import record_audit
+from tenants.holds.queries import require_tenant_not_held
+from tenants.models import Group, GroupMembership, Hold, Participant, Role, RoleGrant, Tenant
+
+
+def abort_tenant_import(
+    *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
+) -> MoveResult:
+    """Delete a tenant that was imported and is not open yet. Raises
+    `TenantImportRefused`, `OnHold`, and what `open_deletion` raises."""
+    operator.require(Permission.MANAGE_PLATFORM)
+    with lock_import(slug):
+        record = TenantImport.objects.filter(tenant__slug=slug, finished_at=None).first()
+        if record is None:
+            raise TenantImportRefused(
+                f"No import of tenant {slug} is unfinished.",
+                fix="`scaiwave admin list-tenants` lists the tenants. An open one is not deleted.",
+            )
+        tenant = record.tenant
+        _require_no_own(tenant)
+        rooms = Room.all_objects.filter(tenant=tenant)
+        events = Event.objects.filter(tenant=tenant)
+        figures = {"tenant": slug, "rooms": rooms.count(), "events": events.count()}
+        if not dry_run:
+            # An import that follows an interrupted abort stores the files of its rooms again.
+            require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
+            with open_deletion(operator, now) as deletion:
+                delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
+                deletion.index.remove_tenant(tenant.pk)
+            cast(MediaStore, default_storage).erase_below(get_storage_name(tenant.pk, ""))
+            with transaction.atomic():
+                _delete_rows(record)
+                details = {"from_tenant": str(record.source_tenant_id)}
+                record_audit(operator, "import-tenant --abort", tenant, now, details, tenant=tenant)
+        verb = "Would delete" if dry_run else "Deleted"
+        return MoveResult(figures, f"{verb} the import of tenant {slug}.", changed=True)
+
+
+def _require_no_own(tenant: Tenant) -> None:
+    """Raises `TenantImportRefused` for a workspace, room or attachment that was made here."""
+    for kind, model in (("workspace", Workspace), ("room", Room), ("attachment", Media)):
+        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
+        if own := sorted(key for key in keys if not is_derived(key)):
+            raise TenantImportRefused(
+                f"Tenant {tenant} has {pluralize(len(own), kind)} that the import did not "
+                f"bring, first {own[0]}.",
+                fix="Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` "
+                "--open; what it has then is deleted with `scaiwave admin erase-tenant`.",
+            )
+
+
+def _delete_rows(record: TenantImport) -> None:
+    """Delete the rows of an import, and the tenant if the import has created it."""
+    tenant = record.tenant
+    Hold.objects.filter(tenant=tenant).exclude(lifted_at=None).delete()
+    content: tuple[type[Model], ...] = (
+        Media, WorkspaceMember, Workspace, StreamCounter, ImportIntent, SearchDocument,
+    )  # fmt: skip
+    directory: tuple[type[Model], ...] = (RoleGrant, Role, GroupMembership, Group, Participant)
+    for model in content:
+        model._base_manager.filter(tenant=tenant).delete()
+    for model in directory:
+        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
+        for part in batched([key for key in keys if is_derived(key)]):
+            model._base_manager.filter(pk__in=part).delete()
+    record.delete()
+    if record.is_new:
+        tenant.delete()
+    else:
+        select_suspended(record).update(suspended_by_hand_at=None)
