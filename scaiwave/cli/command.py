@@ -242,11 +242,6 @@ class OperatorCommand(DjangoCommand):
                 return answer
         raise ConfirmationNeeded(f"{question.rstrip('?: ')} is required.", fix=f"Pass {flag}.")
 
-    def confirm_at_terminal(self, effect: str) -> None:
-        """Like `confirm`, but a script needs no --yes."""
-        if self.can_ask():
-            self.confirm(effect)
-
     def confirm(self, effect: str) -> None:
         """Return if the operator agrees to the effect, which is a sentence.
 

@@ -109,9 +109,7 @@ class Command(OperatorCommand):
         if options["apply"] is not None:
             return apply_sync_plan(sync_options, options["apply"])
         if options["purge_after"] is not None:
-            return sync_and_purge(
-                sync_options, days=options["purge_after"], confirm=self.confirm_at_terminal
-            )
+            return sync_and_purge(sync_options, days=options["purge_after"], confirm=self.confirm)
         return run_sync(sync_options)
 
     def _print_report(self, report: SyncReport, plan: Path | None) -> None:

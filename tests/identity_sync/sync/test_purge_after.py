@@ -16,7 +16,7 @@ from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.sync_and_purge import sync_and_purge
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.identity_sync.sync.helpers import HOST, USERS, get_last_run, list_people, sync
@@ -89,10 +89,13 @@ def test_success_off_by_default_and_without_effect_in_a_dry_run(scaikey: Sandbox
         "on_hold": 0,
     }
     assert list_purged() == set()
-    document = json.loads(run_command("sync", "--purge-after", "90", "--json"))
+    with pytest.raises(ConfirmationNeeded, match="After the sync this erases the name, e-mail"):
+        run_command("sync", "--purge-after", "90")
+    assert list_purged() == set()
+    document = json.loads(run_command("sync", "--purge-after", "90", "--json", "--yes"))
     assert document["purge"] == {"due": 3, "purged": 3, "on_hold": 0}
     assert list_purged() == set(people)
-    assert "0 people purged." in run_command("sync", "--purge-after", "90")
+    assert "0 people purged." in run_command("sync", "--purge-after", "90", "--yes")
 
 
 def test_success_of_one_tenant(scaikey: Sandbox) -> None:

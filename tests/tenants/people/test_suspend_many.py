@@ -276,7 +276,9 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     two = ("resume_participant", "p1", "p2", "--tenant", "acme")
     expected = run_command(*two, "--dry-run").splitlines()[-1]
     assert expected == "Expected: 2 participants resumed."
-    total = run_command(*two).splitlines()[-1]
+    with pytest.raises(ConfirmationNeeded, match="This resumes 2 participants"):
+        run_command(*two)
+    total = run_command(*two, "--yes").splitlines()[-1]
     assert total == (
         "In total: 1 participant resumed; 1 participant resumed, but still suspended in ScaiKey."
     )
