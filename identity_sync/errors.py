@@ -204,10 +204,7 @@ class SyncPlanUnreadable(ConfigurationError):
     """The plan file does not exist, or this user can't read it."""
 
     code = "SW_SYNC_PLAN_UNREADABLE"
-    fix = (
-        "Name the file that `scaiwave sync --plan FILE` wrote, with its directory, and run the "
-        "command as its owner."
-    )
+    fix = "Name the file that `scaiwave sync --plan` wrote, with its directory, as its owner."
 
 
 class SyncPlanChanged(SyncStopped):

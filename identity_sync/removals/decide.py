@@ -57,8 +57,8 @@ IDS_PER_ENTRY = 1000
 class Selection:
     """The rows that a decision is about: their IDs, or all that wait in one tenant.
 
-    With a tenant, `expect` is the digest of those rows that `sync removals` printed. A file lists
-    rows of every state: of these, a decision skips rows that are decided otherwise.
+    With a tenant, `expect` is the digest of those rows that `sync removals` printed. Rows of a file
+    that are decided otherwise are skipped.
     """
 
     ids: Sequence[str] = ()
@@ -170,7 +170,7 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
         if selection.expect.lower() != found:
             raise RemovalsChanged(
                 f"The digest of the removals of {selection.tenant} is not {selection.expect}: "
-                f"{len(rows):,} are pending now, with the digest {found}."
+                f"pending now: {len(rows):,}, with the digest {found}."
             )
     else:
         ids = _resolve_ids(visible, selection.ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import SUPPRESS, Action, ArgumentError, ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any, NoReturn
 
 from scaiwave.core.errors import UsageError
@@ -57,6 +57,10 @@ class UsageErrorMixin(ArgumentParser):
         for word in takewhile(lambda word: word != "--", self._typed):
             if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
                 self.raise_error(self._unknown_option_error(word))
+        for option, word in pairwise(self._typed):
+            is_value = word.startswith("-") and word not in self._option_string_actions
+            if is_value and message.endswith(f"{option}: expected one argument"):
+                self._hint = f"Did you mean `{option}={word}`? "
         sentence = message[:1].upper() + message[1:].rstrip(".") + "."
         self.raise_error(UsageError(sentence, fix=f"{self._hint}{self._usage_fix()}"))
 

@@ -160,7 +160,7 @@ def look_up_participant(
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
-    fix = ParticipantNotFound.FIX.format(tenant.slug if tenant else "<slug>")
+    fix = ParticipantNotFound.fix
     server_name = get_server_name()
     return _Lookup(
         people.annotate(folded=Lower("email")),

@@ -18,12 +18,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
 from scaiwave.core.sql import batched, fetch_one
 from tenants.errors import TenantNotFound
-from tenants.lookup.resolve import (
-    is_storable_text,
-    parse_uuid,
-    participant_q,
-    resolve_tenant,
-)
+from tenants.lookup.resolve import is_storable_text, parse_uuid, participant_q, resolve_tenant
 from tenants.lookup.serializers import Row
 from tenants.lookup.subjects import PARTICIPANT, load_participant_names
 from tenants.lookup.visibility import visible_participants, visible_tenants
@@ -40,8 +35,7 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 class AuditFilter:
     """Conditions for entries; None matches all. `until` is exclusive.
 
-    `operator` and `subject` must match a whole name in any case; `subject` also matches an ID, and
-    what names a participant elsewhere.
+    `operator` and `subject` must match a whole name in any case; `subject` may also be an ID.
     """
 
     tenant: str | None = None

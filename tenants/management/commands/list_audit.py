@@ -70,10 +70,7 @@ class Command(ListCommand):
             "--action", metavar="COMMAND", help="only this command, such as create-tenant"
         )
         parser.add_argument(
-            "--subject",
-            metavar="NAME",
-            help="only this subject (name or ID; a participant also by e-mail address, local ID or "
-            "@name:server)",
+            "--subject", metavar="NAME", help="only this subject (name, ID or @name:server)"
         )
         parser.add_argument(
             "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"

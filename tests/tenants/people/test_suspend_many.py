@@ -109,7 +109,7 @@ def test_fail_a_wrong_row_and_nothing_is_written(dry_run: bool) -> None:
     result = suspend(anna.scaikey_id or "", "zoe", "twin@x", confirm=pytest.fail, dry_run=dry_run)
     with pytest.raises(RowsFailed) as caught:
         result.require_complete()
-    assert caught.value.message == ("2 of 3 names failed: zoe, twin@x. No changes were made.")
+    assert caught.value.message == ("2 of 3 failed: zoe, twin@x. No changes were made.")
     assert (caught.value.exit_code, caught.value.code) == (1, "SW_ROWS_FAILED")
     first, *wrong = result.document()["results"]
     assert first == {"name": anna.scaikey_id, "participant": None, "changed": False, "error": None}

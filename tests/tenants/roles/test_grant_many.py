@@ -206,8 +206,8 @@ def test_success_the_tenant_is_that_of_the_holders() -> None:
     with pytest.raises(ConfirmationNeeded) as asked:
         run_command("grant_role", *words)
     assert asked.value.message == (
-        "Confirmation required: This grants role super_admin to Anna.Lab (@anna.lab.lab:localhost). "
-        "Continue?"
+        "Confirmation required: This grants role super_admin to Anna.Lab "
+        "(@anna.lab.lab:localhost). Continue?"
     )
     assert not RoleGrant.objects.exists()
     granted = run_command("grant_role", *words, "--yes")
