@@ -538,7 +538,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("role", "delete"): Row(
         TENANT,
-        of_tenant("unused"),
+        of_tenant("unused", "--yes"),
         acts={"role-delete": ActRow(lambda sample: sample.get_role("unused"))},
     ),
     ("role", "grant"): Row(
@@ -565,7 +565,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("role", "revoke"): Row(
         TENANT,
-        of_tenant("crew-lead", "--from-group", "Crew"),
+        of_tenant("crew-lead", "--from-group", "Crew", "--yes"),
         acts={
             "role-revoke": ActRow(lambda sample: sample.group.role_grants.get(), REASON),
             "role-revoke-role-from-file-file": ActRow(

@@ -277,7 +277,7 @@ def test_success_several_records_have_the_keys_of_one(
 
     def combine(more: list[str]) -> list[str]:
         names = arguments[:1] if words[0] == "role" else []
-        return [*names, *more, *arguments[len(names) :], "--json"]
+        return [*names, *more, *arguments[len(names) :], "--json", "--yes"]
 
     code, out = run(words, combine(repeated), monkeypatch)
     document = json.loads(out)
