@@ -118,7 +118,8 @@ def test_fail_purging_a_person_whom_a_hold_covers(level: str, error: type[ScaiWa
         assert caught.value.message == (
             f"Can't purge Anna (@anna.acme:localhost): hold {hold.pk} is on {subject}."
         )
-    assert str(Hold.objects.get()).startswith("hold of ")
+    on = {"tenant": anna.tenant, "participant": anna, "room": f"room {room.pk}"}[level]
+    assert str(hold) == f"hold of {NOW:%Y-%m-%d} on {on}"
     result = purge_all()
     assert result.rest == {"due": 1, "purged": 1, "on_hold": 1}
     assert result.warnings == ["Not purged because of a hold: 1 person."]
