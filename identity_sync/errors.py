@@ -204,7 +204,7 @@ class SyncPlanUnreadable(ConfigurationError):
     """The plan file does not exist, or this user can't read it."""
 
     code = "SW_SYNC_PLAN_UNREADABLE"
-    fix = "Name the file that `scaiwave sync --plan` wrote, and run the command as its owner."
+    fix = "Name the file that `scaiwave sync --plan` wrote, with its directory, as its owner."
 
 
 class SyncPlanChanged(SyncStopped):
@@ -233,7 +233,7 @@ class RemovalsChanged(RefusedError):
 
 
 class RemovalsDecided(RefusedError):
-    """Another operator has approved what you would keep, or kept what you would approve."""
+    """Someone has approved what you would keep, or kept what you would approve."""
 
     code = "SW_SYNC_REMOVALS_DECIDED"
     fix = "Ask them first. Pass `--override` to decide otherwise."

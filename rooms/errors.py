@@ -500,7 +500,7 @@ class SearchTooLong(UsageError):
 
 
 class QueueUnavailable(ConfigurationError):
-    """No job queue is configured, so the work can't be handed to a worker."""
+    """No job queue is configured or available, so the work can't be handed to a worker."""
 
     code = "SW_QUEUE_UNAVAILABLE"
     fix = "Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a worker."

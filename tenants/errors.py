@@ -97,8 +97,7 @@ class ParticipantNotFound(NotFoundError):
     """No such participant within your scope."""
 
     code = "SW_PARTICIPANT_NOT_FOUND"
-    FIX = "Run `scaiwave admin list-participants --tenant {} --search <name>` to search a tenant."
-    fix = FIX.format("<slug>")
+    fix = "`scaiwave admin list-participants --search <name>` searches all tenants you may see."
 
 
 class GroupNotFound(NotFoundError):

@@ -538,7 +538,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("role", "delete"): Row(
         TENANT,
-        of_tenant("unused"),
+        of_tenant("unused", "--yes"),
         acts={"role-delete": ActRow(lambda sample: sample.get_role("unused"))},
     ),
     ("role", "grant"): Row(
@@ -549,29 +549,29 @@ ROWS: dict[VerbPath, Row] = {
                 lambda sample: sample.get_role("unused"),
                 {"kind": "group", "holder": "Crew", **REASON},
             ),
-            "role-grant-to-person": ActRow(
+            "role-grant-role-to-person": ActRow(
                 lambda sample: sample.anna, {"role": "unused", **REASON}
             ),
-            "role-grant-to-group-group": ActRow(
+            "role-grant-role-to-group-group": ActRow(
                 lambda sample: sample.group, {"role": "unused", **REASON}
             ),
-            "role-grant-people": ActRow(
+            "role-grant-role-from-file-file": ActRow(
                 lambda sample: sample.anna, {"role": "unused", **SELECTED, **REASON}
             ),
-            "role-grant-groups": ActRow(
+            "role-grant-role-to-group-group-to-group-group": ActRow(
                 lambda sample: sample.group, {"role": "unused", **SELECTED, **REASON}
             ),
         },
     ),
     ("role", "revoke"): Row(
         TENANT,
-        of_tenant("crew-lead", "--from-group", "Crew"),
+        of_tenant("crew-lead", "--from-group", "Crew", "--yes"),
         acts={
             "role-revoke": ActRow(lambda sample: sample.group.role_grants.get(), REASON),
-            "role-revoke-people": ActRow(
+            "role-revoke-role-from-file-file": ActRow(
                 lambda sample: sample.anna, {"role": "unused", **SELECTED, **REASON}
             ),
-            "role-revoke-groups": ActRow(
+            "role-revoke-role-from-group-group-from-group-group": ActRow(
                 lambda sample: sample.group, {"role": "crew-lead", **SELECTED, **REASON}
             ),
         },

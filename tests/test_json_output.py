@@ -277,7 +277,7 @@ def test_success_several_records_have_the_keys_of_one(
 
     def combine(more: list[str]) -> list[str]:
         names = arguments[:1] if words[0] == "role" else []
-        return [*names, *more, *arguments[len(names) :], "--json"]
+        return [*names, *more, *arguments[len(names) :], "--json", "--yes"]
 
     code, out = run(words, combine(repeated), monkeypatch)
     document = json.loads(out)
@@ -289,7 +289,7 @@ def test_success_several_records_have_the_keys_of_one(
     code, out = run(words, combine(unknown), monkeypatch)
     assert (code, out) == (
         1,
-        "SW_ROWS_FAILED: 1 of 2 names failed: unknown. No changes were made.",
+        "SW_ROWS_FAILED: 1 of 2 failed: unknown. No changes were made.",
     )
     printed = cast(io.BytesIO, sys.stdout.buffer).getvalue()
     results = json.loads(printed)["results"]

@@ -116,7 +116,7 @@ def test_fail_path_too_many(host: Host, sandbox: Sandbox) -> None:
         output = result.out + result.err
         assert result.code == 2, (command, output)
         assert f"Set {setting} to the address of" in output, (command, output)
-        assert "Check the id or the name" not in output, (command, output)
+        assert "Check the ID or the name" not in output, (command, output)
 
 
 @pytest.fixture

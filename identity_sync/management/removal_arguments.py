@@ -31,7 +31,7 @@ def read_selection(options: Mapping[str, Any]) -> Selection:
         )
     if options["expect"] and tenant is None:
         raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
-    return Selection(ids, tenant, options["expect"])
+    return Selection(ids, tenant, options["expect"], options["from_file"] is not None)
 
 
 def read_ids(removals: Sequence[str], from_file: str | None) -> list[str]:

@@ -57,27 +57,29 @@ IDS_PER_ENTRY = 1000
 class Selection:
     """The rows that a decision is about: their IDs, or all that wait in one tenant.
 
-    With a tenant, `expect` is the digest of those rows that `sync removals` printed.
+    With a tenant, `expect` is the digest of those rows that `sync removals` printed. Rows of a file
+    that are decided otherwise are skipped.
     """
 
     ids: Sequence[str] = ()
     tenant: str | None = None
     expect: str = ""
+    is_file: bool = False
 
 
 _WORDS = {
     RemovalState.APPROVED: ChangeWords(
         "removals",
-        "Would approve {removals}: {names}.{rest}",
+        "Would approve {removals}: {names}.{rest}{skipped}",
         "{removals} approved: {names}. The next sync looks them up again, and applies them if they "
-        "are still true.{rest}",
-        "{removals} already approved; nothing changed.",
+        "are still true.{rest}{skipped}",
+        "{removals} already approved; nothing changed.{skipped}",
     ),
     RemovalState.KEPT: ChangeWords(
         "removals",
-        "Would keep access for {removals}: {names}.{rest}",
-        "Access kept for {removals} until {day}: {names}.{rest}",
-        "{removals} already kept; nothing changed.",
+        "Would keep access for {removals}: {names}.{rest}{skipped}",
+        "Access kept for {removals} until {day}: {names}.{rest}{skipped}",
+        "{removals} already kept; nothing changed.{skipped}",
     ),
 }
 
@@ -96,8 +98,8 @@ def approve_removals(
 
     It takes the permission for a sync of that reach, and never the token of a service account: a
     person decides. `confirm` gets the question to ask, and raises if the answer is not yes. Another
-    operator's keep ends only with `override`. Raises `RemovalNotFound`, `RemovalsChanged`,
-    `RemovalsDecided`, `TenantNotFound` and `InsufficientPermission`.
+    operator's keep, and each in a file, ends only with `override`. Raises `RemovalNotFound`,
+    `RemovalsChanged`, `RemovalsDecided`, `TenantNotFound` and `InsufficientPermission`.
     """
     operator.require(Permission.SYNC_TENANTS)
     if operator.role is OperatorRole.SERVICE or operator.is_own_application:
@@ -111,7 +113,8 @@ def approve_removals(
         require_whole_scope(operator, settings.CONFIG)
     values = {"state": RemovalState.APPROVED, "expires_at": now + APPROVAL}
     values |= {"decided_at": now, "decision_reason": reason}
-    return _decide(operator, rows, values, confirm, override=override, dry_run=dry_run)
+    shared = {"is_file": selection.is_file, "override": override, "dry_run": dry_run}
+    return _decide(operator, rows, values, confirm, **shared)
 
 
 def keep_removals(
@@ -146,7 +149,8 @@ def keep_removals(
     _ensure_may_keep(operator, rows)
     values = {"state": RemovalState.KEPT, "expires_at": end}
     values |= {"decided_at": now, "decision_reason": reason}
-    return _decide(operator, rows, values, confirm, override=override, dry_run=dry_run)
+    shared = {"is_file": selection.is_file, "override": override, "dry_run": dry_run}
+    return _decide(operator, rows, values, confirm, **shared)
 
 
 def _select(operator: Operator, selection: Selection, now: datetime) -> list[PendingRemoval]:
@@ -166,7 +170,7 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
         if selection.expect.lower() != found:
             raise RemovalsChanged(
                 f"The digest of the removals of {selection.tenant} is not {selection.expect}: "
-                f"{len(rows):,} are pending now, with the digest {found}."
+                f"pending now: {len(rows):,}, with the digest {found}."
             )
     else:
         ids = _resolve_ids(visible, selection.ids)
@@ -242,6 +246,7 @@ def _decide(
     values: dict[str, Any],
     confirm: Callable[[str], None],
     *,
+    is_file: bool,
     override: bool,
     dry_run: bool,
 ) -> Change:
@@ -256,10 +261,14 @@ def _decide(
     ]
     values["decided_by"] = operator.name[:MAX_NAME_CHARS]
     decided = [row for row in changed if row.get_state(now) not in (RemovalState.PENDING, state)]
-    others = [row for row in decided if row.decided_by != values["decided_by"]]
+    others = [row for row in decided if is_file or row.decided_by != values["decided_by"]]
+    skipped = ""
     if others and not override:
         text = _describe_decisions(others)
-        raise RemovalsDecided(f"Another operator has decided: {text}. No changes were made.")
+        if not is_file or len(others) == len(rows):
+            raise RemovalsDecided(f"Another decision applies: {text}. No changes were made.")
+        skipped, dropped, decided = f" {len(others):,} skipped: {text}.", set(others), []
+        rows, changed = ([row for row in each if row not in dropped] for each in (rows, changed))
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
         if is_kept:
@@ -284,8 +293,9 @@ def _decide(
             "names": names,
             "day": format_last_day(end),
             "rest": f" {rest:,} already {state.value}." if rest else "",
+            "skipped": skipped,
         },
-        rest={"expires_at": end},
+        rest={"expires_at": end, "skipped": len(others) if skipped else 0},
     )
 
 

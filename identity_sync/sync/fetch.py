@@ -477,7 +477,7 @@ class _MemberReader:
         if all(isinstance(each, UpstreamForbidden) for each in unreadable.values()):
             raise next(iter(unreadable.values()))  # The credentials lack a scope.
         raise ListsUnreadable(
-            f"The members of {len(unreadable):,} of {len(self.tenants):,} groups can't be read. No "
+            f"Groups whose members can't be read: {len(unreadable):,} of {len(self.tenants):,}. No "
             f"changes were made. The first error: {next(iter(unreadable.values())).message}"
         )
 

@@ -414,6 +414,8 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
         opened = open_regular(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
+        if isinstance(error, FileNotFoundError):
+            reason = "it does not exist"
         raise SyncPlanUnreadable(f"{path} can't be read: {reason}.") from None
     with opened as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:

@@ -316,10 +316,11 @@ def _confirm(
 
 
 def describe_counts(slug: str, counts: Counts) -> str:
+    people = pluralize(counts[Participant._meta.label], "person", "people")
+    rooms, events = counts[Room._meta.label], counts["rooms.Event"]
     return (
-        f"This erases tenant {slug} for good: {counts[Participant._meta.label]:,} people, "
-        f"{counts[Room._meta.label]:,} rooms, {counts['rooms.Event']:,} events, "
-        f"{counts['files']:,} files."
+        f"This erases tenant {slug} for good: {people}, {pluralize(rooms, 'room')}, "
+        f"{pluralize(events, 'event')}, {pluralize(counts['files'], 'file')}."
     )
 
 

@@ -422,8 +422,8 @@ class LinkImport:
         lacking = cast(int, self.imported.tip_events) - here - self._removed
         if unknown > lacking:
             raise BundleDamaged(
-                f"The increment changes or deletes {unknown - lacking:,} events that its base and "
-                "its links did not have.",
+                f"The increment changes or deletes {pluralize(unknown - lacking, 'event')} that "
+                "its base and its links did not have.",
                 entry=MANIFEST,
             )
 

@@ -12,6 +12,7 @@ from rooms.lookup.tenant_stats import rooms_per_tenant, storage_per_tenant
 from rooms.models import Workspace, WorkspaceMember
 from rooms.workspaces.queries import MAY_IMPORT
 from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator
 from tenants.lookup.resolve import resolve_participant, resolve_tenant
 from tenants.models import Participant, Tenant
@@ -85,7 +86,8 @@ def ensure_quota(
     """
     max_rooms, rooms = tenant.max_rooms, rooms_per_tenant([tenant.pk])[tenant.pk] - written
     if adds_room and max_rooms is not None and rooms + 1 > max_rooms:
-        raise _build_quota_error(tenant, f"{rooms:,} of {max_rooms:,} rooms are in use")
+        in_use = f"{pluralize(rooms, 'room')} in use, {max_rooms:,} allowed"
+        raise _build_quota_error(tenant, in_use)
     if tenant.max_storage_mb is None or not added_bytes:
         return
     limit = tenant.max_storage_mb * MIB
@@ -93,7 +95,7 @@ def ensure_quota(
     if used + added_bytes > limit:
         raise _build_quota_error(
             tenant,
-            f"{format_bytes(used)} of {format_bytes(limit)} storage are in use, and the "
+            f"{format_bytes(used)} of {format_bytes(limit)} storage is in use, and the "
             f"attachments need {format_bytes(added_bytes)}",
         )
 

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from rooms.models.rooms import Room
+from scaiwave.console.text import pluralize
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
@@ -57,9 +58,10 @@ class RetentionPolicy(models.Model):
         if self.days is None and self.media_days is None:
             return "keep everything"
         verb = "redact" if self.content_only else "delete"
-        parts = [] if self.days is None else [f"{verb} messages after {self.days:,} days"]
+        days = self.days
+        parts = [] if days is None else [f"{verb} messages after {pluralize(days, 'day')}"]
         if (media_days := self.get_media_days()) is not None:
-            parts.append(f"delete files after {media_days:,} days")
+            parts.append(f"delete files after {pluralize(media_days, 'day')}")
         return ", ".join(parts)
 
     def get_media_days(self) -> int | None:

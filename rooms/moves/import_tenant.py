@@ -150,7 +150,7 @@ def _list_warnings(export: ExportedRows, tenant: Tenant | None) -> list[str]:
     if tenant and tenant.max_rooms is not None and rooms > tenant.max_rooms:
         warnings.append(
             f"Tenant {tenant.slug} may have {pluralize(tenant.max_rooms, 'room')}, and the export "
-            f"has {rooms:,} that are not closed."
+            f"has {pluralize(rooms, 'open or archived room')}."
         )
     return warnings
 

@@ -61,7 +61,8 @@ class RetentionResult(ChangeResult):
         would = "Would be removed" if self.dry_run else "Removed"
         return (
             f"{would} in {pluralize(len(self.rooms), 'room')}: "
-            f"{totals['deleted_events']:,} events deleted, {totals['redacted_events']:,} redacted, "
+            f"{pluralize(totals['deleted_events'], 'event')} deleted, "
+            f"{totals['redacted_events']:,} redacted, "
             f"{totals['emptied_events']:,} emptied, {pluralize(totals['files'], 'file')} deleted."
         )
 

@@ -56,4 +56,5 @@ def _open_queue() -> Iterator[Redis]:
         with open_redis() as redis:
             yield redis
     except RedisUnreachable as error:
-        raise QueueUnavailable(error.message) from error
+        fix = f"Pass --inline to do it in this process. For the queue: {error.fix}"
+        raise QueueUnavailable(error.message, fix=fix) from error

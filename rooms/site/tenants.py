@@ -22,6 +22,7 @@ from rooms.erasure.tenant_tasks import (
 )
 from rooms.models import TaskKind, TaskState, TenantTask
 from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator
 from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import RowScope
@@ -249,7 +250,7 @@ class TenantTaskAdmin(ReadOnlyAdmin):
         if not (result := task.result):
             return "-"
         return (
-            f"{result['rooms']:,} rooms, {result['events']:,} events, "
+            f"{pluralize(result['rooms'], 'room')}, {pluralize(result['events'], 'event')}, "
             f"{format_bytes(result['size_bytes'])}, on {result['host']}. "
             f"{result.get('problem', '')}"
         )

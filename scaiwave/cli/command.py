@@ -48,7 +48,7 @@ class ConfirmationDeclined(RefusedError):
     """The confirmation was declined."""
 
     code = "SW_DECLINED"
-    fix = "Answer y to confirm, or pass --no-input to skip the prompt."
+    fix = "Answer y to confirm, or pass --yes to skip the prompt."
 
 
 class VerbFormatter(DjangoHelpFormatter):
@@ -242,11 +242,6 @@ class OperatorCommand(DjangoCommand):
                 return answer
         raise ConfirmationNeeded(f"{question.rstrip('?: ')} is required.", fix=f"Pass {flag}.")
 
-    def confirm_at_terminal(self, effect: str) -> None:
-        """Like `confirm`, but a script needs no --yes."""
-        if self.can_ask():
-            self.confirm(effect)
-
     def confirm(self, effect: str) -> None:
         """Return if the operator agrees to the effect, which is a sentence.
 
@@ -272,7 +267,7 @@ class OperatorCommand(DjangoCommand):
         if not self.no_input and not self.can_ask():
             raise ConfirmationNeeded(
                 f"Confirmation required: {effect} Continue?",
-                fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
+                fix="Run it in a terminal to confirm, or pass --yes to skip the prompt.",
             )
         return self.no_input
 
@@ -284,7 +279,7 @@ class OperatorCommand(DjangoCommand):
         if sys.stdin.readline().strip() != name.strip():
             raise ConfirmationDeclined(
                 "Cancelled. No changes were made.",
-                fix="Type the name as it is shown, or pass --no-input to skip the prompt.",
+                fix="Type the name as it is shown, or pass --yes to skip the prompt.",
             )
 
 
@@ -404,9 +399,10 @@ class ListCommand(OperatorCommand):
             self.print_notes()
             if self._page.next_id is not None and not self.output.as_json:
                 total = self._page.load_total(is_first=self._is_first)
-                of_total = "" if total is None else f" of {total:,}"
-                notice = f"{self._page.number:,}{of_total} {self.plural.replace('_', ' ')}"
-                self.output.log(f"{notice}. More: add --after {self._page.next_id}")
+                plural = self.plural.replace("_", " ")
+                rest = "shown" if total is None else f"of {total:,} {plural}"
+                notice = f"{self._page.number:,} {rest}. More: add --after {self._page.next_id}"
+                self.output.log(notice)
 
     def _load_page(self, options: dict[str, Any]) -> Page:
         limit, after = options["limit"], options["after"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import SUPPRESS, Action, ArgumentError, ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any, NoReturn
 
 from scaiwave.core.errors import UsageError
@@ -57,6 +57,11 @@ class UsageErrorMixin(ArgumentParser):
         for word in takewhile(lambda word: word != "--", self._typed):
             if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
                 self.raise_error(self._unknown_option_error(word))
+        known = self._option_string_actions
+        for option, word in pairwise(self._typed):
+            needs_value = option in known and known[option].nargs is None
+            if needs_value and word[:1] == "-" and word[1:2].isalpha() and word not in known:
+                self._hint = f"Did you mean `{option}={word}`? "
         sentence = message[:1].upper() + message[1:].rstrip(".") + "."
         self.raise_error(UsageError(sentence, fix=f"{self._hint}{self._usage_fix()}"))
 

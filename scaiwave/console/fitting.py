@@ -21,7 +21,8 @@ def fit_columns(
 ) -> dict[int, int] | None:
     """Return the widths of the shown columns; None if even names and states do not fit.
 
-    Empty columns and then extras make room for rows of one line each, details for whole words.
+    Empty columns and then extras make room for rows of one line each, details for whole words. A
+    wide extra may have left room for a later one.
     """
     free = [at for at, column in enumerate(columns) if not sort or column.sort != sort]
     measured = [_measure(each, [line[at] for line in cells]) for at, each in enumerate(columns)]
@@ -34,7 +35,11 @@ def fit_columns(
                 shown.remove(at)
 
     leave_out([at for at in free if is_empty(cells, at)], natural)
-    leave_out([at for at in free if columns[at].part is Part.EXTRA], natural)
+    extras = [at for at in free if columns[at].part is Part.EXTRA and at in shown]
+    leave_out(extras, natural)
+    for at in extras:
+        if at not in shown and sum(natural[each] + GAP for each in (*shown, at)) <= limit:
+            shown = sorted((*shown, at))
     leave_out([at for at in free if columns[at].part is Part.DETAIL], least)
     widths = {at: min(natural[at], max(limit, least[at])) for at in shown}
     while sum(widths.values()) + GAP * len(shown) > limit:

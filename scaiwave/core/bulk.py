@@ -83,7 +83,7 @@ class BulkResult(ChangeResult):
             return
         changed = self.document()["changed"]
         raise RowsFailed(
-            f"{len(failed):,} of {len(self.rows):,} names failed: {list_some(failed)}. "
+            f"{len(failed):,} of {len(self.rows):,} failed: {list_some(failed)}. "
             f"{'The others are done.' if changed else 'No changes were made.'}"
         )
 

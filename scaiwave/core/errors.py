@@ -113,8 +113,7 @@ class ConfirmationNeeded(UsageError):
 
     code = "SW_CONFIRMATION_NEEDED"
     remedy = (
-        "Run it at a terminal, or pass the option that the error names, such as `--no-input` "
-        "for yes."
+        "Run it at a terminal, or pass the option that the error names, such as `--yes` for yes."
     )
 
 

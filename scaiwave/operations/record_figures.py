@@ -15,7 +15,8 @@ NAMES = ("tenants", "members", "rooms", "storage_bytes")
 BATCH_SIZE = 10_000
 
 _COUNTS = (
-    "for {day}: {tenants:,} tenants, {members:,} members, {rooms:,} rooms, {storage_bytes:,} bytes."
+    "for {day}. Tenants: {tenants:,}; members: {members:,}; rooms: {rooms:,}; "
+    "bytes: {storage_bytes:,}."
 )
 WORDS = ChangeWords("figures", f"Would record {_COUNTS}", f"Recorded {_COUNTS}")
 

@@ -86,7 +86,10 @@ _DEFINITIONS = (
         queue=BACKGROUND,
         get_timeout=lambda config: HOUR,
         accepts=takes_one_id,
-        occasion="scaiwave room search-index",
+        cron="37 * * * *",
+        is_scheduled=lambda config: False,
+        why_off="Only cron starts it, with Redis too.",
+        command="room search-index --inline",
     ),
     JobDefinition(
         "rooms.jobs.run_tenant_task",

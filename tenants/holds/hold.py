@@ -15,7 +15,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import ROOM_FINDER
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.errors import HoldNotFound
-from tenants.holds.queries import LOCK, build_rows
+from tenants.holds.queries import LOCK, build_rows, describe_hold
 from tenants.lookup.resolve import look_up_participants_in, resolve_tenant
 from tenants.lookup.validators import validate_required_reason
 from tenants.models import Hold
@@ -91,7 +91,7 @@ def lift_hold(
         raise HoldNotFound(f"Hold not found: {hold}.")
     if found.lifted_at is not None or dry_run:
         return _build_change(LIFTED, found, dry_run=dry_run and found.lifted_at is None)
-    subject = _describe(found)
+    subject = describe_hold(found)
     confirm(f"This allows deletions and erasures in {subject}, unless another hold covers it.")
     with transaction.atomic():
         values = {"lift_reason": reason, "lifted_by": operator.name, "lifted_at": now}
@@ -106,14 +106,7 @@ def _build_change(
     words: ChangeWords, hold: Hold, *, changed: bool = False, dry_run: bool = False
 ) -> Change:
     (row,) = build_rows([hold])
-    return Change(words, row, changed, dry_run, names={"subject": _describe(hold)})
-
-
-def _describe(hold: Hold) -> str:
-    (row,) = build_rows([hold])
-    if row["room_id"]:
-        return f"room {row['room'] or row['room_id']} of {row['tenant']}"
-    return row["participant"] or f"tenant {row['tenant']}"
+    return Change(words, row, changed, dry_run, names={"subject": describe_hold(hold)})
 
 
 def _record(operator: Operator, hold: Hold, action: str, now: datetime, reason: str) -> None:

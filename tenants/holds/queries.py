@@ -96,14 +96,10 @@ def require_tenant_not_held(tenant: Tenant, effect: str) -> None:
 
 
 def build_hold_error(hold: Hold, effect: str) -> OnHold:
-    kind: type[OnHold] = TenantOnHold
-    subject = "the tenant"
-    if hold.room_id:
-        kind, subject = RoomOnHold, "the room"
-    elif hold.participant_id:
-        kind, subject = ParticipantOnHold, "a participant"
+    of_person = ParticipantOnHold if hold.participant_id else TenantOnHold
+    kind: type[OnHold] = RoomOnHold if hold.room_id else of_person
     return kind(
-        f"Can't {effect}: hold {hold.pk} is on {subject}.",
+        f"Can't {effect}: hold {hold.pk} is on {describe_hold(hold)}.",
         fix="If it has ended, lift it: `scaiwave admin hold lift "
         f"{quote(str(hold.pk))} --reason <text>`.",
         hold=str(hold.pk),
@@ -174,3 +170,11 @@ def build_rows(holds: Iterable[Hold]) -> list[Row]:
         }
         for hold in holds
     ]
+
+
+def describe_hold(hold: Hold) -> str:
+    """Return what the hold is on, as `room Launch of acme`."""
+    (row,) = build_rows([hold])
+    if row["room_id"]:
+        return f"room {row['room'] or row['room_id']} of {row['tenant']}"
+    return row["participant"] or f"tenant {row['tenant']}"

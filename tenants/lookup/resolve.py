@@ -160,11 +160,11 @@ def look_up_participant(
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
-    fix = ParticipantNotFound.FIX.format(tenant.slug if tenant else "<slug>")
+    fix = ParticipantNotFound.fix
     server_name = get_server_name()
     return _Lookup(
         people.annotate(folded=Lower("email")),
-        _participant_q,
+        participant_q,
         _get_participant_keys,
         lambda name: find_nearest_participant(operator, name, people),
         lambda name, nearest: ParticipantNotFound(
@@ -264,7 +264,7 @@ def _name_q(names: Sequence[str], fields: Sequence[str]) -> Q:
     return query
 
 
-def _participant_q(names: Sequence[str]) -> Q:
+def participant_q(names: Sequence[str]) -> Q:
     names = [name for name in names if is_storable_text(name)]
     others = [name for name in names if not name.startswith("@")]
     query = _name_q(others, ("local_id", "scaikey_id"))

@@ -101,9 +101,9 @@ class BulkCommand(OperatorCommand):
         return found
 
     def confirm_many(self, effect: str) -> None:
-        """Ask at a terminal, unless it is about a single record."""
+        """Ask, unless it is about a single record."""
         if not self.is_single:
-            self.confirm_at_terminal(effect)
+            self.confirm(effect)
 
     def print_rows(self, result: BulkResult, kind: str) -> None:
         """Print the document of one record, or of all. Raises `RowsFailed`, or the error of one."""
@@ -149,6 +149,5 @@ class HoldersCommand(BulkCommand):
             options,
             holders=self.read_names(options["groups"] or options["people"], options),
             is_group=options["groups"] is not None,
-            confirm=self.confirm_at_terminal,
         )
         self.print_rows(result, "group" if options["groups"] else "participant")

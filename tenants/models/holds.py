@@ -37,5 +37,5 @@ class Hold(models.Model):
         ]
 
     def __str__(self) -> str:
-        kind = "room" if self.room_id else "participant" if self.participant_id else "tenant"
-        return f"hold of {self.placed_at:%Y-%m-%d} on a {kind}"
+        subject = f"room {self.room_id}" if self.room_id else self.participant or self.tenant
+        return f"hold of {self.placed_at:%Y-%m-%d} on {subject}"

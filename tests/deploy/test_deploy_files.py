@@ -20,6 +20,7 @@ from pytest_django import Settings
 from identity_sync.models import SyncRun
 from scaiwave.cli.verbs import VERBS, find_longest_match
 from scaiwave.operations.deploy_files import DEPLOY_FILES, read_deploy_file
+from scaiwave.queue.jobs import JOBS
 from tests.federation.factories import make_key
 from tests.rooms.search.factories import backfill
 from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
@@ -135,10 +136,21 @@ def test_success_dashboard() -> None:
     assert dashboard["templating"]["list"][0]["name"] == "datasource"
 
 
-def test_success_the_page_has_the_crontab() -> None:
+def test_success_the_pages_and_the_schedule_have_the_crontab() -> None:
+    """Only the line that erases people is for the operator to fill in."""
     page = (CHECKOUT / "docs/how-to/operations.md").read_text(encoding="utf-8")
     lines = read_deploy_file("crontab").splitlines(keepends=True)
     assert f"```crontab\n{''.join(line for line in lines if line[0] != '#')}```" in page
+    form = re.compile(r"((?:\S+ ){4}\S+) +SCAIWAVE_HOME=.*/bin/scaiwave (.+) --quiet >/dev/null\n")
+    found = [match for line in lines if (match := form.fullmatch(line.removeprefix("# ")))]
+    jobs = {each.command: each.cron for each in JOBS.values() if each.cron}
+    assert {match[2]: match[1] for match in found} == jobs
+    assert [line for line in lines if line.startswith("# ") and "/bin/" in line] == [
+        f"# {match[0]}" for match in found if "<days>" in match[2]
+    ]
+    for path in (CHECKOUT / "docs").rglob("*.md"):
+        for match in form.finditer(path.read_text(encoding="utf-8")):
+            assert jobs.get(match[2], match[1]) == match[1], (path, match[2])
 
 
 def test_success_a_file_is_printed() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.core.management import get_commands, load_command_class
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -14,6 +15,7 @@ from pytest_django import Settings
 
 from federation.models import Policy, ServerKey
 from rooms.models import RetentionPolicy, Room, TenantImport, WorkspaceMember
+from scaiwave.cli.verbs import VERBS
 from scaiwave.config import load
 from scaiwave.site.acts import get_acts
 from tenants.models import (
@@ -245,11 +247,13 @@ def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Clien
         tenant=acme, slug=strong[0], name="Boss", is_built_in=True, created_at=row_factories.NOW
     )
     own = Role.objects.get(tenant=acme, is_built_in=False).slug
-    form = client.get(address("role-grant-to-person", anna)).context["form"]
+    form = client.get(address("role-grant-role-to-person", anna)).context["form"]
     assert [slug for slug, _ in form.fields["role"].choices] == ["", own, *strong], "by power"
-    refused = client.post(address("role-grant-to-person", bridge), {"role": strong[0], **REASON})
+    refused = client.post(
+        address("role-grant-role-to-person", bridge), {"role": strong[0], **REASON}
+    )
     assert refused.context["error"].code == "SW_ROLE_PEOPLE_ONLY"
-    url = address("role-grant-to-person", anna)
+    url = address("role-grant-role-to-person", anna)
     questions = [client.post(url, {"role": slug, **REASON}).context["question"] for slug in strong]
     for slug, question in zip(strong, questions, strict=True):
         assert f"This grants role {slug} to" in question
@@ -257,11 +261,14 @@ def test_success_granting_super_admin_is_asked_about(acme: Tenant, client: Clien
     for to, values in (
         (url, {"role": "super_admin"}),
         (address("role-grant", role), {"holder": str(anna.pk)}),
-        (address("role-grant-people", None), {"role": role.slug, "rows": str(anna.pk)}),
+        (
+            address("role-grant-role-from-file-file", None),
+            {"role": role.slug, "rows": str(anna.pk)},
+        ),
     ):
         assert client.post(to, values).context["form"].errors.keys() == {"reason"}
     assert not RoleGrant.objects.filter(role__is_built_in=True).exists()
-    do(client, "role-grant-to-person", anna, role="super_admin", **REASON)
+    do(client, "role-grant-role-to-person", anna, role="super_admin", **REASON)
     assert AuditEntry.objects.latest("id").details == {
         **REASON, "role": "super_admin", "outcome": "granted"
     }  # fmt: skip
@@ -331,8 +338,8 @@ def test_success_roles_are_granted_to_groups_and_from_their_pages(
     anna = Participant.objects.get(tenant=acme, participant_type="human")
     for slug, row, values in (
         ("role-grant", role, {"kind": "group", "holder": group.name}),
-        ("role-grant-to-group-group", group, {"role": role.slug}),
-        ("role-grant-to-person", anna, {"role": role.slug}),
+        ("role-grant-role-to-group-group", group, {"role": role.slug}),
+        ("role-grant-role-to-person", anna, {"role": role.slug}),
     ):
         RoleGrant.objects.all().delete()
         do(client, slug, row, **values, **REASON)
@@ -465,3 +472,15 @@ def test_success_every_model_without_acts_stays_read_only(acme: Tenant, client: 
         if model not in acting and row is not None:
             links = page_of(client, row).context["acts"]
             assert not [link for link in links if "/act/" in link.url]
+
+
+def test_success_hints_about_roles_are_commands() -> None:
+    """With a value for each placeholder, the parser of the command takes them."""
+    hints = [act for act in get_acts() if act.command in ("role grant", "role revoke")]
+    assert len([act for act in hints if act.of_selection]) == 4
+    for act in hints:
+        if act.options:
+            words = tuple(act.command.split())
+            command = load_command_class(get_commands()[VERBS[words].command], VERBS[words].command)
+            parser = command.create_parser("scaiwave", words[-1])
+            parser.parse_args(act.options.replace("<", "").replace(">", "").split())

@@ -109,9 +109,9 @@ class Command(OperatorCommand):
         if options["apply"] is not None:
             return apply_sync_plan(sync_options, options["apply"])
         if options["purge_after"] is not None:
-            return sync_and_purge(
-                sync_options, days=options["purge_after"], confirm=self.confirm_at_terminal
-            )
+            # The line in a crontab is the consent: a question there would stop the sync as well.
+            confirm = self.confirm if self.can_ask() else lambda effect: None
+            return sync_and_purge(sync_options, days=options["purge_after"], confirm=confirm)
         return run_sync(sync_options)
 
     def _print_report(self, report: SyncReport, plan: Path | None) -> None:

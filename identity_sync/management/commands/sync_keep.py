@@ -40,4 +40,5 @@ class Command(OperatorCommand):
                 "Name the removals by their IDs, or by --from.",
                 fix="`scaiwave sync removals` lists the IDs.",
             )
-        self.print_change(self.call_service(options, selection=Selection(ids)))
+        selection = Selection(ids, is_file=options["from_file"] is not None)
+        self.print_change(self.call_service(options, selection=selection))

@@ -232,5 +232,5 @@ def _not_found_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWave
         )
     return UpstreamNotFound(
         f"Not found in {peer.service}: {response.request.url.path} (404).",
-        fix="Check the id or the name.",
+        fix="Check the ID or the name.",
     )

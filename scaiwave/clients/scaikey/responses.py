@@ -40,10 +40,13 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
     """
     translated = error_from_response(response, peer)
     # FastAPI's response to an unknown route, for a path that has no ID in it.
-    routes = (TOKEN, JWKS, REGISTER, *(f"{ADMIN}/{name}/" for name in RECORDS))
-    is_known = response.request.url.path.endswith(routes)
+    lists = tuple(f"{ADMIN}/{name}/" for name in RECORDS)
+    is_list = response.request.url.path.endswith(lists)
+    is_known = is_list or response.request.url.path.endswith((TOKEN, JWKS, REGISTER))
     if response.status_code == 404 and is_known and response_detail(response) == "Not Found":
         return TranslatedError(error=wrong_path_error(response, peer))
+    if isinstance(translated.error, UpstreamNotFound) and is_list:
+        translated.error.fix = f"Check that {peer.setting} is the address of ScaiKey."
     if isinstance(translated.error, UpstreamForbidden) and not _is_own_error(response):
         translated.error.details["from_gateway"] = True
     if isinstance(translated.error, UpstreamNotFound) and not _is_own_error(response):

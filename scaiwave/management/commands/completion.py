@@ -6,7 +6,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.completion import SHELLS, get_completion_script
-from tenants.lookup.slugs import list_slugs
+from tenants.roles.queries.slugs import list_slugs
 
 SLUGS = ("tenants", "roles")
 MAX_SECONDS = 2

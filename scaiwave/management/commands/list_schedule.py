@@ -24,6 +24,7 @@ class Command(ListCommand):
         Column("last", "Last run", part=Part.STATUS),
         Column("outcome", "Outcome", part=Part.STATUS),
         Column("error", "Problem", part=Part.ERROR),
+        Column("command", "Command"),
     )
     keys = (
         *("name", "schedule", "cron", "next_at", "last_at", "outcome", "error_code", "problem"),
@@ -32,7 +33,8 @@ class Command(ListCommand):
     parse_id = str
     help = (
         "List the jobs that the scheduler starts, when each runs next, and how it ended the last "
-        "time. Without Redis, cron must start their commands, which --json names."
+        "time. Without Redis, cron must start their commands: see `scaiwave admin show-deploy-file "
+        "crontab`."
     )
 
     def format_row(self, row: Row) -> Row:

@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from scaiwave.console.text import pluralize
 from scaiwave.operations.backup.errors import BackupDamaged
 
 Columns = Mapping[str, Sequence[str]]
@@ -146,4 +147,4 @@ def compare_tables(
 
 
 def _describe(table: TableContents) -> str:
-    return f"{table.rows:,} rows with the digest {table.digest}"
+    return f"{pluralize(table.rows, 'row')} with the digest {table.digest}"

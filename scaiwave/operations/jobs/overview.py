@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
 from scaiwave.config import Configuration
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import JobDefinition, describe_cron
+from scaiwave.queue.errors import RedisNotConfigured, RedisUnreachable
 from scaiwave.queue.jobs import JOBS
 from tenants.lookup.serializers import Row
 
@@ -130,17 +129,20 @@ def list_schedule(
 def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
     """Return the jobs that have a schedule, with `problem` if nothing starts one.
 
-    Raises RedisUnreachable.
+    Without Redis, or if it does not respond, nothing is known about their runs.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    schedulers, runs = [], {}
-    if settings.REDIS_URL:
+    schedulers, runs, problem = [], {}, "No scheduler is active."
+    try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
             from scaiwave.operations.jobs.last_runs import read_last_runs
             from scaiwave.queue.heartbeats import list_schedulers
 
             schedulers, runs = list_schedulers(redis), read_last_runs(redis, list(JOBS))
-    problem = "No scheduler is active." if settings.REDIS_URL else "Only cron starts it."
+    except RedisNotConfigured:
+        problem = "Only cron starts it."
+    except RedisUnreachable as error:
+        problem = error.message
     if any(beat.is_active for beat in schedulers):
         problem = ""
     jobs = list_schedule(operator=operator, config=config, schedulers=schedulers, runs=runs)

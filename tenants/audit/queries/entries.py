@@ -12,13 +12,13 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import BooleanField, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Upper
+from django.db.models.functions import Cast, Lower, Upper
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page, one_more
 from scaiwave.core.sql import batched, fetch_one
 from tenants.errors import TenantNotFound
-from tenants.lookup.resolve import is_storable_text, parse_uuid, resolve_tenant
+from tenants.lookup.resolve import is_storable_text, parse_uuid, participant_q, resolve_tenant
 from tenants.lookup.serializers import Row
 from tenants.lookup.subjects import PARTICIPANT, load_participant_names
 from tenants.lookup.visibility import visible_participants, visible_tenants
@@ -35,7 +35,7 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 class AuditFilter:
     """Conditions for entries; None matches all. `until` is exclusive.
 
-    `operator` and `subject` must match a whole name in any case; `subject` also matches an ID.
+    `operator` and `subject` must match a whole name in any case; `subject` may also be an ID.
     """
 
     tenant: str | None = None
@@ -168,10 +168,9 @@ def filter_entries(
 
 
 def _subject_q(operator: Operator, subject: str) -> Q:
-    """Match an ID or a name: the name in the entry, or the present name of a participant."""
-    people = visible_participants(operator).filter(
-        Q(display_name__iexact=subject) | Q(email__iexact=subject)
-    )
+    """Match an ID or a name: the name in the entry, or any present name of a participant."""
+    people = visible_participants(operator).alias(folded=Lower("email"))
+    people = people.filter(Q(display_name__iexact=subject) | participant_q([subject]))
     keys = [str(key) for key in people.values_list("pk", flat=True)[:MAX_NAMESAKES]]
     return (
         Q(subject_id=str(parse_uuid(subject) or subject))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.roles.create_role import delete_role
@@ -20,6 +19,3 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", help="role (slug or ID)")
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, **options: Any) -> None:
-        self.print_change(self.call_service(options, confirm=self.confirm_at_terminal))

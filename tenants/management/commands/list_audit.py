@@ -69,7 +69,9 @@ class Command(ListCommand):
         parser.add_argument(
             "--action", metavar="COMMAND", help="only this command, such as create-tenant"
         )
-        parser.add_argument("--subject", metavar="NAME", help="only this subject (name or ID)")
+        parser.add_argument(
+            "--subject", metavar="NAME", help="only this subject (name, ID or @name:server)"
+        )
         parser.add_argument(
             "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
         )

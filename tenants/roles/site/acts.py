@@ -169,8 +169,8 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
 
 for holder, form, options in (
     (Role, HolderForm, ""),
-    (Participant, RoleForm, "--to <person>"),
-    (Group, RoleForm, "--to-group <group>"),
+    (Participant, RoleForm, "<role> --to <person>"),
+    (Group, RoleForm, "<role> --to-group <group>"),
 ):
     register_acts(
         Act(
@@ -182,11 +182,14 @@ for holder, form, options in (
             options=options,
         )
     )
-for model, selected_form, kind in (
-    (Participant, SelectedPeopleForm, "<people>"),
-    (Group, SelectedGroupsForm, "<groups>"),
+for verb, change_many, to in (
+    ("grant", grant_role_to_many, "--to-group"),
+    ("revoke", revoke_role_from_many, "--from-group"),
 ):
-    for verb, change_many in (("grant", grant_role_to_many), ("revoke", revoke_role_from_many)):
+    for model, selected_form, holders in (
+        (Participant, SelectedPeopleForm, "--from-file <file>"),
+        (Group, SelectedGroupsForm, f"{to} <group> {to} <group>"),
+    ):
         register_acts(
             Act(
                 f"role {verb}",
@@ -194,7 +197,7 @@ for model, selected_form, kind in (
                 model,
                 partial(_change_selected, change_many, model),
                 form=selected_form,
-                options=kind,
+                options=f"<role> {holders}",
                 is_of_list=True,
                 of_selection=True,
                 is_destructive=verb == "revoke",

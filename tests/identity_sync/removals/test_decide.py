@@ -89,7 +89,7 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
     paula = Operator("paula", OperatorRole.SUPER_ADMIN)
     approve([rows[0].pk], paula)
     row = PendingRemoval.objects.get(pk=rows[0].pk)
-    decision = f"Another operator has decided: approved by paula on {row.decided_at:%Y-%m-%d %H:%M}"
+    decision = f"Another decision applies: approved by paula on {row.decided_at:%Y-%m-%d %H:%M}"
     for dry_run in (False, True):
         with pytest.raises(RemovalsDecided) as refused:
             keep([row.pk for row in rows], dry_run=dry_run)
@@ -101,7 +101,7 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
     for effect, decided in zip(effects, ("approved by paula", f"kept by {HOST.name}"), strict=True):
         assert f" This overrides a decision: {decided} on {row.decided_at:%Y-%m-%d }" in effect
     keep([row.pk], paula, override=True)
-    with pytest.raises(RemovalsDecided, match="Another operator has decided: kept by paula on "):
+    with pytest.raises(RemovalsDecided, match="Another decision applies: kept by paula on "):
         run_command("sync_approve", str(row.pk), "--yes")
     run_command("sync_approve", str(row.pk), "--yes", "--override")
     keep([rows[1].pk], paula)
@@ -148,7 +148,7 @@ def test_fail_other_rows_than_were_reviewed(rows: list[PendingRemoval], scaikey:
     digest = compute_digest(row.pk for row in rows)
     remove_people(scaikey, pick_tenant(scaikey), 1)
     sync_partly()
-    with pytest.raises(RemovalsChanged, match="31 are pending now"):
+    with pytest.raises(RemovalsChanged, match="pending now: 31, with"):
         approve_tenant(tenant.slug, digest)
     assert get_states() == {RemovalState.PENDING}
     approve_tenant(tenant.slug, compute_digest(row.pk for row in list_open()))
@@ -252,10 +252,27 @@ def test_success_commands(
     )
     shown = run_command("show_participant", str(rows[1].subject_id))
     assert f"removed: removed from ScaiKey, until {day}" in shown
+    fresh = tmp_path / "fresh.csv"
+    fresh.write_text(run_command("sync_removals", "--csv"))
+    kept = PendingRemoval.objects.get(pk=rows[1].pk)
+    decision = f"kept by {get_host_operator().name} on {kept.decided_at:%Y-%m-%d %H:%M} UTC"
+    preview = run_command("sync_approve", "--from", str(fresh), "--dry-run")
+    assert preview.startswith("Would approve 28 removals: ")
+    assert preview.endswith(f" 1 already approved. 1 skipped: {decision}.\n")
+    preview = run_command("sync_keep", "--from", str(fresh), "--reason", "x", "--dry-run")
+    assert " 1 skipped: approved by " in preview
+    only = tmp_path / "only.txt"
+    only.write_text(f"{kept.pk}\n")
+    with pytest.raises(RemovalsDecided) as refused:
+        run_command("sync_approve", "--from", str(only), "--yes")
+    assert refused.value.message == f"Another decision applies: {decision}. No changes were made."
     answer = json.loads(
-        run_command("sync_approve", "--from", str(listed), "--now", "--yes", "--json")
+        run_command("sync_approve", "--from", str(fresh), "--yes", "--json", "--dry-run")
     )
-    assert len(answer["removals"]) == 30
+    assert (len(answer["removals"]), answer["skipped"]) == (29, 1)
+    override = ("--from", str(listed), "--now", "--yes", "--override", "--json")
+    answer = json.loads(run_command("sync_approve", *override))
+    assert (len(answer["removals"]), answer["skipped"]) == (30, 0)
     assert answer["sync"]["kinds"]["participants"]["deactivated"] == 30
     assert get_states() == {RemovalState.APPLIED}
     losses = json.loads(run_command("sync_losses", "--loss", "removed", "--json"))["losses"]

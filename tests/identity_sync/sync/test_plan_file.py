@@ -669,9 +669,17 @@ def test_fail_another_key(scaikey: Sandbox, path: Path, settings: Settings) -> N
 def test_fail_unreadable(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    for path in (tmp_path / "missing", tmp_path, fifo, Path("/dev/zero"), Path("a\0b")):
+    special = "it is not a regular file"
+    for path, reason in (
+        (tmp_path / "missing", "it does not exist"),
+        (tmp_path, special),
+        (fifo, special),
+        (Path("/dev/zero"), special),
+        (Path("a\0b"), "the name is invalid"),
+    ):
         with pytest.raises(SyncPlanUnreadable) as caught:
             apply(path)
+        assert caught.value.message == f"{path} can't be read: {reason}."
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
 
 

@@ -227,7 +227,7 @@ def test_fail_more_than_the_share(scaikey: Sandbox) -> None:
     with pytest.raises(ListsUnreadable) as caught:
         sync(connect=make_impatient_client)
     assert (caught.value.exit_code, caught.value.code) == (2, "SW_SYNC_LISTS_UNREADABLE")
-    assert "The members of 3 of 30 groups can't be read. No changes were made." in (
+    assert "Groups whose members can't be read: 3 of 30. No changes were made." in (
         caught.value.message
     )
     assert get_last_run().outcome == "failed"

@@ -115,7 +115,7 @@ def test_fail_too_many_rooms() -> None:
         import_bundle(home, Bundle([make_event(1)]), dry_run=True)
     with pytest.raises(TenantQuotaExceeded) as caught:
         import_bundle(home, Bundle([make_event(1)]))
-    assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
+    assert caught.value.message == "Limit of tenant acme exceeded: 1 room in use, 1 allowed."
     assert caught.value.fix == (
         "Nothing was imported. Raise the limit with `scaiwave admin update-tenant acme`, or "
         "delete rooms or files."
@@ -131,7 +131,7 @@ def test_fail_too_many_bytes() -> None:
     with pytest.raises(TenantQuotaExceeded) as caught:
         import_bundle(home, bundle)
     assert caught.value.message == (
-        "Limit of tenant acme exceeded: 1.0 MiB of 1.0 MiB storage are in use, and the attachments "
+        "Limit of tenant acme exceeded: 1.0 MiB of 1.0 MiB storage is in use, and the attachments "
         "need 3 B."
     )
     assert not Room.objects.exists()
@@ -173,7 +173,7 @@ def test_fail_limits_are_reached_during_the_import() -> None:
     row_factories.make_room(home.workspace, home.anna, "Other")
     with pytest.raises(TenantQuotaExceeded) as caught:
         ensure_quota(home.tenant, added_bytes=0, written=True)
-    assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
+    assert caught.value.message == "Limit of tenant acme exceeded: 1 room in use, 1 allowed."
 
 
 def test_fail_not_a_bundle() -> None:

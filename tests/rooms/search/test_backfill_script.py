@@ -166,8 +166,8 @@ def test_fail_redis_is_down(database: DatabaseProbe) -> None:
         "",
         "Error: Redis can't be used: Error 111 connecting to 127.0.0.1:1. Connection refused. "
         "[SW_QUEUE_UNAVAILABLE]\n"
-        "  Fix: Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a "
-        "worker.\n",
+        "  Fix: Pass --inline to do it in this process. For the queue: Start Redis or correct "
+        "SCAIWAVE_REDIS_URL. Commands still work, but scheduled jobs do not run.\n",
     )
     assert database.rows("SELECT count(*) FROM sw_search_backfills") == [(0,)]
 

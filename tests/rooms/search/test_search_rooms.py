@@ -67,7 +67,9 @@ def test_success_newest_first_up_to_the_limit() -> None:
     assert find_event_ids("report", limit=2) == [message_ids[4], message_ids[3]]
 
 
-def test_success_all_tenants_in_the_scope_of_the_operator() -> None:
+def test_success_all_tenants_in_the_scope_of_the_operator(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     northwind = make_partner()
     lobby = make_lobby()
     Tenant.objects.filter(pk=lobby.tenant_id).update(partner=northwind)
@@ -93,6 +95,9 @@ def test_success_all_tenants_in_the_scope_of_the_operator() -> None:
     rest = json.loads(run_command("search_rooms", "report", "--json", f"--after={page['next_id']}"))
     found = [UUID(row["id"]) for row in page["messages"] + rest["messages"]]
     assert (found, page["total"]) == (find_all(), None)
+    capsys.readouterr()
+    call_command("search_rooms", "report", "--limit=1")
+    assert capsys.readouterr().err == f"1 shown. More: add --after {found[0]}\n"
 
 
 def read_error(*words: str) -> tuple[str, int, str, str]:

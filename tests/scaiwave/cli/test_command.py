@@ -94,6 +94,17 @@ def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, ne
             "options.",
         ),
         (
+            "room list --sort -media",
+            "Argument --sort: expected one argument.",
+            "Did you mean `--sort=-media`? Use `scaiwave room list [options]`; `--help` lists the "
+            "options.",
+        ),
+        (
+            "room list --tenant --quiet",
+            "Argument --tenant: expected one argument.",
+            "Use `scaiwave room list [options]`; `--help` lists the options.",
+        ),
+        (
             "completion bsh",
             "Argument shell: invalid choice: 'bsh' (choose from bash, zsh, fish, tenants, roles).",
             "Did you mean `bash`? Use `scaiwave completion <bash|zsh|fish|tenants|roles> "
@@ -188,7 +199,7 @@ def test_success_dry_run_of_a_command_that_changes_something(migrated: object) -
         (
             "confirm",
             "Confirmation required: This removes everything. Continue?",
-            "Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
+            "Run it in a terminal to confirm, or pass --yes to skip the prompt.",
         ),
     ],
 )
@@ -248,7 +259,7 @@ def test_fail_declined(keys: str) -> None:
     assert "\ufffd" not in shown.out
     assert shown.out.endswith(
         "Error: Cancelled. No changes were made. [SW_DECLINED]\n"
-        "  Fix: Answer y to confirm, or pass --no-input to skip the prompt.\n"
+        "  Fix: Answer y to confirm, or pass --yes to skip the prompt.\n"
     )
 
 

@@ -20,6 +20,7 @@ from scaiwave.core.errors import (
     SettingMissing,
     UpstreamForbidden,
     UpstreamInvalidResponse,
+    UpstreamNotFound,
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
@@ -345,6 +346,17 @@ def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: 
             assert caught.value.fix.endswith(
                 " to the address of ScaiKey, without /v1 or any other path."
             )
+
+
+def test_fail_a_list_is_not_found(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    """No ID was sent that could be wrong."""
+    path = "/api/v1/admin/tenants/"
+    scaikey.faults.add("status", path=f"{path}*", status=404, body={"detail": "No such thing"})
+    with pytest.raises(UpstreamNotFound) as caught, client.iter_pages("tenants") as pages:
+        next(iter(pages))
+    assert caught.value.message == f"Not found in ScaiKey: {path} (404)."
+    assert caught.value.fix.startswith("Check that ")
+    assert caught.value.fix.endswith(" is the address of ScaiKey.")
 
 
 def test_success_an_unknown_record_is_not_a_wrong_address(client: ScaiKeyClient) -> None:

@@ -526,6 +526,15 @@ def test_success_a_narrow_terminal_omits_empty_columns_then_extras_then_details(
     assert {"A", "name", "that", "is", "rather", "long", "open"} <= names
 
 
+def test_success_an_extra_takes_the_room_that_a_wider_one_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted = [[*row[:2], "a note of forty characters, more or less", *row[3:]] for row in CELLS]
+    for width, missing in ((130, "Events, Error (empty)"), (96, "Note, Error (empty)")):
+        _, _, note = drawn(monkeypatch, width, noted).partition("terminal also shows: ")
+        assert " ".join(note.split()) == f"{missing}."
+
+
 def test_success_rows_become_lines_where_names_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = [*CELLS[0][:-1], f"The file {'x' * 40} of the room can't be read at all."]
     assert drawn(monkeypatch, 44, [failed]) == (

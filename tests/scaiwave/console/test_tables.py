@@ -196,11 +196,13 @@ LISTS: dict[str, tuple[str, dict[str, Any], list[dict[str, str]]]] = {
                 "last": "4 min ago",
                 "outcome": "failed",
                 "error": "SW_SCAIKEY_UNREACHABLE",
+                "command": "sync --scheduled --wait 60",
             },
             {
                 "name": "purge_participants",
                 "schedule": "every day at 4:23",
                 "error": "SCAIWAVE_PURGE_AFTER_DAYS is 0.",
+                "command": "admin purge-participant --purge-after <days> --yes",
             },
         ],
     ),

@@ -24,7 +24,11 @@ def test_success() -> None:
         200,
         {
             "status": "ok",
-            "checks": {"database": "ok", "redis": "ok", "version": version("scaiwave")},
+            "checks": {
+                "database": "ok",
+                "redis": "not_configured",
+                "version": version("scaiwave"),
+            },
         },
     )
     assert response.headers["Cache-Control"] == "no-store"
@@ -53,6 +57,13 @@ def test_success_needs_no_token_and_sets_no_cookie(address: str) -> None:
     assert not response.cookies
     assert Client().head(address).status_code == 200
     assert Client().post(address).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.redis
+def test_success_with_redis(redis_url: str, settings: Settings) -> None:
+    settings.REDIS_URL = redis_url
+    assert Client().get("/health").json()["checks"]["redis"] == "ok"
 
 
 @pytest.mark.django_db

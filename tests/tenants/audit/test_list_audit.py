@@ -329,8 +329,10 @@ def test_success_an_entry_about_a_participant_has_an_id_and_no_name() -> None:
 def test_success_participants_are_shown_by_their_present_name() -> None:
     anna = make_person(make_tenant())
     key = write_about(anna)
-    for name in ("anna", "ANNA@acme.example", str(anna.pk)):
-        assert find_entries(subject=name) == [key]
+    named = (anna.fqid("localhost"), f"@{anna.local_id}", anna.local_id, anna.scaikey_id)
+    for name in ("anna", "ANNA@acme.example", str(anna.pk), *named):
+        assert find_entries(subject=str(name)) == [key], name
+    assert find_entries(subject=f"@{anna.local_id}:elsewhere.example") == []
     assert "participant Anna" in run_command("list_audit")
 
     Participant.objects.update(display_name="Renamed", email="")

@@ -355,8 +355,8 @@ def test_success_participant_in_the_form_that_was_typed(typed: str, expected: st
     make_person(acme, "zoe")
     make_person(make_tenant("globex"), "ana")
     assert get_fix(resolve_participant, HOST_OPERATOR, typed, tenant=acme) == (
-        f"Did you mean `{expected}`? Run `scaiwave admin list-participants --tenant acme "
-        "--search <name>` to search a tenant."
+        f"Did you mean `{expected}`? `scaiwave admin list-participants --search <name>` searches "
+        "all tenants you may see."
     )
 
 

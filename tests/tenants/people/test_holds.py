@@ -107,6 +107,19 @@ def test_fail_purging_a_person_whom_a_hold_covers(level: str, error: type[ScaiWa
     with pytest.raises(error) as caught:
         purge(anna)
     assert (caught.value.exit_code, caught.value.code) == (1, error.code)
+    subject = {
+        "tenant": "tenant acme",
+        "participant": "@anna.acme:localhost",
+        "room": f"room {room.name} of acme",
+    }[level]
+    if level == "room":
+        assert caught.value.fix.startswith("`scaiwave admin hold list` shows all holds.")
+    else:
+        assert caught.value.message == (
+            f"Can't purge Anna (@anna.acme:localhost): hold {hold.pk} is on {subject}."
+        )
+    on = {"tenant": anna.tenant, "participant": anna, "room": f"room {room.pk}"}[level]
+    assert str(hold) == f"hold of {NOW:%Y-%m-%d} on {on}"
     result = purge_all()
     assert result.rest == {"due": 1, "purged": 1, "on_hold": 1}
     assert result.warnings == ["Not purged because of a hold: 1 person."]

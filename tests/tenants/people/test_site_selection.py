@@ -106,8 +106,8 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
     row_factories.make_participant(row_factories.make_tenant("other"), "zoe")
     Role.objects.create(tenant=people[0].tenant, slug="editors", name="Editors", created_at=NOW)
     for slug, number, past in (
-        ("role-grant-people", 3, "granted to"),
-        ("role-revoke-people", 0, "revoked from"),
+        ("role-grant-role-from-file-file", 3, "granted to"),
+        ("role-revoke-role-from-file-file", 0, "revoked from"),
     ):
         empty = client.post(
             reverse("admin:act", args=[slug]), {"chosen": "1", "rows": [p.pk for p in people]}
@@ -127,13 +127,13 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
                 "Role editors converted to a manual grant for 1 person; granted to 1 person; "
                 "already granted to 1 person."
             ) in client.get(done["Location"]).content.decode()
-    post(client, "role-revoke-people", people, role="editors")
+    post(client, "role-revoke-role-from-file-file", people, role="editors")
     page = client.get(reverse(LIST)).content.decode()
     assert "Role editors not granted to 3 people." in page
 
 
 def test_fail_a_role_is_of_one_tenant(client: Client) -> None:
     people = [*make_people(1), row_factories.make_participant(row_factories.make_tenant("other"))]
-    answer = post(client, "role-grant-people", people, role="tenant_admin")
+    answer = post(client, "role-grant-role-from-file-file", people, role="tenant_admin")
     assert "Select rows of one tenant" in answer.content.decode()
     assert not RoleGrant.objects.exists()

@@ -109,7 +109,7 @@ def test_fail_a_wrong_row_and_nothing_is_written(dry_run: bool) -> None:
     result = suspend(anna.scaikey_id or "", "zoe", "twin@x", confirm=pytest.fail, dry_run=dry_run)
     with pytest.raises(RowsFailed) as caught:
         result.require_complete()
-    assert caught.value.message == ("2 of 3 names failed: zoe, twin@x. No changes were made.")
+    assert caught.value.message == ("2 of 3 failed: zoe, twin@x. No changes were made.")
     assert (caught.value.exit_code, caught.value.code) == (1, "SW_ROWS_FAILED")
     first, *wrong = result.document()["results"]
     assert first == {"name": anna.scaikey_id, "participant": None, "changed": False, "error": None}
@@ -276,7 +276,9 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     two = ("resume_participant", "p1", "p2", "--tenant", "acme")
     expected = run_command(*two, "--dry-run").splitlines()[-1]
     assert expected == "Expected: 2 participants resumed."
-    total = run_command(*two).splitlines()[-1]
+    with pytest.raises(ConfirmationNeeded, match="This resumes 2 participants"):
+        run_command(*two)
+    total = run_command(*two, "--yes").splitlines()[-1]
     assert total == (
         "In total: 1 participant resumed; 1 participant resumed, but still suspended in ScaiKey."
     )

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from scaiwave.cli.command import ConfirmationDeclined
-from scaiwave.core.errors import InsufficientPermission
+from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
 from tenants.roles.create_role import delete_role
@@ -35,7 +35,10 @@ def test_success_deleted_and_audited() -> None:
     words = ("delete_role", "editors", "--tenant", "acme")
     assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
     assert Role.objects.exists()
-    assert run_command(*words) == "Role editors of tenant acme deleted.\n"
+    with pytest.raises(ConfirmationNeeded, match="This deletes role editors of tenant acme"):
+        run_command(*words)
+    assert Role.objects.exists()
+    assert run_command(*words, "--yes") == "Role editors of tenant acme deleted.\n"
     assert not Role.objects.exists()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.subject_name) == (
@@ -50,7 +53,7 @@ def test_success_json() -> None:
     words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
     dry = json.loads(run_command(*words, "--dry-run"))
     assert (dry["changed"], dry["dry_run"]) == (True, True)
-    document = json.loads(run_command(*words))
+    document = json.loads(run_command(*words, "--yes"))
     assert (document["role"]["id"], document["changed"]) == (str(role.pk), True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scaiwave.core.bulk import BulkResult, RowsFailed
-from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants.errors import LastSuperAdmin, ParticipantNotFound, RoleNotFound, SuperAdminOnly
 from tenants.models import AuditEntry, Group, Participant, RoleGrant, RoleSource
 from tenants.roles.grants import grant_role_to_many, revoke_role_from_many
@@ -203,7 +203,15 @@ def test_success_the_tenant_is_that_of_the_holders() -> None:
     for slug in ("acme", "lab"):
         make_person(make_tenant(slug), f"anna.{slug}", email=f"anna@{slug}.example")
     words = ("super_admin", "--to", "anna@lab.example")
-    assert run_command("grant_role", *words).startswith("Role super_admin granted to Anna")
+    with pytest.raises(ConfirmationNeeded) as asked:
+        run_command("grant_role", *words)
+    assert asked.value.message == (
+        "Confirmation required: This grants role super_admin to Anna.Lab "
+        "(@anna.lab.lab:localhost). Continue?"
+    )
+    assert not RoleGrant.objects.exists()
+    granted = run_command("grant_role", *words, "--yes")
+    assert granted.startswith("Role super_admin granted to Anna")
     assert RoleGrant.objects.get().tenant.slug == "lab"
     everywhere = {"tenant": None, "role": "super_admin"}
     assert get_codes(grant(["anna@lab.example", "zoe"], **everywhere)) == [
@@ -220,8 +228,8 @@ def test_success_the_tenant_is_that_of_the_holders() -> None:
         grant(["anna@acme.example", "anna@lab.example"], **everywhere)
     assert str(raised.value) == "The names are in several tenants: acme, lab."
     assert raised.value.fix == "Run the command once for each tenant, with --tenant <slug>."
-    run_command("grant_role", "super_admin", "--to", "anna@acme.example")
-    revoked = run_command("revoke_role", "super_admin", "--from", "anna@lab.example")
+    run_command("grant_role", "super_admin", "--to", "anna@acme.example", "--yes")
+    revoked = run_command("revoke_role", "super_admin", "--from", "anna@lab.example", "--yes")
     assert "revoked" in revoked
 
 
@@ -233,7 +241,7 @@ def test_success_commands(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("name,email\nAnna,anna@acme.example\nBert,bert@acme.example\n")
     words = ("editors", "--tenant", "acme")
-    out = run_command("grant_role", *words, "--from", str(file))
+    out = run_command("grant_role", *words, "--from", str(file), "--yes")
     assert [line.partition(" (")[0] for line in out.splitlines()] == [
         *("Role editors granted to Anna", "Role editors granted to Bert"),
         "In total: granted to 2 participants.",
@@ -241,7 +249,8 @@ def test_success_commands(tmp_path: Path) -> None:
     several = ("--to", "bert@acme.example", "--to", "cleo@acme.example")
     document = json.loads(run_command("grant_role", *words, *several, "--json"))
     assert [row["outcome"] for row in document["results"]] == ["already_granted", "granted"]
-    run_command("grant_role", "tenant_admin", *words[1:], *several[:2], "--reason", "deputy")
+    strong = ("grant_role", "tenant_admin", *words[1:], *several[:2])
+    run_command(*strong, "--reason", "deputy", "--yes")
     assert AuditEntry.objects.latest("id").details["reason"] == "deputy"
     questions: list[str] = []
     for role in ("tenant_admin", "editors"):
@@ -250,5 +259,7 @@ def test_success_commands(tmp_path: Path) -> None:
     people = ("bert@acme.example", "--from", "cleo@acme.example", "--dry-run", "--json")
     document = json.loads(run_command("revoke_role", *words, "--from", *people))
     assert (len(document["results"]), document["changed"], document["dry_run"]) == (2, True, True)
-    out = run_command("revoke_role", *words, "--from-file", str(file))
+    with pytest.raises(ConfirmationNeeded, match="This revokes role editors from 2 participants"):
+        run_command("revoke_role", *words, "--from-file", str(file))
+    out = run_command("revoke_role", *words, "--from-file", str(file), "--yes")
     assert out.splitlines()[-1] == "In total: revoked from 2 participants."

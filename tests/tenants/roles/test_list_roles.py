@@ -8,6 +8,7 @@ import pytest
 from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
 from tenants.roles.queries.roles import list_role_members, list_roles, role_holders, show_role
+from tenants.roles.queries.slugs import list_slugs
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -113,6 +114,17 @@ def test_success_roles_of_all_tenants() -> None:
     ):
         assert [row["slug"] for row in list_roles(operator=operator)] == slugs
     assert [row["slug"] for row in list_roles(operator=HOST_OPERATOR, limit=1)] == ["auditors"]
+
+
+def test_success_slugs_for_shells() -> None:
+    """A built-in role has no row until it is granted."""
+    make_role(make_tenant("acme"))
+    globex = make_tenant("globex")
+    make_role(globex, "super_admin", name="Super administrator", is_built_in=True)
+    built_in = ["partner_admin", "super_admin", "tenant_admin"]
+    assert run_command("completion", "roles").split() == ["editors", *built_in]
+    assert list_slugs(operator=make_tenant_admin(globex), kind="roles") == built_in
+    assert list_slugs(operator=make_tenant_admin(globex), kind="tenants") == ["globex"]
 
 
 def test_success_members_across_tenants() -> None:

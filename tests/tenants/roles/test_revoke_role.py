@@ -46,7 +46,7 @@ def test_success_command() -> None:
     dry = json.loads(run_command(*words, "--dry-run", "--json"))
     assert (dry["changed"], dry["dry_run"]) == (True, True)
     assert RoleGrant.objects.count() == 1
-    assert run_command(*words) == "Role editors revoked from group Engineering.\n"
+    assert run_command(*words, "--yes") == "Role editors revoked from group Engineering.\n"
     assert (
         run_command(*words)
         == "Role editors is not granted to group Engineering; nothing changed.\n"

@@ -143,6 +143,10 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
         **nothing,
         "problem": "Only cron starts it.",
     }
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    down = read()
+    assert down["full_sync"]["problem"].startswith("Redis can't be used: Error 111 connecting to ")
+    assert down["backfill_search"]["problem"] == "Only cron starts it, with Redis too."
 
 
 def test_success_documents_are_as_documented(redis: Redis, run_jobs: Run) -> None:
