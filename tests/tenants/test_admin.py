@@ -90,6 +90,8 @@ def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
         "deactivated removed from ScaiKey on 2026-03-04 05:06:07 UTC",
         "suspended manually since 2026-03-04 05:06:07 UTC",
         "suspended in ScaiKey",
+        "suspended manually since 2026-03-04 05:06:07 UTC and "
+        "removed from ScaiKey on 2026-03-04 05:06:07 UTC",
     } <= set(read_column(client, PARTICIPANTS, "status_text"))
 
 
