@@ -159,7 +159,8 @@ def print_report(output: Output, report: SyncReport) -> None:
     """Print JSON, or warnings, a table and a summary.
 
     With --quiet, a sync that was applied prints no warnings, since a schedule would print the same
-    ones every time, and a scheduled one that skipped the same as the last prints none either. They are recorded with the run, and `doctor` reports them.
+    ones every time. One that repeats what an earlier one has reported prints none either. They are
+    recorded with the run, and `doctor` reports them.
     """
     if output.as_json:
         output.print_json(report.document())
