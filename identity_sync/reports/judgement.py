@@ -82,11 +82,6 @@ class RunScope:
         own = Q() if self.tenant is None else Q(tenant=self.tenant)
         return self.runs().filter(Q(tenant=None) | own if own else Q(tenant=None))
 
-    def covers(self, run: SyncRun) -> bool:
-        """Whether a visible run is one of `whole_runs`."""
-        tenants = (None, self.tenant.pk) if self.tenant else (None,)
-        return run.trigger != Trigger.WEBHOOK and run.tenant_id in tenants
-
     def skips(self) -> QuerySet[SyncSkip]:
         """Return what runs skip, the oldest first."""
         skips = SyncSkip.objects.order_by("first_skipped_at", "id")
@@ -220,7 +215,8 @@ def _find_failures(
     """Return the error if the last runs failed. `past` are ended ones, newest first."""
     runs = past.exclude(outcome=Outcome.PLANNED).exclude(is_dry_run=True)
     recent = list(runs.values_list("pk", "error_code", "outcome")[:MAX_COUNTED_FAILURES])
-    if interrupted is not None and scope.covers(interrupted):
+    is_webhook = interrupted is None or interrupted.trigger == Trigger.WEBHOOK
+    if interrupted and not is_webhook and interrupted.tenant in (None, scope.tenant):
         recent.insert(0, (interrupted.pk, "SW_SYNC_INTERRUPTED", Outcome.FAILED))
     failed = list(takewhile(lambda run: run[2] in FAILURES, recent))
     if (number := len(failed)) < MAX_FAILURES:

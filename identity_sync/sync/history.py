@@ -152,14 +152,11 @@ def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseExce
 
 def has_news(run: SyncRun) -> bool:
     """Whether a run has skipped something for the first time, or is the first of its day."""
+    midnight = run.started_at.astimezone(settings.LOCAL_ZONE).replace(hour=0, minute=0, second=0)
     runs = SyncRun.objects.ended().filter(tenant=run.tenant, trigger=run.trigger)
-    last = runs.exclude(pk=run.pk).newest_first().first()
-    days = {each.started_at.astimezone(settings.LOCAL_ZONE).date() for each in (run, last) if each}
-    return (
-        last is None
-        or len(days) > 1
-        or SyncSkip.objects.filter(first_skipped_at__gte=run.started_at).exists()
-    )
+    if not runs.filter(started_at__gte=midnight).exclude(pk=run.pk).exists():
+        return True
+    return SyncSkip.objects.filter(first_skipped_at__gte=run.started_at).exists()
 
 
 def count_recent_losses(since: datetime) -> dict[tuple[str, str], int]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -60,16 +60,6 @@ class Backlog:
         return {"messages": self.messages, "is_minimum": self.is_minimum, "command": command}
 
 
-class _UnreadRange(NamedTuple):
-    """Positions of a tenant that its last backfill, if it had one, has not read."""
-
-    tenant_id: UUID
-    after: int
-    through: int
-    slug: str
-    read_at: datetime | None
-
-
 def count_backlog(
     scope: Scope, tenants: QuerySet[Tenant], state: int, max_events: int = MAX_EVENTS
 ) -> Backlog:
@@ -78,11 +68,12 @@ def count_backlog(
     `state` is the least `RemoteState` of a document that counts.
     """
     positions, full_at = _get_positions(scope, state)
-    place = {"room": scope.room_id} if scope.room_id else {"tenant": OuterRef("pk")}
-    events = Event.objects.filter(**place).order_by("stream_position").values("stream_position")
+    within = {"room": scope.room_id} if scope.room_id else {"tenant": OuterRef("pk")}
+    events = Event.objects.filter(**within).order_by("stream_position").values("stream_position")
     ends = {"first": Subquery(events[:1]), "last": Subquery(events.reverse()[:1])}
     rows = tenants.annotate(**ends).order_by("slug")
-    unread, left, is_minimum = list[_UnreadRange](), max_events, False
+    ranges, places = list[dict[str, Any]](), dict[UUID, tuple[str, datetime | None]]()
+    late, left, is_minimum = list[datetime | None](), max_events, False
     for key, slug, first, last in rows.values_list("pk", "slug", *ends).iterator():
         after, read_at = positions.get(str(key), (0, full_at))
         if last is None or last <= after:
@@ -94,13 +85,14 @@ def count_backlog(
             measured = Scope(None, scope.room_id) if scope.room_id else Scope(key)
             through = measure_range(measured, after, left)[1]
         left = max(left - span, 0)
-        unread.append(_UnreadRange(key, after, through, slug, read_at))
+        ranges.append({"tenant_id": uuid_param(key), "after": after, "through": through})
+        places[key] = slug, read_at
         if is_minimum := through < last:
+            late.append(read_at)
             break
-    counts = _count_messages(unread, scope, state) if unread else {}
-    found = {each.slug: counts[each.tenant_id] for each in unread if counts[each.tenant_id]}
-    late = [each.read_at for each in unread if each.slug in found]
-    late += [unread[-1].read_at] if is_minimum else []
+    counts = _count_messages(ranges, scope, state) if ranges else {}
+    found = {slug: counts[key] for key, (slug, _) in places.items() if counts[key]}
+    late += [at for slug, at in places.values() if slug in found]
     tenant = f" --tenant {quote(tenants.get().slug)}" if scope.tenant_id else ""
     # Documents of a lost search server are only sent again by a new start.
     restart = " --restart" if state > max(RemoteState) else ""
@@ -136,12 +128,8 @@ def _get_positions(
     return positions, None
 
 
-def _count_messages(unread: list[_UnreadRange], scope: Scope, state: int) -> dict[UUID, int]:
+def _count_messages(ranges: list[dict[str, Any]], scope: Scope, state: int) -> dict[UUID, int]:
     """Count by tenant in one statement, which takes any number of ranges as one parameter."""
-    ranges = [
-        {"tenant_id": uuid_param(each.tenant_id), "after": each.after, "through": each.through}
-        for each in unread
-    ]
     if connection.vendor == "postgresql":
         table = "json_to_recordset(%s::json) AS u (tenant_id uuid, after bigint, through bigint)"
     else:
