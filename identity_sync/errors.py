@@ -288,7 +288,7 @@ class SyncOverdue(RefusedError):
 
 
 class SyncFailing(RefusedError):
-    """The last two full syncs failed or were refused."""
+    """The last two or more full syncs failed or were refused."""
 
     code = "SW_SYNC_FAILING"
     remedy = "`scaiwave sync show-run last` shows the error of the latest run, and its fix."

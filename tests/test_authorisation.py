@@ -115,6 +115,7 @@ class ActRow:
     codes: Mapping[str, int] | None = None
     starts_job: bool = False
     """The job has its own transactions, and the act has not."""
+    is_on_sqlite: bool = True
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ ROWS: dict[VerbPath, Row] = {
     ("sync", "unlock"): Row(
         PLATFORM,
         lambda sample: ["--no-input"],
-        acts={"sync-unlock": ActRow(lambda sample: sample.make_running_sync())},
+        acts={"sync-unlock": ActRow(lambda sample: sample.make_running_sync(), is_on_sqlite=False)},
     ),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),

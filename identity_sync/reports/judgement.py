@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils.timesince import timesince
@@ -41,6 +42,9 @@ MAX_INTERVALS = 2
 
 MAX_FAILURES = 2
 """So many failures in a row are a problem; one is often only a short outage of ScaiKey."""
+
+MAX_COUNTED_FAILURES = 100
+"""Of more failures in a row, a report has no number."""
 
 MAX_NAMED = 5
 """Tenants that an error names."""
@@ -120,9 +124,8 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     success = past.written().first()
     ahead = scope.runs().filter(Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time))
     judgement = Judgement(success, running, interrupted, list(ahead[:1]))
-    recent = list(past.exclude(outcome=Outcome.PLANNED).exclude(is_dry_run=True)[:MAX_FAILURES])
     problems = (
-        _find_failures(scope, recent, interrupted),
+        _find_failures(scope, past, interrupted),
         find_pending(scope, now),
         _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
         _find_postponed(scope, now),
@@ -173,7 +176,8 @@ def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     age = format_age_in_words(min(oldest for *_, oldest in groups), now)
     return RemovalsPending(
         f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
-        f"the oldest for {age}: {', '.join(places)}{more}."
+        f"the oldest for {age}: {', '.join(places)}{more}.",
+        removals=number,
     )
 
 
@@ -206,21 +210,26 @@ def _describe_oldest(skip: SyncSkip) -> str:
 
 
 def _find_failures(
-    scope: RunScope, recent: list[SyncRun], interrupted: SyncRun | None
+    scope: RunScope, past: SyncRunQuerySet, interrupted: SyncRun | None
 ) -> SyncFailing | None:
-    """Return the error if the last runs failed. `recent` are ended ones, newest first."""
-    is_whole = interrupted is not None and scope.whole_runs().filter(pk=interrupted.pk).exists()
-    runs = [*([interrupted] if interrupted and is_whole else []), *recent][:MAX_FAILURES]
-    if len(runs) < MAX_FAILURES or not all(
-        run is interrupted or run.outcome in FAILURES for run in runs
-    ):
+    """Return the error if the last runs failed. `past` are ended ones, newest first."""
+    runs = past.exclude(outcome=Outcome.PLANNED).exclude(is_dry_run=True)
+    recent = list(runs.values_list("pk", "error_code", "outcome")[:MAX_COUNTED_FAILURES])
+    is_webhook = interrupted is None or interrupted.trigger == Trigger.WEBHOOK
+    if interrupted and not is_webhook and interrupted.tenant in (None, scope.tenant):
+        recent.insert(0, (interrupted.pk, "SW_SYNC_INTERRUPTED", Outcome.FAILED))
+    failed = list(takewhile(lambda run: run[2] in FAILURES, recent))
+    if (number := len(failed)) < MAX_FAILURES:
         return None
-    codes = [run.error_code or "SW_SYNC_INTERRUPTED" for run in runs]
-    command = f"scaiwave sync show-run {runs[0].pk}"
+    codes = dict.fromkeys(code or "SW_SYNC_INTERRUPTED" for _, code, _ in failed)
+    command = f"scaiwave sync show-run {failed[0][0]}"
+    least = "At least the" if number >= MAX_COUNTED_FAILURES else "The"
+    what = f"{least} last {number} full syncs failed"
     return SyncFailing(
-        f"The last {len(runs)} full syncs failed: {', '.join(dict.fromkeys(codes))}.",
+        f"{what}: {', '.join(codes)}.",
         fix=f"`{command}` shows the error of the latest and its fix.",
         command=command,
+        what=what,
     )
 
 

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import Case, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import escape, format_html, format_html_join
 
 from identity_sync.models import (
@@ -208,6 +209,15 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "applied_plan": obj.applied_plan_id,
         }
         return [field for field in fields if has.get(getattr(field, "__name__", field), True)]
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        """Link to the changes: runs of all tenants are hidden, as their counts are of all."""
+        if find_limited_operator(request) is None:
+            return ""
+        return format_html(
+            'Syncs of one tenant alone. <a href="{}">Sync changes</a> lists what any sync changed.',
+            reverse("admin:identity_sync_syncchange_changelist"),
+        )
 
     def format_name(self, run: SyncRun) -> str:
         return format_html("{} {}", format_time(run.started_at), run.outcome)

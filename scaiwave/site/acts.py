@@ -21,6 +21,7 @@ from django.urls import reverse
 
 from scaiwave.auth.bearer import get_client_address
 from scaiwave.cli.verbs import VERBS
+from scaiwave.core.bulk import BulkResult
 from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator, OperatorRole, Permission
@@ -61,6 +62,22 @@ class ActCall:
         """Call a service with these values, and with the operator, the question and the time."""
         offered = {"operator": self.operator, "confirm": self.confirm, "now": self.now}
         return call_with(service, offered, **values)
+
+    def run_for_all(
+        self, service: Callable[..., BulkResult], nouns: tuple[str, str], **values: Any
+    ) -> str:
+        """Do it to all selected rows or to none, after a question with the number of each outcome.
+
+        Returns the total by outcome, such as `2 people resumed; 9 people already active`.
+        """
+        expected = self.run(service, dry_run=True, **values).summarise(*nouns)
+
+        def ask(effect: str) -> None:
+            self.confirm(f"{effect} Expected: {expected}.")
+
+        result = self.run(service, confirm=ask, **values)
+        result.raise_first()
+        return result.summarise(*nouns)
 
 
 @dataclass(frozen=True)

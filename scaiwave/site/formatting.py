@@ -208,10 +208,14 @@ def format_model_name(name: str) -> str:
 
 def format_word(value: str) -> str:
     """Return a value of a fixed set as the site writes it: commands and kinds have other forms."""
-    return _WORDS.get(value, value.replace("_", " ").replace("-", " "))
+    return _WORDS.get(value) or " ".join(value.replace("_", " ").replace("-", " ").split())
 
 
-_WORDS = {"participants": "people"}
+_WORDS = {
+    "participants": "people",
+    "suspended_by_hand_at": "suspended since",
+    "taken_over": "converted to a manual grant",
+}
 
 
 def value_text(value: Any) -> str:

@@ -32,6 +32,7 @@ from scaiwave.site.terms import MAX_TERM_CHARS, is_uuid
 from tenants.audit.queries.actions import AUDIT_ACTIONS
 from tenants.audit.queries.entries import AuditFilter, filter_entries, search_entries
 from tenants.audit.queries.format import RECORD_BYTES, hash_statement
+from tenants.audit.texts import split_details
 from tenants.errors import AmbiguousName, TenantNotFound
 from tenants.lookup.subjects import load_participant_names
 from tenants.models import (
@@ -136,27 +137,23 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="what")
     def change_text(self, entry: AuditEntry) -> str:
         """The changed fields, then the other details, in one line; without any, the action."""
-        changes = entry.details.get("changes")
+        changes, others = split_details(entry.details)
         parts = [
             f"{each['field']}: {value_text(each['old'])} → {value_text(each['new'])}"
-            for each in (changes if isinstance(changes, list) else ())
-            if isinstance(each, dict) and {"field", "old", "new"} <= each.keys()
+            for each in changes
         ]
         parts += [
-            f"{format_word(name)}: {value_text(value)}"
-            for name, value in entry.details.items()
-            if name != "changes" and value not in (None, "", [], {}) and value is not False
+            f"{format_word(name)}: {_format_value(name, value)}"
+            for name, value in others
+            if value not in (None, "", [], {}) and value is not False
         ]
         action = f"{format_word(entry.action)} {entry.subject_name}".strip()
         return format_clamped("; ".join(parts) or action)
 
     @admin.display(description="other details")
     def other_details(self, entry: AuditEntry) -> str:
-        details = [
-            (name.replace("_", " "), value_text(value))
-            for name, value in entry.details.items()
-            if name != "changes"
-        ]
+        _, others = split_details(entry.details)
+        details = [(format_word(name), _format_value(name, value)) for name, value in others]
         if not details:
             return EMPTY_VALUE
         return render_to_string("tenants/admin/details.html", {"details": details})
@@ -170,7 +167,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="changes")
     def changes(self, entry: AuditEntry) -> str:
         """The changed fields before and after."""
-        if not (changes := entry.details.get("changes")):
+        changes, _ = split_details(entry.details)
+        if not changes:
             return EMPTY_VALUE
         return render_to_string("tenants/admin/changes.html", {"changes": changes})
 
@@ -192,6 +190,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="tenant")
     def tenant(self, entry: AuditEntry) -> str:
         return link_to_id("tenant", entry.tenant_id, entry.tenant_slug)
+
+
+def _format_value(name: str, value: Any) -> str:
+    return format_word(value) if name == "outcome" and isinstance(value, str) else value_text(value)
 
 
 @admin.register(AuditSeal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from scaiwave.console.columns import Row
@@ -18,19 +17,42 @@ def format_subject(entry: Row) -> str:
     return f"{subject}, tenant {entry['tenant']}"
 
 
+def split_details(details: Row) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+    """Return the changed fields, each with its old and new value, and the other details by name.
+
+    They are sorted by name, since PostgreSQL does not keep the order.
+    """
+    pairs, shown = _get_dict(details, "changed"), ["changed", "changes"]
+    if after := _get_dict(details, "after"):
+        before = _get_dict(details, "before")
+        pairs |= {name: (before.get(name), new) for name, new in after.items()}
+        shown += ["before", "after"]
+    found = details.get("changes")
+    changes = [
+        *(each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict)),
+        *(
+            {"field": name, "old": old, "new": new}
+            for name, (old, new) in pairs.items()
+            if old != new
+        ),
+    ]
+    return changes, [item for item in sorted(details.items()) if item[0] not in shown]
+
+
 def format_details(details: Row) -> str:
-    """Leave out empty values, and sort by name, since PostgreSQL does not keep the order."""
-    items = ((name, value) for name, value in sorted(details.items()) if value not in _EMPTY)
-    return ", ".join(_format_detail(name, value) for name, value in items)
+    """Leave out empty values."""
+    changes, others = split_details(details)
+    return ", ".join(
+        [
+            *(
+                f"{each['field']} {to_text(each['old'])} → {to_text(each['new'])}"
+                for each in changes
+            ),
+            *(f"{name} {to_text(value)}" for name, value in others if value not in _EMPTY),
+        ]
+    )
 
 
-def _format_detail(name: str, value: Any) -> str:
-    if name == "changes" and isinstance(value, list):
-        return _format_changes((item["field"], item["old"], item["new"]) for item in value)
-    if name == "changed" and isinstance(value, dict):
-        return _format_changes((field, *pair) for field, pair in value.items())
-    return f"{name} {to_text(value)}"
-
-
-def _format_changes(changes: Iterable[tuple[str, Any, Any]]) -> str:
-    return ", ".join(f"{field} {to_text(old)} → {to_text(new)}" for field, old, new in changes)
+def _get_dict(details: Row, name: str) -> dict[str, Any]:
+    value = details.get(name)
+    return dict(value) if isinstance(value, dict) else {}

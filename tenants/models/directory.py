@@ -71,9 +71,12 @@ class StatusFields(models.Model):
 
     @property
     def inactive_reason(self) -> str | None:
-        """Return why the record is inactive, or None. The most important reason comes first."""
-        if self.suspended_by_hand_at is not None:
-            return "suspended manually"
+        """Return why the record is inactive, or None: both reasons, if they end separately."""
+        manual = None if self.suspended_by_hand_at is None else "suspended manually"
+        return " and ".join(filter(None, (manual, self.reason_in_scaikey))) or None
+
+    @property
+    def reason_in_scaikey(self) -> str | None:
         if self.absent_since is not None:
             return format_removal(self.absent_since)
         if self.scaikey_status not in ACTIVE_STATUSES:

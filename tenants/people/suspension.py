@@ -90,7 +90,7 @@ class SuspensionRules:
         changed: bool = False,
         dry_run: bool = False,
     ) -> Change:
-        reason = entity.inactive_reason
+        reason = entity.reason_in_scaikey
         why = "deactivated" if entity.absent_since else reason  # without the day
         is_person = isinstance(entity, Participant)
         names = {
@@ -98,7 +98,7 @@ class SuspensionRules:
             "Kind": self.kind.capitalize(),
             "entity": self.get_name(entity),
             "state": f"{', but' if is_person else '; it is'} {reason or 'active'}",
-            "but": f", but still {why}" if why and not dry_run else "",
+            "but": f", but still {why}" if why else "",
             "already": f"still {why}" if why else "already active",
             "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
         }

@@ -45,7 +45,8 @@ _RUN_AXE = "options => axe.run(document, options).then(results => results.violat
 _FIND_CUT = """() => [...document.querySelectorAll("body :not(input)")].filter(element => {
     const {overflowX, textOverflow} = getComputedStyle(element);
     return element.clientWidth > 1 && element.scrollWidth > element.clientWidth
-        && ["hidden", "clip"].includes(overflowX) && textOverflow !== "ellipsis";
+        && (["hidden", "clip"].includes(overflowX) || element.matches(".tile"))
+        && textOverflow !== "ellipsis";
 }).map(element => element.outerHTML.slice(0, 120))"""
 # Rows that look like the ones before them take most of the time of axe.
 _REPEATED = (

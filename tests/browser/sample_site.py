@@ -15,6 +15,7 @@ from uuid import uuid4
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
@@ -578,6 +579,7 @@ def add_jobs(now: datetime) -> None:
 
 NOT_DUE = ("admin-federation-key-generate",)
 """Acts that are refused because of the rows of the site, which has keys."""
+NOT_ON_SQLITE = ("sync-unlock",)
 
 
 def create_site_to_walk() -> dict[str, Any]:
@@ -605,10 +607,11 @@ def create_site_to_walk() -> dict[str, Any]:
     rows["rooms.tenanttask"] = _list_ids(tasks[:4])
     for outcome in ("running", "partial", "refused", "planned"):
         rows["identity_sync.syncrun"] += _list_ids(SyncRun.objects.filter(outcome=outcome)[:1])
+    left_out = (*NOT_DUE, *(NOT_ON_SQLITE if connection.vendor == "sqlite" else ()))
     return {
         "session": create_session(),
         "rows": rows,
-        "acts": {act.slug: _pick_row_of_act(act) for act in get_acts() if act.slug not in NOT_DUE},
+        "acts": {act.slug: _pick_row_of_act(act) for act in get_acts() if act.slug not in left_out},
     }
 
 

@@ -90,6 +90,8 @@ def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
         "deactivated removed from ScaiKey on 2026-03-04 05:06:07 UTC",
         "suspended manually since 2026-03-04 05:06:07 UTC",
         "suspended in ScaiKey",
+        "suspended manually since 2026-03-04 05:06:07 UTC and "
+        "removed from ScaiKey on 2026-03-04 05:06:07 UTC",
     } <= set(read_column(client, PARTICIPANTS, "status_text"))
 
 
@@ -316,6 +318,19 @@ def test_success_audit_entry_shows_values_before_and_after(client: Client) -> No
     assert read_column(client, "admin:tenants_auditentry_changelist", "change_text") == [
         "max_rooms: none → 5; name: Acme → Acme Ltd."
     ]
+    before, after = {"days": 30, "media_days": None}, {"days": 9, "media_days": None}
+    retention = {"before": before, "after": after, "reason": "law"}
+    for details, text in (
+        (retention, "days: 30 → 9; reason: law"),
+        ({"changed": {"mode": ["open", "closed"]}}, "mode: open → closed"),
+        (
+            {"role": "editors", "outcome": "taken_over"},
+            "outcome: converted to a manual grant; role: editors",
+        ),
+        ({"suspended_by_hand_at": "2026-11-01"}, "suspended since: 2026-11-01"),
+    ):
+        record_audit(HOST_OPERATOR, "update-tenant", acme, row_factories.NOW, details)
+        assert text in read_column(client, "admin:tenants_auditentry_changelist", "change_text")
 
 
 def test_success_page_of_a_person_shows_groups_with_their_path(client: Client) -> None:

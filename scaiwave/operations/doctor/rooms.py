@@ -191,10 +191,7 @@ def judge_backlog(now: datetime, max_events: int = MAX_EVENTS) -> tuple[Backlog,
     is_remote = bool(settings.CONFIG.get_url("SCAIWAVE_WEAVIATE_URL"))
     state = RemoteState.TEXT if is_remote else RemoteState.NOTHING
     backlog = count_backlog(Scope(), Tenant.objects.all(), state, max_events)
-    overdue = now - MAX_LAG
-    if not backlog or _get_full_backfills().filter(started_at__gte=overdue).exists():
-        return backlog, False
-    return backlog, any(at is None or at < overdue for at in backlog.read_at)
+    return backlog, any(at is None or at < now - MAX_LAG for at in backlog.read_at)
 
 
 def _get_full_backfills() -> QuerySet[SearchBackfill]:

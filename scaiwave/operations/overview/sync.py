@@ -32,12 +32,9 @@ from identity_sync.models import (
     WebhookState,
 )
 from identity_sync.registration.credentials import has_credentials
-from identity_sync.registration.missing import describe_missing_registration
-from identity_sync.removals.queries import is_pending_q
 from identity_sync.report import KINDS
 from identity_sync.reports.health import SyncHealth, judge_sync
 from identity_sync.reports.judgement import FAILURES, RunScope, find_pending, get_interval
-from identity_sync.reports.judgement import MAX_FAILURES as MAX_FAILED_RUNS
 from identity_sync.reports.run_figures import (
     COLUMNS,
     NOT_APPLIED,
@@ -84,9 +81,13 @@ def build_sync_part(now: datetime) -> OverviewPart:
     recent = list(_list_ended()[:MAX_RECENT])
     scope = RunScope(get_host_operator())
     health = judge_sync(scope, config=settings.CONFIG, now=now)
+    registration = Registration.objects.newest_first().first()
     return OverviewPart(
-        tasks=_list_tasks(scope, health, recent, now),
-        health=[_build_sync_card(health, recent, now), _build_registration_card()],
+        tasks=_list_tasks(scope, health, recent, registration, now),
+        health=[
+            _build_sync_card(health, recent, now),
+            _build_registration_card(registration, health),
+        ],
         tables=[_build_drift_table(recent, now)],
         charts=[_build_run_chart(now), _build_change_chart(now)],
         lists=[_list_failed_syncs(), _list_failed_webhooks()],
@@ -110,7 +111,11 @@ def _list_ended() -> SyncRunQuerySet:
 
 
 def _list_tasks(
-    scope: RunScope, health: SyncHealth, recent: Sequence[SyncRun], now: datetime
+    scope: RunScope,
+    health: SyncHealth,
+    recent: Sequence[SyncRun],
+    registration: Registration | None,
+    now: datetime,
 ) -> list[Task]:
     """Return each problem once, with a button where a page or an act resolves it."""
     tasks = []
@@ -130,9 +135,7 @@ def _list_tasks(
                 skips = {"button": "Show the postponed removals", "url": postponed}
                 tasks.append(_make_task(problem, [problem.fix], **skips))
             case NotRegistered():
-                _, tone, details, command = _describe_registration(
-                    Registration.objects.newest_first().first()
-                )
+                _, tone, details, command = _describe_registration(registration, health)
                 tasks.append(_make_task(problem, details, tone=tone, command=command))
             case _:
                 tasks.append(_make_task(problem, [problem.fix]))
@@ -152,13 +155,12 @@ def list_pending(scope: RunScope, now: datetime) -> list[Task]:
     problem = find_pending(scope, now)
     if problem is None:
         return []
-    number = scope.removals().filter(is_pending_q(now)).count()
     return [
         Task(
             problem.message,
             "identity_sync.view_pendingremoval",
             Tone.BAD,
-            button=f"Review {pluralize(number, 'removal')}",
+            button=f"Review {pluralize(problem.details['removals'], 'removal')}",
             url=reverse("admin:identity_sync_pendingremoval_changelist"),
             command=problem.command,
         )
@@ -180,7 +182,7 @@ def _describe_failing(problem: SyncFailing, recent: Sequence[SyncRun]) -> Task:
     if last is None or not last.error_message:
         return _make_task(problem, [problem.fix])
     return Task(
-        f"The last {MAX_FAILED_RUNS} full syncs failed. The latest: {last.error_message}",
+        f"{problem.details['what']}. The latest: {last.error_message}",
         VIEW_RUNS,
         Tone.BAD,
         [last.error_fix],
@@ -274,9 +276,8 @@ _DRIFT_ENDS = {
 }
 
 
-def _build_registration_card() -> Card:
-    last = Registration.objects.newest_first().first()
-    value, tone, *_ = _describe_registration(last)
+def _build_registration_card(last: Registration | None, health: SyncHealth) -> Card:
+    value, tone, *_ = _describe_registration(last, health)
     return Card(
         title="Registration with ScaiKey",
         value=value,
@@ -287,14 +288,15 @@ def _build_registration_card() -> Card:
     )
 
 
-def _describe_registration(last: Registration | None) -> tuple[str, Tone, list[str], str]:
-    """Return value, tone, details and command, as `describe_missing_registration` judges."""
+def _describe_registration(
+    last: Registration | None, health: SyncHealth
+) -> tuple[str, Tone, list[str], str]:
+    """Return value, tone, details and command."""
     is_pending = last is not None and last.state == RegistrationState.PENDING
     if has_credentials(settings.CONFIG):
         waiting = ["A request for other credentials waits for approval."] if is_pending else []
         return "registered", Tone.GOOD, waiting, REGISTER if is_pending else ""
-    problem = describe_missing_registration(settings.CONFIG)
-    if isinstance(problem, CredentialsIncomplete):
+    if any(isinstance(problem, CredentialsIncomplete) for problem in health.problems):
         return "credentials incomplete", Tone.BAD, [], REGISTER
     if last is None:
         return "not registered", Tone.BAD, [], f"{REGISTER} --url …"

@@ -137,9 +137,8 @@ def _change_selected(
     """Suspend or resume the selected people: all of them, or none."""
     undo = {"undo": "resume them in this list"} if change is suspend_many else {}
     names, reason = call.values["rows"], call.values["reason"]
-    result = call.run(partial(change, rules), names=names, reason=reason, **undo)
-    result.raise_first()
-    return f"{result.summarise('person', 'people')}."
+    nouns = ("person", "people")
+    return f"{call.run_for_all(partial(change, rules), nouns, names=names, reason=reason, **undo)}."
 
 
 for verb, change in (("suspend", suspend_many), ("resume", resume_many)):

@@ -15,10 +15,9 @@ from scaiwave.site.access import find_limited_operator
 from scaiwave.site.filters import ExactValueFilter, TypedFilter
 from scaiwave.site.formatting import NEAR_LIMIT
 from tenants.lookup.resolve import parse_uuid
-from tenants.models import ACTIVE, Partner, Tenant
+from tenants.lookup.status_filters import status_q
+from tenants.models import Partner, Tenant
 from tenants.people.queries.figures import filter_by_share, filter_by_total
-
-DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
 
 class ConditionFilter(admin.SimpleListFilter):
@@ -40,7 +39,7 @@ class StatusFilter(ConditionFilter):
 
     title = "status"
     parameter_name = "status"
-    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~DEACTIVATED, "deactivated": DEACTIVATED}
+    conditions = {name: status_q(name) for name in ("active", "suspended", "deactivated")}
 
 
 class TenantFilter(TypedFilter):

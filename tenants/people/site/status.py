@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from scaiwave import extensions
 from scaiwave.site import ReadOnlyAdmin
 from scaiwave.site.formatting import Tone, format_badge, format_time
+from tenants.models.directory import ACTIVE_STATUSES
 from tenants.people.queries.figures import STATUS_ORDER
 
 STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
@@ -38,7 +39,7 @@ class StatusAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs["obj"]
-        if row.status == "suspended" and row.suspended_by_hand_at is None:  # in ScaiKey
+        if row.absent_since is None and row.scaikey_status not in ACTIVE_STATUSES:
             row.suspended_in_scaikey_at = (
                 extensions.STATUS_HISTORY.load()(row.pk)
                 if self._can_view(request, apps.get_model(extensions.STATUS_HISTORY_MODEL))
@@ -48,11 +49,16 @@ class StatusAdmin(ReadOnlyAdmin):
 
 
 def _format_reason(row: Any) -> str:
+    manually, reason = "", _format_status_in_scaikey(row)
     if row.suspended_by_hand_at is not None:
-        return format_html("manually since {}", format_time(row.suspended_by_hand_at))
+        manually = format_html("manually since {}", format_time(row.suspended_by_hand_at))
     if row.absent_since is not None:
-        return format_html("removed from ScaiKey on {}", format_time(row.absent_since))
-    if row.status == "active":
+        reason = format_html("removed from ScaiKey on {}", format_time(row.absent_since))
+    return format_html("{} and {}", manually, reason) if manually and reason else manually or reason
+
+
+def _format_status_in_scaikey(row: Any) -> str:
+    if row.scaikey_status in ACTIVE_STATUSES:
         return ""
     word = row.scaikey_status.lower()
     reason = "in ScaiKey" if word == "suspended" else f"{word} in ScaiKey"

@@ -161,10 +161,9 @@ def _change_selected(change: Callable[..., BulkResult], model: type[Model], call
     values = call.values
     is_group = model is Group
     names = {name: values[name] for name in ("role", "tenant", "reason")}
-    result = call.run(change, holders=values["rows"], is_group=is_group, **names)
-    result.raise_first()
-    kind = ("group", "groups") if is_group else ("person", "people")
-    return f"Role {values['role']} {result.summarise(*kind)}."
+    nouns = ("group", "groups") if is_group else ("person", "people")
+    total = call.run_for_all(change, nouns, holders=values["rows"], is_group=is_group, **names)
+    return f"Role {values['role']} {total}."
 
 
 for holder, form, options in (

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncSkip, WebhookEvent
 from identity_sync.reasons import Reason
+from identity_sync.reports import judgement
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import SyncStatus, sync_status
 from identity_sync.reports.webhooks import summarise_webhooks
@@ -111,7 +112,7 @@ def test_fail_overdue_without_a_good_full_sync(fields: dict[str, Any]) -> None:
     assert get_codes() == ["SW_SYNC_OVERDUE"]
 
 
-def test_fail_the_last_two_runs_failed() -> None:
+def test_fail_the_last_two_runs_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(started_at=NOW - timedelta(minutes=15))
     make_run(started_at=NOW - timedelta(minutes=9), **FAILED)
     assert get_codes() == []
@@ -119,6 +120,12 @@ def test_fail_the_last_two_runs_failed() -> None:
     make_run(started_at=NOW - timedelta(minutes=7), tenant=make_tenant("acme", "tnt_1"))
     make_run(started_at=NOW - timedelta(minutes=5), **{**FAILED, "outcome": "refused"})
     assert get_codes() == ["SW_SYNC_FAILING"]
+    make_run(started_at=NOW - timedelta(minutes=4), **{**FAILED, "error_code": "SW_Y"})
+    (failing,) = judge_runs(RunScope(HOST), config=load(REGISTERED), now=NOW).problems
+    assert failing.message == "The last 3 full syncs failed: SW_Y, SW_X."
+    monkeypatch.setattr(judgement, "MAX_COUNTED_FAILURES", 2)
+    (failing,) = judge_runs(RunScope(HOST), config=load(REGISTERED), now=NOW).problems
+    assert failing.message == "At least the last 2 full syncs failed: SW_Y, SW_X."
     make_run(started_at=NOW - timedelta(minutes=1))
     assert get_codes() == []
 

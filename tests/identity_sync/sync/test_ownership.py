@@ -141,7 +141,7 @@ def test_success_a_manual_suspension(scaikey: Sandbox, change: Change) -> None:
     assert read_database() == read_directory(scaikey)
     person.refresh_from_db()
     assert person.suspended_by_hand_at == LONG_AGO
-    assert person.inactive_reason == "suspended manually"
+    assert (person.inactive_reason or "").startswith("suspended manually")
     if change in (remove, move):
         restore_user(scaikey, anna, str(person.tenant.scaikey_tenant_id))
         sync()

@@ -489,11 +489,12 @@ def test_fail_failures_of_what_an_account_may_not_see_are_not_listed() -> None:
 def test_success_the_card_has_the_time_of_the_next_sync_also_after_failures(
     minutes_ago: float, sentence: str
 ) -> None:
-    make_run(minutes_ago + 10, "failed", error_code="SW_X", error_message="ScaiKey is down.")
+    for minutes in (20, 10):
+        make_run(minutes_ago + minutes, "failed", error_code="SW_X", error_message="Timeout.")
     make_run(minutes_ago, "failed", error_code="SW_X", error_message="ScaiKey is down.")
     assert get_cards()["Sync"]["details"] == [sentence]
     task = find_task("failed")
-    assert task["text"] == "The last 2 full syncs failed. The latest: ScaiKey is down."
+    assert task["text"] == "The last 3 full syncs failed. The latest: ScaiKey is down."
     assert task["url"] == reverse(
         "admin:identity_sync_syncrun_change", args=[SyncRun.objects.newest_first()[0].pk]
     )

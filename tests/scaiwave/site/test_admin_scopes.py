@@ -427,7 +427,13 @@ def test_success_the_sync_of_a_tenant_shows_nothing_of_others(
         SyncChange.objects.create(tenant=tenant, subject_id=person.pk, subject_name=name, **change)
     run.losses = [["people", uuid_param(tenant.pk), 3] for tenant in tenants.values()]
     run.save()
-    answer = enter(role).get(address(SyncRun, "change", run.pk))
+    client = enter(role)
+    changes = reverse("admin:identity_sync_syncchange_changelist")
+    assert client.get(reverse("admin:identity_sync_syncrun_changelist")).context["list_note"] == (
+        f'Syncs of one tenant alone. <a href="{changes}">Sync changes</a> lists what any sync '
+        "changed."
+    )
+    answer = client.get(address(SyncRun, "change", run.pk))
     assert f"Anna{OWN}" in answer.content.decode()
     assert f"{tenants[OWN].slug}</a>: 3 people" in answer.content.decode()
     assert not find_foreign(answer)

@@ -73,6 +73,7 @@ def test_success_people_are_counted_by_what_became_of_them(client: Client) -> No
         (SUSPEND, "11 people suspended."),
     ):
         asked = post(client, slug, people)
+        assert asked.context["question"].endswith(f" Expected: {sentence}")
         post(client, slug, people, confirmed=find_confirmation(asked))
         assert sentence in client.get(reverse(LIST)).content.decode()
     of_three.update(suspended_by_hand_at=None)
@@ -122,11 +123,13 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
             RoleGrant.objects.filter(participant=people[0]).update(source=RoleSource.SCAIKEY)
             RoleGrant.objects.filter(participant=people[1]).delete()
             asked = post(client, slug, people, role="editors")
+            outcome = (
+                "converted to a manual grant for 1 person; granted to 1 person; already granted to "
+                "1 person."
+            )
+            assert asked.context["question"].endswith(f"(P0, P1). Expected: {outcome}")
             post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
-            assert (
-                "Role editors converted to a manual grant for 1 person; granted to 1 person; "
-                "already granted to 1 person."
-            ) in client.get(done["Location"]).content.decode()
+            assert f"Role editors {outcome}" in client.get(done["Location"]).content.decode()
     post(client, "role-revoke-role-from-file-file", people, role="editors")
     page = client.get(reverse(LIST)).content.decode()
     assert "Role editors not granted to 3 people." in page

@@ -294,6 +294,24 @@ def test_success_a_suspended_participant_is_shown_and_listed() -> None:
         assert [row["display_name"] for row in rows] == names
 
 
+def test_success_a_removed_person_who_is_suspended_shows_both() -> None:
+    anna = make_anna(absent_since=EARLIER, scaikey_status="LOCKED")
+    PARTICIPANT.suspend()
+    both = f"suspended manually and removed from ScaiKey on {EARLIER:%Y-%m-%d}"
+    shown = json.loads(run_command("show_participant", str(anna.pk), "--json"))["participant"]
+    assert (shown["status"], shown["reason"]) == ("suspended", both)
+    assert [row["reason"] for row in shown["sign_in_blockers"]][:2] == [
+        "the person is suspended manually",
+        "the person is removed from ScaiKey",
+    ]
+    for status, reasons in (("suspended", [both]), ("deactivated", [])):
+        words = ("list_participants", "--tenant=acme", "--json", f"--status={status}")
+        rows = json.loads(run_command(*words))["participants"]
+        assert [row["reason"] for row in rows] == reasons
+    Participant.objects.update(absent_since=None)
+    assert Participant.objects.get().inactive_reason == "suspended manually and locked in ScaiKey"
+
+
 def make_super_admin(tenant: Tenant, name: str = "anna", **fields: Any) -> Participant:
     person = make_person(tenant, name, **fields)
     make_grant(make_role(tenant, "super_admin", is_built_in=True), person)
