@@ -39,7 +39,6 @@ class SyncReport:
     to or read from, and when an earlier run applied it. `kept_count` counts
     the losses that are skipped because removals are turned off. `purge` counts those who were `due`
     to be purged after the run, and those who were `purged`; it is None if that was not asked for.
-    `is_repeated` is whether a schedule has reported the same skipped rows today.
     """
 
     run_id: UUID | None
@@ -57,7 +56,6 @@ class SyncReport:
     plan: dict[str, Any] | None = None
     kept_count: int = 0
     purge: dict[str, int] | None = None
-    is_repeated: bool = False
 
     @property
     def change_count(self) -> int:

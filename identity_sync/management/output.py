@@ -149,18 +149,15 @@ def print_sync(sync: Callable[[], SyncReport], print_report: Callable[[SyncRepor
         report = sync()
     except SyncStopped as stopped:
         print_report(stopped.report)
-        if not stopped.report.is_repeated:
-            raise
-    else:
-        print_report(report)
+        raise
+    print_report(report)
 
 
 def print_report(output: Output, report: SyncReport) -> None:
     """Print JSON, or warnings, a table and a summary.
 
     With --quiet, a sync that was applied prints no warnings, since a schedule would print the same
-    ones every time. One that repeats what an earlier one has reported prints none either. They are
-    recorded with the run, and `doctor` reports them.
+    ones every time. They are recorded with the run, and `doctor` reports them.
     """
     if output.as_json:
         output.print_json(report.document())
@@ -171,7 +168,7 @@ def print_report(output: Output, report: SyncReport) -> None:
             f"{report.run_id}. No changes were made."
         )
         return
-    is_quiet = output.quiet and (report.outcome == "applied" or report.is_repeated)
+    is_quiet = output.quiet and report.outcome == "applied"
     for warning in () if is_quiet else report.warnings:
         output.warn(warning)
     print_kinds(output, report.counts())

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error, OperationalError, connection, transaction
 
 from identity_sync.errors import SyncStopped
@@ -148,15 +147,6 @@ def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseExce
         # The next run marks it as interrupted.
         logger.warning("The end of sync run %s could not be recorded.", run.pk)
         connection.close()
-
-
-def has_news(run: SyncRun) -> bool:
-    """Whether a run has skipped something for the first time, or is the first of its day."""
-    midnight = run.started_at.astimezone(settings.LOCAL_ZONE).replace(hour=0, minute=0, second=0)
-    runs = SyncRun.objects.ended().filter(tenant=run.tenant, trigger=run.trigger)
-    if not runs.filter(started_at__gte=midnight).exclude(pk=run.pk).exists():
-        return True
-    return SyncSkip.objects.filter(first_skipped_at__gte=run.started_at).exists()
 
 
 def count_recent_losses(since: datetime) -> dict[tuple[str, str], int]:

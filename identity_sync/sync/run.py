@@ -307,9 +307,6 @@ def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
             _run(context)
     except SyncStopped as error:
         history.finish_run(run, context.report, now=timezone.now(), error=error)
-        # A purge that was asked for has not been done.
-        if isinstance(error, SyncPartial) and context.options.purge_after_days is None:
-            context.report.is_repeated = run.trigger == Trigger.CRON and not history.has_news(run)
         raise
     except BaseException as error:
         # The plan may be applied, and only the database's response was lost.
