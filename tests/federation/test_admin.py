@@ -17,11 +17,10 @@ from tests.scaiwave.site.pages import read_column, strip_markup
 
 pytestmark = pytest.mark.django_db
 KEYS = "admin:federation_serverkey_changelist"
-NOW = timezone.now()
 
 
 def make_key(name: str, age_days: float, **fields: Any) -> ServerKey:
-    at = NOW - timedelta(days=age_days)
+    at = timezone.now() - timedelta(days=age_days)
     values = {"created_at": at, "signs_from": at, "public_key": "cHVi", **fields}
     return ServerKey.objects.create(key_id=name, private_key_encrypted="x", **values)
 
@@ -38,8 +37,8 @@ def test_success_signing_key_shows_the_days_left_as_a_bar(
     age_days: float, text: str, left: int, client: Client
 ) -> None:
     key = make_key("current", age_days)
-    make_key("old", 500, retires_at=NOW + timedelta(days=9, hours=1))
-    make_key("gone", 900, revoked_at=NOW)
+    make_key("old", 500, retires_at=timezone.now() + timedelta(days=9, hours=1))
+    make_key("gone", 900, revoked_at=timezone.now())
     assert read_column(client, KEYS, "state") == ["signing", "checks old signatures", "revoked"]
     assert read_column(client, KEYS, "days_left") == [text, "10 days until it expires", "-"]
     url = reverse("admin:federation_serverkey_change", args=[key.pk])
@@ -64,11 +63,14 @@ def test_success_policy_in_force_is_above_every_list(
         default_mode=mode,
         allowed_peers=["a.example"],
         max_foreign_participants_per_room=5,
-        updated_at=NOW,
+        updated_at=timezone.now(),
     )
     for name in ("a.example", "b.example"):
         KnownPeer.objects.create(
-            server_name=name, public_key="cHVi", first_seen_at=NOW, last_seen_at=NOW
+            server_name=name,
+            public_key="cHVi",
+            first_seen_at=timezone.now(),
+            last_seen_at=timezone.now(),
         )
     for model in ("serverkey", "policy", "knownpeer"):
         page = client.get(reverse(f"admin:federation_{model}_changelist")).content.decode()
@@ -89,7 +91,7 @@ def test_success_the_list_of_policies_shows_the_one_in_force(
 ) -> None:
     if is_stored:
         Policy.objects.create(
-            default_mode="invite_only", allowed_peers=["a.example"], updated_at=NOW
+            default_mode="invite_only", allowed_peers=["a.example"], updated_at=timezone.now()
         )
     page = client.get(reverse("admin:federation_policy_changelist")).content.decode()
     text = strip_markup(page.partition('class="card policy"')[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from identity_sync.models import SyncRun, SyncSkip
 from identity_sync.reasons import POSTPONED, Reason
@@ -22,7 +23,6 @@ from tests.scaiwave.site.pages import read_column
 
 pytestmark = pytest.mark.django_db
 TENANTS = "admin:tenants_tenant_changelist"
-NOW = datetime.now(UTC)
 MAX_QUERIES = 8
 COLUMNS = admin.site.get_model_admin(Tenant).list_display
 
@@ -57,11 +57,12 @@ def fill_tenant(tenant: Tenant, number: int) -> None:
         row_factories.make_room(workspace, people[0], f"Room {each}")
     room = row_factories.make_room(workspace, people[0], state="closed")
     row_factories.make_media(tenant, "x", size=number * 1000)
-    row_factories.make_event(room, 1, created_at=NOW - timedelta(days=9 - number))
+    now = timezone.now()
+    row_factories.make_event(room, 1, created_at=now - timedelta(days=9 - number))
     TokenUsage.objects.create(
-        tenant=tenant, month=NOW.date().replace(day=1), total_tokens=number * 10, fetched_at=NOW
+        tenant=tenant, month=now.date().replace(day=1), total_tokens=number * 10, fetched_at=now
     )
-    make_run(NOW - timedelta(hours=9 - number), tenant=tenant)
+    make_run(now - timedelta(hours=9 - number), tenant=tenant)
 
 
 def make_run(ended_at: datetime, **fields: Any) -> SyncRun:
@@ -93,7 +94,7 @@ def test_success_list_sorts_by_every_column_with_missing_values_last(
 def test_success_list_has_few_queries_however_it_is_sorted_and_filtered(
     tenants: list[Tenant], client: Client
 ) -> None:
-    make_run(NOW)
+    make_run(timezone.now())
     for given in (
         {},
         {"o": "-4.-8"},
@@ -157,7 +158,7 @@ def test_success_card_of_limits_leads_to_the_tenants_that_it_counts(
     Tenant.objects.filter(slug="d-local").update(max_participants=1)
     row_factories.make_participant(tenants[3], "anna")
     StoredOverview.objects.all().delete()
-    (task,) = [task for task in load_overview(NOW)["tasks"] if "limit" in task["text"]]
+    (task,) = [task for task in load_overview(timezone.now())["tasks"] if "limit" in task["text"]]
     listed = client.get(task["url"]).context["cl"].result_list
     assert (task["button"], len(listed)) == ("Show 1 tenant", 1)
     assert [tenant.slug for tenant in listed] == ["d-local"]
@@ -170,8 +171,8 @@ def make_skip(tenant: Tenant, reason: str) -> None:
         subject_scaikey_id=f"usr-{tenant.slug}",
         reason_code=reason,
         is_postponed=reason in POSTPONED,
-        first_skipped_at=NOW,
-        last_skipped_at=NOW,
+        first_skipped_at=timezone.now(),
+        last_skipped_at=timezone.now(),
     )
 
 
@@ -204,11 +205,12 @@ def test_success_filters_by_partner_and_origin(tenants: list[Tenant], client: Cl
 def test_success_a_full_sync_counts_for_linked_tenants_that_existed(
     tenants: list[Tenant], client: Client
 ) -> None:
-    make_run(NOW)
-    make_run(NOW + timedelta(hours=1), outcome="failed")
-    row_factories.make_tenant("e-new", scaikey_tenant_id="new", created_at=NOW + timedelta(days=1))
+    now = timezone.now()
+    make_run(now)
+    make_run(now + timedelta(hours=1), outcome="failed")
+    row_factories.make_tenant("e-new", scaikey_tenant_id="new", created_at=now + timedelta(days=1))
     last = read_column(client, TENANTS, "last_sync")
-    assert last == [f"{NOW:%Y-%m-%d %H:%M:%S} UTC"] * 3 + ["-", "-"]
+    assert last == [f"{now:%Y-%m-%d %H:%M:%S} UTC"] * 3 + ["-", "-"]
 
 
 def test_success_people_are_counted_the_same_everywhere(
@@ -217,7 +219,7 @@ def test_success_people_are_counted_the_same_everywhere(
     large = tenants[2]
     page = client.get(reverse("admin:tenants_tenant_change", args=[large.pk])).content.decode()
     StoredOverview.objects.all().delete()
-    card = {card["title"]: card for card in load_overview(NOW)["volumes"]}["People"]
+    card = {card["title"]: card for card in load_overview(timezone.now())["volumes"]}["People"]
     listed = client.get(f"{card['url']}&tenant__id__exact={large.pk}")
     assert listed.context["cl"].result_count == 12
     assert "12 / 10" in page
@@ -234,7 +236,7 @@ def test_success_figures_are_searched_where_all_rows_are_of_one_tenant(client: C
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     if connection.vendor == "sqlite":
-        rooms = find_figure("rooms", NOW)
+        rooms = find_figure("rooms", timezone.now())
         plan = Tenant.objects.order_by(rooms.desc()).values("pk").explain()
         assert "SEARCH U0" in plan, plan
     assert list_slugs(client, o="-5") == ["large"]
