@@ -74,7 +74,7 @@ def sync_lock(
     with ExitStack() as announcement:
         while True:
             if not (lets_others_go_first and is_locked(WAITING_LOCK)):
-                with process_lock(LOCK, is_named=True) as acquired:
+                with process_lock(LOCK) as acquired:
                     if acquired:
                         announcement.close()
                         yield

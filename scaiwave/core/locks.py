@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import Error, connection
@@ -26,9 +27,14 @@ MIN_STALE_AGE = timedelta(hours=1)
 END_SECONDS = 5
 """How long to wait for the end of a session."""
 MAX_SILENT_SECONDS, HEARTBEAT_SECONDS = 60, 15
-"""The session of a named lock ends after such a silence; its process sends something more often."""
+"""A session with a lock ends after such a silence; its process sends something more often."""
 _LIMITS = ("tcp_user_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
 _SETTINGS = ["application_name", *_LIMITS]
+_ACQUIRE = """
+    SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)
+    WHERE (SELECT pg_try_advisory_lock(%s))
+"""
+"""Without the lock it returns no row. The lock is acquired once, before the first row."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +63,17 @@ _HOLDER = """
 """
 
 
-def process_lock(name: str, *, is_named: bool = False) -> AbstractContextManager[bool]:
+def process_lock(name: str) -> AbstractContextManager[bool]:
     """Try to acquire a lock without waiting; the block gets whether it was free.
 
     Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
     On PostgreSQL it is a session advisory lock, which covers all hosts (behind a pooler only in
     session mode). On SQLite it is a lock on a file in the home directory. `name` consists of
-    letters, digits and dashes. `is_named` is for long work that reads its results: its session
-    shows its process, and ends a minute after its host is lost or the connection stalls.
+    letters, digits and dashes.
     """
     if connection.vendor == "postgresql":
-        return _PostgresqlLock(name, is_named=is_named)
+        return _PostgresqlLock(name)
     return _file_lock(name)
 
 
@@ -156,30 +161,34 @@ def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
 
 
 class _PostgresqlLock:
-    """Not a generator: Python closes an abandoned one at any moment, even in the middle of another
+    """A lock whose session shows its process, and ends a minute after it stalls.
+
+    Keepalives do not notice a lost host while it owes the receipt of a response, and the kernel of
+    a proxy responds to them even if the proxy passes nothing on. So a thread sends something. One
+    is enough for the session, whose locks may overlap.
+
+    Not a generator: Python closes an abandoned one at any moment, even in the middle of another
     query, which would then wait for itself. The lock of one ends with its connection.
     """
 
-    def __init__(self, name: str, *, is_named: bool) -> None:
+    def __init__(self, name: str) -> None:
         self._name, self._key = name, _advisory_key(name)
-        self._is_named = is_named
-        self._is_ours = False
-        self._has_ended = threading.Event()
+        self._session: Any = None
 
     def __enter__(self) -> bool:
-        sql = "SELECT pg_try_advisory_lock(%s)"
-        (self._is_ours,) = fetch_one(sql, [self._key])
-        if not self._is_ours and self._is_named and self._end_stalled():
-            (self._is_ours,) = fetch_one(sql, [self._key])
-        if self._is_ours and self._is_named:
-            # Keepalives do not notice a lost host while it owes the receipt of a response, and the
-            # kernel of a proxy responds to them even if the proxy passes nothing on.
-            sql = "SELECT set_config(unnest(%s::text[]), unnest(%s::text[]), false)"
-            name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
-            fetch(sql, [_SETTINGS, [name, *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]])
-            beat, arguments = connection.connection.beat, (HEARTBEAT_SECONDS, self._has_ended)
-            threading.Thread(target=beat, args=arguments, name="heartbeat", daemon=True).start()
-        return self._is_ours
+        if self._acquire() or (self._end_stalled() and self._acquire()):
+            self._session = session = connection.connection
+            session.locks += 1
+            if session.locks == 1:
+                session.has_ended = threading.Event()
+                beat, arguments = session.beat, (HEARTBEAT_SECONDS, session.has_ended)
+                threading.Thread(target=beat, args=arguments, name="heartbeat", daemon=True).start()
+        return self._session is not None
+
+    def _acquire(self) -> bool:
+        name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
+        values = [name, *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
+        return bool(fetch(_ACQUIRE, [_SETTINGS, values, self._key]))
 
     def _end_stalled(self) -> bool:
         """End a session that PostgreSQL does not end: it waits for the rest of a COPY."""
@@ -189,26 +198,30 @@ class _PostgresqlLock:
 
     def __exit__(self, *_: object) -> None:
         """Never raises: an error, such as a lost connection, would hide the error of the work."""
-        self._has_ended.set()
-        if not self._is_ours or connection.connection is None or connection.connection.closed:
+        if (session := self._session) is None:
             return
+        session.locks -= 1
+        if not session.locks:
+            session.has_ended.set()
+        if session.closed or session is not connection.connection:
+            return
+        resets = [] if session.locks else [f"RESET {name}" for name in _SETTINGS]
         try:
-            if self._is_named:
-                execute("; ".join(f"RESET {name}" for name in _SETTINGS))
-            fetch_one("SELECT pg_advisory_unlock(%s)", [self._key])
+            execute("; ".join([*resets, f"SELECT pg_advisory_unlock({self._key})"]))
         except Error:
             connection.close()  # This releases every lock of the session.
 
 
 def lock_in_transaction(name: str, *, is_shared: bool = False) -> None:
-    """Wait for a lock that ends with the transaction of the caller.
+    """Wait for a lock that ends with the transaction of the caller, or a minute after it stalls.
 
     A shared one excludes only others that are not. On SQLite there is nothing to do: its
     transactions that write run one at a time.
     """
     if connection.vendor == "postgresql":
         suffix = "_shared" if is_shared else ""
-        fetch_one(f"SELECT pg_advisory_xact_lock{suffix}(%s)", [_advisory_key(name)])
+        sql = f"SELECT set_config(%s, %s, true), pg_advisory_xact_lock{suffix}(%s)"
+        fetch_one(sql, [_LIMITS[-1], f"{MAX_SILENT_SECONDS}s", _advisory_key(name)])
 
 
 def _key_params(name: str) -> list[int]:

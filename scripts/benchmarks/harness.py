@@ -198,6 +198,16 @@ def empty_home(database: Database) -> Iterator[dict[str, str]]:
             yield environment
 
 
+@contextmanager
+def empty_database(database: Database, directory: Path) -> Iterator[str]:
+    """Yield the URL of a database without tables, of SQLite as a new file in the directory."""
+    if database.server:
+        with _new_database(database.server) as url:
+            yield url
+    else:
+        yield f"sqlite:///{directory}/empty.sqlite3"
+
+
 @functools.cache
 def _read_migrated_file() -> bytes:
     """Migrate an SQLite database, which takes seconds, once for all homes of this process."""

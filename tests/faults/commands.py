@@ -30,6 +30,8 @@ class Command:
     SUCCESS without one. It is cut `cuts` times; `corrupts_requests` if not the answer is corrupted.
     `changes` are settings.
 
+    `completed` is the code of a run after one whose work was done and whose end was lost.
+
     `logs` are what failures may change too, `leftovers` what a failure may leave for the
     next run to clean up. `has_steps` is for a command that keeps what it has reached and continues
     from there. `recovery` is what an operator runs for a job that has failed. Without `commits` it
@@ -49,6 +51,7 @@ class Command:
     commits: bool = True
     needs_jobs: bool = False
     recovery: str = ""
+    completed: str = SUCCESS
 
 
 def fails(cut: str, corrupt: str) -> Mapping[FaultKind, str]:
@@ -117,6 +120,21 @@ COMMANDS: Mapping[str, Command] = {
         {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
         COMMIT,
         logs=frozenset({"sw_audit_entries"}),  # They have the rows of the backup.
+    ),
+    "admin verify-backup": Command(
+        "admin verify-backup {backup} --server {target} --json",
+        (POSTGRESQL,),
+        {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
+        b"COPY ",
+        has_steps=True,
+    ),
+    "admin restore": Command(
+        "admin restore {backup} --into {target} --no-migrate --json",
+        (POSTGRESQL,),
+        {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
+        COMMIT,
+        has_steps=True,
+        completed="SW_DATABASE_NOT_EMPTY",
     ),
     "room export": Command(
         "room export {room} --tenant lab --output {home}/room.zip",

@@ -95,11 +95,15 @@ class ProxiedSandbox(Sandbox):
 
 @dataclass
 class Site:
-    """A prepared server, to which `reset` returns. Its processes get `settings`."""
+    """A prepared server, to which `reset` returns. Its processes get `settings`.
+
+    `target` is a database to restore into. `patience` is added to the URLs of both.
+    """
 
     home: Path
     template: str
     url: str
+    target: str
     bucket: Bucket
     redis: Redis
     redis_url: str
@@ -111,6 +115,7 @@ class Site:
     room: str = ""
     person: str = ""
     job: str = ""
+    patience: str = ""
     prepared_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
@@ -119,13 +124,16 @@ class Site:
         cls, directory: Path, urls: dict[str, str], migrated: str, sandbox: ProxiedSandbox
     ) -> Iterator[Site]:
         with ExitStack() as stack:
-            template, url = (stack.enter_context(create_database(urls[POSTGRESQL])) for _ in "ab")
+            template, url, target = (
+                stack.enter_context(create_database(urls[POSTGRESQL])) for _ in "abc"
+            )
             copy_database(migrated, template)
             bucket = Bucket.create(urls[S3])
             site = cls(
                 home=directory / "home",
                 template=template,
                 url=template,
+                target=target,
                 bucket=bucket,
                 redis=Redis.from_url(urls[REDIS]),
                 redis_url=urls[REDIS],
@@ -154,16 +162,12 @@ class Site:
     def settings(self, via: str = "") -> dict[str, str]:
         """Return the settings of a process that reaches the server `via` through its proxy."""
         addresses = {
-            "SCAIWAVE_DB_URL": self.url,
+            "SCAIWAVE_DB_URL": self._reach(self.url, via),
             "SCAIWAVE_REDIS_URL": self.redis_url,
             "SCAIWAVE_S3_ENDPOINT": self.bucket.url,
             "SCAIWAVE_SCAIKEY_URL": self.sandbox.url,
         }
-        if via == POSTGRESQL:
-            name = urlsplit(self.url).path
-            port = self.proxies[via].port
-            addresses["SCAIWAVE_DB_URL"] = f"postgres://scaiwave@127.0.0.1:{port}{name}"
-        elif via == REDIS:
+        if via == REDIS:
             port, number = self.proxies[via].port, urlsplit(self.redis_url).query.partition("=")[2]
             addresses["SCAIWAVE_REDIS_URL"] = f"redis://127.0.0.1:{port}/{number}"
         elif via == S3:
@@ -176,6 +180,12 @@ class Site:
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": self.sandbox.client_secret,
         }
 
+    def _reach(self, url: str, via: str) -> str:
+        if via != POSTGRESQL:
+            return url
+        port = self.proxies[via].port
+        return f"postgres://scaiwave@127.0.0.1:{port}{urlsplit(url).path}{self.patience}"
+
     def run(self, words: str, *, via: str = "", **changes: str) -> ProcessResult:
         """Run a command, or a script of `scripts/`; a setting that is changed to "" is not set."""
         names = {
@@ -185,7 +195,8 @@ class Site:
             "bundle": self.bundle,
             "home": self.home,
             "backups": self.backups,
-            "backup": next(self.backups.glob("scaiwave-*"), ""),
+            "backup": min(self.backups.glob("scaiwave-*"), default=""),
+            "target": self._reach(self.target, via),
         }
         command = words.format(**names).split()
         is_script = command[0].startswith("scripts/")
@@ -243,6 +254,7 @@ class Site:
             proxy.expect(None)
         self._wait_until_released()
         copy_database(self.template, self.url)
+        RawDatabase(self.target).execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         shutil.rmtree(self.home)
         self.home.mkdir(mode=0o700)
         for name in self.bucket.files().keys() - self.objects.keys():
@@ -256,32 +268,18 @@ class Site:
         """Read everything, once no connection of a command is left in the database."""
         self._wait_until_released()
         assert self.bucket.uploads() == []
-        return State(self._read_rows(), self._read_files(), self.bucket.files(), self._read_queue())
+        rows = _read_rows(self.url)
+        rows |= {f"restored {name}": part for name, part in _read_rows(self.target).items()}
+        return State(rows, self._read_files(), self.bucket.files(), self._read_queue())
 
     def _wait_until_released(self) -> None:
         """Wait until PostgreSQL has noticed that clients are gone, and has released their locks."""
-        name = urlsplit(self.url).path.removeprefix("/")
+        names = tuple(urlsplit(url).path.removeprefix("/") for url in (self.url, self.target))
         deadline = time.monotonic() + SECONDS_UNTIL_RELEASED
         database = RawDatabase(self.template)
-        while database.rows(f"SELECT 1 FROM pg_stat_activity WHERE datname = '{name}'"):
+        while database.rows(f"SELECT 1 FROM pg_stat_activity WHERE datname IN {names}"):
             assert time.monotonic() < deadline, "A connection is left."
             time.sleep(0.01)
-
-    def _read_rows(self) -> dict[str, list[str]]:
-        with psycopg.connect(self.url) as connection:
-            tables = [
-                name
-                for (name,) in connection.execute(
-                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-                )
-            ]
-            union = " UNION ALL ".join(
-                f"SELECT '{table}', to_jsonb(row)::text FROM {table} row" for table in tables
-            )
-            rows: dict[str, list[str]] = {table: [] for table in tables}
-            for table, row in connection.execute(f"{union} ORDER BY 1, 2".encode()):
-                rows[table].append(row)
-        return rows
 
     def _read_files(self) -> dict[str, bytes]:
         paths = (path for path in self.home.rglob("*") if path.is_file())
@@ -297,6 +295,23 @@ class Site:
 
     def _list_jobs(self) -> list[bytes]:
         return [key for key in self._list_keys() if key.startswith(JOB_PREFIX)]
+
+
+def _read_rows(url: str) -> dict[str, list[str]]:
+    with psycopg.connect(url) as connection:
+        tables = [
+            name
+            for (name,) in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            )
+        ]
+        union = " UNION ALL ".join(
+            f"SELECT '{table}', to_jsonb(row)::text FROM {table} row" for table in tables
+        )
+        rows: dict[str, list[str]] = {table: [] for table in tables}
+        for table, row in connection.execute(f"{union} ORDER BY 1, 2".encode()) if tables else ():
+            rows[table].append(row)
+    return rows
 
 
 def _get_environment() -> dict[str, str]:

@@ -181,8 +181,8 @@ def is_noticed(command: Command, via: str, moment: str, fault: str) -> bool:
 
     What Redis takes a changed request for depends on its other bytes.
     """
-    if fault == "stall":  # The programs of PostgreSQL wait without end.
-        return via == POSTGRESQL and "backup" not in command.words
+    if fault == "stall":
+        return via == POSTGRESQL
     if fault.startswith("corrupt") and FaultKind.CORRUPT not in command.outcomes:
         return False
     if fault == "corrupt-request" and via in {REDIS, SCAIKEY}:

@@ -40,13 +40,31 @@ django.setup()
 from django.db import connection, transaction
 from identity_sync.sync.lock import sync_lock
 from scaiwave.core import locks
+from scaiwave.core.locks import lock_in_transaction, process_lock
+from scaiwave.operations.backup.databases import fill_database
 from scaiwave.storage.error_mapping import translate_errors
 locks.MAX_SILENT_SECONDS, locks.HEARTBEAT_SECONDS = 1, 0.2
-with translate_errors(), sync_lock(wait_seconds=20), connection.cursor() as cursor:
-    {}
+with translate_errors(), {lock}, connection.cursor() as cursor:
+    {work}
         print("works", flush=True)
         sys.stdin.readline()
         cursor.execute("SELECT 1")
+"""
+SYNC = "sync_lock(wait_seconds=20)"
+TWICE = (
+    "with process_lock('inner'):\n        pass\n"
+    "    with process_lock('inner'), transaction.atomic():"
+)
+BACKUP = """
+import sys
+from scaiwave.core import locks
+locks.MAX_SILENT_SECONDS, locks.HEARTBEAT_SECONDS = 1, 0.2
+from scaiwave.cli import main
+sys.exit(main(["admin", "backup", "--output", sys.argv[1]]))
+"""
+DUMPS = """
+SELECT state FROM pg_stat_activity
+WHERE application_name LIKE 'scaiwave pg_dump %' AND datname = current_database()
 """
 
 
@@ -151,10 +169,15 @@ def test_success_sessions_of_lost_clients_end() -> None:
         assert cursor.fetchone() == ("10s",)
 
 
-def hold_lock(url: str, home: Path, work: str = "if True:") -> subprocess.Popen[str]:
-    """Start a process that has the lock of syncs, and wait until it is in the middle of `work`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOCK.format(work)],
+@pytest.fixture
+def direct(address: str, postgres_url: str) -> str:
+    """The URL of the same database without the proxy."""
+    return postgres_url.replace("/postgres?", f"{urlsplit(address).path}?")
+
+
+def start(code: str, url: str, home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
         env=build_environment(url, home),
         cwd=CHECKOUT,
         stdin=subprocess.PIPE,
@@ -162,35 +185,95 @@ def hold_lock(url: str, home: Path, work: str = "if True:") -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def hold_lock(
+    url: str, home: Path, work: str = "if True:", lock: str = SYNC
+) -> subprocess.Popen[str]:
+    """Start a process that has a lock, and wait until it is in the middle of `work`."""
+    process = start(LOCK.format(lock=lock, work=work), url, home)
     assert process.stdout is not None
     assert process.stdout.readline() == "works\n", process.communicate()
     return process
 
 
-@pytest.mark.parametrize("work", ["if True:", "with transaction.atomic():"])
+@pytest.mark.parametrize(
+    ("lock", "work", "count"),
+    [
+        (SYNC, "if True:", 1),
+        ("process_lock('work')", TWICE, 2),
+        ("transaction.atomic()", "for _ in [lock_in_transaction('work')]:", 1),
+        ("fill_database(connection.settings_dict, '--into', is_kept=True)", "if True:", 1),
+    ],
+    ids=["sync", "overlapping", "transaction", "restore"],
+)
 def test_success_a_stalled_session_loses_its_lock(
-    address: str, postgres_url: str, proxy: FaultyProxy, tmp_path: Path, work: str
+    address: str, direct: str, proxy: FaultyProxy, tmp_path: Path, lock: str, work: str, count: int
 ) -> None:
     """Also where all packets are acknowledged. A process that only waits keeps its lock."""
-    direct = postgres_url.replace("/postgres?", f"{urlsplit(address).path}?")
     database = RawDatabase(direct)
-    with hold_lock(address, tmp_path, work) as stalled:
-        time.sleep(2)
-        assert database.rows(LOCKS) == [(1,)]
+    if "fill_database" in lock:
+        database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with hold_lock(address, tmp_path, work, lock) as stalled:
+        if "transaction" not in lock:
+            time.sleep(1.5)
+        assert database.rows(LOCKS) == [(count,)]
         proxy.is_frozen = True
-        deadline = time.monotonic() + 20
-        while database.rows(LOCKS) != [(0,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until_free(database)
         _, errors = stalled.communicate("\n")
     assert (stalled.returncode, "DatabaseLost: " in errors) == (1, True), errors
 
 
+def wait_until_free(database: RawDatabase, locks: int = 0) -> None:
+    deadline = time.monotonic() + 20
+    while database.rows(LOCKS) != [(locks,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_success_a_stalled_sync_that_waits_lets_others_go_first(
+    address: str, direct: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    with hold_lock(direct, tmp_path) as running:
+        waiting = start(LOCK.format(lock=SYNC, work="if True:"), address, tmp_path)
+        database = RawDatabase(direct)
+        wait_until_free(database, 2)
+        proxy.is_frozen = True
+        wait_until_free(database, 1)
+        waiting.communicate()
+        running.communicate("\n")
+    assert (waiting.returncode, running.returncode) == (1, 0)
+
+
+def test_success_a_stalled_backup_ends_with_its_session(
+    address: str, direct: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """pg_dump turns off the limit of its session: the next backup ends it."""
+    backups, database = tmp_path / "backups", RawDatabase(direct)
+    backups.mkdir()
+
+    def back_up(url: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", BACKUP, str(backups)]
+        environment = build_environment(url, tmp_path)
+        return subprocess.run(
+            command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False
+        )
+
+    assert back_up(address).returncode == 0
+    exchange = 1 + next(n for n, text in enumerate(proxy.requests) if b"COPY public." in text)
+    proxy.expect(Fault(FaultKind.FREEZE, exchange))
+    stalled = back_up(address)
+    assert (stalled.returncode, "SW_DATABASE_LOST" in stalled.stderr) == (2, True), stalled.stderr
+    assert database.rows(DUMPS) == [("idle in transaction",)]
+    assert back_up(direct).returncode == 0
+    assert database.rows(DUMPS) == []
+    assert len(list(backups.iterdir())) == 2
+
+
 def test_success_the_next_sync_ends_a_session_that_stalled_in_a_copy(
-    address: str, postgres_url: str, proxy: FaultyProxy, tmp_path: Path
+    address: str, direct: str, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     """PostgreSQL has no limit for it."""
-    direct = postgres_url.replace("/postgres?", f"{urlsplit(address).path}?")
     work = (
         "cursor.execute('CREATE TEMPORARY TABLE rows (n int)')\n"
         "    with cursor.copy('COPY rows FROM STDIN'):"

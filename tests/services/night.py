@@ -84,9 +84,9 @@ PARTS: Mapping[str, Part] = {
     "clock-summer-time": _at("2027-03-28T01:45:00/Europe/Berlin"),
     "browser": Part("pages, tasks and 10,000 tenants in a browser", 30, ("tests/browser",)),
     "faults-1": Part(
-        "half of the faults of connections", 15, ("tests/faults",), shard="1/2", splits_files=True
+        "half of the faults of connections", 20, ("tests/faults",), shard="1/2", splits_files=True
     ),
-    "faults-2": Part("the others", 15, ("tests/faults",), shard="2/2", splits_files=True),
+    "faults-2": Part("the others", 20, ("tests/faults",), shard="2/2", splits_files=True),
     "removals": Part("mixes of losses, decisions and failures", 35, REMOVALS, splits_files=True),
     "lists-sqlite": Part(
         "syncs of lists that omit rows", 20, LISTS, databases="sqlite", splits_files=True

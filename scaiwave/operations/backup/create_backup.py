@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.backup import postgresql
-from scaiwave.operations.backup.databases import back_up_sqlite, open_database
+from scaiwave.operations.backup.databases import back_up_sqlite, used_as_default
 from scaiwave.operations.backup.manifest import (
     ATTACHMENT_LIST,
     ATTACHMENTS,
@@ -96,13 +95,13 @@ def create_backup(
             key_id=key.key_id if key else None,
         )
         draft.finish(manifest, key, progress_factory)
-    backup = Backup(parent / draft.name, manifest)
-    facts = backup.facts()
-    details = {key: facts[key] for key in ("directory", "rows", "secrets_included")}
-    subject = AuditSubject("backup", draft.name, draft.name)
-    if _AUDIT_MIGRATION in database.migrations:
-        with transaction.atomic():
-            record_audit(operator, "backup", subject, now, details, is_change=False)
+        backup = Backup(parent / draft.name, manifest)
+        facts = backup.facts()
+        details = {key: facts[key] for key in ("directory", "rows", "secrets_included")}
+        subject = AuditSubject("backup", draft.name, draft.name)
+        if _AUDIT_MIGRATION in database.migrations:
+            with transaction.atomic():
+                record_audit(operator, "backup", subject, now, details, is_change=False)
     return backup
 
 
@@ -123,15 +122,14 @@ def _dump_postgresql(
     draft: BackupDraft, progress_factory: ProgressFactory
 ) -> tuple[DatabaseDump, set[str]]:
     file = "database.dump"
-    database = open_database(connection.settings_dict)
-    with closing(database):
-        server = postgresql.get_server_version(database)
+    with used_as_default(connection.settings_dict):
+        server = postgresql.get_server_version()
         tool = postgresql.require_tool("pg_dump", at_least=server, needed_by="the server")
-        with postgresql.open_snapshot(database) as snapshot, database.cursor() as cursor:
+        with postgresql.open_snapshot(draft.directory.name) as snapshot:
             with progress_factory("Dumping the database", ColumnType.BYTES) as advance:
-                draft.write(file, postgresql.dump(database, snapshot), advance)
-            migrations, expected = _read_names(cursor)
-            tables = measure_postgresql(database, _leave_out(list_postgresql(database)))
+                draft.write(file, postgresql.dump(snapshot), advance)
+            migrations, expected = _read_names(connection.cursor())
+            tables = measure_postgresql(connection, _leave_out(list_postgresql(connection)))
     return DatabaseDump("postgresql", file, server, tool, migrations, tables), expected
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.db import DatabaseError, OperationalError, ProgrammingError, connections
+from django.db import DatabaseError, OperationalError, ProgrammingError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
@@ -27,10 +27,11 @@ from scaiwave.core.files import (
     remove_abandoned_drafts,
     translate_write_errors,
 )
+from scaiwave.core.locks import process_lock
 from scaiwave.operations.backup.errors import DatabaseNotEmpty
 from scaiwave.operations.backup.libpq import OTHER_SECRETS
 from scaiwave.operations.backup.tables import WITHOUT_ROWS, list_sqlite
-from scaiwave.storage.error_mapping import DatabaseBusy
+from scaiwave.storage.error_mapping import DatabaseBusy, translate_errors
 
 MAX_WAIT_SECONDS = 30.0
 """As long as other commands wait for a lock of SQLite."""
@@ -45,7 +46,6 @@ _LIST_TABLES = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname = current_schema()
 """
-_LOCK = "SELECT pg_try_advisory_lock(hashtext('scaiwave restore'))"
 _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"}
 """Without another file beside the draft, which is discarded after a failure."""
 
@@ -55,12 +55,13 @@ def open_database(settings: dict[str, Any]) -> BaseDatabaseWrapper:
     return ConnectionHandler({"default": settings})["default"]
 
 
-def open_named_database(settings: dict[str, Any], option: str) -> BaseDatabaseWrapper:
-    """Connect to a database that an option names. Raises DatabaseUnreachable, which names it."""
-    database = open_database(settings)
-    with _named_errors(option):
-        database.ensure_connection()
-    return database
+@contextmanager
+def _connected_as_default(settings: dict[str, Any], option: str) -> Iterator[None]:
+    """Raises DatabaseUnreachable, which names the option."""
+    with used_as_default(settings):
+        with _named_errors(option):
+            connection.ensure_connection()
+        yield
 
 
 @contextmanager
@@ -127,15 +128,13 @@ def require_empty(settings: dict[str, Any], option: str) -> None:
         ]:
             raise DatabaseNotEmpty(f"{taken[0]} exists already. Nothing was restored.")
         return
-    with closing(open_named_database(settings, option)) as database, database.cursor() as cursor:
+    with _connected_as_default(settings, option), connection.cursor() as cursor:
         _require_no_tables(cursor, settings)
 
 
 @contextmanager
-def fill_database(
-    settings: dict[str, Any], option: str, *, is_kept: bool
-) -> Iterator[dict[str, Any]]:
-    """Yield the settings of an empty database to fill.
+def fill_database(settings: dict[str, Any], option: str, *, is_kept: bool) -> Iterator[None]:
+    """Let this process use an empty database in place of the live one, and fill it.
 
     After an exception, and if it is not kept, it is empty again, or its file is gone. A database of
     PostgreSQL has a table that marks it as incomplete until the end. After a kill, the next
@@ -143,11 +142,16 @@ def fill_database(
     """
     if settings["ENGINE"] == SQLITE:
         with _fill_new_file(Path(settings["NAME"])) as draft:
-            yield {**settings, "NAME": str(draft), "OPTIONS": _DRAFT_OPTIONS}
+            changes = {"NAME": str(draft), "OPTIONS": _DRAFT_OPTIONS}
+            with used_as_default({**settings, **changes}):
+                yield
         return
-    with closing(open_named_database(settings, option)) as database, database.cursor() as cursor:
-        cursor.execute(_LOCK)
-        if not cursor.fetchone()[0]:
+    with (
+        _connected_as_default(settings, option),
+        process_lock("restore") as is_free,
+        connection.cursor() as cursor,
+    ):
+        if not is_free:
             raise DatabaseNotEmpty(
                 f"Another command is restoring into {settings['NAME']}.",
                 fix="Wait until it has ended.",
@@ -157,7 +161,7 @@ def fill_database(
         with _named_errors(option):
             cursor.execute(f"CREATE TABLE {INCOMPLETE} ()")
         try:
-            yield settings
+            yield
         except BaseException:
             with suppress(DatabaseError):  # A lost database keeps the mark.
                 empty_database(cursor)
@@ -186,7 +190,7 @@ def empty_database(cursor: Any) -> None:
 @contextmanager
 def _fill_new_file(target: Path) -> Iterator[Path]:
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
-    with translate_write_errors(target), _full_disks(target):
+    with translate_write_errors(target):
         remove_abandoned_drafts(target)
         with atomic_write(target, overwrite=False, draft=draft):
             yield draft
@@ -194,7 +198,6 @@ def _fill_new_file(target: Path) -> Iterator[Path]:
 
 def back_up_sqlite(target: Path) -> None:
     """Copy the live database to a new file, as of one moment, by SQLite's backup API."""
-    connection = connections["default"]
     connection.ensure_connection()
     deadline = time.monotonic() + MAX_WAIT_SECONDS
 
@@ -231,12 +234,13 @@ def _full_disks(path: Path) -> Iterator[None]:
 
 @contextmanager
 def used_as_default(settings: dict[str, Any]) -> Iterator[None]:
-    """Let this process use a database in place of the live one."""
+    """Let this process use a database in place of the live one, and name it in errors."""
     live = connections["default"]
     connections["default"] = database = open_database(settings)
     connections.settings["default"] = database.settings_dict
     try:
-        yield
+        with translate_errors():
+            yield
     finally:
         database.close()
         connections["default"], connections.settings["default"] = live, live.settings_dict

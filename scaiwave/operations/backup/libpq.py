@@ -10,17 +10,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connection
 
 OTHER_SECRETS = {"sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 
 
 @contextmanager
-def pass_connection(database: BaseDatabaseWrapper) -> Iterator[tuple[str, dict[str, str], int]]:
+def pass_connection(name: str, settings: str) -> Iterator[tuple[str, dict[str, str], int]]:
     """Yield a connection string, variables, and the descriptor of the service file.
 
-    The program must inherit the descriptor. The file has no name, so that none is left after a
-    kill.
+    The session gets a name, and more settings in the form of `options`. The program must inherit
+    the descriptor. The file has no name, so that none is left after a kill.
     """
     from psycopg.conninfo import make_conninfo
     from psycopg.pq import Conninfo
@@ -28,9 +28,10 @@ def pass_connection(database: BaseDatabaseWrapper) -> Iterator[tuple[str, dict[s
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     given = {
         name: value
-        for name, value in database.get_connection_params().items()
+        for name, value in connection.get_connection_params().items()
         if name in known and value not in (None, "")
     }
+    given |= {"application_name": name, "options": f"{given.get('options', '')} {settings}"}
     password = given.pop("password", "")
     variables = {"PGPASSWORD": password} if password else {}
     with tempfile.TemporaryFile("w", encoding="utf-8") as file:

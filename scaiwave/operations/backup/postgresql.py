@@ -13,21 +13,34 @@ import tempfile
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from typing import IO, cast
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-
+from scaiwave.core import locks
+from scaiwave.core.sql import execute, fetch, fetch_one
 from scaiwave.operations.backup.errors import (
     BackupDamaged,
     DatabaseToolFailed,
     DatabaseToolUnusable,
 )
 from scaiwave.operations.backup.libpq import pass_connection
-from scaiwave.operations.backup.manifest import CHUNK_BYTES, iter_chunks
+from scaiwave.operations.backup.manifest import CHUNK_BYTES
 from scaiwave.operations.backup.tables import WITHOUT_ROWS
 
 _LOCK_WAIT = "--lock-wait-timeout=60s"
 """Migrations lock tables; a backup does not wait for them without limit."""
+_SESSION = "scaiwave pg_dump "
+_LIMITS = "-c tcp_user_timeout=60s -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10"
+_END_STALLED = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE %s AND datname = current_database() AND usename = current_user
+    AND state <> 'active' AND state_change < clock_timestamp() - make_interval(secs => %s)
+"""
+"""`pg_dump` turns off the limit of its session, which would end it while it waits for `pg_dump`."""
+_IS_AT_WORK = """
+SELECT FROM pg_stat_activity WHERE application_name = %s
+    AND (state = 'active' OR state_change > clock_timestamp() - make_interval(secs => %s))
+"""
 _COPY = re.compile(rb'COPY (?:.*\.)?"?(.+?)"? \((.+)\) FROM stdin;\n')
 _END_OF_ROWS = b"\\.\n"
 
@@ -65,33 +78,44 @@ def get_release(version: str) -> int:
     return int(re.split(r"\D", version)[0])
 
 
-def get_server_version(database: BaseDatabaseWrapper) -> str:
-    with database.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        return str(cursor.fetchone()[0]).partition(" ")[0]
+def get_server_version() -> str:
+    return str(fetch_one("SHOW server_version")[0]).partition(" ")[0]
 
 
 @contextmanager
-def open_snapshot(database: BaseDatabaseWrapper) -> Iterator[str]:
-    """Yield the ID of a snapshot that queries of this connection and `pg_dump` read alike."""
-    with database.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        # The transaction is idle while pg_dump runs.
-        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
-            cursor.execute(f"SET LOCAL {name} = 0")
-        cursor.execute("SELECT pg_export_snapshot()")
-        yield cursor.fetchone()[0]
-        cursor.execute("ROLLBACK")
+def open_snapshot(name: str) -> Iterator[str]:
+    """Yield the ID of a snapshot that queries of the connection and `pg_dump` read alike.
+
+    `name` is unique, the name of a lock whose session may not stall.
+    """
+    fetch(_END_STALLED, [f"{_SESSION}%", locks.MAX_SILENT_SECONDS])
+    with locks.process_lock(name):
+        execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        execute("SET LOCAL statement_timeout = 0")
+        yield fetch_one("SELECT pg_export_snapshot()")[0]
+        execute("ROLLBACK")
 
 
-def dump(database: BaseDatabaseWrapper, snapshot: str) -> Iterator[bytes]:
-    """Yield the archive of a database, in pg_dump's custom format."""
+def dump(snapshot: str) -> Iterator[bytes]:
+    """Yield the archive of the database, in pg_dump's custom format.
+
+    After each minute without a byte, PostgreSQL is asked about the session of `pg_dump`. Raises
+    DatabaseToolFailed if it has ended or waits for `pg_dump`.
+    """
     options = ["--format=custom", "--encoding=UTF8", f"--snapshot={snapshot}", "--no-password"]
     options += [f"--exclude-table-data={table}" for table in sorted(WITHOUT_ROWS)]
-    with pass_connection(database) as (target, variables, service):
+    session = f"{_SESSION}{snapshot}"
+    with pass_connection(session, _LIMITS) as (target, variables, service):
         command = ["pg_dump", *options, _LOCK_WAIT, f"--dbname={target}"]
         with _run(command, variables, [service]) as output:
-            yield from iter_chunks(output)
+            while True:
+                while not select([output], [], [], locks.MAX_SILENT_SECONDS)[0]:
+                    fetch("SELECT pg_stat_clear_snapshot()")
+                    if not fetch(_IS_AT_WORK, [session, locks.MAX_SILENT_SECONDS]):
+                        raise DatabaseToolFailed("pg_dump failed: its connection stalls.")
+                if not (chunk := os.read(output.fileno(), CHUNK_BYTES)):
+                    break
+                yield chunk
 
 
 def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]]:

@@ -166,7 +166,7 @@ def restore_backup(
         names = [name for name in manifest.files if name not in damaged]
         copied = _copy_attachments(directory, names, attachments, progress_factory)
     mark = Restoration(backup=manifest.name, backup_at=manifest.created_at, restored_at=now)
-    with fill_database(database, _OPTION, is_kept=True) as draft, used_as_default(draft):
+    with fill_database(database, _OPTION, is_kept=True):
         left_out = load_backup(directory, manifest, mark)
         if is_migrated:
             # The suite's own command also creates secrets, which a backup must bring.

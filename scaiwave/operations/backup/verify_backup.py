@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from scaiwave.config import Configuration
 from scaiwave.config.database import SQLITE
@@ -14,7 +13,7 @@ from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.backup import postgresql
-from scaiwave.operations.backup.databases import fill_database, parse_target, used_as_default
+from scaiwave.operations.backup.databases import fill_database, parse_target
 from scaiwave.operations.backup.load_rows import load_backup
 from scaiwave.operations.backup.manifest import Backup, Manifest, check_files, load_manifest
 from scaiwave.operations.backup.temporary_server import run_temporary_server
@@ -41,7 +40,7 @@ def verify_backup(
     operator.require(Permission.MANAGE_PLATFORM)
     manifest = load_manifest(directory, trust)
     check_files(directory, manifest, progress_factory)
-    with _open_temporary(config, manifest, server) as settings, used_as_default(settings):
+    with _open_temporary(config, manifest, server):
         left_out = load_backup(directory, manifest)
     return Backup(directory, manifest, left_out)
 
@@ -55,8 +54,8 @@ def require_restore_tools(manifest: Manifest) -> None:
 @contextmanager
 def _open_temporary(
     config: Configuration, manifest: Manifest, server: str | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the settings of an empty database."""
+) -> Iterator[None]:
+    """Use an empty database in place of the live one."""
     with ExitStack() as stack:
         if manifest.database.kind == "sqlite":
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="scaiwave-verify-"))
@@ -70,4 +69,5 @@ def _open_temporary(
                 f"The backup is of PostgreSQL, and {_OPTION} is not.",
                 fix=f"Pass {_OPTION} with the URL of an empty database of PostgreSQL.",
             )
-        yield stack.enter_context(fill_database(settings, _OPTION, is_kept=False))
+        stack.enter_context(fill_database(settings, _OPTION, is_kept=False))
+        yield

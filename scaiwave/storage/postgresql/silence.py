@@ -39,13 +39,15 @@ class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose waits end with `ServerSilent`, and which is then closed.
 
     The server is asked after `keepalives_idle` seconds without a byte, and has as long to respond.
-    With 0 it is never asked.
+    With 0 it is never asked. `locks` and `has_ended` belong to `process_lock`.
     """
 
     _retry_at: dict[tuple[Any, ...], float] = {}
     _patience = 0.0
     _params: dict[str, Any]
     is_silent = False
+    locks = 0
+    has_ended: Event
 
     @classmethod
     def connect(cls, conninfo: str = "", **params: Any) -> Self:

@@ -74,7 +74,7 @@ class TestPostgresql:
         with hold_lock_elsewhere(LOCK), pytest.raises(SyncLocked) as caught, sync_lock():
             pass
         holder = caught.value.message
-        assert holder.startswith("Another sync is running: scaiwave (session ")
+        assert holder.startswith(f"Another sync is running: {NAME} (session ")
         assert "silent for 0 s, since 20" in holder
         assert "`scaiwave sync unlock`" in caught.value.fix
 

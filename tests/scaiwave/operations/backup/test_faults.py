@@ -20,7 +20,7 @@ import pytest
 
 from scaiwave.operations.backup.manifest import create_directory
 from tests.rooms.imports.import_environment import wait_for
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, start_process
+from tests.scaiwave.cli_helpers import SCRIPT, start_process
 from tests.scaiwave.operations.backup.conftest import BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import UNSIGNED, edit, open_for_all
 
@@ -79,19 +79,46 @@ def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
     assert (ended.code, "[SW_BACKUP_NOT_FOUND]" in ended.err) == (1, True), ended.err
 
 
-def test_fail_disk_full(site: BackupSite) -> None:
+def run_on_full_disk(*words: str) -> tuple[int, str, str]:
     """A file that may not grow is like a full disk."""
-    process = subprocess.Popen(
-        [*SCRIPT, "admin", "backup", "--output", str(site.parent)],
-        cwd=CHECKOUT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
-    with process:
+    with start_process([*SCRIPT, "admin", *words]) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
+    return process.returncode, out, err
+
+
+def test_fail_disk_full(site: BackupSite) -> None:
+    """The error names the file that can't be written. PostgreSQL's files have no limit here."""
+    code, out, err = run_on_full_disk("backup", "--output", str(site.parent))
+    assert (code, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
+    assert list_files(site.parent) == []
+    if site.is_postgres:
+        return
+    backup = site.back_up()
+    for words, place in (
+        (("restore", str(backup), "--into", site.empty), site.empty.removeprefix("sqlite:///")),
+        (("verify-backup", str(backup)), f"{tempfile.gettempdir()}/scaiwave-verify-"),
+    ):
+        code, out, err = run_on_full_disk(*words)
+        assert (code, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
+        assert Path(place).name in err
+        assert str(site.home) not in err
+    site.assert_nothing_restored()
+
+
+def test_fail_audit_log_is_locked(site: BackupSite) -> None:
+    """There is no backup that the audit log does not have."""
+    lock, patience = "BEGIN IMMEDIATE", "?timeout=1"
+    if site.is_postgres:
+        lock = "BEGIN; LOCK TABLE sw_audit_entries IN SHARE MODE"
+        patience = "&options=-c%20lock_timeout%3D300"
+    with site.connected() as connection:
+        for statement in lock.split("; "):
+            connection.execute(statement)
+        url = f"{site.url}{patience}"
+        ended = site.run("backup", "--output", str(site.parent), SCAIWAVE_DB_URL=url)
+        connection.execute("ROLLBACK")
+    assert (ended.code, "[SW_DATABASE_BUSY]" in ended.err) == (1, True), ended.err
     assert list_files(site.parent) == []
 
 
