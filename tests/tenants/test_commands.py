@@ -108,7 +108,7 @@ def test_fail_operators_cannot_elevate_themselves_by_token(tables: str, sandbox:
     )["participants"]
     me, other = (person["scaikey_id"] for person in people)
     environment["SCAIWAVE_ADMIN_TOKEN"] = sandbox.issue_token(role="super_admin", sub=me)
-    words = ("role", "grant", "tenant_admin", "--tenant", tenant, "--json", "--to")
+    words = ("role", "grant", "tenant_admin", "--tenant", tenant, "--json", "--yes", "--to")
     refused = run_scaiwave(*words, me, **environment)
     assert (refused.code, error_of(refused)["code"]) == (3, "SW_ROLE_SELF_ELEVATION")
     assert run_scaiwave(*words, other, **environment).code == 0
