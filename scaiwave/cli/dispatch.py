@@ -44,14 +44,13 @@ _BLOCKED_COMMANDS = {
         "To start over, create an empty database and run `scaiwave manage migrate`.",
     ),
 }
-# Commands of Django's that show an operator an unknown schema.
+# Commands of Django's that show an operator an unknown schema, and ours that use another database.
 _SCHEMA_COMMANDS = frozenset(
     {"check", "dbshell", "diffsettings", "help", "shell", "showmigrations"}
+    | {"restore_backup", "verify_backup"}
 )
-# They change an older schema, report it, or back it up or restore it before they migrate.
-_COMMANDS_ON_OLDER_SCHEMAS = frozenset(
-    {"manage", "doctor", "create_backup", "verify_backup", "restore_backup"}
-)
+# They report an older schema, or back it up before it is migrated.
+_COMMANDS_ON_OLDER_SCHEMAS = frozenset({"doctor", "create_backup"})
 # Commands without words, which the web server starts through `manage`.
 _OWN_PROCESSES = frozenset({"process_webhooks", "run_requested_sync", "run_tenant_task"})
 # Commands of Django's that start a web server.
@@ -61,10 +60,10 @@ _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or a management command of this suite, with these arguments."""
     signal.signal(signal.SIGTERM, _raise_termination)
-    is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
-    own = {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
-    is_own = command == "manage" and not own.isdisjoint(arguments[:1])
-    allow_older = (arguments[0] if is_own else command) in _COMMANDS_ON_OLDER_SCHEMAS
+    name = arguments[0] if command == "manage" and arguments else command
+    is_own = name in {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
+    allow_older = not is_own or name in _COMMANDS_ON_OLDER_SCHEMAS
+    is_exempt = name in _SCHEMA_COMMANDS
     check = nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
     try:
         with translate_errors(), check:

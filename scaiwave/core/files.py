@@ -230,12 +230,12 @@ def remove_if_abandoned(draft: Path) -> bool:
     return False
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, flags: int = 0) -> BinaryIO:
     """Open a file that someone else may have put there. Raises OSError if it is not a regular file.
 
-    Not blocking: opening a pipe would wait for its writer.
+    Not blocking: opening a pipe would wait for its writer. O_NOFOLLOW refuses links.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))

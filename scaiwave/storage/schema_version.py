@@ -22,6 +22,9 @@ from scaiwave.core.errors import DatabaseNewer, MigrationsPending
 from scaiwave.storage.error_mapping import older_schema_error
 
 OWN_APPS = ("tenants", "identity_sync", "federation", "rooms")
+MARK_APP, MARK_PREFIX = "tenants", "incomplete_restore_"
+"""The mark of an incomplete restore, in place of a migration, so that every release refuses it. It
+names the backup, whose restore may begin again there."""
 _MAX_LISTED = 3
 _QUERY = "SELECT app, name FROM django_migrations WHERE app IN (%s, %s, %s, %s) ORDER BY id"
 
@@ -53,6 +56,11 @@ def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
 def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool = False) -> None:
     """Raises DatabaseNewer or MigrationsPending. A database without migrations passes."""
     names = _read_applied(connection)
+    if _is_incomplete(names):
+        raise MigrationsPending(
+            "The database is incomplete: restoring a backup into it was interrupted.",
+            fix="Run the same `scaiwave admin restore` again, or create another database.",
+        )
     require_known_migrations(names)
     if names and not allow_older and set(_iter_known()).difference(names):
         raise older_schema_error()
@@ -61,11 +69,15 @@ def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool =
 def is_migrated(connection: BaseDatabaseWrapper, app: str = "") -> bool | None:
     """Whether the database has every migration of this code, or of one app, with one query.
 
-    None if it has none, or can't be read.
+    None if it has none, or can't be read. False after an interrupted restore.
     """
     names = _read_applied(connection)
     known = (name for name in _iter_known() if name.startswith(app))
-    return not set(known).difference(names) if names else None
+    return not (set(known).difference(names) or _is_incomplete(names)) if names else None
+
+
+def _is_incomplete(names: Iterable[str]) -> bool:
+    return any(name.startswith(f"{MARK_APP}.{MARK_PREFIX}") for name in names)
 
 
 def _read_applied(connection: BaseDatabaseWrapper) -> list[str]:

@@ -14,8 +14,6 @@ from identity_sync.sync.run import compute_drift
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.core.sql import execute
-from scaiwave.operations.backup.databases import INCOMPLETE
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.restoration import find_restoration
 from tenants.models import Restoration
@@ -83,8 +81,6 @@ def activate_restore(
         )
         with transaction.atomic():
             Restoration.objects.all().delete()
-            # After an interrupted restore: another one may no longer replace this server.
-            execute(f"DROP TABLE IF EXISTS {INCOMPLETE}")
             record_audit(
                 operator=operator,
                 action="activate-restore",

@@ -6,7 +6,9 @@ lists the names of files that were deleted during it.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
@@ -24,6 +27,8 @@ from scaiwave.config.secret_keys import find_encryption_keys, find_secret_key
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.output import to_json
 from scaiwave.console.progress import ProgressFactory
+from scaiwave.core.errors import UsageError
+from scaiwave.core.files import open_regular
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.backup import postgresql
 from scaiwave.operations.backup.databases import back_up_sqlite, used_as_default
@@ -50,11 +55,15 @@ from scaiwave.operations.backup.tables import (
 )
 from scaiwave.operations.backup.trust import find_signing_key
 from scaiwave.storage.media import media_root
+from scaiwave.storage.schema_version import is_migrated
 from tenants.audit.record import AuditSubject, record_audit
 
 _PENDING_REGISTRATION = ("scaikey-re*", ".scaikey-registration.json.*.response")
 _AUDIT_MIGRATION = "tenants.0014_audit_seals"
 """Without it, as on a server of 0.1.0, this release can't write to the audit log."""
+_STORAGE_NAME = re.compile(r"tenant/[0-9a-f-]{36}/[0-9a-f]{64}")
+_LACKING = {errno.ENOENT, errno.EINVAL, errno.ELOOP}
+"""The file has just been deleted, or there is a pipe or a link in its place."""
 _MIGRATIONS = "SELECT app || '.' || name FROM django_migrations ORDER BY id"
 _MEDIA = "SELECT tenant_id, sha256 FROM sw_media WHERE scan_status <> 'infected'"
 
@@ -75,6 +84,11 @@ def create_backup(
     was created.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    if parent.resolve().is_relative_to(media_root(config).resolve()):
+        raise UsageError(
+            f"{parent} is in the media directory, {media_root(config)}, which is backed up.",
+            fix="Name a directory elsewhere with --output.",
+        )
     with create_directory(parent, now) as draft:
         dump = _dump_sqlite if connection.vendor == "sqlite" else _dump_postgresql
         database, expected = dump(draft, progress_factory)
@@ -143,7 +157,14 @@ def _read_names(cursor: Any) -> tuple[list[str], set[str]]:
 
 
 def _leave_out(tables: Columns) -> Columns:
-    return {name: tables[name] for name in tables if name not in NOT_COMPARED}
+    """Leave out columns that no migration makes, unless this release has not migrated them."""
+    models = apps.get_models(include_auto_created=True) if is_migrated(connection) else ()
+    own = {each._meta.db_table: {f.column for f in each._meta.concrete_fields} for each in models}
+    return {
+        name: [column for column in columns if column in own.get(name, columns)]
+        for name, columns in tables.items()
+        if name not in NOT_COMPARED
+    }
 
 
 def _copy_attachments(
@@ -169,7 +190,7 @@ def _copy_attachments(
 
 
 def _iter_files(root: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield the name and the content of each file. A directory that can't be read is an error."""
+    """Yield the name and the content of each attachment. If one can't be read, that is an error."""
 
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -178,11 +199,15 @@ def _iter_files(root: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     for parent, directories, files in os.walk(root / "tenant", onerror=fail):
         directories.sort()
         for path in (Path(parent, name) for name in sorted(files)):
+            if not _STORAGE_NAME.fullmatch(name := path.relative_to(root).as_posix()):
+                continue
             try:
-                file = path.open("rb")
-            except FileNotFoundError:
-                continue  # It has just been deleted.
-            yield path.relative_to(root).as_posix(), iter_chunks(file)
+                file = open_regular(path, os.O_NOFOLLOW)
+            except OSError as error:
+                if error.errno not in _LACKING:
+                    raise
+            else:
+                yield name, iter_chunks(file)
 
 
 def _list_bucket(sizes: dict[str, int]) -> Iterator[bytes]:

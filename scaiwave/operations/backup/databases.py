@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.db import DatabaseError, OperationalError, ProgrammingError, connection, connections
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import ConnectionHandler
+from django.db.migrations.exceptions import MigrationSchemaMissing
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import ConnectionHandler, OperationalError, ProgrammingError
 
 from scaiwave.config import Configuration
 from scaiwave.config.database import SQLITE, database_settings
@@ -31,20 +32,22 @@ from scaiwave.core.locks import process_lock
 from scaiwave.operations.backup.errors import DatabaseNotEmpty
 from scaiwave.operations.backup.libpq import OTHER_SECRETS
 from scaiwave.operations.backup.tables import WITHOUT_ROWS, list_sqlite
-from scaiwave.storage.error_mapping import DatabaseBusy, translate_errors
+from scaiwave.storage.error_mapping import translate_errors
+from scaiwave.storage.schema_version import MARK_APP
 
-MAX_WAIT_SECONDS = 30.0
-"""As long as other commands wait for a lock of SQLite."""
-INCOMPLETE = "sw_incomplete_restore"
-"""A table of a database that `fill_database` has not completed."""
-_HAS_TABLES = """
-SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
-    AND n.nspname <> 'information_schema'), to_regclass(%s) IS NOT NULL
-"""
-_LIST_TABLES = """
+_OWN_NAMES = "^(sw|auth|axes|django)_"
+_FIND_FOREIGN_TABLE = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname = current_schema()
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_'
+    AND n.nspname <> 'information_schema'
+    AND NOT (%s AND c.relname ~ %s AND n.nspname = current_schema()) LIMIT 1
+"""
+_LIST_OWN = """
+SELECT 'TABLE', string_agg(oid::regclass::text, ', ') FROM pg_class
+WHERE relkind = 'r' AND relname ~ %s AND relnamespace = current_schema()::regnamespace
+UNION ALL
+SELECT 'FUNCTION', string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+WHERE proname ~ %s AND pronamespace = current_schema()::regnamespace ORDER BY 1 DESC
 """
 _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"}
 """Without another file beside the draft, which is discarded after a failure."""
@@ -69,7 +72,7 @@ def _named_errors(option: str) -> Iterator[None]:
     try:
         yield
     # A ProgrammingError is about an unknown option of the URL, or a right that the role lacks.
-    except (OperationalError, ProgrammingError) as error:
+    except (OperationalError, ProgrammingError, MigrationSchemaMissing) as error:
         raise DatabaseUnreachable(
             f"The database of {option} can't be used: {' '.join(str(error).split())}.",
             fix="As PostgreSQL's administrator, create the role with `createuser` and the database "
@@ -115,10 +118,10 @@ def _get_server(settings: dict[str, Any]) -> list[str]:
     return [str(value or "") for value in (settings["ENGINE"], host, settings.get("PORT"))]
 
 
-def require_empty(settings: dict[str, Any], option: str) -> None:
+def require_empty(settings: dict[str, Any], option: str, mark: str) -> None:
     """Raises DatabaseNotEmpty, and the errors of a database that can't be used.
 
-    The database of an interrupted restore counts as empty.
+    The database of an interrupted restore with this mark counts as empty.
     """
     if settings["ENGINE"] == SQLITE:
         path = Path(settings["NAME"])
@@ -129,16 +132,18 @@ def require_empty(settings: dict[str, Any], option: str) -> None:
             raise DatabaseNotEmpty(f"{taken[0]} exists already. Nothing was restored.")
         return
     with _connected_as_default(settings, option), connection.cursor() as cursor:
-        _require_no_tables(cursor, settings)
+        _require_no_tables(cursor, settings, mark)
 
 
 @contextmanager
-def fill_database(settings: dict[str, Any], option: str, *, is_kept: bool) -> Iterator[None]:
+def fill_database(
+    settings: dict[str, Any], option: str, mark: str, *, is_kept: bool
+) -> Iterator[None]:
     """Let this process use an empty database in place of the live one, and fill it.
 
     After an exception, and if it is not kept, it is empty again, or its file is gone. A database of
-    PostgreSQL has a table that marks it as incomplete until the end. After a kill, the next
-    restore finds the mark and begins again. SQLite's file gets its name at the end.
+    PostgreSQL has a row that marks it as incomplete until the end, so that nothing uses it. After a
+    kill, a restore with the same mark begins again. SQLite's file gets its name at the end.
     """
     if settings["ENGINE"] == SQLITE:
         with _fill_new_file(Path(settings["NAME"])) as draft:
@@ -156,10 +161,11 @@ def fill_database(settings: dict[str, Any], option: str, *, is_kept: bool) -> It
                 f"Another command is restoring into {settings['NAME']}.",
                 fix="Wait until it has ended.",
             )
-        _require_no_tables(cursor, settings)
+        _require_no_tables(cursor, settings, mark)
         empty_database(cursor)
-        with _named_errors(option):
-            cursor.execute(f"CREATE TABLE {INCOMPLETE} ()")
+        recorder = MigrationRecorder(connection)
+        with _named_errors(option), transaction.atomic():
+            recorder.record_applied(MARK_APP, mark)
         try:
             yield
         except BaseException:
@@ -167,24 +173,26 @@ def fill_database(settings: dict[str, Any], option: str, *, is_kept: bool) -> It
                 empty_database(cursor)
             raise
         if is_kept:
-            cursor.execute(f"DROP TABLE {INCOMPLETE}")
+            recorder.record_unapplied(MARK_APP, mark)
         else:
             empty_database(cursor)
 
 
-def _require_no_tables(cursor: Any, settings: dict[str, Any]) -> None:
-    cursor.execute(_HAS_TABLES, [INCOMPLETE])
-    has_tables, is_incomplete = cursor.fetchone()
-    if has_tables and not is_incomplete:
+def _require_no_tables(cursor: Any, settings: dict[str, Any], mark: str) -> None:
+    is_marked = (MARK_APP, mark) in MigrationRecorder(connection).applied_migrations()
+    cursor.execute(_FIND_FOREIGN_TABLE, [is_marked, _OWN_NAMES])
+    if found := cursor.fetchone():
         raise DatabaseNotEmpty(
-            f"The database {settings['NAME']} contains tables already. Nothing was restored."
+            f"The database {settings['NAME']} contains tables already, such as {found[0]}. "
+            "Nothing was restored."
         )
 
 
 def empty_database(cursor: Any) -> None:
-    cursor.execute(_LIST_TABLES)
-    if names := [name for (name,) in cursor.fetchall()]:
-        cursor.execute(f"DROP TABLE {', '.join(names)} CASCADE")
+    cursor.execute(_LIST_OWN, [_OWN_NAMES, _OWN_NAMES])
+    for kind, names in cursor.fetchall():
+        if names:
+            cursor.execute(f"DROP {kind} {names}")
 
 
 @contextmanager
@@ -197,23 +205,16 @@ def _fill_new_file(target: Path) -> Iterator[Path]:
 
 
 def back_up_sqlite(target: Path) -> None:
-    """Copy the live database to a new file, as of one moment, by SQLite's backup API."""
-    connection.ensure_connection()
-    deadline = time.monotonic() + MAX_WAIT_SECONDS
-
-    def give_up(status: int, remaining: int, total: int) -> None:
-        is_waiting = status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-        if is_waiting and time.monotonic() > deadline:  # SQLite waits without limit.
-            raise DatabaseBusy("Another process has locked the SQLite database.")
-
+    """Copy the live database to a new file, as of one moment, without what it has deleted."""
     with translate_write_errors(target):
         os.close(create_private_file(target))
+    connection.ensure_connection()
     with (
         connection.wrap_database_errors,
         _full_disks(target),
         closing(sqlite3.connect(target)) as copy,
     ):
-        connection.connection.backup(copy, progress=give_up)
+        connection.connection.execute("VACUUM INTO ?", [str(target)])
         # One file without a journal beside it; Django changes the mode again.
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
         copy.execute("PRAGMA secure_delete = ON").fetchone()

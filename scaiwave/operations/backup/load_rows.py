@@ -8,8 +8,10 @@ names of its own tables and columns.
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from scaiwave.operations.backup import postgresql
 from scaiwave.operations.backup.errors import BackupDamaged
-from scaiwave.operations.backup.manifest import Manifest
+from scaiwave.operations.backup.manifest import Manifest, iter_checked
 from scaiwave.operations.backup.tables import (
     NOT_COMPARED,
     Columns,
@@ -36,6 +38,8 @@ from scaiwave.operations.backup.tables import (
 )
 from tenants.models import Restoration
 
+_MAX_VALUE_BYTES = 64 * 1024**2
+"""The limit for a row of SQLite, which is much more than the suite writes."""
 Rows = Generator[tuple[str, list[str], Any]]
 
 # Keys and indexes are faster to build than to maintain, and checks of keys wait in memory. The text
@@ -68,9 +72,12 @@ def load_backup(directory: Path, manifest: Manifest, mark: Restoration | None = 
     DatabaseToolFailed.
     """
     create_schema(manifest.database.migrations)
-    archive = directory / manifest.database.file
+    name = manifest.database.file
+    archive = directory / name
+    rows: Rows
     if is_sqlite := connection.vendor == "sqlite":
-        schema, rows = list_sqlite(connection.connection), _read_sqlite(archive)
+        schema = list_sqlite(connection.connection)
+        rows = _read_sqlite(archive, schema)
     else:
         schema, rows = list_postgresql(connection), postgresql.read_rows(archive)
     with connection.constraint_checks_disabled(), closing(rows):
@@ -86,6 +93,7 @@ def load_backup(directory: Path, manifest: Manifest, mark: Restoration | None = 
     else:
         found = measure_postgresql(connection, compared)
     expected = manifest.database.tables
+    deque(iter_checked(directory, name, manifest.files[name]), 0)  # It may have changed.
     compare_tables({name.rpartition(".")[2]: expected[name] for name in expected}, found)
     return left_out
 
@@ -112,11 +120,11 @@ def create_schema(names: Iterable[str]) -> None:
 
 def _load(
     rows: Rows,
-    copy: Callable[[Any, str, list[str], Any], None],
+    copy: Callable[[Any, str, list[str], list[str], Any], None],
     schema: Columns,
     mark: Restoration | None,
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns of each table that was loaded, and the tables that were left out."""
+    """Return the columns of each table that was loaded, and tables and columns that were not."""
     loaded: dict[str, list[str]] = {}
     left_out = []
     try:
@@ -128,9 +136,10 @@ def _load(
                 if table not in schema:
                     left_out.append(table)
                 elif table not in NOT_COMPARED:
-                    _require_same_columns(table, columns, schema[table], is_new=table not in loaded)
-                    copy(cursor, table, columns, contents)
-                    loaded[table] = columns
+                    _require_own(table, columns, schema[table], is_new=table not in loaded)
+                    loaded[table] = own = [name for name in columns if name in schema[table]]
+                    left_out += [f"{table}.{name}" for name in columns if name not in own]
+                    copy(cursor, table, columns, own, contents)
             if mark is not None and mark._meta.db_table in schema:
                 mark.save(force_insert=True)
             for statement in afterwards:
@@ -142,15 +151,11 @@ def _load(
     return loaded, left_out
 
 
-def _require_same_columns(
-    table: str, found: list[str], expected: Iterable[str], *, is_new: bool
-) -> None:
+def _require_own(table: str, found: list[str], expected: Iterable[str], *, is_new: bool) -> None:
     if not is_new or len(found) != len(set(found)):
         raise BackupDamaged(f"The backup has the table {table}, or a column of it, twice.")
-    unknown, missing = set(found).difference(expected), set(expected).difference(found)
-    if names := sorted(unknown) or sorted(missing):
-        problem = "has an unknown column" if unknown else "lacks the column"
-        raise BackupDamaged(f"The table {table} of the backup {problem}: {names[0]!r}.")
+    if missing := sorted(set(expected).difference(found)):
+        raise BackupDamaged(f"The table {table} of the backup lacks the column: {missing[0]!r}.")
 
 
 def _drop_keys(cursor: Any) -> list[str]:
@@ -164,19 +169,30 @@ def _drop_keys(cursor: Any) -> list[str]:
     return [after for _, after, _ in reversed(statements)]
 
 
-def _copy_postgresql(cursor: Any, table: str, columns: list[str], rows: Iterator[bytes]) -> None:
-    statement = f"COPY {quote_name(table)} ({quote_names(columns)}) FROM STDIN"
+def _copy_postgresql(
+    cursor: Any, table: str, columns: list[str], own: list[str], rows: Iterator[bytes]
+) -> None:
+    # PostgreSQL splits the lines, also into columns that are dropped again.
+    names = [name if name in own else f"left_out_{at}" for at, name in enumerate(columns)]
+    others = [name for name in names if name not in own]
+    for name in others:
+        cursor.execute(f"ALTER TABLE {quote_name(table)} ADD {name} text")
+    statement = f"COPY {quote_name(table)} ({quote_names(names)}) FROM STDIN"
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
         for chunk in rows:
             copy.write(chunk)
+    for name in others:
+        cursor.execute(f"ALTER TABLE {quote_name(table)} DROP {name}")
 
 
-def _read_sqlite(file: Path) -> Rows:
+def _read_sqlite(file: Path, schema: Columns) -> Rows:
     with read_sqlite(file) as database:
         tables = list_sqlite(database)
         database.set_authorizer(_allow_own_columns)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         for table, columns in tables.items():
-            yield table, columns, _iter_rows(database, table, columns, file)
+            own = [name for name in columns if name in schema.get(table, ())]
+            yield table, columns, _iter_rows(database, table, own, file)
 
 
 def _allow_own_columns(
@@ -194,13 +210,14 @@ def _iter_rows(
 ) -> Iterator[Any]:
     with translate_faults(file):
         query = f"SELECT {quote_names(columns)} FROM {quote_name(table)}"  # noqa: S608
-        yield from database.execute(query)
+        # Not closed with this generator: the database may be closed already.
+        yield from chain(database.execute(query))
 
 
-def _copy_sqlite(cursor: Any, table: str, columns: list[str], rows: Iterator[Any]) -> None:
-    marks = ", ".join("?" * len(columns))
+def _copy_sqlite(cursor: Any, table: str, columns: list[str], own: list[str], rows: Any) -> None:
+    marks = ", ".join("?" * len(own))
     with connection.wrap_database_errors:
         connection.connection.executemany(
-            f"INSERT INTO {quote_name(table)} ({quote_names(columns)}) VALUES ({marks})",  # noqa: S608
+            f"INSERT INTO {quote_name(table)} ({quote_names(own)}) VALUES ({marks})",  # noqa: S608
             rows,
         )

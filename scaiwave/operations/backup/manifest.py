@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Final, Literal
 
@@ -47,7 +47,7 @@ from scaiwave.extensions import SERVER_SIGNER
 from scaiwave.operations.backup.errors import BackupDamaged, BackupNotFound
 from scaiwave.operations.backup.tables import Count, TableContents
 from scaiwave.operations.backup.trust import Trust
-from scaiwave.storage.schema_version import OWN_APPS, require_known_migrations
+from scaiwave.storage.schema_version import MARK_PREFIX, OWN_APPS, require_known_migrations
 from tenants.lookup.serializers import Row
 
 MANIFEST = "manifest.json"
@@ -58,6 +58,8 @@ VERSION = 1
 CHUNK_BYTES = 1024 * 1024
 PREFIX = "scaiwave-"
 _MAX_LISTED = 3
+_MAX_MANIFEST_BYTES = 512 * 1024**2
+"""Of about two million attachments."""
 
 Release = Annotated[str, Meta(pattern=r"^\d{1,4}\b")]
 Name = Annotated[str, Meta(pattern=rf"^{PREFIX}[0-9TZ-]{{1,40}}\Z")]
@@ -105,13 +107,18 @@ class Manifest(msgspec.Struct, frozen=True):
     key_id: str | None = None
 
     @property
+    def mark(self) -> str:
+        """The name of an incomplete restore of this backup."""
+        return MARK_PREFIX + hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+    @property
     def total_bytes(self) -> int:
         return sum(file.bytes for file in self.files.values())
 
 
 @dataclass(frozen=True)
 class Backup:
-    """`left_out` are tables that were not restored, since no migration makes them."""
+    """`left_out` are tables and columns that are not restored, since no migration makes them."""
 
     directory: Path
     manifest: Manifest
@@ -150,21 +157,27 @@ class Backup:
             yield f"The media store lacked {count} of the database: {names}."
         if self.manifest.key_id is None:
             yield (
-                "The backup is not signed, so nothing proves that no one has changed it. Create a "
-                "key that signs backups with `scaiwave admin federation key generate`."
+                "The backup is not signed, so nothing proves that no one has changed it. A server "
+                "signs its backups once `scaiwave admin federation key generate` has made its key."
             )
         if self.left_out:
             names = join_examples(self.left_out[:_MAX_LISTED], len(self.left_out))
-            yield f"Tables that are not of this suite were left out: {names}."
+            yield f"Tables and columns that are not of this suite are left out: {names}."
 
     def list_warnings(self) -> list[str]:
-        """Return what this copy lacks, which may have lost its secrets."""
+        """Return what this copy lacks, which may have lost its secrets, or has more."""
         missing = (
             f"The backup has no {SECRETS}/. Unless this host has the keys and the configuration of "
             "the server, its private keys can't sign bundles, exports and seals, it must be "
             "registered with ScaiKey again, and everyone must sign in again."
         )
-        return [*self.iter_warnings(), *([] if has_secrets(self.directory) else [missing])]
+        warnings = [*self.iter_warnings(), *([] if has_secrets(self.directory) else [missing])]
+        paths = (path for path in self.directory.rglob("*") if not path.is_dir())
+        found = {path.relative_to(self.directory).as_posix() for path in paths}
+        if more := sorted(found - self.manifest.files.keys() - {MANIFEST}):
+            names = join_examples(more[:_MAX_LISTED], len(more))
+            warnings.append(f"Files that {MANIFEST} does not list are not used: {names}.")
+        return warnings
 
 
 class BackupDraft:
@@ -208,7 +221,8 @@ class BackupDraft:
         path = self.directory / name
         with translate_write_errors(path), path.open("rb") as file:
             os.fsync(file.fileno())
-            self.files[name] = _hash(file)
+            size, digest = os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256")
+            self.files[name] = FileContents(size, digest.hexdigest())
 
     def finish(
         self, manifest: Manifest, key: KnownKey | None, progress_factory: ProgressFactory
@@ -233,7 +247,9 @@ def create_directory(parent: Path, now: datetime) -> Iterator[BackupDraft]:
     """
     if not parent.is_dir():
         raise FileUnwritable(
-            f"{parent} is not a directory.", fix=f"Create {parent}, or name another directory."
+            f"{parent} is not a directory.",
+            fix=("Name" if parent.exists() else f"Create {parent}, or name")
+            + " another directory.",
         )
     remove_drafts_in(parent)
     name = first = f"{PREFIX}{now:%Y%m%dT%H%M%SZ}"
@@ -250,7 +266,9 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
     """Raises BackupNotFound, BackupUntrusted, BackupDamaged, and DatabaseNewer."""
     path = directory / MANIFEST
     try:
-        with open_regular(path) as file:
+        with open_regular(path, os.O_NOFOLLOW) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_MANIFEST_BYTES:
+                raise BackupDamaged(f"{path} has more than {_MAX_MANIFEST_BYTES:,} bytes.")
             text = file.read()
     except OSError as error:
         raise BackupNotFound(
@@ -262,6 +280,11 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
     except (SignedFileError, msgspec.ValidationError) as error:
         raise BackupDamaged(f"{path} {error}.") from None
     trust.require(document, FORMAT, path)
+    manifest = msgspec.structs.replace(
+        manifest,
+        key_id=manifest.key_id if document.is_signed else None,
+        has_secrets=manifest.has_secrets and has_secrets(directory),
+    )
     if manifest.version != VERSION:
         raise BackupNotFound(
             f"{directory} has the form {manifest.version} of backups, and this release reads only "
@@ -297,7 +320,7 @@ def check_files(
             if name.startswith(f"{SECRETS}/") and not has_secrets(directory):
                 continue
             try:
-                _check_file(directory, name, expected)
+                deque(iter_checked(directory, name, expected), 0)
             except BackupDamaged as fault:
                 if not tolerates or not name.startswith(f"{tolerates}/"):
                     raise
@@ -307,19 +330,20 @@ def check_files(
     return faults
 
 
-def _check_file(directory: Path, name: str, expected: FileContents) -> None:
+def iter_checked(directory: Path, name: str, expected: FileContents) -> Iterator[bytes]:
+    """Yield the bytes of a file. Raises BackupDamaged at its end if they are others."""
     path = directory / name
+    digest, size = hashlib.sha256(), 0
     try:
         if path.resolve() != directory.resolve() / name:
             raise BackupDamaged(f"{path} is reached by a symbolic link.")
-        if not path.is_file():
-            path.stat()
-            raise BackupDamaged(f"{path} is not a regular file.")
-        with path.open("rb") as file:
-            found = _hash(file)
+        for chunk in iter_chunks(open_regular(path, os.O_NOFOLLOW)):
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
     except OSError as error:
         raise BackupDamaged(f"{path} can't be read: {error.strerror}.") from None
-    if found != expected:
+    if (found := FileContents(size, digest.hexdigest())) != expected:
         raise BackupDamaged(
             f"{path} was changed: it has {found.bytes:,} bytes and the SHA-256 {found.sha256} "
             f"instead of {expected.bytes:,} bytes and {expected.sha256}."
@@ -331,9 +355,3 @@ def iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def _hash(file: BufferedReader) -> FileContents:
-    return FileContents(
-        os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-    )

@@ -41,8 +41,10 @@ _IS_AT_WORK = """
 SELECT FROM pg_stat_activity WHERE application_name = %s
     AND (state = 'active' OR state_change > clock_timestamp() - make_interval(secs => %s))
 """
-_COPY = re.compile(rb'COPY (?:.*\.)?"?(.+?)"? \((.+)\) FROM stdin;\n')
+_COPY = re.compile(rb'COPY (?:.*\.)?"?(.+?)"? (?:\((.+)\))? FROM stdin;\n')
 _END_OF_ROWS = b"\\.\n"
+_MAX_ROW_BYTES = 256 * 1024**2
+"""Much more than any row that the suite writes."""
 
 
 def require_tool(name: str, *, at_least: str, needed_by: str) -> str:
@@ -103,6 +105,7 @@ def dump(snapshot: str) -> Iterator[bytes]:
     DatabaseToolFailed if it has ended or waits for `pg_dump`.
     """
     options = ["--format=custom", "--encoding=UTF8", f"--snapshot={snapshot}", "--no-password"]
+    options += fetch_one("SELECT '--schema=' || quote_ident(current_schema())")
     options += [f"--exclude-table-data={table}" for table in sorted(WITHOUT_ROWS)]
     session = f"{_SESSION}{snapshot}"
     with pass_connection(session, _LIMITS) as (target, variables, service):
@@ -125,11 +128,11 @@ def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]
     Raises BackupDamaged and DatabaseToolFailed.
     """
     with _run(["pg_restore", "--data-only", "--file=-", str(archive)]) as output:
-        for line in output:
+        while line := output.readline(CHUNK_BYTES):
             if match := _COPY.fullmatch(line):
-                table, names = (text.decode(errors="replace") for text in match.groups())
+                table, names = (text.decode(errors="replace") for text in match.groups(b""))
                 rows = _iter_rows(output, archive)
-                yield table, [name.strip('"') for name in names.split(", ")], rows
+                yield table, [name.strip('"') for name in names.split(", ") if name], rows
                 for _ in rows:
                     pass  # The caller has left them.
             elif line.startswith(b"COPY "):
@@ -140,15 +143,18 @@ def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]
 
 
 def _iter_rows(output: IO[bytes], archive: Path) -> Iterator[bytes]:
-    """Yield the lines up to the end of a table, many at once."""
+    """Yield the lines up to the end of a table, many or a part of a long one at once."""
     lines: list[bytes] = []
-    size = 0
-    for line in output:
-        if line == _END_OF_ROWS:
+    size = row = 0
+    while line := output.readline(CHUNK_BYTES):
+        if line == _END_OF_ROWS and not row:
             yield b"".join(lines)
             return
         lines.append(line)
         size += len(line)
+        row = 0 if line.endswith(b"\n") else row + len(line)
+        if row > _MAX_ROW_BYTES:
+            raise BackupDamaged(f"{archive} has a row of more than {_MAX_ROW_BYTES:,} bytes.")
         if size > CHUNK_BYTES:
             yield b"".join(lines)
             lines, size = [], 0

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from shlex import quote
+from types import SimpleNamespace
 from typing import Any
 
-from django.core.files.base import File
 from django.core.management import call_command
 from django.core.management.commands import migrate
 from django.db import connection, transaction
@@ -42,8 +43,10 @@ from scaiwave.operations.backup.load_rows import load_backup
 from scaiwave.operations.backup.manifest import (
     ATTACHMENTS,
     Backup,
+    FileContents,
     Manifest,
     check_files,
+    iter_checked,
     load_manifest,
 )
 from scaiwave.operations.backup.trust import Trust
@@ -57,6 +60,9 @@ from tenants.models import Restoration
 
 _OPTION = "--into"
 _MARK_MIGRATION = "tenants.0018_restoration"
+_STOPPED = (
+    " Syncs, webhooks and schedules are stopped there until `scaiwave admin activate-restore`."
+)
 _NOT_STOPPED = " That release does not wait for an activation: what you start there runs at once."
 
 
@@ -89,17 +95,13 @@ class RestoreBackupResult:
         name = self.backup.directory.name
         if self.dry_run:
             return f"Would restore {name} into {self.database}."
-        if not self.is_migrated:
-            release = self.backup.manifest.scaiwave_version
-            migrations = self.backup.manifest.database.migrations
-            return (
-                f"Backup {name} restored into {self.database}, with the schema that it had. Use it "
-                f"with {release}, and run `scaiwave doctor` there."
-                + (_NOT_STOPPED if _MARK_MIGRATION not in migrations else "")
-            )
+        if self.is_migrated:
+            return f"Backup {name} restored into {self.database}.{_STOPPED}"
+        is_stopped = _MARK_MIGRATION in self.backup.manifest.database.migrations
         return (
-            f"Backup {name} restored into {self.database}. Syncs, webhooks and schedules are "
-            "stopped there until `scaiwave admin activate-restore`."
+            f"Backup {name} restored into {self.database}, with the schema that it had. Use it "
+            "with the release of that schema, and run `scaiwave doctor` there."
+            + (_STOPPED if is_stopped else _NOT_STOPPED)
         )
 
     @property
@@ -150,7 +152,7 @@ def restore_backup(
     manifest = load_manifest(directory, trust)
     target, database = parse_target(config, into, _OPTION)
     _require_same_kind(manifest, database)
-    require_empty(database, _OPTION)
+    require_empty(database, _OPTION, manifest.mark)
     damaged = check_files(directory, manifest, progress_factory, tolerates=ATTACHMENTS)
     result = RestoreBackupResult(
         Backup(directory, manifest),
@@ -163,10 +165,10 @@ def restore_backup(
         return result
     copied = None
     if attachments is not None:
-        names = [name for name in manifest.files if name not in damaged]
-        copied = _copy_attachments(directory, names, attachments, progress_factory)
+        intact = {name: manifest.files[name] for name in manifest.files.keys() - damaged.keys()}
+        copied = _copy_attachments(directory, intact, attachments, progress_factory)
     mark = Restoration(backup=manifest.name, backup_at=manifest.created_at, restored_at=now)
-    with fill_database(database, _OPTION, is_kept=True):
+    with fill_database(database, _OPTION, manifest.mark, is_kept=True):
         left_out = load_backup(directory, manifest, mark)
         if is_migrated:
             # The suite's own command also creates secrets, which a backup must bring.
@@ -224,16 +226,20 @@ def _require_same_kind(manifest: Manifest, database: dict[str, Any]) -> None:
 
 
 def _copy_attachments(
-    directory: Path, names: list[str], target: Path, progress_factory: ProgressFactory
+    directory: Path, files: dict[str, FileContents], target: Path, progress_factory: ProgressFactory
 ) -> int:
+    """Raises BackupDamaged for a file that was changed since it was checked."""
     store = AtomicFileSystemStorage(location=str(target.absolute()))
     prefix = f"{ATTACHMENTS}/"
-    names = [name for name in names if name.startswith(prefix)]
+    names = sorted(name for name in files if name.startswith(prefix))
     with progress_factory("Copying attachments", ColumnType.COUNT) as advance:
         for number, name in enumerate(names, 1):
             path = target / name.removeprefix(prefix)
-            with translate_write_errors(path), (directory / name).open("rb") as file:
-                store.save(name.removeprefix(prefix), File(file))
+            content: Any = SimpleNamespace(
+                chunks=partial(iter_checked, directory, name, files[name])
+            )
+            with translate_write_errors(path):
+                store.save(name.removeprefix(prefix), content)
             advance(number, len(names))
     return len(names)
 

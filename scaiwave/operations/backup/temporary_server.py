@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +18,7 @@ from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUn
 
 _USUAL_PLACES = ("usr/lib/postgresql/*/bin/pg_ctl", "usr/pgsql-*/bin/pg_ctl")
 _OTHERWISE = "pass --server with the URL of an empty database."
-_CLUSTER = "--username=scaiwave --auth=trust --encoding=UTF8 --locale=C --no-sync"
+_CLUSTER = "--auth=trust --encoding=UTF8 --locale=C --no-sync --username="
 _SETTINGS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c unix_socket_directories="
 _END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -rf "$1"'
 """Runs until the pipe from this process is closed, however this process ends."""
@@ -26,24 +28,31 @@ _END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -r
 def run_temporary_server() -> Iterator[str]:
     """Yield the URL of an empty database, to which only this user can connect.
 
-    Raises DatabaseToolUnusable and DatabaseToolFailed.
+    Until the end, this process has no variables of libpq: they could lead to another server, where
+    the role does not exist. Raises DatabaseToolUnusable and DatabaseToolFailed.
     """
     program, account = _find_program(), _choose_account()
+    role = f"scaiwave_{secrets.token_hex(8)}"
     directory = tempfile.mkdtemp(prefix="scaiwave-verify-")
     if account:
         os.chown(directory, account["user"], account["group"])
     # Ctrl-C must not end the server before this process has left the database.
     options = {"cwd": directory, "start_new_session": True, "stderr": subprocess.DEVNULL, **account}
     end = ["sh", "-c", _END, program, directory]
-    with subprocess.Popen(end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options):
-        _control(program, "initdb", _CLUSTER, options)
-        _control(program, "start", f"{_SETTINGS}{directory}", options)
-        yield f"postgres://scaiwave@/postgres?host={directory}"
+    variables = {name: os.environ.pop(name) for name in list(os.environ) if name[:2] == "PG"}
+    try:
+        with subprocess.Popen(end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options):
+            _control(program, "initdb", f"{_CLUSTER}{role}", options)
+            _control(program, "start", f"{_SETTINGS}{directory}", options)
+            yield f"postgres://{role}@/postgres?host={directory}"
+    finally:
+        os.environ.update(variables)
 
 
 def _find_program() -> str:
     # Debian has it outside of PATH, in a directory for each release.
-    usual = sorted(str(path) for place in _USUAL_PLACES for path in Path("/").glob(place))
+    usual = [str(path) for place in _USUAL_PLACES for path in Path("/").glob(place)]
+    usual.sort(key=lambda path: [int(number) for number in re.findall(r"\d+", path)])
     if found := shutil.which("pg_ctl") or next(reversed(usual), None):
         return found
     raise DatabaseToolUnusable(

@@ -33,17 +33,23 @@ class Trust:
         """Raises BackupUntrusted, and BackupDamaged if it was changed after it was signed, or is of
         another kind."""
         if not document.is_signed:
-            if self.accepts_unsigned and not self.fingerprint:
+            if self.accepts_unsigned:
                 return
             raise BackupUntrusted(
                 f"{path} is not signed, so anyone who could write there may have changed it.",
                 fix="Pass --accept-unsigned if the backup is of a release before 0.4 or of a "
                 "server without a key, and only you could write to it.",
             )
-        trusted = {self.fingerprint} if self.fingerprint else _load_own_ids()
+        trusted = {self.fingerprint} if self.fingerprint is not None else _load_own_ids()
         try:
             document.require_signer(kind, trusted, SERVER_SIGNER.load()())
         except UnknownSigner as error:
+            if self.fingerprint is not None:
+                raise BackupUntrusted(
+                    f"{path} is not signed with the key {self.fingerprint!r} of --fingerprint.",
+                    fix="Compare it with the fingerprint that you noted. If they are the same, do "
+                    "not use this backup.",
+                ) from None
             raise BackupUntrusted(f"{path} {error}.") from None
         except SignedFileError as error:
             raise BackupDamaged(f"{path} {error}.") from None

@@ -69,5 +69,5 @@ def _open_temporary(
                 f"The backup is of PostgreSQL, and {_OPTION} is not.",
                 fix=f"Pass {_OPTION} with the URL of an empty database of PostgreSQL.",
             )
-        stack.enter_context(fill_database(settings, _OPTION, is_kept=False))
+        stack.enter_context(fill_database(settings, _OPTION, manifest.mark, is_kept=False))
         yield

@@ -53,7 +53,8 @@ class BackupSite(RawDatabase):
     def assert_nothing_restored(self) -> None:
         if self.is_postgres:
             tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public'"
-            assert self.restored.rows(tables) == []
+            functions = "SELECT 1 FROM pg_proc WHERE proname LIKE 'sw_%'"
+            assert self.restored.rows(f"{tables} UNION ALL {functions}") == []
         else:
             assert not Path(self.empty.removeprefix("sqlite:///")).exists()
 

@@ -14,13 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from scaiwave.operations.backup.manifest import create_directory
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.operations.backup.errors import BackupDamaged
+from scaiwave.operations.backup.manifest import ATTACHMENTS, FileContents, create_directory
+from scaiwave.operations.backup.restore_backup import _copy_attachments
 from tests.rooms.imports.import_environment import wait_for
-from tests.scaiwave.cli_helpers import SCRIPT, start_process
+from tests.scaiwave.cli_helpers import SCRIPT, run_scaiwave, start_process
 from tests.scaiwave.operations.backup.conftest import BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import UNSIGNED, edit, open_for_all
 
@@ -64,6 +68,18 @@ def test_fail_directory_is_missing(site: BackupSite) -> None:
         f"  Fix: Create {missing}, or name another directory.\n"
     )
     assert not missing.exists()
+    file = site.home / ".env"
+    ended = site.run("backup", "--output", str(file))
+    assert ended.err == (
+        f"Error: {file} is not a directory. [SW_FILE_UNWRITABLE]\n  Fix: Name another directory.\n"
+    )
+    inside = site.home / "media/tenant"
+    ended = site.run("backup", "--output", str(inside))
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {inside} is in the media directory, {site.home}/media, which is backed up. "
+        "[SW_USAGE]\n  Fix: Name a directory elsewhere with --output.\n"
+    )
 
 
 def test_fail_restored_table_differs(site: BackupSite) -> None:
@@ -136,11 +152,10 @@ def open_read_fifo(fifo: Path, process: subprocess.Popen[str]) -> int:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_fail_killed_backup(site: BackupSite, number: signal.Signals) -> None:
     """The draft of a killed backup is removed by the next, and one in progress is not."""
-    fifo = site.home / "media/tenant/x"
-    fifo.mkdir()
-    os.mkfifo(fifo / "f")  # Reading it waits.
+    fifo = site.home / "scaikey-register"
+    os.mkfifo(fifo)  # Reading it waits.
     with start_process([*SCRIPT, "admin", "backup", "--output", str(site.parent)]) as process:
-        writer = open_read_fifo(fifo / "f", process)
+        writer = open_read_fifo(fifo, process)
         hidden = fifo.rename(site.home / "hidden")
         (draft,) = site.parent.iterdir()
         backup = site.back_up()
@@ -188,6 +203,17 @@ def test_fail_killed_restore(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert site.restored.rows("SELECT count(*) FROM sw_rooms") == [(0,)]
+    for used_by in (("manage", "migrate"), ("sync", "status"), ("admin", "list-tenants")):
+        used = run_scaiwave(*used_by, SCAIWAVE_DB_URL=site.empty)
+        assert used.code == 2
+        assert "is incomplete: restoring a backup into it was interrupted. [SW_DATABASE_UNM" in (
+            used.err
+        )
+    assert "[SW_DATABASE_NOT_EMPTY]" in site.restore(site.back_up()).err
+    site.restored.execute("CREATE TABLE orders (id int)")
+    ended = site.restore(backup)
+    assert "contains tables already, such as orders. Nothing was restored." in ended.err
+    site.restored.execute("DROP TABLE orders")
     again = site.restore(backup)
     assert again.code == 0, again.err
     refused = site.restore(backup)
@@ -236,6 +262,46 @@ def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
     assert ended.code == 2, ended.err
     assert "Error: pg_dump failed: pg_dump: error: no. [SW_DATABASE_TOOL_FAILED]" in ended.err
     assert list_files(site.parent) == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_changed_while_it_is_read(site: BackupSite, tmp_path: Path) -> None:
+    backup, programs = site.back_up(), tmp_path / "programs"
+    programs.mkdir()
+    script = f'{_find("pg_restore")} "$@"; code=$?; echo >>{backup}/database.dump; exit $code'
+    write_program(
+        programs, "pg_restore", script.replace("; echo", '; [ "$1" = --version ] || echo')
+    )
+    ended = site.restore(backup, PATH=f"{programs}:{os.environ['PATH']}")
+    assert (ended.code, "database.dump was changed: " in ended.err) == (1, True), ended.err
+    site.assert_nothing_restored()
+
+
+def test_fail_attachment_changed_since_it_was_checked(tmp_path: Path) -> None:
+    name = f"{ATTACHMENTS}/tenant/x"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"new")
+    files = {name: FileContents(3, sha256(b"old").hexdigest())}
+    with pytest.raises(BackupDamaged, match="was changed"):
+        _copy_attachments(tmp_path, files, tmp_path / "media", null_progress_factory)
+    assert not [*(tmp_path / "media").rglob("*x*")]
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_endless_row(site: BackupSite, tmp_path: Path) -> None:
+    """A small archive can contain it. Memory is the worst for other processes."""
+    backup, programs = site.back_up(), tmp_path / "programs"
+    programs.mkdir()
+    script = (
+        f'case "$1" in --version) exec {_find("pg_restore")} --version;; esac\n'
+        'echo "COPY public.sw_other (a) FROM stdin;"; tr "\\0" a </dev/zero'
+    )
+    write_program(programs, "pg_restore", script)
+    ended = site.verify(backup, PATH=f"{programs}:{os.environ['PATH']}")
+    assert (ended.code, "has a row of more than 268,435,456 bytes." in ended.err) == (1, True), (
+        ended.err
+    )
+    assert "[SW_BACKUP_DAMAGED]" in ended.err
 
 
 @pytest.mark.only_on("postgresql")
@@ -308,7 +374,7 @@ def test_fail_database_is_damaged(site: BackupSite) -> None:
     assert list_files(site.parent) == []
 
 
-INCOMPLETE = "SELECT to_regclass('sw_incomplete_restore') IS NOT NULL"
+INCOMPLETE = "SELECT true FROM django_migrations WHERE name LIKE 'incomplete_restore_%'"
 KILLS = 5
 """How often a command is killed, at times that divide the time it takes into equal parts."""
 

@@ -86,7 +86,7 @@ MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
 }  # fmt: skip
 
 
-def test_fail_manifest(site: BackupSite) -> None:
+def test_fail_manifest(site: BackupSite, tmp_path: Path) -> None:
     backup = site.back_up()
     manifest = (backup / "manifest.json").read_bytes()
     for name, change in MANIFESTS.items():
@@ -98,6 +98,12 @@ def test_fail_manifest(site: BackupSite) -> None:
     assert_refused(site, backup, DAMAGED)
     (backup / "manifest.json").write_bytes(manifest[:100])
     assert_refused(site, backup, DAMAGED)
+    os.truncate(backup / "manifest.json", 30 * 10**9)
+    assert_refused(site, backup, DAMAGED, named="has more than 536,870,912 bytes.")
+    (backup / "manifest.json").unlink()
+    (backup / "manifest.json").symlink_to(tmp_path / "manifest")
+    (tmp_path / "manifest").write_bytes(manifest)
+    assert_refused(site, backup, "SW_BACKUP_NOT_FOUND")
 
 
 def assert_left_out(site: BackupSite, backup: Path, media: Path, reason: str, copied: int) -> None:
@@ -188,6 +194,9 @@ def replace_in_archive(backup: Path, begin: bytes, replacement: bytes) -> None:
 FOREIGN_POSTGRESQL = """
 CREATE TABLE canary (canary text); INSERT INTO canary VALUES ('canary');
 CREATE VIEW canary_view AS SELECT * FROM canary;
+CREATE TABLE canary_empty (); INSERT INTO canary_empty DEFAULT VALUES;
+CREATE SCHEMA canary; CREATE TABLE canary.sw_rooms (id int); INSERT INTO canary.sw_rooms VALUES (1);
+ALTER TABLE sw_rooms ADD canary text DEFAULT 'canary';
 CREATE FUNCTION canary_trigger() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN DELETE FROM sw_restorations; RETURN NEW; END $$;
 CREATE TRIGGER canary AFTER INSERT ON sw_audit_entries
@@ -197,11 +206,12 @@ DROP TRIGGER sw_audit_entries_no_update ON sw_audit_entries;
 FOREIGN_SQLITE = """
 CREATE TABLE canary (canary text); INSERT INTO canary VALUES ('canary');
 CREATE VIEW canary_view AS SELECT * FROM canary;
+ALTER TABLE sw_rooms ADD canary text DEFAULT 'canary';
 CREATE VIRTUAL TABLE canary_words USING fts5(body);
 CREATE TRIGGER canary AFTER INSERT ON sw_audit_entries BEGIN DELETE FROM sw_restorations; END;
 DROP TRIGGER sw_audit_entries_no_update;
 """
-LEFT_OUT = "Warning: Tables that are not of this suite were left out: canary.\n"
+LEFT_OUT = "Warning: Tables and columns that are not of this suite are left out: "
 
 
 def log_statements(programs: Path, log: Path) -> None:
@@ -232,8 +242,9 @@ def test_success_no_statement_of_an_archive_is_executed(site: BackupSite, tmp_pa
     replace_in_archive(backup, b"CREATE TABLE public.sw_rooms (", attack)
     programs, log = tmp_path / "programs", tmp_path / "statements"
     log_statements(programs, log)
+    elsewhere = {"PGHOSTADDR": "127.0.0.1", "PGPORT": "1", "PGSERVICE": "live"}
     path = f"{programs}:{os.environ['PATH']}"
-    verified = site.run("verify-backup", str(backup), UNSIGNED, PATH=path)
+    verified = site.run("verify-backup", str(backup), UNSIGNED, PATH=path, **elsewhere)
     assert (verified.code, LEFT_OUT in verified.err) == (0, True), verified.err
     assert 'COPY "sw_rooms"' in log.read_text()
     assert "canary" not in log.read_text()
@@ -266,8 +277,8 @@ def test_fail_statement_of_the_data(site: BackupSite, tmp_path: Path) -> None:
     made = tmp_path / "made"
     attacks = {
         f"TO PROGRAM 'touch {made}'; --".encode(): "has a table whose name can't be read",
-        b"(id, name) FROM stdin; SELECT 1; --": "has an unknown column",
-        b'(id, "x); DROP TABLE sw_rooms; --", ': "has an unknown column",
+        b"(id, name) FROM stdin; SELECT 1; --": "lacks the column",
+        b'(id, "x); DROP TABLE sw_rooms; --", ': "lacks the column",
     }
     for attack, message in attacks.items():
         (backup / "database.dump").write_bytes(content)
@@ -299,9 +310,11 @@ def test_success_only_rows_of_a_file_are_used(site: BackupSite) -> None:
 
 
 SQLITE_ATTACKS = {
-    "has an unknown column": 'ALTER TABLE sw_rooms ADD COLUMN "x"") FROM y; --" text',
+    "lacks the column: 'name'": 'ALTER TABLE sw_rooms RENAME COLUMN name TO "x"") FROM y; --"',
     "lacks the column: 'value'": "ALTER TABLE sw_counters DROP COLUMN value; "
     "ALTER TABLE sw_counters ADD COLUMN value GENERATED ALWAYS AS (upper(name))",
+    "string or blob too big": "INSERT INTO sw_counters (id, name, labels, value) "
+    "VALUES ('1', zeroblob(70000000), '{}', 1)",
     "SQLite can't read": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage = 0, "
     "sql = 'CREATE VIEW sw_counters AS SELECT id, name, labels, value FROM sw_rooms' "
     "WHERE name = 'sw_counters'",
@@ -351,7 +364,8 @@ def test_fail_signature(site: BackupSite, tmp_path: Path) -> None:
     refuse(f"manifest.json was changed after it was signed with the key {own}. [{DAMAGED}]")
     sign(backup, stranger)
     refuse(f"is signed with the key '{other}', which is not known here. {untrusted}", UNSIGNED)
-    refuse(f"is signed with the key '{other}', which is not known here. {untrusted}", noted)
+    refuse(f"is not signed with the key '{own}' of --fingerprint. {untrusted}", noted)
+    refuse(f"is not signed with the key '' of --fingerprint. {untrusted}", "--fingerprint=")
     sign(backup, stranger, key_id=own)
     refuse(f"manifest.json was changed after it was signed with the key {own}. [{DAMAGED}]")
     sign(backup, stranger, format="scaiwave-tenant-export")
@@ -360,6 +374,14 @@ def test_fail_signature(site: BackupSite, tmp_path: Path) -> None:
     edit(backup, lambda manifest: manifest)
     refuse(f"is not signed, so anyone who could write there may have changed it. {untrusted}")
     refuse(untrusted, noted)
+    shutil.rmtree(backup / "secrets")
+    (backup / "more").touch()
+    ended = site.verify(backup, UNSIGNED, "--json")
+    facts = json.loads(ended.out)["backup"]
+    assert (facts["fingerprint"], facts["secrets_included"]) == (None, False)
+    ended = site.verify(backup, UNSIGNED)
+    assert "The backup is not signed, so nothing proves that no one has changed it." in ended.err
+    assert "Files that manifest.json does not list are not used: more." in ended.err
     path.write_text(text)
     home = tmp_path / "other"
     shutil.copytree(site.home, home, ignore=shutil.ignore_patterns("*.sqlite3*", "media"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -42,6 +43,20 @@ def sign_in(site: BackupSite) -> list[str]:
     return [done.out.strip(), *row]
 
 
+def delete_row(site: BackupSite) -> list[str]:
+    """Return a text that SQLite's file still has, in a page that is not used."""
+    text = "deleted" * 9
+    with site.connected() as connection:
+        if not site.is_postgres:
+            connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(
+            "INSERT INTO sw_counters (id, name, labels, value) "
+            f"VALUES ('{1:032x}', '{text}', '{{}}', 1)"
+        )
+        connection.execute(f"DELETE FROM sw_counters WHERE name = '{text}'")
+    return [text]
+
+
 def read_archive(backup: Path) -> str:
     if (file := backup / "database.sqlite3").exists():
         return file.read_bytes().decode("latin-1")
@@ -55,10 +70,17 @@ def read(database: object, table: str) -> list[str]:
 
 
 def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
-    session = sign_in(site)
-    assert all(len(text) >= 32 for text in session)
+    unread = sign_in(site) + delete_row(site)
+    assert all(len(text) >= 32 for text in unread)
+    tenant = next((site.home / "media/tenant").iterdir())
+    os.mkfifo(tenant / ("0" * 64))
+    (tenant / ("1" * 64)).symlink_to(site.home / ".env")
+    (tenant / "notes").touch()
     backup = site.back_up()
-    assert not any(text in read_archive(backup) for text in session)
+    assert not any(text in read_archive(backup) for text in unread)
+    assert len(list(backup.glob("attachments/**/*"))) == 2 + len(["tenant", tenant])
+    for path in (tenant / ("0" * 64), tenant / ("1" * 64), tenant / "notes"):
+        path.unlink()
     assert {path.name for path in site.parent.iterdir()} == {backup.name}
     files = [path for path in backup.rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
@@ -90,8 +112,6 @@ def test_success_restored_server_is_activated(site: BackupSite) -> None:
     """Then it is like any other server, and its own backup does not bring the mark back."""
     assert site.restore(site.back_up()).code == 0
     copy = {"SCAIWAVE_DB_URL": site.empty}
-    if site.is_postgres:  # as if it had been interrupted at the end
-        site.restored.execute("CREATE TABLE sw_incomplete_restore ()")
     refused = run_scaiwave("sync", **copy)
     assert (refused.code, "[SW_SERVER_RESTORED]" in refused.err) == (1, True)
     activated = site.run("activate-restore", "--yes", "--json", **copy)
