@@ -7,7 +7,7 @@ from typing import cast
 
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from rooms.errors import TenantImportRefused
 from rooms.lifecycle.deletion import open_deletion
@@ -25,15 +25,19 @@ from rooms.models import (
 from rooms.models.media import get_storage_name
 from rooms.moves.import_rooms import delete_rooms
 from rooms.moves.import_tenant import lock_import, select_suspended
-from rooms.moves.mapping import is_derived
+from rooms.moves.mapping import DERIVED, is_derived
 from rooms.moves.result import MoveResult
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.core.sql import batched
 from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.holds.queries import require_tenant_not_held
 from tenants.models import Group, GroupMembership, Hold, Participant, Role, RoleGrant, Tenant
+
+_OPEN_IT = (
+    "Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` --open; what it has "
+    "then is deleted with `scaiwave admin erase-tenant`."
+)
 
 
 def abort_tenant_import(
@@ -51,12 +55,13 @@ def abort_tenant_import(
             )
         tenant = record.tenant
         _require_no_own(tenant)
+        _require_undecided(record)
+        require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
         rooms = Room.all_objects.filter(tenant=tenant)
         events = Event.objects.filter(tenant=tenant)
         figures = {"tenant": slug, "rooms": rooms.count(), "events": events.count()}
         if not dry_run:
             # An import that follows an interrupted abort stores the files of its rooms again.
-            require_tenant_not_held(tenant, f"delete the import of tenant {slug}")
             with open_deletion(operator, now) as deletion:
                 delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
                 deletion.index.remove_tenant(tenant.pk)
@@ -70,16 +75,31 @@ def abort_tenant_import(
 
 
 def _require_no_own(tenant: Tenant) -> None:
-    """Raises `TenantImportRefused` for a workspace, room or attachment that was made here."""
-    for kind, model in (("workspace", Workspace), ("room", Room), ("attachment", Media)):
-        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
-        if own := sorted(key for key in keys if not is_derived(key)):
+    """Raises `TenantImportRefused` for a workspace, room, attachment or event made here."""
+    models = {"workspace": Workspace, "room": Room, "attachment": Media, "event": Event}
+    for kind, model in models.items():
+        own = model._base_manager.filter(tenant=tenant).exclude(DERIVED).order_by("pk")
+        if count := own.count():
             raise TenantImportRefused(
-                f"Tenant {tenant} has {pluralize(len(own), kind)} that the import did not "
-                f"bring, first {own[0]}.",
-                fix="Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` "
-                "--open; what it has then is deleted with `scaiwave admin erase-tenant`.",
+                f"Tenant {tenant} has {pluralize(count, kind)} that the import did not bring, "
+                f"first {own[0].pk}.",
+                fix=_OPEN_IT,
             )
+
+
+def _require_undecided(record: TenantImport) -> None:
+    """Raises `TenantImportRefused` for a person about whom this server has decided since."""
+    columns = ("purged_at__gt", "messages_erased_at__gt", "suspended_by_hand_at__gt")
+    since = Q(*((column, record.started_at) for column in columns), _connector=Q.OR)
+    people = Participant.objects.filter(since, tenant=record.tenant_id)
+    found, keys = set(record.people.values()), people.values_list("pk", flat=True)
+    if decided := sorted(key for key in keys if is_derived(key) or str(key) in found):
+        raise TenantImportRefused(
+            f"This server has suspended or purged {pluralize(len(decided), 'person', 'people')} of "
+            f"the import of tenant {record.tenant}, or erased their messages, first {decided[0]}. "
+            "Another import would undo that.",
+            fix=_OPEN_IT,
+        )
 
 
 def _delete_rows(record: TenantImport) -> None:
@@ -93,9 +113,7 @@ def _delete_rows(record: TenantImport) -> None:
     for model in content:
         model._base_manager.filter(tenant=tenant).delete()
     for model in directory:
-        keys = model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
-        for part in batched([key for key in keys if is_derived(key)]):
-            model._base_manager.filter(pk__in=part).delete()
+        model._base_manager.filter(DERIVED, tenant=tenant).delete()
     record.delete()
     if record.is_new:
         tenant.delete()

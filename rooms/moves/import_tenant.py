@@ -74,7 +74,7 @@ _LOCAL_ONCE_WRITTEN = {
 _OPEN = "It is open."
 _UNFINISHED = "Tenant {} is suspended and incomplete. Run the same command again, or pass --abort."
 _STILL_SUSPENDED = "It was suspended manually, and still is."
-_SUSPENDED = "It stays suspended: import an export that was frozen, or pass --open."
+_TO_OPEN = "import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
 """Tables that are not written with the others."""
 _FREE_VALUES: Mapping[str, Mapping[str, Expression]] = {
@@ -103,7 +103,8 @@ class ImportTenantOptions:
 def _build_result(
     export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None, **changes: Any
 ) -> MoveResult:
-    """`changes` are `dry_run`, `changed`, `finished`, `warnings`, and figures."""
+    """`changes` are `again`, `dry_run`, `changed`, `finished`, `warnings`, and figures."""
+    again = changes.pop("again")
     dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
     finished, warnings = changes.pop("finished", False), changes.pop("warnings", [])
     index, settings = export.index, vars(tenant) if tenant else export.tenant
@@ -129,10 +130,12 @@ def _build_result(
         error = TenantImportPeople(
             f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
         )
-    status = _STILL_SUSPENDED if finished else _SUSPENDED
+    state = "was suspended again" if again else "stays suspended"
+    status = _STILL_SUSPENDED if finished else f"It {state}: {_TO_OPEN}"
     sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else status)
     if dry_run:
-        sentence = f"Would import {what}. No changes were made."
+        effect = " It would be suspended again." if again else ""
+        sentence = f"Would import {what}.{effect} No changes were made."
     elif not changed:
         sentence = f"This export was already imported as tenant {slug}; nothing changed."
     refused = {"refused": people.refused}
@@ -183,7 +186,9 @@ def import_tenant(
         if tenant is None:
             ensure_partner_has_room(partner)
         people = map_people(export, options.people, tenant, record.people if record else {})
-        result = partial(_build_result, export, options.slug, people)
+        opens = index.frozen or options.opens or (record and record.finished_at)
+        again = bool(record and not opens and record.tenant.suspended_by_hand_at is None)
+        result = partial(_build_result, export, options.slug, people, again=again)
         warnings = _list_warnings(export, tenant)
         planned = result(tenant, dry_run=True, warnings=warnings)
         if dry_run:
@@ -206,7 +211,7 @@ def import_tenant(
         warnings += limit_warnings(operator, tenant, limits, options.clock())
         figures = {"bundles": run.bundles, "opened": opened}
         is_finished = record.finished_at is not None
-        changed = not is_known or is_finished or run.bundles > 0
+        changed = not is_known or is_finished or run.bundles > 0 or again
         return result(tenant, **figures, finished=is_finished, warnings=warnings, changed=changed)
 
 

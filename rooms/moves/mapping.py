@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import QuerySet, UniqueConstraint
+from django.db.models import CharField, QuerySet, UniqueConstraint, Value
+from django.db.models.functions import Cast, Replace, Substr
+from django.db.models.lookups import Exact
 
 from rooms.conversion.people import read_people_map
 from rooms.errors import TenantImportRefused
@@ -29,6 +31,8 @@ from tenants.models.directory import ACTIVE_STATUSES
 from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
 
 _DERIVED_VERSION = 8
+DERIVED = Exact(Substr(Replace(Cast("pk", CharField()), Value("-")), 13, 1), "8")
+"""Match rows whose ID is derived: see `is_derived`."""
 _IDENTITY = {
     "people": ("participant_type", "scaikey_id", "local_id", "server_name"),
     "groups": ("scaikey_id",),
@@ -77,16 +81,16 @@ class TenantMapping:
         if "tenant_id" in row:
             changes["tenant_id"] = self.tenant_id
         for column in table.references:
-            if row[column] is not None:
-                changes[column] = self(row[column])
+            changes[column] = row[column] and self(row[column])
         is_person = row.get("participant_type") == ParticipantType.HUMAN
+        if table.model is Participant:
+            for name in ("suspended_by_hand_at", "messages_erased_at"):
+                changes[name] = row[name] and min(row[name], self.absent_at)
         if table.model in (Participant, Group) and (is_person or row["scaikey_id"] is not None):
-            changes["absent_since"] = min(row["absent_since"] or self.absent_at, self.absent_at)
+            changes["absent_since"] = self.absent_at
             if table.model is Participant:
                 # It has never been present here: see `DECIDED_HERE`. A purge must find it.
                 changes |= {"created_at": self.absent_at, "purged_at": None}
-                for name in ("suspended_by_hand_at", "messages_erased_at"):
-                    changes[name] = row[name] and min(row[name], self.absent_at)
         if table.model is RoleGrant:
             changes["granted_by"] = self.granted_by
             if row["participant_id"] not in self.synced:
@@ -164,7 +168,8 @@ def check_identity(
             raise TenantImportRefused(
                 f"Person {min(kept)} was suspended, purged or granted a role here, and is no "
                 "longer in the export.",
-                fix=_DELETE_AND_IMPORT,
+                fix="Undo it with `scaiwave admin resume-participant` or `scaiwave role revoke`, "
+                "and import again. After a purge, export the tenant again with this person.",
             )
     for name, columns in _IDENTITY.items():
         model = export.tables[name].model

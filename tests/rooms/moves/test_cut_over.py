@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from rooms.models import (
     RoomMedia,
     RoomMember,
     ScanStatus,
+    TenantImport,
     Workspace,
     WorkspaceMember,
 )
@@ -44,6 +46,11 @@ from tests.rooms.moves.factories import (
 from tests.scaiwave import row_factories
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 from tests.tenants.factories import HOST_OPERATOR, make_person, make_tenant, run_command
+
+OPEN_IT = (
+    "Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` --open; what it has "
+    "then is deleted with `scaiwave admin erase-tenant`."
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -273,6 +280,25 @@ def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
     assert bring(out).figures["bundles"] == 1
     event = Event.objects.get(room=here, sender=bert)
     assert (event.content["body"], event.redacted_at is None) == ("", False)
+    anna = here.tenant.participants.filter(local_id__startswith="anna")
+    suspended = Participant.objects.filter(pk__in=[anna[0].pk, bert.pk])
+    later = TenantImport.objects.get().started_at + timedelta(seconds=1)
+    # Erased, then found by a sync; then suspended as well.
+    Participant.objects.filter(pk=bert.pk).update(purged_at=None, messages_erased_at=later)
+    for count in ("1 person", "2 people"):
+        for dry_run in (True, False):
+            with pytest.raises(TenantImportRefused) as caught:
+                abort_tenant_import(
+                    operator=HOST_OPERATOR, slug="moved", now=tick(), dry_run=dry_run
+                )
+            first = min(anna[0].pk, bert.pk) if count == "2 people" else bert.pk
+            assert str(caught.value) == (
+                f"This server has suspended or purged {count} of the import of tenant moved, or "
+                f"erased their messages, first {first}. Another import would undo that."
+            )
+            assert caught.value.fix == OPEN_IT
+        suspended.update(suspended_by_hand_at=later)
+    assert Event.objects.filter(room=here, sender=bert).exists()
     assert not RoomMedia.objects.filter(room=here).exists()
     assert not default_storage.exists(get_storage_name(here.tenant_id, media.sha256))
 
@@ -315,6 +341,7 @@ def test_fail_abort_of_what_was_made_here(tmp_path: Path) -> None:
         ("workspace", lambda: row_factories.make_workspace(here, "own")),
         ("room", lambda: row_factories.make_room(brought, anna)),
         ("attachment", lambda: row_factories.make_media(here, "made here")),
+        ("event", lambda: row_factories.make_event(Room.objects.filter(tenant=here)[0], 10**6)),
     ):
         row = make()
         for dry_run in (True, False):
@@ -323,10 +350,7 @@ def test_fail_abort_of_what_was_made_here(tmp_path: Path) -> None:
             assert str(caught.value) == (
                 f"Tenant moved has 1 {kind} that the import did not bring, first {row.pk}."
             )
-            assert caught.value.fix == (
-                "Nothing was deleted. Open the tenant with `scaiwave admin import-tenant` --open; "
-                "what it has then is deleted with `scaiwave admin erase-tenant`."
-            )
+            assert caught.value.fix == OPEN_IT
         row.delete()
     assert Room.objects.filter(tenant=here).count() == 3
     abort()
@@ -344,8 +368,9 @@ def test_fail_aborted_under_a_hold(tmp_path: Path) -> None:
     Room.objects.filter(pk=deleted.pk).update(deleted_at=NOW, purge_at=NOW)
     add_hold(operator=HOST_OPERATOR, tenant="moved", room=str(deleted.pk), reason="x", now=NOW)
     events = Event.objects.filter(tenant=here).count()
-    with pytest.raises(OnHold):
-        abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
+    for dry_run in (True, False):
+        with pytest.raises(OnHold):
+            abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick(), dry_run=dry_run)
     assert Event.objects.filter(tenant=here).count() == events
     Hold.objects.update(lifted_at=NOW)
     abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())

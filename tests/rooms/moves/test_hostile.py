@@ -299,6 +299,7 @@ def test_success_decisions_of_the_file(out: Path) -> None:
     def purge(rows: list[Any]) -> None:
         for row in rows:
             row.update(purged_at="2020-01-01T00:00:00Z", messages_erased_at="2999-01-01T00:00:00Z")
+            row.update(absent_since="2020-01-01T00:00:00Z")
 
     def grant(rows: list[Any]) -> None:
         for row in rows:
@@ -315,7 +316,8 @@ def test_success_decisions_of_the_file(out: Path) -> None:
     ]
     anna = Participant.objects.get(tenant=here, local_id="anna.acme")
     assert (anna.purged_at, anna.email) == (None, "anna@acme.example")
-    assert anna.messages_erased_at == anna.absent_since
+    started_at = TenantImport.objects.get().started_at
+    assert anna.messages_erased_at == anna.absent_since == started_at
     purged = purge_participant(
         operator=HOST_OPERATOR, name=str(anna.pk), reason="", confirm=lambda question: None,
         now=tick(),

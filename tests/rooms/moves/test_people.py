@@ -84,6 +84,11 @@ def test_success_into_a_tenant_that_was_synced(out: Path, tmp_path: Path) -> Non
     assert verify(out, "moved").error is None
     anna.refresh_from_db()
     assert anna.is_active
+    # Without the ID of ScaiKey, another import would not find her, whose row stays.
+    TenantImport.objects.update(finished_at=None)
+    Participant.objects.filter(pk=anna.pk).update(scaikey_id=None, purged_at=tick())
+    with pytest.raises(TenantImportRefused, match=f"1 person of .*, first {anna.pk}"):
+        abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
 
 
 def test_success_by_email(out: Path) -> None:
@@ -176,7 +181,17 @@ def test_success_suspends_again_what_was_resumed(tmp_path: Path) -> None:
     leave(source)
     bring(tmp_path / "out")
     Tenant.objects.filter(slug="moved").update(suspended_by_hand_at=None)
-    bring(tmp_path / "out")
+    assert bring(tmp_path / "out", dry_run=True).sentence == (
+        "Would import tenant moved with 3 rooms. It would be suspended again. No changes were made."
+    )
+    with_open = bring(tmp_path / "out", dry_run=True, opens=True)
+    assert with_open.sentence == "Would import tenant moved with 3 rooms. No changes were made."
+    again = bring(tmp_path / "out")
+    assert (again.changed, again.sentence) == (
+        True,
+        "Imported tenant moved with 3 rooms. It was suspended again: import an export that was "
+        "frozen, or pass --open.",
+    )
     assert not Tenant.objects.get(slug="moved").is_active
 
 
@@ -361,6 +376,10 @@ def test_fail_decided_here(tmp_path: Path) -> None:
         f"Person {carl.get().pk} was suspended, purged or granted a role here, and is no longer in "
         "the export."
     )
+    assert caught.value.fix == (
+        "Undo it with `scaiwave admin resume-participant` or `scaiwave role revoke`, and import "
+        "again. After a purge, export the tenant again with this person. Nothing was imported."
+    )
     assert carl.get().suspended_by_hand_at == NOW
     add_hold(
         operator=HOST_OPERATOR, tenant="moved", participant=str(carl.get().pk), reason="case",
@@ -392,6 +411,7 @@ def test_success_aborted_import_into_a_tenant(out: Path) -> None:
     # Not finished, as if it had been interrupted at its end.
     bring(out)
     TenantImport.objects.update(finished_at=None)
+    Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=tick())
     SearchIndex().index(EventRange(Scope(), here.pk, 0, 10**9))
     assert SearchDocument.objects.filter(tenant=here).exists()
     abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
