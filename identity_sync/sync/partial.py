@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from identity_sync.errors import SyncPartial
+from identity_sync.errors import RemovalsPending, SyncPartial
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
 from identity_sync.sync.fetch import MAX_NAMED
@@ -82,10 +82,10 @@ def _describe_pending(plan: Plan, number: int) -> Iterator[_Skipped]:
     number -= approved
     tenants = pending.list_pending_tenants()
     place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
-    command = "scaiwave sync removals"
+    command = RemovalsPending.command
     if plan.tenant is not None:
         command += f" --tenant {quote(plan.tenant.slug)}"
-    fix = f"Review them: `{command}`. Then approve or keep them."
+    fix = RemovalsPending.fix.replace(RemovalsPending.command, command)
     if not approved and pending.has_last_super_admin():
         fix += (
             f" One of them would leave no super_admin. {grant}, or approve it and sync with "

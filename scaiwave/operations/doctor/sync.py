@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import Error
 
-from identity_sync.errors import SyncOverdue
+from identity_sync.errors import RemovalsPending, SyncOverdue
 from identity_sync.models import SyncRun
 from identity_sync.registration.credentials import verify_credentials
 from identity_sync.registration.missing import describe_missing_registration
@@ -131,11 +131,12 @@ def _list_sync_findings(health: SyncHealth, now: datetime) -> Iterator[Finding]:
         )
     yield from _list_warnings("sync", health)
     latest = SyncRun.objects.full().ended().newest_first().first()
-    if latest and latest.error_code:
+    # A partial run with this fix has only set removals aside: the problem above names them.
+    if latest and latest.error_code and latest.error_fix != RemovalsPending.fix:
         yield warned(
             "sync",
             f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
-            "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
+            latest.error_fix or "Run `scaiwave sync` again.",
         )
 
 

@@ -67,12 +67,19 @@ def test_fail_not_registered(home: Path) -> None:
 
 
 def test_success_a_recent_sync(home: Path) -> None:
-    make_run()
+    fix = "Review them with `scaiwave sync removals`, then approve or keep them."
+    error = {"error_code": "SW_SYNC_PARTIAL", "error_message": "1 waits.", "error_fix": fix}
+    run = make_run(outcome="partial", **error)
     (finding,) = check_last_sync(load(REGISTERED), NOW)
     assert (finding.state, finding.message) == (
         State.PASS,
         "The last full sync was 8 minutes ago.",
     )
+    (finding,) = check_last_sync(load(REGISTERED), run.ended_at)
+    assert finding.message == "The last full sync was less than a minute ago."
+    type(run).objects.update(error_fix=f"{fix} Run `scaiwave sync` again.")
+    _, finding = check_last_sync(load(REGISTERED), NOW)
+    assert (finding.state, finding.fix) == (State.WARN, f"{fix} Run `scaiwave sync` again.")
 
 
 @pytest.mark.parametrize(
