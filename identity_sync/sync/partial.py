@@ -85,7 +85,7 @@ def _describe_pending(plan: Plan, number: int) -> Iterator[_Skipped]:
     command = RemovalsPending.command
     if plan.tenant is not None:
         command += f" --tenant {quote(plan.tenant.slug)}"
-    fix = RemovalsPending.fix.replace(RemovalsPending.command, command)
+    fix = f"Review them: `{command}`. Then approve or keep them."
     if not approved and pending.has_last_super_admin():
         fix += (
             f" One of them would leave no super_admin. {grant}, or approve it and sync with "

@@ -47,7 +47,7 @@ def add_hold(
     """Place a hold on a tenant, or on one of its participants or rooms.
 
     It waits for deletions in progress, which end within seconds. A subject may have
-    several holds, each with its own reason: one with the same reason stays as it is. Raises TenantNotFound, ParticipantNotFound,
+    several holds, each with its own reason. Raises TenantNotFound, ParticipantNotFound,
     RoomNotFound, AmbiguousName, InvalidName and UsageError.
     """
     operator.require(Permission.MANAGE_PLATFORM)
@@ -94,7 +94,8 @@ def lift_hold(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     validate_required_reason(reason)
-    found = Hold.objects.select_related("tenant", "participant").filter(pk=parse_uuid(hold)).first()
+    holds = Hold.objects.select_related("tenant", "participant")
+    found = holds.filter(pk=key).first() if (key := parse_uuid(hold)) else None
     if found is None:
         raise HoldNotFound(f"Hold not found: {hold}.")
     if found.lifted_at is not None or dry_run:

@@ -206,7 +206,7 @@ def _ensure_not_lost(
 def _name_holders(
     entities: Sequence[Partner] | Sequence[Tenant] | Sequence[Participant],
 ) -> str:
-    """Name those that are, or have, a super_admin."""
+    """Return the names of each that is, or has, a super_admin."""
     people = Participant.objects.filter(pk__in=find_super_admin_holders())
     ids = {key for keys in people.values_list("pk", "tenant", "tenant__partner") for key in keys}
     found = [

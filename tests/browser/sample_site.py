@@ -258,7 +258,7 @@ def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
     if number == 10:
         outcome, fix = (
             "partial",
-            "Review them with `scaiwave sync removals`, then approve or keep them.",
+            "Review them: `scaiwave sync removals`. Then approve or keep them.",
         )
         command = "scaiwave sync removals"
     elif outcome == "failed":

@@ -10,12 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from identity_sync.errors import (
-    RemovalLimitExceeded,
-    RemovalsPending,
-    SyncCollectionEmpty,
-    SyncPartial,
-)
+from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
 from identity_sync.models import PendingRemoval
 from identity_sync.sync.removal_limit import RemovalLimit
 from scaiwave.sandbox import Sandbox
@@ -88,7 +83,7 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         "21 removals in acme, blaue-linie, nordlys wait for a decision. Everything else was "
         "applied."
     )
-    assert caught.value.fix == RemovalsPending.fix
+    assert caught.value.fix == ("Review them: `scaiwave sync removals`. Then approve or keep them.")
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert dump_rows() == before
     run = get_last_run()
