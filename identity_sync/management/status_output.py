@@ -15,6 +15,7 @@ from identity_sync.reports.status import SyncStatus
 from identity_sync.sync.lock import format_holder
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
+from scaiwave.console.text import pluralize
 
 MAX_RUNS = 3
 """So that the text fits one screen; JSON has more."""
@@ -90,12 +91,22 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "running": format_running(status.running, status.interrupted, status.lock),
         "schedule": format_schedule(status.schedule),
         "removals": ", ".join(f"{count:,} {state}" for state, count in removals.items() if count),
-        "skipped": f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"
-        if skipped and skipped["count"]
-        else "nothing",
+        "skipped": format_skipped(skipped or {}, has_pending=bool(removals.get("pending"))),
         "webhooks": format_webhooks(status.webhooks),
         "drift": drift,
     }
+
+
+def format_skipped(skipped: Row, *, has_pending: bool) -> str:
+    """`126 rows, including pending removals and 3 postponed removals`."""
+    if not skipped.get("count"):
+        return "nothing"
+    parts = ["pending removals"] if has_pending else []
+    if skipped["postponed"]:
+        parts.append(pluralize(skipped["postponed"], "postponed removal"))
+    return ", including ".join(
+        filter(None, (pluralize(skipped["count"], "row"), " and ".join(parts)))
+    )
 
 
 def format_registration(registration: Row) -> str:

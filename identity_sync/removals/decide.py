@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 
 from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
-from identity_sync.models import PendingRemoval, RemovalState
+from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
@@ -71,8 +71,7 @@ _WORDS = {
     RemovalState.APPROVED: ChangeWords(
         "removals",
         "Would approve {removals}: {names}.{rest}{skipped}",
-        "{removals} approved: {names}. The next sync looks them up again, and applies them if they "
-        "are still true.{rest}{skipped}",
+        "{removals} approved: {names}. The next sync {then} still true.{rest}{skipped}",
         "{removals} already approved; nothing changed.{skipped}",
     ),
     RemovalState.KEPT: ChangeWords(
@@ -282,6 +281,9 @@ def _decide(
             for _, of_tenant in groupby(changed, key=lambda row: row.tenant_id):
                 for batch in batched(of_tenant, IDS_PER_ENTRY):
                     _write(operator, batch, values)
+    limit = ""
+    if not is_kept and any(row.limit_code == Limit.SUPER_ADMIN for row in changed):
+        limit = " No one with super_admin may remain: the sync needs `--allow-no-super-admin`."
     people, rest = find_people(rows), len(rows) - len(changed)
     return Change(
         _WORDS[state],
@@ -292,7 +294,10 @@ def _decide(
             "removals": number,
             "names": names,
             "day": format_last_day(end),
-            "rest": f" {rest:,} already {state.value}." if rest else "",
+            "rest": (f" {rest:,} already {state.value}." if rest else "") + limit,
+            "then": "looks it up again, and applies it if it is"
+            if len(changed) == 1
+            else "looks them up again, and applies them if they are",
             "skipped": skipped,
         },
         rest={"expires_at": end, "skipped": len(others) if skipped else 0},

@@ -157,6 +157,8 @@ def get_interval(config: Configuration) -> timedelta:
 
 
 def format_age_in_words(timestamp: datetime, now: datetime) -> str:
+    if now - timestamp < timedelta(minutes=1):
+        return "less than a minute"
     return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")
 
 

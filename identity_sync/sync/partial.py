@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator
 from shlex import quote
 from typing import NamedTuple
 
-from identity_sync.errors import SyncPartial
+from django.utils import timezone
+
+from identity_sync.errors import RemovalsPending, SyncPartial
 from identity_sync.report import SyncReport
 from identity_sync.sync import history, pending
 from identity_sync.sync.fetch import MAX_NAMED
@@ -43,7 +45,7 @@ def build_partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
 
 def _list_skipped(plan: Plan, report: SyncReport) -> Iterator[_Skipped]:
     if report.pending_count:
-        yield _describe_pending(plan, report.pending_count)
+        yield from _describe_pending(plan, report.pending_count)
     if plan.inconsistent:
         kinds = ", ".join(dict.fromkeys(plan.inconsistent))
         yield _Skipped(
@@ -68,20 +70,29 @@ def _list_skipped(plan: Plan, report: SyncReport) -> Iterator[_Skipped]:
         )
 
 
-def _describe_pending(plan: Plan, number: int) -> _Skipped:
+def _describe_pending(plan: Plan, number: int) -> Iterator[_Skipped]:
+    grant = f"Grant the role to someone who remains: {GRANT_COMMAND}"
+    if approved := pending.count_approved(timezone.now()):
+        yield _Skipped(
+            f"{pluralize(approved, 'approved removal')} would leave no one with super_admin",
+            f"{grant}. To accept it instead: `{plan.command} --allow-no-super-admin`.",
+        )
+    if number == approved:
+        return
+    number -= approved
     tenants = pending.list_pending_tenants()
     place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
-    command = "scaiwave sync removals"
+    command = RemovalsPending.command
     if plan.tenant is not None:
         command += f" --tenant {quote(plan.tenant.slug)}"
     fix = f"Review them: `{command}`. Then approve or keep them."
-    if pending.has_last_super_admin():
+    if not approved and pending.has_last_super_admin():
         fix += (
-            " One of them would leave no super_admin. Grant the role to someone who remains: "
-            f"{GRANT_COMMAND}, or approve it and sync with `--allow-no-super-admin`."
+            f" One of them would leave no super_admin. {grant}, or approve it and sync with "
+            "`--allow-no-super-admin`."
         )
     verb = "waits" if number == 1 else "wait"
-    return _Skipped(f"{pluralize(number, 'removal')}{place} {verb} for a decision", fix, command)
+    yield _Skipped(f"{pluralize(number, 'removal')}{place} {verb} for a decision", fix, command)
 
 
 def _describe_conflicts(conflicts: list[SlugConflict]) -> Iterator[_Skipped]:

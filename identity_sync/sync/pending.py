@@ -125,6 +125,16 @@ def count_pending() -> int:
     return fetch_number(sql)
 
 
+def count_approved(now: datetime) -> int:
+    """Count the approved removals that wait all the same: they would leave no super_admin."""
+    return fetch_number(
+        f"SELECT count(*) FROM removals JOIN sw_pending_removals q ON {SAME_REMOVAL} "
+        f"AND {APPROVED} WHERE removals.limit_code = '{Limit.SUPER_ADMIN}' "
+        "AND removals.state = 'pending' AND removals.root_id IS NULL",
+        [datetime_param(now)],
+    )
+
+
 def has_last_super_admin() -> bool:
     sql = f"SELECT 1 FROM removals WHERE limit_code = '{Limit.SUPER_ADMIN}' AND state = 'pending'"
     return bool(fetch(sql))

@@ -34,12 +34,14 @@ class Backlog:
     """The numbers of messages by tenant; some are left out if it `is_minimum`.
 
     `read_at` has the start of the last backfill of each of these tenants, or of all; or None.
+    `has_imported` is true if nothing was found in an imported room: no backfill indexes its import.
     """
 
     tenants: Mapping[str, int]
     read_at: Sequence[datetime | None]
     is_minimum: bool
     command: str
+    has_imported: bool = False
 
     def __bool__(self) -> bool:
         return self.is_minimum or bool(self.tenants)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 
 from rooms.errors import SearchNotIndexed
 from rooms.lookup.resolve import resolve_room
-from rooms.models import Event, SearchBackfill, SearchRange
+from rooms.models import Event, RoomImport, SearchBackfill, SearchRange
 from rooms.search.backend import open_index
 from rooms.search.backlog import Backlog, count_backlog, has_documents
 from rooms.search.base import IndexCounts
@@ -65,6 +65,8 @@ def search_rooms(
             f"Nothing was searched. {backlog}.",
             fix=f"{'Run' if may_index else 'Ask the host operator to run'} `{backlog.command}`.",
         )
+    if not event_ids and RoomImport.objects.filter(room=scope.room_id).exists():
+        backlog = replace(backlog, has_imported=True)
     return _iter_hits(tenants, event_ids, query), backlog
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import UsageError
@@ -15,16 +15,21 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import ROOM_FINDER
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.errors import HoldNotFound
-from tenants.holds.queries import LOCK, build_rows, describe_hold
-from tenants.lookup.resolve import look_up_participants_in, resolve_tenant
+from tenants.holds.queries import LOCK, build_rows, describe_hold, holds_in_force
+from tenants.lookup.resolve import look_up_participants_in, parse_uuid, resolve_tenant
 from tenants.lookup.validators import validate_required_reason
 from tenants.models import Hold
 
-PLACED = ChangeWords("hold", "Would place a hold on {subject}.", "Hold {id} placed on {subject}.")
+PLACED = ChangeWords(
+    "hold",
+    "Would place a hold on {subject}.",
+    "Hold {id} placed on {subject}.",
+    "Hold {id} is already on {subject}; nothing changed.",
+)
 LIFTED = ChangeWords(
     "hold",
-    "Would lift hold {id} on {subject}.",
-    "Hold {id} on {subject} lifted.",
+    "Would lift hold {id} on {subject}.{remains}",
+    "Hold {id} on {subject} lifted.{remains}",
     "Hold {id} on {subject} is already lifted; nothing changed.",
 )
 
@@ -63,9 +68,12 @@ def add_hold(
         raise UsageError(
             "Name what to hold.", fix="Pass --tenant, --participant, or --room with --tenant."
         )
-    if not dry_run:
-        with transaction.atomic():
+    with transaction.atomic():
+        if not dry_run:
             lock_in_transaction(LOCK)
+        if same := _find_others(hold).filter(reason=reason).first():
+            return _build_change(PLACED, same)
+        if not dry_run:
             hold.save(force_insert=True)
             _record(operator, hold, "hold add", now, reason)
     return _build_change(PLACED, hold, changed=not dry_run, dry_run=dry_run)
@@ -74,7 +82,7 @@ def add_hold(
 def lift_hold(
     *,
     operator: Operator,
-    hold: UUID,
+    hold: str,
     reason: str,
     confirm: Callable[[str], None],
     now: datetime,
@@ -86,7 +94,8 @@ def lift_hold(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     validate_required_reason(reason)
-    found = Hold.objects.select_related("tenant", "participant").filter(pk=hold).first()
+    holds = Hold.objects.select_related("tenant", "participant")
+    found = holds.filter(pk=key).first() if (key := parse_uuid(hold)) else None
     if found is None:
         raise HoldNotFound(f"Hold not found: {hold}.")
     if found.lifted_at is not None or dry_run:
@@ -95,7 +104,7 @@ def lift_hold(
     confirm(f"This allows deletions and erasures in {subject}, unless another hold covers it.")
     with transaction.atomic():
         values = {"lift_reason": reason, "lifted_by": operator.name, "lifted_at": now}
-        changed = Hold.objects.filter(pk=hold, lifted_at=None).update(**values)
+        changed = Hold.objects.filter(pk=found.pk, lifted_at=None).update(**values)
         if changed:
             _record(operator, found, "hold lift", now, reason)
     found.refresh_from_db()
@@ -106,7 +115,15 @@ def _build_change(
     words: ChangeWords, hold: Hold, *, changed: bool = False, dry_run: bool = False
 ) -> Change:
     (row,) = build_rows([hold])
-    return Change(words, row, changed, dry_run, names={"subject": describe_hold(hold)})
+    remains = " Another hold on it remains." if _find_others(hold).exists() else ""
+    names = {"subject": describe_hold(hold), "remains": remains}
+    return Change(words, row, changed, dry_run, names=names)
+
+
+def _find_others(hold: Hold) -> QuerySet[Hold]:
+    """Return the other holds in force on the same subject."""
+    same = {"tenant": hold.tenant, "participant": hold.participant, "room_id": hold.room_id}
+    return holds_in_force().filter(**same).exclude(pk=hold.pk)
 
 
 def _record(operator: Operator, hold: Hold, action: str, now: datetime, reason: str) -> None:

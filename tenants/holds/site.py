@@ -70,7 +70,7 @@ register_acts(
         Hold,
         lambda call: lift_hold(
             operator=call.operator,
-            hold=call.row.pk,
+            hold=str(call.row.pk),
             reason=call.values["reason"],
             confirm=call.confirm,
             now=call.now,

@@ -93,6 +93,7 @@ class SuspensionRules:
         reason = entity.reason_in_scaikey
         why = "deactivated" if entity.absent_since else reason  # without the day
         is_person = isinstance(entity, Participant)
+        verb = "was" if entity.absent_since else "is still"
         names = {
             "kind": self.kind,
             "Kind": self.kind.capitalize(),
@@ -100,7 +101,7 @@ class SuspensionRules:
             "state": f"{', but' if is_person else '; it is'} {reason or 'active'}",
             "but": f", but still {why}" if why else "",
             "already": f"still {why}" if why else "already active",
-            "still": f", but {'' if is_person else 'it '}is still {reason}" if reason else "",
+            "still": f", but {'' if is_person else 'it '}{verb} {reason}" if reason else "",
         }
         words = ChangeWords(self.kind, *texts)
         return Change(words, self.build_row(entity), changed, dry_run, names)

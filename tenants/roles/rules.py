@@ -177,7 +177,7 @@ def ensure_super_admin_remains(entities: Sequence[Tenant] | Sequence[Participant
 
     Call it with the super_admin roles locked, so that the answer stays true.
     """
-    _ensure_not_lost(count_super_admins(excluding=entities), entities[0])
+    _ensure_not_lost(count_super_admins(excluding=entities), entities)
 
 
 def ensure_super_admin_can_sign_in(*, without: Sequence[Tenant] | Sequence[Partner]) -> None:
@@ -187,20 +187,38 @@ def ensure_super_admin_can_sign_in(*, without: Sequence[Tenant] | Sequence[Partn
     The people concerned stay active. Call it with the super_admin roles locked.
     """
     able = count_super_admins(excluding=without).able
-    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), without[0])
+    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), without)
 
 
-def _ensure_not_lost(after: SuperAdmins, entity: Partner | Tenant | Participant) -> None:
+def _ensure_not_lost(
+    after: SuperAdmins, entities: Sequence[Partner] | Sequence[Tenant] | Sequence[Participant]
+) -> None:
     if loss := count_super_admins().describe_loss(after):
         others = {Partner: "a person of another partner", Tenant: "a person of another tenant"}
-        other = others.get(type(entity), "another person")
+        other = others.get(type(entities[0]), "another person")
         raise _build_last_super_admin_error(
-            loss, fix=f"Grant it to {other} first: {GRANT_COMMAND}."
+            loss,
+            fix=f"Grant it to {other} first: {GRANT_COMMAND}.",
+            without=_name_holders(entities) if len(entities) > 1 else "",
         )
 
 
-def _build_last_super_admin_error(loss: str, *, fix: str) -> LastSuperAdmin:
-    return LastSuperAdmin(f"{loss.capitalize()} would remain.", fix=fix)
+def _name_holders(
+    entities: Sequence[Partner] | Sequence[Tenant] | Sequence[Participant],
+) -> str:
+    """Return the names of each that is, or has, a super_admin."""
+    people = Participant.objects.filter(pk__in=find_super_admin_holders())
+    ids = {key for keys in people.values_list("pk", "tenant", "tenant__partner") for key in keys}
+    found = [
+        describe(each) if isinstance(each, Participant) else str(each)
+        for each in entities
+        if each.pk in ids
+    ]
+    return f" without {join_examples(found[:MAX_NAMED], len(found))}"
+
+
+def _build_last_super_admin_error(loss: str, *, fix: str, without: str = "") -> LastSuperAdmin:
+    return LastSuperAdmin(f"{loss.capitalize()} would remain{without}.", fix=fix)
 
 
 def lock_role(role: Role, *, now: datetime) -> Role:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from identity_sync.models import Limit
 from identity_sync.reasons import Loss
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
@@ -89,6 +90,8 @@ class Command(ListCommand):
 
     def format_row(self, row: Row) -> Row:
         people = f" ({pluralize(row['people'], 'person', 'people')})" if row["people"] else ""
+        if row["limit"] == Limit.SUPER_ADMIN:
+            people += " (last super_admin)"
         return {
             **row,
             "id": row["id"].hex[-SHORT_ID_CHARS:],

@@ -69,3 +69,5 @@ class Command(ListCommand):
     def print_notes(self) -> None:
         if self.backlog:
             self.output.warn(f"{self.backlog}. `{self.backlog.command}` indexes them.")
+        if self.backlog.has_imported:
+            self.output.log("Imported messages are not searched.")

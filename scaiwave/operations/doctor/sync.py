@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import Error
 
-from identity_sync.errors import SyncOverdue
-from identity_sync.models import SyncRun
+from identity_sync.errors import RemovalsPending, SyncOverdue
+from identity_sync.models import Outcome, SyncRun, SyncSkip
+from identity_sync.reasons import ON_PURPOSE, Reason
 from identity_sync.registration.credentials import verify_credentials
 from identity_sync.registration.missing import describe_missing_registration
 from identity_sync.reports.health import SyncHealth, judge_sync
@@ -131,11 +132,16 @@ def _list_sync_findings(health: SyncHealth, now: datetime) -> Iterator[Finding]:
         )
     yield from _list_warnings("sync", health)
     latest = SyncRun.objects.full().ended().newest_first().first()
+    others = SyncSkip.objects.exclude(reason_code__in=(Reason.PENDING, *ON_PURPOSE))
+    is_named = any(isinstance(problem, RemovalsPending) for problem in health.problems)
+    # The problem above already names a partial run that skipped nothing else.
+    if is_named and latest and latest.outcome == Outcome.PARTIAL and not others.exists():
+        return
     if latest and latest.error_code:
         yield warned(
             "sync",
             f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
-            "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
+            latest.error_fix or "Run `scaiwave sync` again.",
         )
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from uuid import UUID
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.holds.hold import lift_hold
@@ -20,5 +19,5 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("hold", type=UUID, help="ID of the hold")
+        parser.add_argument("hold", help="ID of the hold")
         parser.add_argument("--reason", required=True, help="reason for lifting it")

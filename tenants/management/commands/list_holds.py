@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.holds.queries import list_holds
+
+LIFTED = (
+    Column("lifted_at", "Lifted", ColumnType.TIME, part=Part.EXTRA),
+    Column("lifted_by", "Lifted by", part=Part.EXTRA),
+    Column("lift_reason", "Why lifted", part=Part.EXTRA),
+)
 
 
 class Command(ListCommand):
@@ -26,7 +32,6 @@ class Command(ListCommand):
         Column("reason", "Reason", part=Part.STATUS),
         Column("placed_by", "Placed by", part=Part.EXTRA),
         Column("placed_at", "Placed", ColumnType.TIME, part=Part.EXTRA),
-        Column("lifted_at", "Lifted", ColumnType.TIME, part=Part.EXTRA),
     )
     keys = (
         *("id", "tenant", "tenant_id", "participant", "participant_id", "room", "room_id"),
@@ -44,6 +49,9 @@ class Command(ListCommand):
         )
         parser.add_argument("--room", help="only on this room (ID, or with --tenant its alias)")
         parser.add_argument("--lifted", action="store_true", help="list lifted holds too")
+
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return (*self.columns, *LIFTED) if options["lifted"] else self.columns
 
     def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
         return list_holds(

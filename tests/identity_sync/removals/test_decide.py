@@ -81,7 +81,7 @@ def test_success_repeated(rows: list[PendingRemoval]) -> None:
     both = approve([rows[0].pk, rows[1].pk])
     assert both.sentence == (
         f"1 removal approved: {rows[1].subject_name} in {rows[1].tenant} (removed). The next sync "
-        "looks them up again, and applies them if they are still true. 1 already approved."
+        "looks it up again, and applies it if it is still true. 1 already approved."
     )
 
 

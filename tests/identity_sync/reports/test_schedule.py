@@ -106,7 +106,7 @@ def test_fail_a_killed_scheduler_is_reported_at_once(redis: Redis) -> None:
     assert status["schedule"]["source"] is None
     assert status["next_run_at"] is None
     assert (
-        "The scheduler that started the last sync, 0 minutes ago, has stopped."
+        "The scheduler that started the last sync, less than a minute ago, has stopped."
         in (status["warnings"])
     )
     assert get_scheduler_check() == "warn"

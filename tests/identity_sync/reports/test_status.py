@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.management.output import format_age, format_changes, format_webhooks
+from identity_sync.management.status_output import status_facts
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.reports.schedule import get_next_scheduled
 from identity_sync.reports.status import sync_status
@@ -343,6 +344,11 @@ def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_l
         "oldest_at": first,
         "oldest": "participants usr_1",
     }
+    assert status_facts(status)["skipped"] == "1 row, including 1 postponed removal"
+    status.skipped = {"count": 126, "postponed": 0}
+    assert status_facts(status)["skipped"] == "126 rows"
+    status.pending_removals = {"pending": 28}
+    assert status_facts(status)["skipped"] == "126 rows, including pending removals"
     if not is_late:
         assert status.problem is None
         return

@@ -35,6 +35,7 @@ from tests.identity_sync.sync.helpers import (
     pick_two_people,
     sync,
 )
+from tests.tenants.factories import run_command
 from tests.tools import count_examples
 
 pytestmark = [
@@ -320,16 +321,26 @@ def assert_stopped(**options: Any) -> SyncReport:
     """Assert that the loss is set aside, also with --allow-removals, as a dry run and if it is
     approved, and that its own flag allows it. Returns the report of that last run."""
     before = dump_rows()
+    message = "1 removal in "
     for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}, {}):
         with pytest.raises(SyncPartial) as caught:
             sync(**options, **extra)
-        assert caught.value.message.startswith("1 removal in ")
+        assert caught.value.message.startswith(message)
         assert caught.value.report.pending_count == 1
         assert dump_rows() == before
         [row] = PendingRemoval.objects.open()
         assert row.limit_code == Limit.SUPER_ADMIN
-        assert "--allow-no-super-admin" in caught.value.fix
-        approve([row.pk])
+        accept = f"{GRANT}. To accept it instead: `scaiwave sync --allow-no-super-admin`."
+        assert ("--allow-no-super-admin" if message == "1 removal in " else accept) in (
+            caught.value.fix
+        )
+        assert " (last super_admin)  " in run_command("sync_removals")
+        change = approve([row.pk])
+        if change.changed:
+            assert change.sentence.endswith(
+                " No one with super_admin may remain: the sync needs `--allow-no-super-admin`."
+            )
+        message = "1 approved removal would leave no one with super_admin. Everything else was "
     report = sync(allow_no_super_admin=True, **options)
     assert (report.outcome, report.warnings) == ("applied", [WARNING])
     assert get_last_run().warnings == [WARNING]

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from rooms.errors import RoomNotFound, SearchNotIndexed
-from rooms.models import RemoteState, RoomType
+from rooms.models import RemoteState, RoomImport, RoomType
 from rooms.search import database, documents
 from rooms.search.backlog import count_backlog
 from rooms.search.queries import search_rooms
@@ -281,7 +281,7 @@ def test_success_no_character_is_an_operator(text: str) -> None:
     assert find_event_ids(text) == [message.pk]
 
 
-def test_success_only_eligible_messages() -> None:
+def test_success_only_eligible_messages(capsys: pytest.CaptureFixture[str]) -> None:
     room = make_lobby()
     findable = make_message(room, "secret plan")
     make_message(room, "secret plan", do_not_index=True)
@@ -292,6 +292,17 @@ def test_success_only_eligible_messages() -> None:
     make_message(make_lobby(scope_kind="incognito"), "secret plan")
     backfill()
     assert find_event_ids("secret") == [findable.pk]
+    hint = "Imported messages are not searched.\n"
+    words = ("search_rooms", "nowhere", "--tenant=acme", f"--room={room.pk}")
+    call_command(*words)
+    assert capsys.readouterr().err == "No messages.\n"
+    RoomImport.objects.create(
+        tenant=room.tenant, room=room, operator="root", created_at=findable.created_at
+    )
+    call_command(*words)
+    assert capsys.readouterr().err == f"No messages.\n{hint}"
+    call_command("search_rooms", "secret", *words[2:])
+    assert hint not in capsys.readouterr().err
 
 
 def test_success_changed_messages_are_not_found() -> None:

@@ -47,14 +47,14 @@ pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
 
 def place(**subject: Any) -> Hold:
-    change = add_hold(operator=HOST_OPERATOR, reason="case 26-118", now=NOW, **subject)
+    change = add_hold(operator=HOST_OPERATOR, now=NOW, **{"reason": "case 26-118", **subject})
     return Hold.objects.get(pk=change.subject["id"])
 
 
 def lift(hold: Hold) -> None:
     lift_hold(
         operator=HOST_OPERATOR,
-        hold=hold.pk,
+        hold=str(hold.pk),
         reason="closed",
         confirm=lambda question: None,
         now=NOW,
@@ -163,6 +163,10 @@ def test_success_the_life_of_a_hold() -> None:
     anna = make_person(make_tenant())
     hold = place(participant=str(anna.pk))
     words = ("lift_hold", str(hold.pk), "--reason", "closed", "--no-input")
+    same = ("add_hold", "--participant", str(anna.pk), "--reason")
+    kept = f"Hold {hold.pk} is already on @anna.acme:localhost; nothing changed.\n"
+    assert (run_command(*same, "case 26-118"), Hold.objects.count()) == (kept, 1)
+    assert run_command(*same, "case 26-118", "--dry-run").startswith(kept)
     assert run_command(*words) == f"Hold {hold.pk} on @anna.acme:localhost lifted.\n"
     assert run_command(*words).endswith("is already lifted; nothing changed.\n")
     assert json.loads(run_command("list_holds", "--json"))["total"] == 0
@@ -172,11 +176,28 @@ def test_success_the_life_of_a_hold() -> None:
         "closed",
         Hold.objects.get().lifted_by,
     )
+    row_factories.make_hold(anna.tenant)
+    assert "Lifted" not in run_command("list_holds")
+    heading, _, row = run_command("list_holds", "--lifted").splitlines()
+    assert heading.endswith("Lifted by  Why lifted")
+    assert row.endswith("  closed")
     entries = AuditEntry.objects.order_by("pk")
     assert [(entry.action, entry.subject_id) for entry in entries] == [
         ("hold add", str(anna.pk)),
         ("hold lift", str(anna.pk)),
     ]
+
+
+def test_success_lifting_one_of_two_holds_says_that_the_other_remains() -> None:
+    make_tenant()
+    hold, other = place(tenant="acme"), place(tenant="acme", reason="case 27-1")
+    words = ("lift_hold", str(hold.pk), "--reason", "closed", "--no-input")
+    remains = "Another hold on it remains.\n"
+    assert run_command(*words, "--dry-run").startswith(
+        f"Would lift hold {hold.pk} on tenant acme. {remains}"
+    )
+    assert run_command(*words) == f"Hold {hold.pk} on tenant acme lifted. {remains}"
+    assert remains not in run_command("lift_hold", str(other.pk), *words[2:])
 
 
 def test_success_pages_of_the_list() -> None:
@@ -219,6 +240,9 @@ def test_fail_no_subject_or_no_reason(subject: dict[str, Any], error: type[Excep
 def test_fail_unknown_hold() -> None:
     with pytest.raises(HoldNotFound):
         run_command("lift_hold", str(uuid4()), "--reason", "closed", "--no-input")
+    with pytest.raises(HoldNotFound) as caught:
+        run_command("lift_hold", "01a2328c", "--reason", "closed", "--no-input")
+    assert caught.value.message == "Hold not found: 01a2328c."
 
 
 def test_fail_a_partner_sees_its_own_holds_and_changes_none() -> None:
@@ -232,7 +256,11 @@ def test_fail_a_partner_sees_its_own_holds_and_changes_none() -> None:
         add_hold(operator=operator, tenant="acme", reason="case", now=NOW)
     with pytest.raises(InsufficientPermission):
         lift_hold(
-            operator=operator, hold=hold.pk, reason="x", confirm=lambda question: None, now=NOW
+            operator=operator,
+            hold=str(hold.pk),
+            reason="x",
+            confirm=lambda question: None,
+            now=NOW,
         )
     for viewer in (operator, make_tenant_admin(tenant)):
         assert [row["id"] for row in list_holds(operator=viewer)] == [hold.pk]

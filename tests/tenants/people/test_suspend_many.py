@@ -160,8 +160,12 @@ def test_fail_the_last_super_admins_in_a_set(dry_run: bool) -> None:
     for person in people[:2]:
         make_grant(role, person)
     names = [str(person.pk) for person in people]
-    with pytest.raises(LastSuperAdmin):
+    with pytest.raises(LastSuperAdmin) as caught:
         suspend(*names, dry_run=dry_run, confirm=pytest.fail)
+    assert caught.value.message == (
+        "No active super_admin would remain without Anna (@anna.acme:localhost), Bert "
+        "(@bert.acme:localhost)."
+    )
     assert count_suspended() == 0
     assert suspend(*names[1:], dry_run=dry_run).document()["changed"]
 
@@ -170,10 +174,11 @@ def test_fail_the_tenants_and_the_partners_of_the_last_super_admins() -> None:
     for slug in ("a", "b"):
         tenant = make_tenant(slug, partner=make_partner(f"p{slug}"))
         make_grant(make_role(tenant, "super_admin", is_built_in=True), make_person(tenant))
-    with pytest.raises(LastSuperAdmin):
-        suspend("a", "b", rules=TENANT, confirm=pytest.fail)
-    with pytest.raises(LastSuperAdmin):
-        suspend("pa", "pb", rules=PARTNER, confirm=pytest.fail)
+    make_tenant("c", partner=make_partner("pc"))
+    with pytest.raises(LastSuperAdmin, match=r"remain without a, b\.$"):
+        suspend("a", "b", "c", rules=TENANT, confirm=pytest.fail)
+    with pytest.raises(LastSuperAdmin, match=r"remain without pa, pb\.$"):
+        suspend("pa", "pb", "pc", rules=PARTNER, confirm=pytest.fail)
     assert suspend("a", rules=TENANT).document()["changed"]
 
 

@@ -194,6 +194,14 @@ def test_success_active_again_and_audited(kind: Kind) -> None:
 
 
 @every_kind
+def test_success_resumed_after_its_removal(kind: Kind) -> None:
+    kind.make(suspended_by_hand_at=EARLIER, absent_since=EARLIER)
+    still = kind.still.replace("is still", "was")
+    sentence = f"{kind.title} resumed, {still} removed from ScaiKey on 2026-11-01."
+    assert kind.resume().sentence == sentence
+
+
+@every_kind
 def test_success_status_of_scaikey_applies_again(kind: Kind) -> None:
     kind.make(suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
     assert kind.resume().sentence == f"{kind.title} resumed, {kind.still} suspended in ScaiKey."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from identity_sync.models import SyncSkip
 from identity_sync.sync.lock import sync_lock
 from scaiwave.config import load
 from scaiwave.operations.doctor.findings import State
@@ -13,6 +14,7 @@ from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import NOW
 from tests.identity_sync.reports.test_judgement import REGISTERED
 from tests.identity_sync.reports.test_status import make_config, make_event, make_run, make_tenant
+from tests.scaiwave import row_factories
 
 pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 
@@ -73,6 +75,25 @@ def test_success_a_recent_sync(home: Path) -> None:
         State.PASS,
         "The last full sync was 8 minutes ago.",
     )
+    (finding,) = check_last_sync(load(REGISTERED), NOW - timedelta(minutes=8, seconds=20))
+    assert finding.message == "The last full sync was less than a minute ago."
+
+
+def test_fail_removals_wait_and_the_last_run_skipped_them() -> None:
+    tenant = make_tenant("acme", "x")
+    row_factories.make_pending_removal(tenant, 1)
+    error = {"error_code": "SW_SYNC_PARTIAL", "error_message": "1 waits.", "error_fix": "Decide."}
+    make_run(outcome="partial", **error)
+    times = {"first_skipped_at": NOW, "last_skipped_at": NOW}
+    skip = SyncSkip.objects.create(
+        kind="participants", subject_scaikey_id="usr_1", reason_code="pending", **times
+    )
+    pending, age = check_last_sync(load(REGISTERED), NOW)
+    assert (pending.code, age.state) == ("SW_SYNC_REMOVALS_PENDING", State.PASS)
+    skip.reason_code = "slug_in_use"
+    skip.save()
+    *_, last = check_last_sync(load(REGISTERED), NOW)
+    assert (last.state, last.fix) == (State.WARN, "Decide.")
 
 
 @pytest.mark.parametrize(
