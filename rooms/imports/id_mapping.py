@@ -159,11 +159,13 @@ class EventRewriter:
     def _erase_messages(self, batch: Batch) -> None:
         """Empty the events of people whose messages were erased here, as the erasure did it.
 
-        Call it before anything reads the columns of the batch.
+        Without a known key, the time of an event proves nothing. Call it before anything reads the
+        columns of the batch.
         """
         for event in batch:
             content, until = event.content, self._find_until(event)
-            if event.event_type == "swp.room.member" or until < event.created_at:
+            is_later = self._origin.is_signed and until < event.created_at
+            if event.event_type == "swp.room.member" or not until or is_later:
                 continue
             self.erased_events += 1
             for each in filter(None, (content, event.original_content)):
@@ -176,7 +178,7 @@ class EventRewriter:
             event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
             if IMPORTED_SENDER in content:
                 event.content[IMPORTED_SENDER] = content[IMPORTED_SENDER]
-            event.redacted_at = event.redacted_at or until
+            event.redacted_at = event.redacted_at or max(until, event.created_at)
 
     def _find_until(self, event: BundleEvent) -> str:
         """Return until when messages of the author were erased; empty if none were."""

@@ -14,6 +14,8 @@ from django.db.models.lookups import In
 
 from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.schema import format_timestamp
+from rooms.models import TenantImport
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.sql import uuid_param
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Participant
@@ -58,6 +60,9 @@ class Author:
         return sql, {"sender_id": uuid_param(self.participant_id), "fqid": self.fqid}
 
 
+IMPORTED_VERSION = 8
+"""The version of the UUIDs of imported rows. Rows of this server have another version."""
+
 _ERASURE_FIELDS = ("local_id", "server_name", "tenant", "purged_at", "messages_erased_at")
 
 
@@ -71,12 +76,32 @@ class Erasure(NamedTuple):
     until: str
 
 
+class AddressBook:
+    """Lists the addresses of people: the one here, and the one before their tenant moved here."""
+
+    def __init__(self) -> None:
+        self._server_name = get_server_name()
+        moves = TenantImport.objects.values_list("tenant", "source_server_name", "people")
+        self._moves = {
+            tenant: (normalize_server_name(source), frozenset(people.values()))
+            for tenant, source, people in moves
+        }
+
+    def list_fqids(self, person: Participant) -> list[str]:
+        fqids = [person.fqid(self._server_name)]
+        source, mapped = self._moves.get(person.tenant_id, ("", frozenset()))
+        # Anyone else may have the name that another person had there.
+        if source and (person.pk.version == IMPORTED_VERSION or str(person.pk) in mapped):
+            fqids.append(person.fqid(source))
+        return fqids
+
+
 def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
     """Return the erasures by address; messages were erased in the tenant of the person alone."""
     people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
-    server_name, erasures = get_server_name(), {}
+    book, erasures = AddressBook(), dict[str, Erasure]()
     for person in people.only(*_ERASURE_FIELDS).iterator():
         at = person.messages_erased_at if person.tenant_id == tenant_id else None
-        until = format_timestamp(at) if at else ""
-        erasures[person.fqid(server_name)] = Erasure(person.purged_at is not None, until)
+        erasure = Erasure(person.purged_at is not None, format_timestamp(at) if at else "")
+        erasures |= dict.fromkeys(book.list_fqids(person), erasure)
     return erasures

@@ -42,6 +42,7 @@ from rooms.models import (
     Room,
     RoomImport,
     RoomMedia,
+    TenantImport,
     WorkspaceMember,
 )
 from rooms.retention.policies import PolicyValues, set_retention
@@ -501,12 +502,29 @@ def test_success_erased_messages_do_not_come_back(
     sender["fqid"] = sender["fqid"].upper().replace(":LOCAL", ":\u200bLocal") + ":443"
     forged = import_whole(copy.home, make_bundle({**document, "media": []}))
     assert "secret" not in str(Event.objects.filter(room=forged).values_list("content"))
-    # What is written by someone who has come back is imported.
+    # Nor under the address before the tenant moved here, from its old server.
+    TenantImport.objects.create(
+        tenant=room.tenant,
+        source_tenant_id=room.tenant.pk,
+        source_server_name="Old.example:443",
+        is_new=True,
+        people={str(room.pk): str(zoe.pk)},
+        started_at=START,
+    )
+    sender["fqid"] = f"@{zoe.local_id}:old.example"
+    moved = import_whole(copy.home, make_bundle({**document, "media": []}))
+    assert "secret" not in str(Event.objects.filter(room=moved).values_list("content"))
+    # Nor with a time after the purge, which anyone can write.
+    for event in document["events"]:
+        event["created_at"] = "2099-01-01T00:00:00.000000Z"
+    late = import_whole(copy.home, make_bundle({**document, "media": []}))
+    assert "secret" not in str(Event.objects.filter(room=late).values_list("content"))
+    # What is written by someone who has come back is imported, if a known key confirms its time.
     Participant.objects.filter(pk=zoe.pk).update(absent_since=None, purged_at=None)
     life.day = 100_000
     life.do("add", 1, {"content": {"body": "back"}})
     back = import_whole(copy.home, export_whole(life))
-    assert Event.objects.filter(room=back, content__body="back").exists()
+    assert Event.objects.filter(room=back, content__body="back").exists() is is_signed
 
 
 @database
