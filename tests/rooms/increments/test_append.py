@@ -207,6 +207,14 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
     pair.append(link)
     sender = pair.event("message 0").content["_imported_sender"]
     assert (sender["fqid"], sender["display_name"]) == ("@renamed:localhost", "Renamed")
+    # Someone whose name was erased here gets no other by a change of the address.
+    person.local_id, person.display_name = "again", "Again"
+    person.save()
+    link = pair.end_day()
+    purged = row_factories.make_participant(pair.home.tenant, "zoe", purged_at=START)
+    Participant.objects.filter(pk=purged.pk).update(local_id="renamed")
+    pair.append(link)
+    assert pair.event("message 0").content["_imported_sender"] == sender
 
 
 @database
