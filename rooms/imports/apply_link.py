@@ -481,8 +481,7 @@ class LinkImport:
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
             fqid = rewriter.normalize(sender.previous_fqid or sender.fqid)
-            erasure = self.run.erasures.get(fqid)
-            if sender.previous_fqid and erasure and erasure.is_name:
+            if sender.previous_fqid and (each := self.run.erasures.get(fqid)) and each.is_name:
                 continue  # Another address would give someone whose name was erased a name again.
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])

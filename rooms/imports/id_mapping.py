@@ -20,7 +20,7 @@ from rooms.bundle.format import (
     add_hyphens,
     normalize_id,
 )
-from scaiwave.config.server_name import find_server_name
+from scaiwave.config.server_name import find_server_name, normalize_server_name
 from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from rooms.lookup.authors import Erasure
 
 _MAX_FQID_CHARS = 512
-# Invisible, though Python calls them printable; NFKC turns the others into one of these.
+# Invisible, but printable for Python.
 _IGNORABLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
+_STRAY = re.compile(r"[^a-z0-9.-]")
 _CONTAINERS = frozenset({dict, list})
 # A byte of a UUID has its version in the upper half; another has its variant in the two highest
 # bits. These tables set the version and the variant of the new IDs.
@@ -286,10 +287,7 @@ class BundleOrigin:
         """
         if self.is_own:
             return sender
-        given = sender.get("fqid")
-        fqid, is_doubtful = "", True
-        if isinstance(given, str):
-            fqid, is_doubtful = _normalize_address(given, self.server_name)
+        fqid, is_doubtful = _normalize_address(str(sender.get("fqid") or ""), self.server_name)
         marks = {UNVERIFIED: True} if is_doubtful else {}
         return {**sender, **({"fqid": fqid} if fqid else {}), **marks}
 
@@ -298,27 +296,17 @@ class BundleOrigin:
 def _normalize_address(fqid: str, own_server_name: str) -> tuple[str, bool]:
     """Return the form that all spellings of an address share, and whether to doubt it.
 
-    A reader takes an ID without a server, or with none that can exist, for one of this server too.
-
     It has no spaces, invisible characters, final dot or default port. The case of an ID matters to
-    its server alone; IDs of this server are in lower case. What can't be the name of a server is
-    compared by the characters that a name may have.
+    its server alone; IDs of this server are in lower case. A reader takes an ID without a server,
+    or with one that can't exist, for one of this server too.
     """
     folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", fqid)).replace("\u3002", ".")
     visible = "".join(filter(str.isprintable, folded.replace(" ", "")))
     local_id, _, given = visible.lstrip("@").partition(":")
-    server, own = _normalize_server(given), _normalize_server(own_server_name)
+    server = re.sub(r":0+(?=[1-9])", ":", given.casefold().removeprefix("https://"))
+    server, own = re.sub(r"(:443|[.:/])+$", "", server), normalize_server_name(own_server_name)
     is_name = find_server_name(server) is not None
-    is_ours = server == own if is_name else _strip_server(server) == _strip_server(own)
+    is_ours = server == own or (not is_name and _STRAY.sub("", server) == _STRAY.sub("", own))
     if is_ours or (not server and visible.startswith("@")):
         return f"@{local_id.lower()}:{own_server_name}", True
     return f"@{local_id}:{server}" if server else fqid, not is_name
-
-
-def _normalize_server(text: str) -> str:
-    server = text.casefold().removeprefix("https://")
-    return re.sub(r"(:443|[.:/])+$", "", re.sub(r":0+(?=[1-9])", ":", server))
-
-
-def _strip_server(text: str) -> str:
-    return re.sub(r"[^a-z0-9.-]", "", text)

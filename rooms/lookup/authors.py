@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -76,32 +77,25 @@ class Erasure(NamedTuple):
     until: str
 
 
-class AddressBook:
-    """Lists the addresses of people: the one here, and the one before their tenant moved here."""
-
-    def __init__(self) -> None:
-        self._server_name = get_server_name()
-        moves = TenantImport.objects.values_list("tenant", "source_server_name", "people")
-        self._moves = {
-            tenant: (normalize_server_name(source), frozenset(people.values()))
-            for tenant, source, people in moves
-        }
-
-    def list_fqids(self, person: Participant) -> list[str]:
-        fqids = [person.fqid(self._server_name)]
-        source, mapped = self._moves.get(person.tenant_id, ("", frozenset()))
+def pair_fqids(people: Iterable[Participant]) -> Iterator[tuple[str, Participant]]:
+    """Yield people with each of their addresses: the one here, the one before a move here."""
+    server_name = get_server_name()
+    moves = {move.tenant_id: move for move in TenantImport.objects.all()}
+    for person in people:
+        yield person.fqid(server_name), person
+        move = moves.get(person.tenant_id)
         # Anyone else may have the name that another person had there.
-        if source and (person.pk.version == IMPORTED_VERSION or str(person.pk) in mapped):
-            fqids.append(person.fqid(source))
-        return fqids
+        is_derived = person.pk.version == IMPORTED_VERSION
+        if move and (is_derived or str(person.pk) in move.people.values()):
+            yield person.fqid(normalize_server_name(move.source_server_name)), person
 
 
 def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
     """Return the erasures by address; messages were erased in the tenant of the person alone."""
     people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
-    book, erasures = AddressBook(), dict[str, Erasure]()
-    for person in people.only(*_ERASURE_FIELDS).iterator():
+    erasures = {}
+    for fqid, person in pair_fqids(people.only(*_ERASURE_FIELDS).iterator()):
         at = person.messages_erased_at if person.tenant_id == tenant_id else None
-        erasure = Erasure(person.purged_at is not None, format_timestamp(at) if at else "")
-        erasures |= dict.fromkeys(book.list_fqids(person), erasure)
+        until = format_timestamp(at) if at else ""
+        erasures[fqid] = Erasure(person.purged_at is not None, until)
     return erasures

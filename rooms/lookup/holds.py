@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Concat, NullIf
 from django.db.models.lookups import In
 
-from rooms.lookup.authors import IMPORTED_FQID, AddressBook
+from rooms.lookup.authors import IMPORTED_FQID, pair_fqids
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Event, Media, Room, RoomImport, RoomMedia, RoomMember
 from scaiwave.core.operators import Operator
@@ -104,6 +104,5 @@ def find_room_id(operator: Operator, name: str, tenant: Tenant) -> UUID:
 def _list_held_people() -> list[tuple[str, Hold]]:
     """Return the addresses of participants on hold."""
     holds = holds_in_force().filter(participant__isnull=False).select_related("participant")
-    list_fqids = AddressBook().list_fqids
-    people = [(hold.participant, hold) for hold in holds if hold.participant]
-    return [(fqid, hold) for person, hold in people for fqid in list_fqids(person)]
+    by_person = {hold.participant: hold for hold in holds if hold.participant}
+    return [(fqid, by_person[person]) for fqid, person in pair_fqids(by_person)]
