@@ -37,6 +37,7 @@ from rooms.imports.import_room import (
 from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
+from rooms.lookup.authors import IMPORTED_VERSION
 from rooms.lookup.holds import contains_held, imported_from_q, is_file_held, require_room_not_held
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from scaiwave.console.text import pluralize
@@ -45,8 +46,6 @@ from scaiwave.core.sql import batched, execute
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
-_IMPORTED_VERSION = 8
-"""The version of the UUIDs of imported events. Events of this server have another version."""
 _MAX_LISTED = 5
 _DRY_RUN_POSITION = 2**62
 """Where a dry run writes events before it takes them back."""
@@ -381,7 +380,7 @@ class LinkImport:
             return
         events = Event.objects.filter(room=self.room, edited_at__lte=exported_at)
         keys = events.filter(edited_at__gt=self._edited_after).values_list("pk", flat=True)
-        self._edited_here.update(str(key) for key in keys if key.version == _IMPORTED_VERSION)
+        self._edited_here.update(str(key) for key in keys if key.version == IMPORTED_VERSION)
 
     def _may_change(self, row: Event, event: BundleEvent | None) -> bool:
         """Return whether an event may be replaced; None as the new one means that it is deleted."""
@@ -416,7 +415,7 @@ class LinkImport:
         if not unknown:
             return
         here = sum(
-            key.version == _IMPORTED_VERSION
+            key.version == IMPORTED_VERSION
             for key in Event.objects.filter(room=self.room).values_list("pk", flat=True).iterator()
         )
         lacking = cast(int, self.imported.tip_events) - here - self._removed
@@ -460,7 +459,7 @@ class LinkImport:
                 found = [
                     pk
                     for pk, target in rows.iterator()
-                    if target in gone and pk.version == _IMPORTED_VERSION
+                    if target in gone and pk.version == IMPORTED_VERSION
                 ]
                 if is_needed and column == "content":
                     useless.update(found)
@@ -482,6 +481,8 @@ class LinkImport:
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
             fqid = rewriter.normalize(sender.previous_fqid or sender.fqid)
+            if sender.previous_fqid and (each := self.run.erasures.get(fqid)) and each.is_name:
+                continue  # Another address would give someone whose name was erased a name again.
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):

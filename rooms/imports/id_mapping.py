@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from rooms.bundle.format import (
     add_hyphens,
     normalize_id,
 )
-from scaiwave.config.server_name import normalize_server_name
+from scaiwave.config.server_name import find_server_name, normalize_server_name
 from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from rooms.lookup.authors import Erasure
 
 _MAX_FQID_CHARS = 512
+# Invisible, but printable for Python.
+_IGNORABLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+_STRAY = re.compile(r"[^a-z0-9.-]")
 _CONTAINERS = frozenset({dict, list})
 # A byte of a UUID has its version in the upper half; another has its variant in the two highest
 # bits. These tables set the version and the variant of the new IDs.
@@ -159,11 +165,13 @@ class EventRewriter:
     def _erase_messages(self, batch: Batch) -> None:
         """Empty the events of people whose messages were erased here, as the erasure did it.
 
-        Call it before anything reads the columns of the batch.
+        Without a known key, the time of an event proves nothing. Call it before anything reads the
+        columns of the batch.
         """
         for event in batch:
             content, until = event.content, self._find_until(event)
-            if event.event_type == "swp.room.member" or until < event.created_at:
+            is_later = self._origin.is_signed and until < event.created_at
+            if event.event_type == "swp.room.member" or not until or is_later:
                 continue
             self.erased_events += 1
             for each in filter(None, (content, event.original_content)):
@@ -176,7 +184,7 @@ class EventRewriter:
             event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
             if IMPORTED_SENDER in content:
                 event.content[IMPORTED_SENDER] = content[IMPORTED_SENDER]
-            event.redacted_at = event.redacted_at or until
+            event.redacted_at = event.redacted_at or max(until, event.created_at)
 
     def _find_until(self, event: BundleEvent) -> str:
         """Return until when messages of the author were erased; empty if none were."""
@@ -279,25 +287,26 @@ class BundleOrigin:
         """
         if self.is_own:
             return sender
-        given = sender.get("fqid")
-        fqid = _normalize_address(given, self.server_name) if isinstance(given, str) else ""
-        # A reader takes an ID without a server for one of this server too.
-        is_ours = fqid.partition(":")[2] in ("", self.server_name)
-        marks = {UNVERIFIED: True} if is_ours else {}
+        fqid, is_doubtful = _normalize_address(str(sender.get("fqid") or ""), self.server_name)
+        marks = {UNVERIFIED: True} if is_doubtful else {}
         return {**sender, **({"fqid": fqid} if fqid else {}), **marks}
 
 
 @lru_cache(10_000)
-def _normalize_address(fqid: str, own_server_name: str) -> str:
-    """Return the form that all spellings of an address share.
+def _normalize_address(fqid: str, own_server_name: str) -> tuple[str, bool]:
+    """Return the form that all spellings of an address share, and whether to doubt it.
 
     It has no spaces, invisible characters, final dot or default port. The case of an ID matters to
-    its server alone; IDs of this server are in lower case.
+    its server alone; IDs of this server are in lower case. A reader takes an ID without a server,
+    or with one that can't exist, for one of this server too.
     """
-    folded = unicodedata.normalize("NFKC", fqid).replace(" ", "")
-    local_id, _, server = "".join(filter(str.isprintable, folded)).partition(":")
-    server = normalize_server_name(server.casefold().strip("."))
-    is_ours = server == normalize_server_name(own_server_name)
-    if is_ours or (not server and local_id.startswith("@")):
-        return f"{local_id.lower()}:{own_server_name}"
-    return f"{local_id}:{server}" if server else fqid
+    folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", fqid)).replace("\u3002", ".")
+    visible = "".join(filter(str.isprintable, folded.replace(" ", "")))
+    local_id, _, given = visible.lstrip("@").partition(":")
+    server = re.sub(r":0+(?=[1-9])", ":", given.casefold().removeprefix("https://"))
+    server, own = re.sub(r"(:443|[.:/])+$", "", server), normalize_server_name(own_server_name)
+    is_name = find_server_name(server) is not None
+    is_ours = server == own or (not is_name and _STRAY.sub("", server) == _STRAY.sub("", own))
+    if is_ours or (not server and visible.startswith("@")):
+        return f"@{local_id.lower()}:{own_server_name}", True
+    return f"@{local_id}:{server}" if server else fqid, not is_name

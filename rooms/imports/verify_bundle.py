@@ -15,6 +15,7 @@ from federation.keys.signing import VerifyingKey, key_from_text, keys_from_descr
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import find_all
 from rooms.bundle.chain_files import open_chain_files
+from rooms.bundle.format import MIB
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import ManifestHeader
@@ -312,7 +313,8 @@ def load_keys(
             "Save the response of https://<server>/.well-known/scaiwave/server, and pass that file."
         )
         try:
-            document = json.loads(descriptor.read_bytes())
+            with descriptor.open("rb") as file:
+                document = json.loads(file.read(MIB))
         except OSError as error:
             problem = f"Can't read descriptor {descriptor}: {error.strerror}."
             raise UsageError(problem, fix=fix) from None

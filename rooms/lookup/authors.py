@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -14,6 +15,8 @@ from django.db.models.lookups import In
 
 from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.schema import format_timestamp
+from rooms.models import TenantImport
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.sql import uuid_param
 from tenants.lookup.serializers import get_server_name
 from tenants.models import Participant
@@ -58,6 +61,9 @@ class Author:
         return sql, {"sender_id": uuid_param(self.participant_id), "fqid": self.fqid}
 
 
+IMPORTED_VERSION = 8
+"""The version of the UUIDs of imported rows. Rows of this server have another version."""
+
 _ERASURE_FIELDS = ("local_id", "server_name", "tenant", "purged_at", "messages_erased_at")
 
 
@@ -71,12 +77,25 @@ class Erasure(NamedTuple):
     until: str
 
 
+def pair_fqids(people: Iterable[Participant]) -> Iterator[tuple[str, Participant]]:
+    """Yield people with each of their addresses: the one here, the one before a move here."""
+    server_name = get_server_name()
+    moves = {move.tenant_id: move for move in TenantImport.objects.all()}
+    for person in people:
+        yield person.fqid(server_name), person
+        move = moves.get(person.tenant_id)
+        # Anyone else may have the name that another person had there.
+        is_derived = person.pk.version == IMPORTED_VERSION
+        if move and (is_derived or str(person.pk) in move.people.values()):
+            yield person.fqid(normalize_server_name(move.source_server_name)), person
+
+
 def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
     """Return the erasures by address; messages were erased in the tenant of the person alone."""
     people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
-    server_name, erasures = get_server_name(), {}
-    for person in people.only(*_ERASURE_FIELDS).iterator():
+    erasures = {}
+    for fqid, person in pair_fqids(people.only(*_ERASURE_FIELDS).iterator()):
         at = person.messages_erased_at if person.tenant_id == tenant_id else None
         until = format_timestamp(at) if at else ""
-        erasures[person.fqid(server_name)] = Erasure(person.purged_at is not None, until)
+        erasures[fqid] = Erasure(person.purged_at is not None, until)
     return erasures

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Concat, NullIf
 from django.db.models.lookups import In
 
-from rooms.lookup.authors import IMPORTED_FQID
+from rooms.lookup.authors import IMPORTED_FQID, pair_fqids
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Event, Media, Room, RoomImport, RoomMedia, RoomMember
 from scaiwave.core.operators import Operator
@@ -26,8 +26,8 @@ def imported_from_q(fqids: Collection[str]) -> Q:
 def held_events_q() -> Q:
     """Match events that a hold covers: on their tenant, on their room, or on who has sent them.
 
-    An imported event is also of the person whom it names by their address on this server. Build it
-    again for each transaction, after `block_new_holds`.
+    An imported event is also of the person whom it names by their address. Build it again for each
+    transaction, after `block_new_holds`.
     """
     query = covers_q(room="room", person="sender")
     if fqids := [fqid for fqid, _ in _list_held_people()]:
@@ -102,7 +102,7 @@ def find_room_id(operator: Operator, name: str, tenant: Tenant) -> UUID:
 
 
 def _list_held_people() -> list[tuple[str, Hold]]:
-    """Return the addresses on this server of participants on hold."""
+    """Return the addresses of participants on hold."""
     holds = holds_in_force().filter(participant__isnull=False).select_related("participant")
-    server_name = get_server_name()
-    return [(hold.participant.fqid(server_name), hold) for hold in holds if hold.participant]
+    by_person = {hold.participant: hold for hold in holds if hold.participant}
+    return [(fqid, by_person[person]) for fqid, person in pair_fqids(by_person)]

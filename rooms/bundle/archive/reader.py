@@ -38,6 +38,7 @@ from rooms.errors import (
     BundleDamaged,
     BundleDuplicate,
     BundleEncrypted,
+    BundleNotZip,
     BundleTooLarge,
     DecompressionBomb,
 )
@@ -80,7 +81,10 @@ class Archive:
         `max_bytes` limits the archive, and the sum of its decompressed entries. Raises
         `BundleError`.
         """
-        size = file.seek(0, 2)
+        try:
+            size = file.seek(0, 2)
+        except OSError as error:
+            raise BundleNotZip(f"Can't read the bundle: {error.strerror}.") from None
         if size > max_bytes:
             raise BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
         directory = read_central_directory(file, size)

@@ -209,6 +209,16 @@ def test_success_a_known_key_proves_an_earlier_sender() -> None:
         "@anna:here.example:443",
         " @an\u200bna: here\u200b.example",
         "@anna:\uff48ere.example",
+        "@an\u3164na:here\ufe0f.exam\u034fple",
+        "@anna:here\u3002example",
+        "@anna:here\uff61example.:443",
+        "@anna:here.example:0443",
+        "@anna:here.example:443:443",
+        "@anna:here.example:",
+        "@anna:https://here.example/",
+        "@anna:here_.ex~ample",
+        "anna:here.example",
+        "@@anna:here.example",
         "@anna",
         "",
     ],
@@ -223,6 +233,23 @@ def test_fail_a_sender_of_this_server_is_unverified(fqid: str) -> None:
     assert rewritten(earlier, origin=SIGNED)[0] == {IMPORTED_SENDER: marked}
     assert rewritten(earlier, origin=OWN)[0] == earlier
     assert rewritten({}, origin=OWN, senders=own)[0] == earlier
+
+
+@pytest.mark.parametrize(
+    ("fqid", "normal", "is_verified"),
+    [
+        ("@Anna:Old.example:0443", "@Anna:old.example", True),
+        ("@anna:old.example:08448", "@anna:old.example:8448", True),
+        ("@anna:[2001:DB8::1]:443", "@anna:[2001:db8::1]", True),
+        ("@anna:here.example/x", "@anna:here.example/x", False),
+        ("@anna:h\u0435re.example", "@anna:h\u0435re.example", False),
+    ],
+)
+def test_success_a_sender_of_another_server(fqid: str, normal: str, is_verified: bool) -> None:
+    marks = {} if is_verified else {"unverified": True}
+    given = {**ANNA, "fqid": fqid}
+    expected = {IMPORTED_SENDER: {**ANNA, "fqid": normal, **marks}}
+    assert rewritten({}, origin=SIGNED, senders=given)[0] == expected
 
 
 def test_success_the_added_sender_is_short() -> None:

@@ -227,6 +227,15 @@ def test_fail_invalid_keys(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         verify(raw, descriptor=tmp_path / "page.html")
     assert caught.value.message == f"Invalid descriptor: {tmp_path}/page.html is not JSON."
+    with pytest.raises(UsageError) as caught:
+        verify(raw, descriptor=Path("/dev/zero"))
+    assert caught.value.message == "Invalid descriptor: /dev/zero is not JSON."
+
+
+def test_fail_not_seekable_to_its_end() -> None:
+    with Path("/proc/self/mem").open("rb") as file, pytest.raises(BundleNotZip) as caught:
+        verify_bundle(operator=None, file=file, max_bytes=MIB, key=PUBLIC_KEY)
+    assert caught.value.message == "Can't read the bundle: Invalid argument."
 
 
 def test_success_command_needs_no_database(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from rooms.models import (
     Room,
     RoomImport,
     RoomMedia,
+    TenantImport,
     WorkspaceMember,
 )
 from rooms.retention.policies import PolicyValues, set_retention
@@ -206,6 +207,14 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
     pair.append(link)
     sender = pair.event("message 0").content["_imported_sender"]
     assert (sender["fqid"], sender["display_name"]) == ("@renamed:localhost", "Renamed")
+    # Someone whose name was erased here gets no other by a change of the address.
+    person.local_id, person.display_name = "again", "Again"
+    person.save()
+    link = pair.end_day()
+    purged = row_factories.make_participant(pair.home.tenant, "zoe", purged_at=START)
+    Participant.objects.filter(pk=purged.pk).update(local_id="renamed")
+    pair.append(link)
+    assert pair.event("message 0").content["_imported_sender"] == sender
 
 
 @database
@@ -501,12 +510,27 @@ def test_success_erased_messages_do_not_come_back(
     sender["fqid"] = sender["fqid"].upper().replace(":LOCAL", ":\u200bLocal") + ":443"
     forged = import_whole(copy.home, make_bundle({**document, "media": []}))
     assert "secret" not in str(Event.objects.filter(room=forged).values_list("content"))
-    # What is written by someone who has come back is imported.
+    # Nor under the address before the tenant moved here, from its old server.
+    TenantImport.objects.create(
+        tenant=room.tenant,
+        source_tenant_id=room.tenant.pk,
+        source_server_name="Old.example:443",
+        is_new=True,
+        people={str(room.pk): str(zoe.pk)},
+        started_at=START,
+    )
+    sender["fqid"] = f"@{zoe.local_id}:old.example"
+    # Nor with a time after the purge, which anyone can write.
+    late = [{**each, "created_at": "2099-01-01T00:00:00.000000Z"} for each in document["events"]]
+    for changes in ({}, {"events": late}):
+        forged = import_whole(copy.home, make_bundle({**document, "media": [], **changes}))
+        assert "secret" not in str(Event.objects.filter(room=forged).values_list("content"))
+    # What is written by someone who has come back is imported, if a known key confirms its time.
     Participant.objects.filter(pk=zoe.pk).update(absent_since=None, purged_at=None)
     life.day = 100_000
     life.do("add", 1, {"content": {"body": "back"}})
     back = import_whole(copy.home, export_whole(life))
-    assert Event.objects.filter(room=back, content__body="back").exists()
+    assert Event.objects.filter(room=back, content__body="back").exists() is is_signed
 
 
 @database
