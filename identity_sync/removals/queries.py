@@ -30,7 +30,7 @@ SHORT_ID_CHARS = 12
 
 
 def visible_removals(operator: Operator, *, is_open: bool = True) -> QuerySet[PendingRemoval]:
-    """Return the open rows, or all, in the scope of an operator. Rows of partners have no tenant."""
+    """Return the open or all rows in the scope of an operator. Rows of partners have no tenant."""
     rows = PendingRemoval.objects.open() if is_open else PendingRemoval.objects.all()
     if operator.sees_everything:
         return rows

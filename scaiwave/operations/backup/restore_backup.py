@@ -163,8 +163,8 @@ def restore_backup(
         dry_run=dry_run,
     )
     if dry_run:
-        intact = manifest.files.keys() - damaged.keys()
-        count = sum(name.startswith(f"{ATTACHMENTS}/") for name in intact)
+        names = manifest.files.keys() - damaged.keys()
+        count = sum(name.startswith(f"{ATTACHMENTS}/") for name in names)
         return replace(result, attachments=None if attachments is None else count)
     copied = None
     if attachments is not None:

@@ -754,7 +754,7 @@ def test_success_chain_command(pair: Copy) -> None:
     # On a server that has nothing of it.
     other = Copy(pair.life, a_home(), pair.room)
     import_whole(other.home, export_whole(pair.life))
-    # That room never got an increment, so it is no copy that the chain continued.
+    # That room never got an increment, so that the new one does not replace it.
     document = json.loads(run_import(other, *words, "--json"))
     assert [row["changed"] for row in document["links"]] == [True] * 4
     assert "earlier base" not in str(document)
