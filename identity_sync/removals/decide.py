@@ -58,7 +58,7 @@ class Selection:
     """The rows that a decision is about: their IDs, or all that wait in one tenant.
 
     With a tenant, `expect` is the digest of those rows that `sync removals` printed. Rows of a file
-    that are decided otherwise are skipped.
+    that are decided otherwise, or no longer wait, are skipped.
     """
 
     ids: Sequence[str] = ()
@@ -107,13 +107,13 @@ def approve_removals(
             fix="Approve them with the token of a person, or on the host.",
         )
     validate_reason(reason)
-    rows = _select(operator, selection, now)
+    rows, ended = _select(operator, selection, now)
     if any(row.tenant_id is None for row in rows):
         require_whole_scope(operator, settings.CONFIG)
     values = {"state": RemovalState.APPROVED, "expires_at": now + APPROVAL}
     values |= {"decided_at": now, "decision_reason": reason}
     shared = {"is_file": selection.is_file, "override": override, "dry_run": dry_run}
-    return _decide(operator, rows, values, confirm, **shared)
+    return _decide(operator, rows, values, confirm, ended=ended, **shared)
 
 
 def keep_removals(
@@ -144,16 +144,23 @@ def keep_removals(
             f"--until must be a date within the next {MAX_KEEP.days} days.",
             fix="Pass a nearer date, and keep the access again at its end.",
         )
-    rows = _select(operator, selection, now)
+    rows, ended = _select(operator, selection, now)
     _ensure_may_keep(operator, rows)
     values = {"state": RemovalState.KEPT, "expires_at": end}
     values |= {"decided_at": now, "decision_reason": reason}
     shared = {"is_file": selection.is_file, "override": override, "dry_run": dry_run}
-    return _decide(operator, rows, values, confirm, **shared)
+    return _decide(operator, rows, values, confirm, ended=ended, **shared)
 
 
-def _select(operator: Operator, selection: Selection, now: datetime) -> list[PendingRemoval]:
-    """Return the open rows that are named, each once, in the order of their tenants."""
+def _select(
+    operator: Operator, selection: Selection, now: datetime
+) -> tuple[list[PendingRemoval], int]:
+    """Return the open rows that are named, each once, in the order of their tenants.
+
+    With them is the number of rows of a file that no longer wait. Raises `RemovalNotFound` if
+    anything else is not open or not visible, or named ambiguously.
+    """
+    ended: list[UUID] = []
     visible = visible_removals(operator).select_related("tenant")
     if selection.tenant is not None:
         if not selection.expect:
@@ -172,16 +179,21 @@ def _select(operator: Operator, selection: Selection, now: datetime) -> list[Pen
                 f"pending now: {len(rows):,}, with the digest {found}."
             )
     else:
-        ids = _resolve_ids(visible, selection.ids)
+        ids, missing = _resolve_ids(visible, selection.ids)
+        if missing and selection.is_file:
+            ended, missing = _resolve_ids(visible_removals(operator, is_open=False), missing)
+        if missing:
+            examples = join_examples([shorten(text) for text in missing[:MAX_NAMED]], len(missing))
+            raise RemovalNotFound(f"Pending removal not found: {examples}. No changes were made.")
         rows = [row for batch in batched(ids) for row in visible.filter(pk__in=batch)]
-    return sorted(rows, key=lambda row: (row.tenant.slug if row.tenant else "", row.subject_name))
+    rows.sort(key=lambda row: (row.tenant.slug if row.tenant else "", row.subject_name))
+    return rows, len(ended)
 
 
-def _resolve_ids(visible: QuerySet[PendingRemoval], texts: Iterable[str]) -> list[UUID]:
-    """Return the IDs of rows, each named whole or by its last characters, once.
-
-    Raises `RemovalNotFound` if one is not open or not visible, or named ambiguously.
-    """
+def _resolve_ids(
+    visible: QuerySet[PendingRemoval], texts: Iterable[str]
+) -> tuple[list[UUID], list[str]]:
+    """Return the IDs of rows, each named whole or by its last characters, once, and other texts."""
     known: defaultdict[str, list[UUID]] = defaultdict(list)
     for key in visible.values_list("pk", flat=True):
         known[key.hex].append(key)
@@ -193,11 +205,8 @@ def _resolve_ids(visible: QuerySet[PendingRemoval], texts: Iterable[str]) -> lis
         if len(keys) == 1:
             found[keys[0]] = None
         else:
-            missing.append(shorten(text.strip()))
-    if missing:
-        examples = ", ".join(missing[:MAX_NAMED]) + (", …" if len(missing) > MAX_NAMED else "")
-        raise RemovalNotFound(f"Pending removal not found: {examples}. No changes were made.")
-    return list(found)
+            missing.append(text.strip())
+    return list(found), missing
 
 
 def _ensure_may_keep(operator: Operator, rows: Sequence[PendingRemoval]) -> None:
@@ -245,6 +254,7 @@ def _decide(
     values: dict[str, Any],
     confirm: Callable[[str], None],
     *,
+    ended: int,
     is_file: bool,
     override: bool,
     dry_run: bool,
@@ -261,13 +271,15 @@ def _decide(
     values["decided_by"] = operator.name[:MAX_NAME_CHARS]
     decided = [row for row in changed if row.get_state(now) not in (RemovalState.PENDING, state)]
     others = [row for row in decided if is_file or row.decided_by != values["decided_by"]]
-    skipped = ""
+    skipped, dropped = "", set[PendingRemoval]()
     if others and not override:
         text = _describe_decisions(others)
-        if not is_file or len(others) == len(rows):
+        if not is_file:
             raise RemovalsDecided(f"Another decision applies: {text}. No changes were made.")
         skipped, dropped, decided = f" {len(others):,} skipped: {text}.", set(others), []
         rows, changed = ([row for row in each if row not in dropped] for each in (rows, changed))
+    if ended:
+        skipped += f" {ended:,} no longer {'waits' if ended == 1 else 'wait'}."
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
         if is_kept:
@@ -300,7 +312,7 @@ def _decide(
             else "looks them up again, and applies them if they are",
             "skipped": skipped,
         },
-        rest={"expires_at": end, "skipped": len(others) if skipped else 0},
+        rest={"expires_at": end, "skipped": len(dropped) + ended},
     )
 
 

@@ -29,9 +29,9 @@ SHORT_ID_CHARS = 12
 """The last characters of an ID: the first ones are the time, which rows of one run share."""
 
 
-def visible_removals(operator: Operator) -> QuerySet[PendingRemoval]:
-    """Return the open rows in the scope of an operator. Rows of partners have no tenant."""
-    rows = PendingRemoval.objects.open()
+def visible_removals(operator: Operator, *, is_open: bool = True) -> QuerySet[PendingRemoval]:
+    """Return the open or all rows in the scope of an operator. Rows of partners have no tenant."""
+    rows = PendingRemoval.objects.open() if is_open else PendingRemoval.objects.all()
     if operator.sees_everything:
         return rows
     return rows.filter(tenant__in=visible_tenants(operator))

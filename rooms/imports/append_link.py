@@ -113,7 +113,7 @@ def import_chain(
 
 
 def _warn_of_earlier_room(base: ImportResult) -> Iterator[str]:
-    """Warn if an earlier chain of the same room was imported into the workspace."""
+    """Warn if increments of an earlier base of the room were imported into the workspace."""
     if not base.imported:
         return
     new = RoomImport.objects.get(room=base.room_id)
@@ -122,7 +122,7 @@ def _warn_of_earlier_room(base: ImportResult) -> Iterator[str]:
         source_room_id=new.source_room_id,
         room__workspace=new.room.workspace_id,
         room__deleted_at=None,
-    ).exclude(pk=new.pk)
+    ).exclude(links=[])
     for room_id in earlier.order_by("-created_at").values_list("room", flat=True)[:1]:
         yield (
             f"The chain has a new base, so its copy continues in this new room. Room {room_id}, "

@@ -67,8 +67,9 @@ class JobDefinition:
     `wait_seconds` is how long a job waits for a worker; None is without end. `accepts` checks the
     arguments, which come from Redis. `cron` is when the scheduler starts it, in UTC (Django sets
     the time zone of the process), if `is_scheduled` allows it, and `why_off` is the reason if it
-    does not. `command` is what does the same, without `scaiwave`. `occasion` is what enqueues a job
-    without `cron`. `queue` is one of QUEUES; with `at_front` the job goes before all waiting jobs.
+    does not; one that `is_of_cron` only cron starts. `command` is what does the same, without
+    `scaiwave`. `occasion` is what enqueues a job without `cron`. `queue` is one of QUEUES; with
+    `at_front` the job goes before all waiting jobs.
     `on_killed` is the path of a function that records the end of the job's work, with the reason,
     after its process was killed. One that `runs_once` is a request that has an ID: it can't be
     repeated.
@@ -83,6 +84,7 @@ class JobDefinition:
     why_off: str = ""
     command: str = ""
     occasion: str = ""
+    is_of_cron: bool = False
     moved_to: str = ""
     queue: str = URGENT
     at_front: bool = False

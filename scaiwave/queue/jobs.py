@@ -88,6 +88,7 @@ _DEFINITIONS = (
         accepts=takes_one_id,
         cron="37 * * * *",
         is_scheduled=lambda config: False,
+        is_of_cron=True,
         why_off="Only cron starts it, with Redis too.",
         command="room search-index --inline",
     ),

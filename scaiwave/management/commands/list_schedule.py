@@ -33,8 +33,8 @@ class Command(ListCommand):
     parse_id = str
     help = (
         "List the jobs that the scheduler starts, when each runs next, and how it ended the last "
-        "time. Without Redis, cron must start their commands: see `scaiwave admin show-deploy-file "
-        "crontab`."
+        "time. Without Redis nothing is known about their runs, and cron must start their "
+        "commands: see `scaiwave admin show-deploy-file crontab`."
     )
 
     def format_row(self, row: Row) -> Row:

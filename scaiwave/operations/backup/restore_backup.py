@@ -112,13 +112,14 @@ class RestoreBackupResult:
         if self.attachments is None:
             count = pluralize(attachments.count, "attachment")
             return f"{count} not copied: pass --attachments with a directory to copy them."
-        return f"{pluralize(self.attachments, 'attachment')} copied."
+        count = pluralize(self.attachments, "attachment")
+        return f"Would copy {count}." if self.dry_run else f"{count} copied."
 
     def document(self) -> dict[str, Any]:
         return {
             "backup": self.backup.facts(),
             "database": self.database,
-            "attachments_copied": self.attachments,
+            "attachments_copied": None if self.dry_run else self.attachments,
             "is_activated": False,
             "is_migrated": self.is_migrated,
             "changed": True,
@@ -162,7 +163,9 @@ def restore_backup(
         dry_run=dry_run,
     )
     if dry_run:
-        return result
+        names = manifest.files.keys() - damaged.keys()
+        count = sum(name.startswith(f"{ATTACHMENTS}/") for name in names)
+        return replace(result, attachments=None if attachments is None else count)
     copied = None
     if attachments is not None:
         intact = {name: manifest.files[name] for name in manifest.files.keys() - damaged.keys()}

@@ -263,9 +263,8 @@ def test_success_commands(
     assert " 1 skipped: approved by " in preview
     only = tmp_path / "only.txt"
     only.write_text(f"{kept.pk}\n")
-    with pytest.raises(RemovalsDecided) as refused:
-        run_command("sync_approve", "--from", str(only), "--yes")
-    assert refused.value.message == f"Another decision applies: {decision}. No changes were made."
+    done = run_command("sync_approve", "--from", str(only), "--yes")
+    assert done == f"0 removals already approved; nothing changed. 1 skipped: {decision}.\n"
     answer = json.loads(
         run_command("sync_approve", "--from", str(fresh), "--yes", "--json", "--dry-run")
     )
@@ -275,6 +274,13 @@ def test_success_commands(
     assert (len(answer["removals"]), answer["skipped"]) == (30, 0)
     assert answer["sync"]["kinds"]["participants"]["deactivated"] == 30
     assert get_states() == {RemovalState.APPLIED}
+    # The same file, after the sync has applied its rows.
+    done = run_command("sync_approve", "--from", str(only), "--yes")
+    assert done == "0 removals already approved; nothing changed. 1 no longer waits.\n"
+    only.write_text(f"{kept.pk}\nnonsense\n")
+    with pytest.raises(RemovalNotFound) as refused:
+        run_command("sync_approve", "--from", str(only), "--yes")
+    assert refused.value.message == "Pending removal not found: nonsense. No changes were made."
     losses = json.loads(run_command("sync_losses", "--loss", "removed", "--json"))["losses"]
     assert [row["approved_by"] for row in losses] == [get_host_operator().name] * 30
     assert f"(approved by {get_host_operator().name})" in run_command("sync_losses")

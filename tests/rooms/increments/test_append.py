@@ -777,8 +777,12 @@ def test_success_chain_command(pair: Copy) -> None:
     assert [row["changed"] for row in document["links"]] == [False, False, True, True]
     # On a server that has nothing of it.
     other = Copy(pair.life, a_home(), pair.room)
-    assert "Imported link 3" in run_import(other, *words)
-    assert Room.objects.filter(tenant=other.home.tenant).count() == 1
+    import_whole(other.home, export_whole(pair.life))
+    # That room never got an increment, so that the new one does not replace it.
+    document = json.loads(run_import(other, *words, "--json"))
+    assert [row["changed"] for row in document["links"]] == [True] * 4
+    assert "earlier base" not in str(document)
+    assert Room.objects.filter(tenant=other.home.tenant).count() == 2
     # A broken link, and a new base.
     broken, whole = pair.life.links()[-1], pair.life.links()[-1].read_bytes()
     for size in (0, 700):

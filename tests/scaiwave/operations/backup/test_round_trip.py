@@ -179,8 +179,11 @@ def test_success_written_to_during_backup(site: BackupSite) -> None:
 
 def test_success_dry_run_changes_nothing(site: BackupSite) -> None:
     backup = site.back_up()
-    shown = site.restore(backup, "--dry-run")
+    target = site.home / "restored"
+    shown = site.restore(backup, "--dry-run", "--attachments", str(target))
     assert (shown.code, f"Would restore {backup.name} into " in shown.out) == (0, True), shown.err
+    assert "Would copy 2 attachments.\n" in shown.out
+    assert not target.exists()
     assert site.restore(backup).code == 0
 
 
