@@ -55,6 +55,7 @@ from tenants.errors import OnHold, ParticipantOnHold
 from tenants.holds.hold import add_hold
 from tenants.models import Hold, Participant, Tenant
 from tests.concurrency import run_concurrently
+from tests.federation.factories import configure
 from tests.rooms.bundle.factories import make_bundle
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
@@ -238,15 +239,30 @@ def test_fail_erasure_under_a_hold_waits(pair: Copy, level: str, act: str) -> No
 
 
 @database
-def test_fail_erasure_of_a_person_under_a_hold_waits(pair: Copy) -> None:
+def test_fail_erasure_of_a_person_under_a_hold_waits(
+    pair: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The person is known by the address on this server, since the importer is the sender."""
     fqid = pair.event("message 0").content["_imported_sender"]["fqid"]
     local_id = fqid.removeprefix("@").partition(":")[0]
     Participant.objects.filter(local_id=local_id).update(tenant=pair.home.tenant)
     add_hold(operator=HOST_OPERATOR, reason="case", now=START, participant=fqid)
     pair.life.do("delete", 0, {})
+    link = pair.end_day()
     with pytest.raises(ParticipantOnHold):
-        pair.append(pair.end_day())
+        pair.append(link)
+    # Also by the address before the tenant moved here.
+    TenantImport.objects.create(
+        tenant=pair.home.tenant,
+        source_tenant_id=pair.home.tenant.pk,
+        source_server_name="localhost",
+        is_new=True,
+        people={"there": str(Participant.objects.get(local_id=local_id).pk)},
+        started_at=START,
+    )
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="new.example")
+    with pytest.raises(ParticipantOnHold):
+        pair.append(link)
     assert "message 0" in pair.bodies()
 
 
