@@ -51,6 +51,7 @@ with translate_errors(), {lock}, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 """
 SYNC = "sync_lock(wait_seconds=20)"
+RESTORE = "fill_database(connection.settings_dict, '--into', 'incomplete_restore_x', is_kept=True)"
 TWICE = (
     "with process_lock('inner'):\n        pass\n"
     "    with process_lock('inner'), transaction.atomic():"
@@ -203,7 +204,7 @@ def hold_lock(
         (SYNC, "if True:", 1),
         ("process_lock('work')", TWICE, 2),
         ("transaction.atomic()", "for _ in [lock_in_transaction('work')]:", 1),
-        ("fill_database(connection.settings_dict, '--into', is_kept=True)", "if True:", 1),
+        (RESTORE, "if True:", 1),
     ],
     ids=["sync", "overlapping", "transaction", "restore"],
 )
