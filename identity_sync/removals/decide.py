@@ -282,13 +282,7 @@ def _decide(
         skipped += f" {ended:,} no longer {'waits' if ended == 1 else 'wait'}."
     number, names = pluralize(len(changed or rows), "removal"), _name_subjects(changed)
     if changed and not dry_run:
-        if is_kept:
-            effect = f"This keeps the access of {number} until {format_last_day(end)}: {names}."
-        else:
-            effect = f"The next sync will apply {number}: {names}."
-        if decided:
-            effect += f" This overrides a decision: {_describe_decisions(decided)}."
-        confirm(effect)
+        confirm(_describe_effect(number, names, end if is_kept else None, decided))
         with transaction.atomic():
             for _, of_tenant in groupby(changed, key=lambda row: row.tenant_id):
                 for batch in batched(of_tenant, IDS_PER_ENTRY):
@@ -314,6 +308,18 @@ def _decide(
         },
         rest={"expires_at": end, "skipped": len(dropped) + ended},
     )
+
+
+def _describe_effect(
+    number: str, names: str, kept_until: datetime | None, decided: Sequence[PendingRemoval]
+) -> str:
+    """Return the question's text; `decided` are rows whose decision another one replaces."""
+    effect = f"The next sync will apply {number}: {names}."
+    if kept_until:
+        effect = f"This keeps the access of {number} until {format_last_day(kept_until)}: {names}."
+    if decided:
+        effect += f" This overrides a decision: {_describe_decisions(decided)}."
+    return effect
 
 
 def _describe_decisions(rows: Sequence[PendingRemoval]) -> str:

@@ -301,11 +301,11 @@ class Chain:
                 self.state.apply(link.name, link.bundle)
                 expected = ChainTotals(events, len(self.state.media), format_digest(digest))
                 if self.state.totals != expected:
-                    raise BundleDamaged(
-                        f"After {link.name}, the room has {_describe_totals(expected)}, but its "
-                        f"manifest lists {_describe_totals(self.state.totals)}.",
-                        entry=MANIFEST,
+                    here, listed = _describe(expected), _describe(self.state.totals)
+                    text = (
+                        f"After {link.name}, the room has {here}, but its manifest lists {listed}."
                     )
+                    raise BundleDamaged(text, entry=MANIFEST)
                 self.totals.append(expected)
         for entry in self.state.media.values():
             if entry.missing is None and self.find_media(entry.sha256) is None:
@@ -456,11 +456,9 @@ class Chain:
         return next((bundle for bundle in bundles if bundle.has_media(sha256)), None)
 
 
-def _describe_totals(totals: ChainTotals) -> str:
-    return (
-        f"{pluralize(totals.events, 'event')}, {pluralize(totals.media, 'attachment')} and digest "
-        f"{totals.digest}"
-    )
+def _describe(totals: ChainTotals) -> str:
+    events, media = pluralize(totals.events, "event"), pluralize(totals.media, "attachment")
+    return f"{events}, {media} and digest {totals.digest}"
 
 
 def _merge_items(batch: StateBatch, items: Sequence[Item]) -> StateBatch:

@@ -93,9 +93,12 @@ def pair_fqids(people: Iterable[Participant]) -> Iterator[tuple[str, Participant
 def find_erasures(tenant_id: UUID) -> dict[str, Erasure]:
     """Return the erasures by address; messages were erased in the tenant of the person alone."""
     people = Participant.objects.exclude(purged_at=None, messages_erased_at=None)
-    erasures = {}
+    erasures: dict[str, Erasure] = {}
     for fqid, person in pair_fqids(people.only(*_ERASURE_FIELDS).iterator()):
         at = person.messages_erased_at if person.tenant_id == tenant_id else None
         until = format_timestamp(at) if at else ""
-        erasures[fqid] = Erasure(person.purged_at is not None, until)
+        # Two people may share an address: one from before a move, and one of that server.
+        other = erasures.get(fqid, Erasure(is_name=False, until=""))
+        is_name = other.is_name or person.purged_at is not None
+        erasures[fqid] = Erasure(is_name, max(other.until, until))
     return erasures

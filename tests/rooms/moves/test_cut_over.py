@@ -11,6 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from rooms.errors import TenantExportBusy, TenantImportRefused, TenantReferenced
+from rooms.lookup.authors import find_erasures
 from rooms.models import (
     Event,
     ImportIntent,
@@ -280,6 +281,13 @@ def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
     assert bring(out).figures["bundles"] == 1
     event = Event.objects.get(room=here, sender=bert)
     assert (event.content["body"], event.redacted_at is None) == ("", False)
+    # The old server's own row of the same address, purged without messages, hides no erasure.
+    old_server = TenantImport.objects.get().source_server_name
+    fields = {"server_name": old_server, "purged_at": NOW}
+    twin = row_factories.make_participant(here.tenant, "twin", **fields)
+    Participant.objects.filter(pk=twin.pk).update(local_id=bert.local_id)
+    assert find_erasures(here.tenant_id)[f"@{bert.local_id}:{old_server}"].until
+    twin.delete()
     anna = here.tenant.participants.filter(local_id__startswith="anna")
     suspended = Participant.objects.filter(pk__in=[anna[0].pk, bert.pk])
     later = TenantImport.objects.get().started_at + timedelta(seconds=1)
