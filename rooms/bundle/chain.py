@@ -301,11 +301,9 @@ class Chain:
                 self.state.apply(link.name, link.bundle)
                 expected = ChainTotals(events, len(self.state.media), format_digest(digest))
                 if self.state.totals != expected:
-                    here, listed = _describe(expected), _describe(self.state.totals)
-                    text = (
-                        f"After {link.name}, the room has {here}, but its manifest lists {listed}."
-                    )
-                    raise BundleDamaged(text, entry=MANIFEST)
+                    now, listed = _describe(expected), _describe(self.state.totals)
+                    problem = f"the room has {now}, but its manifest lists {listed}"
+                    raise BundleDamaged(f"After {link.name}, {problem}.", entry=MANIFEST)
                 self.totals.append(expected)
         for entry in self.state.media.values():
             if entry.missing is None and self.find_media(entry.sha256) is None:
