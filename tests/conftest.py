@@ -301,7 +301,7 @@ def _starts_processes(module: ModuleType) -> bool:
 def _is_assigned(path: Path) -> bool:
     """Return whether this run has the tests of a file on its database: each half is on one."""
     is_in_half = bool(zlib.crc32(path.name.encode()) % 2) is ON_POSTGRES
-    return _PAIRS == "all" or is_in_half is (_PAIRS != "other-half")
+    return _PAIRS == "all" or is_in_half is _PAIRS.startswith("half")
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -14,6 +14,7 @@ Settings, read from the environment:
     SCAIWAVE_TEST_SHARD       which share of the cases to run, such as 1/2
     SCAIWAVE_TEST_PAIRS       which tests with a database run on which: `all` on both; `half` each
                               on one of the two; `half-and-ci` the same, with those marked `ci`;
+                              `swapped-and-ci` these, each on the other database;
                               `other-half` the fast ones, those of the command line and those marked
                               `every_version`, each on the other database.
                               Default: `half`, or `all` for selected tests or one database

@@ -32,6 +32,7 @@ _LEFT_OUT = {
     "half": "Left out: `.ci/run` tests releases, the upgrade, a whole server, benchmarks, others' "
     f"programs and the other pages in a browser; {_NIGHTLY}",
     "half-and-ci": f"Left out: {_NIGHTLY}",
+    "swapped-and-ci": f"Left out: {_NIGHTLY}",
     "other-half": f"Left out: all but a few tests that depend on versions; {_NIGHTLY}",
 }
 """What a run does not test, by the value of SCAIWAVE_TEST_PAIRS."""

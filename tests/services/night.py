@@ -65,9 +65,13 @@ def list_paths() -> tuple[str, ...]:
     return tuple(sorted({path for part in PARTS.values() for path in part.paths}))
 
 
-def _at(moment: str) -> Part:
-    """Return the whole suite, as before a merge but on both databases, at another time."""
-    return Part(f"the suite at {moment}", 20, environment={"SCAIWAVE_TEST_CLOCK": moment})
+def _at(moment: str, pairs: str) -> Part:
+    """Return the whole suite at another time, each test on one of the two databases.
+
+    Under two of the clocks each test runs on both.
+    """
+    environment = {"SCAIWAVE_TEST_CLOCK": moment, "SCAIWAVE_TEST_PAIRS": pairs}
+    return Part(f"the suite at {moment}", 20, environment=environment)
 
 
 REMOVALS = (
@@ -79,9 +83,9 @@ LISTS = ("tests/identity_sync/sync/test_never_removes.py",)
 PARTS: Mapping[str, Part] = {
     "suite-sqlite": Part("the suite with more examples, on SQLite", 30, databases="sqlite"),
     "suite-postgresql": Part("the same on PostgreSQL", 30, databases="postgresql"),
-    "clock-leap-day": _at("2028-02-29T12:00:00"),
-    "clock-year-end": _at("2027-12-31T23:45:00"),
-    "clock-summer-time": _at("2027-03-28T01:45:00/Europe/Berlin"),
+    "clock-leap-day": _at("2028-02-29T12:00:00", "half-and-ci"),
+    "clock-year-end": _at("2027-12-31T23:45:00", "half-and-ci"),
+    "clock-summer-time": _at("2027-03-28T01:45:00/Europe/Berlin", "swapped-and-ci"),
     "browser": Part("pages, tasks and 10,000 tenants in a browser", 30, ("tests/browser",)),
     "faults-1": Part(
         "half of the faults of connections", 20, ("tests/faults",), shard="1/2", splits_files=True
