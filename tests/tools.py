@@ -50,6 +50,15 @@ def require_real_clock(reason: str) -> None:
         pytest.skip(f"{NOT_TESTED}{reason}")
 
 
+def require_timers_of_postgres() -> None:
+    """Skip the test if the clock of this run is shifted.
+
+    PostgreSQL's own limits, such as `lock_timeout`, don't end a session that waits then: in signals
+    during `epoll_wait` libfaketime shows the real clock, by which no limit has been reached.
+    """
+    require_real_clock("PostgreSQL's timeouts need the real clock.")
+
+
 def count_examples(by_night: int) -> int:
     """Return how many examples a property is tried with: in CI a fifth, and by you an eighth."""
     return by_night if NIGHTLY else max(2, by_night // (5 if IN_CI else 8))

@@ -22,6 +22,7 @@ from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
 from tests.services.faulty_proxy import Fault, FaultKind, FaultyProxy
 from tests.services.postgres import create_database
+from tests.tools import require_timers_of_postgres
 from tests.web_process import build_environment, listen, run_gunicorn
 
 pytestmark = [pytest.mark.once, pytest.mark.only_on("postgresql")]
@@ -212,6 +213,7 @@ def test_success_a_stalled_session_loses_its_lock(
     address: str, direct: str, proxy: FaultyProxy, tmp_path: Path, lock: str, work: str, count: int
 ) -> None:
     """Also where all packets are acknowledged. A process that only waits keeps its lock."""
+    require_timers_of_postgres()
     database = RawDatabase(direct)
     if "fill_database" in lock:
         database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -235,6 +237,7 @@ def wait_until_free(database: RawDatabase, locks: int = 0) -> None:
 def test_success_a_stalled_sync_that_waits_lets_others_go_first(
     address: str, direct: str, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
+    require_timers_of_postgres()
     with hold_lock(direct, tmp_path) as running:
         waiting = start(LOCK.format(lock=SYNC, work="if True:"), address, tmp_path)
         database = RawDatabase(direct)

@@ -16,6 +16,7 @@ from tests.identity_sync.sync.helpers import USERS
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.sync.test_process import sync
 from tests.scaiwave.cli_helpers import SCRIPT, run_scaiwave, start_process
+from tests.tools import require_timers_of_postgres
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=40, groups=4)]
 
@@ -64,6 +65,7 @@ def test_success_the_limit_of_a_scheduled_sync(server: Server, sandbox: Sandbox)
 def test_fail_an_idle_transaction_has_a_lock(
     server: Server, sandbox: Sandbox, statement: str
 ) -> None:
+    require_timers_of_postgres()
     sync()
     before = server.dump()
     for tenant in sandbox.directory.tenants.values():
@@ -98,6 +100,7 @@ def test_fail_the_time_is_over_while_a_lock_is_awaited(server: Server) -> None:
 @pytest.mark.only_on("postgresql")
 def test_fail_the_history_is_locked(server: Server) -> None:
     """The run ends although not even its row can be written."""
+    require_timers_of_postgres()
     statement = "LOCK TABLE sw_sync_runs IN ACCESS EXCLUSIVE MODE"
     with idle_transaction(server, statement):
         result = sync(SCAIWAVE_SYNC_LOCK_SECONDS="1")

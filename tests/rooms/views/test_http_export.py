@@ -311,17 +311,18 @@ def test_success_increments(server: LiveServer) -> None:
     change = """
 from rooms.models import Event
 event = Event.objects.filter(room_id=%r).order_by("stream_position")[0]
-event.content = {"body": %r}
+old, event.content = event.content, %r
 event.save()
-report([])
+report(old)
 """
-    server.run_python(change % (server.rooms["lobby"], "changed once"))
+    old = server.run_python(change % (server.rooms["lobby"], {"body": "changed once"}))
     first = export_since(server, since_bundle=hash_manifest(base))
     manifest = read_manifest(first.content)
     assert (manifest["version"], manifest["chain"]["sequence"]) == (2, 1)
     assert [event["change"] for event in manifest["events"]] == ["changed"]
-    server.run_python(change % (server.rooms["lobby"], "changed twice"))
+    server.run_python(change % (server.rooms["lobby"], {"body": "changed twice"}))
     second = export_since(server, since_bundle=hash_manifest(first))
+    server.run_python(change % (server.rooms["lobby"], old))  # other files' tests have this server
     assert read_manifest(second.content)["chain"]["sequence"] == 2
     files = {str(number): response.content for number, response in enumerate((base, first, second))}
     with open_chain(
