@@ -47,23 +47,25 @@ MAX_UNKNOWN_MEMBERS = 1000
 class Targets:
     """The records of one run, as ScaiKey IDs by kind.
 
-    `named` are the requested ones, in order. `unproven` has the reason for each record about
-    which the look-ups proved nothing. `new_tenants` has the ScaiKey IDs of tenants that were not
-    present here before: the run has not read their people and groups.
+    `named` are the requested ones, in order, and `deleted` those whose deletion was announced: they
+    may exist again, without the groups that they had. `unproven` has the reason for each record
+    about which the look-ups proved nothing. `new_tenants` has the ScaiKey IDs of tenants that were
+    not present here before: the run has not read their people and groups.
     """
 
     ids: dict[str, set[str]]
     named: list[Target] = field(default_factory=list)
+    deleted: frozenset[Target] = frozenset()
     unproven: dict[Target, str] = field(default_factory=dict)
     new_tenants: set[str] = field(default_factory=set)
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[Target]) -> Self:
+    def from_pairs(cls, pairs: Iterable[Target], deleted: Iterable[Target] = ()) -> Self:
         ids: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
         named = list(dict.fromkeys(pairs))
         for kind, scaikey_id in named:
             ids[kind].add(scaikey_id)
-        return cls(ids, named)
+        return cls(ids, named, frozenset(deleted))
 
 
 def stage_targets(
@@ -179,13 +181,13 @@ class _TargetReader:
         return count + self._look_up_partners(partner_ids)
 
     def _find_former_groups(self) -> set[str]:
-        """Return the groups of returning people and groups: these may be members again."""
+        """Return the groups of returning people and groups: they may be members, or no longer."""
+        deleted = {key for _, key in self.targets.deleted}
+        is_back = Q(absent_since__isnull=False) | Q(scaikey_id__in=deleted)
         people = Participant.objects.filter(
-            scaikey_id__in=self.records["participants"].keys(), absent_since__isnull=False
+            is_back, scaikey_id__in=self.records["participants"].keys()
         )
-        children = Group.objects.filter(
-            scaikey_id__in=self.records["groups"].keys(), absent_since__isnull=False
-        )
+        children = Group.objects.filter(is_back, scaikey_id__in=self.records["groups"].keys())
         edges = GroupMembership.objects.filter(
             Q(member_participant__in=people) | Q(member_group__in=children),
             group__absent_since=None,

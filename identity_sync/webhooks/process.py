@@ -10,6 +10,7 @@ import math
 import os
 import time
 from datetime import datetime, timedelta
+from itertools import compress
 from uuid import UUID
 
 from django.conf import settings
@@ -129,7 +130,9 @@ def _load_batch(now: datetime) -> list[WebhookEvent]:
 
 def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) -> None:
     """Sync the records of a batch in one run, and record the result in each event."""
-    targets = Targets.from_pairs((event.kind, event.scaikey_id) for event in batch)
+    pairs = [(event.kind, event.scaikey_id) for event in batch]
+    is_deletion = [event.event_type.endswith(".deleted") for event in batch]
+    targets = Targets.from_pairs(pairs, deleted=compress(pairs, is_deletion))
     wait_seconds = max(0.0, end - time.monotonic())
     try:
         run_id = _sync(operator, targets=targets, wait_seconds=wait_seconds)

@@ -256,6 +256,12 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
         Delivery((DirectoryChange("revive_people", 4),)),
     ],
 )
+@example(
+    size=Size(groups=1, members=1),
+    story=[
+        Delivery((DirectoryChange("soft_delete_people"), DirectoryChange("revive_people"))),
+    ],
+)
 @example(size=SIZE, story=[Delivery(unfounded=5)])
 def test_success_any_delivery_ends_in_sync(
     scaikey: ScriptedScaiKey, size: Size, story: list[Delivery]
