@@ -244,11 +244,14 @@ def test_success_no_statement_of_an_archive_is_executed(site: BackupSite, tmp_pa
     log_statements(programs, log)
     elsewhere = {"PGHOSTADDR": "127.0.0.1", "PGPORT": "1", "PGSERVICE": "live"}
     path = f"{programs}:{os.environ['PATH']}"
+    temporary = Path(tempfile.mkdtemp())
+    temporary.chmod(0o1777)  # The server runs as another user than root.
+    elsewhere["TMPDIR"] = str(temporary)
     verified = site.run("verify-backup", str(backup), UNSIGNED, PATH=path, **elsewhere)
     assert (verified.code, LEFT_OUT in verified.err) == (0, True), verified.err
     assert 'COPY "sw_rooms"' in log.read_text()
     assert "canary" not in log.read_text()
-    assert not list(Path(tempfile.gettempdir()).glob("scaiwave-verify-*"))
+    temporary.rmdir()  # It is empty.
 
     target = urlsplit(site.empty).path[1:]
     site.execute(f"ALTER DATABASE {target} SET log_statement = 'all'")
