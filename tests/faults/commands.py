@@ -31,6 +31,7 @@ class Command:
     `changes` are settings.
 
     `completed` is the code of a run after one whose work was done and whose end was lost.
+    `other_errors` are further codes of a run whose connections fail somewhere.
 
     `logs` are what failures may change too, `leftovers` what a failure may leave for the
     next run to clean up. `has_steps` is for a command that keeps what it has reached and continues
@@ -52,6 +53,7 @@ class Command:
     needs_jobs: bool = False
     recovery: str = ""
     completed: str = SUCCESS
+    other_errors: tuple[str, ...] = ()
 
 
 def fails(cut: str, corrupt: str) -> Mapping[FaultKind, str]:
@@ -120,6 +122,7 @@ COMMANDS: Mapping[str, Command] = {
         {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
         COMMIT,
         logs=frozenset({"sw_audit_entries"}),  # They have the rows of the backup.
+        other_errors=("SW_DATABASE_TOOL_FAILED",),  # pg_dump has a connection of its own.
     ),
     "admin verify-backup": Command(
         "admin verify-backup {backup} --server {target} --json",
@@ -127,6 +130,7 @@ COMMANDS: Mapping[str, Command] = {
         {DELAY: SUCCESS, THROTTLE: SUCCESS, CUT: LOST},
         b"COPY ",
         has_steps=True,
+        other_errors=("SW_BACKUP_UNTRUSTED",),  # Without its database a server knows no keys.
     ),
     "admin restore": Command(
         "admin restore {backup} --into {target} --no-migrate --json",
@@ -135,6 +139,7 @@ COMMANDS: Mapping[str, Command] = {
         COMMIT,
         has_steps=True,
         completed="SW_DATABASE_NOT_EMPTY",
+        other_errors=("SW_BACKUP_UNTRUSTED",),
     ),
     "room export": Command(
         "room export {room} --tenant lab --output {home}/room.zip",

@@ -50,7 +50,10 @@ class Trust:
                     fix="Compare it with the fingerprint that you noted. If they are the same, do "
                     "not use this backup.",
                 ) from None
-            raise BackupUntrusted(f"{path} {error}.") from None
+            no_keys = (
+                "" if trusted else " The database of this server can't be read, or has no keys."
+            )
+            raise BackupUntrusted(f"{path} {error}.{no_keys}") from None
         except SignedFileError as error:
             raise BackupDamaged(f"{path} {error}.") from None
 
