@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import connection
+
 from identity_sync.errors import SyncLocked
 from identity_sync.models import LOCK, Outcome, SyncRun
 from scaiwave.core.locks import LockHolder, find_lock_holder, is_locked, process_lock
@@ -26,7 +28,7 @@ def describe_holder(holder: LockHolder) -> dict[str, Any]:
     return {
         "process": holder.process,
         "address": holder.address,
-        "session": holder.pid,
+        "session": holder.pid if connection.vendor == "postgresql" else None,
         "locked_at": locked_at,
         "silent_seconds": holder.silent_seconds,
         "is_silent": holder.silent_seconds >= MIN_SILENT_SECONDS,
@@ -34,14 +36,17 @@ def describe_holder(holder: LockHolder) -> dict[str, Any]:
 
 
 def format_holder(holder: dict[str, Any]) -> str:
-    """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`."""
+    """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`, on SQLite
+    as `scaiwave 4711@chat1`."""
+    if holder["session"] is None:
+        return str(holder["process"])
     place = f"{holder['address']}, " if holder["address"] else ""
     state = f"silent for {holder['silent_seconds']:,} s" if holder["is_silent"] else "not silent"
     return f"{holder['process']} ({place}session {holder['session']}), {state}"
 
 
 def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:
-    """Return the error, with who has the lock on PostgreSQL if the operator may see hosts."""
+    """Return the error, with who has the lock if the operator may see hosts."""
     if not shows_host or (found := find_lock_holder(LOCK)) is None:
         return SyncLocked(f"{message}.")
     holder = describe_holder(found)

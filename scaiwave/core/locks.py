@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class LockHolder:
 
     `process` is how it names itself, with the ID and the host of its process. `silent_seconds` is
     how long it has sent nothing; 0 while it executes a statement that waits for nothing from it.
+    On SQLite it is the process that has the locked file, since `backend_start`.
     """
 
     pid: int
@@ -85,11 +86,17 @@ def is_locked(name: str) -> bool:
 
 
 def find_lock_holder(name: str) -> LockHolder | None:
-    """Return None if no session has the lock, and on SQLite."""
-    if connection.vendor != "postgresql":
-        return None
-    rows = fetch(_HOLDER, _key_params(name))
-    return LockHolder(*rows[0]) if rows else None
+    """Return None if no process has the lock."""
+    if connection.vendor == "postgresql":
+        rows = fetch(_HOLDER, _key_params(name))
+        return LockHolder(*rows[0]) if rows else None
+    path = _lock_path(name)
+    with suppress(FileNotFoundError, ValueError):  # Released, or not yet written by its process.
+        pid, host = path.read_text().split()
+        began_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if is_file_locked(name):
+            return LockHolder(int(pid), began_at, _name_process(pid, host), None, 0)
+    return None
 
 
 def end_lock_holder(name: str, holder: LockHolder) -> bool:
@@ -160,6 +167,10 @@ def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
     return False
 
 
+def _name_process(pid: int | str, host: str) -> str:
+    return f"scaiwave {pid}@{host}"
+
+
 class _PostgresqlLock:
     """A lock whose session shows its process, and ends a minute after it stalls.
 
@@ -186,8 +197,7 @@ class _PostgresqlLock:
         return self._session is not None
 
     def _acquire(self) -> bool:
-        name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
-        values = [name, *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
+        values = [_name_process(os.getpid(), socket.gethostname()), *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
         return bool(fetch(_ACQUIRE, [_SETTINGS, values, self._key]))
 
     def _end_stalled(self) -> bool:
@@ -246,6 +256,9 @@ def _file_lock(name: str) -> Iterator[bool]:
         return
     remove_stale_lock_files()
     try:
+        with translate_write_errors(path):
+            os.ftruncate(descriptor, 0)  # A killed process left its own number.
+            os.write(descriptor, f"{os.getpid()} {socket.gethostname()}".encode())
         yield True
     finally:
         with suppress(OSError):
