@@ -64,6 +64,8 @@ class VerifiedBundle:
             )
         if self.error is None:
             return f"The bundle is valid. {self._describe_signature('It')}"
+        if self.problems:
+            return f"{self.error.message} {self._describe_signature('It')}"
         return self._describe_signature("The bundle")
 
     @property
@@ -101,7 +103,9 @@ class VerifiedBundle:
         )
 
     def facts(self) -> Row:
-        header, counts = self.header, self.counts
+        header, counts, signature = self.header, self.counts, self.verification.status.value
+        if self.problems and self.verification.status is VerificationStatus.VALID:
+            signature = "valid, but the content is not"
         increment = header.increment if header else None
         return {
             "room": header.room.name if header else None,
@@ -116,7 +120,7 @@ class VerifiedBundle:
             "missing_media": header.missing_media_count if header else None,
             "entries": self.entries,
             "manifest_sha256": self.manifest_sha256 or None,
-            "signature": self.verification.status.value,
+            "signature": signature,
         }
 
     def problem_rows(self) -> list[Row]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from shlex import quote
+from typing import IO
 
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:
@@ -13,6 +15,8 @@ def pluralize(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+_DEFAULT_COLUMNS = 80
+"""The width of a terminal that reports none."""
 MAX_QUOTED_CHARS = 200
 """Longest part of what someone else wrote that a message repeats."""
 
@@ -70,6 +74,36 @@ def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> st
         else:
             wrapped += space + word
     return wrapped
+
+
+def wrap_help(text: str, stream: IO[str]) -> str:
+    """Wrap the lines of a help text between words, each below its last column.
+
+    Examples, which are indented and have no columns, stay whole, so that they can be copied.
+    """
+    if (width := get_width(stream)) is None:
+        return text
+    lines = []
+    for line in text.splitlines():
+        column = line.rfind("  ") + 2 if "  " in line else 0
+        indent = min(column, width // 2)
+        lines.append(line if column == 2 else wrap_words(line, width, indent=indent))
+    return "\n".join([*lines, ""])
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Return whether someone can be asked there. Python has None for a stream that is closed."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def get_width(stream: IO[str]) -> int | None:
+    """Return the columns of a terminal, which COLUMNS overrides; None for any other stream."""
+    if not is_terminal(stream):
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
 
 
 def display_width(text: str) -> int:

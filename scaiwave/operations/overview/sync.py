@@ -212,8 +212,10 @@ def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetim
     details = []
     if judgement.running is None:
         written = next((run for run in recent if run.outcome != Outcome.PLANNED), success)
-        is_scheduled = health.schedule.source is not None
+        is_unknown = health.schedule.redis_problem is not None
+        is_scheduled = health.schedule.source is not None and not is_unknown
         details = _describe_next(written, now, is_scheduled=is_scheduled)
+        details += ["Until Redis answers, only cron starts a sync."] if is_unknown else []
     is_well = not health.problems and not health.warnings
     return Card(
         title="Sync",
