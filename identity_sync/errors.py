@@ -204,7 +204,8 @@ class SyncPlanUnreadable(ConfigurationError):
     """The plan file does not exist, or this user can't read it."""
 
     code = "SW_SYNC_PLAN_UNREADABLE"
-    fix = "Name the file that `scaiwave sync --plan` wrote, with its directory, as its owner."
+    fix = "Correct the path, or write a new plan with `scaiwave sync --plan FILE`."
+    remedy = f"{fix} Only the user who wrote a plan can read it."
 
 
 class SyncPlanChanged(SyncStopped):

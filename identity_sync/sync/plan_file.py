@@ -416,7 +416,13 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
         reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
         if isinstance(error, FileNotFoundError):
             reason = "it does not exist"
-        raise SyncPlanUnreadable(f"{path} can't be read: {reason}.") from None
+        way = "Correct the path"
+        if isinstance(error, PermissionError):
+            way = "Run this command as the user who wrote the plan"
+        again = f"scaiwave sync --plan {_quote_path(path.absolute())}"
+        raise SyncPlanUnreadable(
+            f"{path} can't be read: {reason}.", fix=f"{way}, or write a new plan: `{again}`."
+        ) from None
     with opened as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise SyncPlanInvalid(f"{path} is not a plan: it is too large.")

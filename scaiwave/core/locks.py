@@ -197,7 +197,10 @@ class _PostgresqlLock:
         return self._session is not None
 
     def _acquire(self) -> bool:
-        values = [_name_process(os.getpid(), socket.gethostname()), *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
+        values = [
+            _name_process(os.getpid(), socket.gethostname()),
+            *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS),
+        ]
         return bool(fetch(_ACQUIRE, [_SETTINGS, values, self._key]))
 
     def _end_stalled(self) -> bool:

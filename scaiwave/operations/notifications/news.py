@@ -52,6 +52,14 @@ TITLES = {
     "key_rotation": "The federation key is due for rotation",
     "scheduler": "No scheduler starts syncs",
 }
+PAGES = {
+    "sync_failing": "identity_sync/syncrun/",
+    "sync_overdue": "identity_sync/syncrun/",
+    "removals": "identity_sync/pendingremoval/",
+    "key_rotation": "federation/serverkey/",
+    "scheduler": "jobs/",
+}
+"""Where the admin site, which a command has not loaded, shows a topic and its acts."""
 _TOPICS: dict[type[ScaiWaveError], str] = {
     SyncFailing: "sync_failing",
     SyncOverdue: "sync_overdue",
@@ -174,8 +182,8 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
     if problem is not None:
         text = f"{problem.message}\n\nFix: {problem.fix}"
     try:
-        site = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/"
-        body = config.mask_secrets(f"{text}\n\n{site}\n")
+        page = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/{PAGES[notice.topic]}"
+        body = config.mask_secrets(f"{text}\n\n{page}\n")
         send_mail(config, news.subject, body, seconds=seconds)
     except ScaiWaveError as error:
         notice.error = error.message[:1000]

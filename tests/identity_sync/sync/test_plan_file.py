@@ -681,6 +681,10 @@ def test_fail_unreadable(tmp_path: Path) -> None:
             apply(path)
         assert caught.value.message == f"{path} can't be read: {reason}."
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
+        named = shlex.quote(str(path.absolute()))
+        assert caught.value.fix == (
+            f"Correct the path, or write a new plan: `scaiwave sync --plan {named}`."
+        )
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read")

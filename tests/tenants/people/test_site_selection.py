@@ -60,7 +60,7 @@ def test_success_the_list_keeps_its_filter_and_the_form_names_the_people(client:
     people = make_people(7)
     tenant = people[0].tenant_id
     query = f"tenant={tenant}&amp;status=active"
-    page = client.get(reverse(LIST), {"tenant": tenant, "status": "active", "p": 1})
+    page = client.get(reverse(LIST), {"tenant": str(tenant), "status": "active", "p": 1})
     assert f'formaction="{reverse("admin:act", args=[SUSPEND])}?{query}&amp;p=1"' in (
         page.content.decode()
     )

@@ -84,6 +84,10 @@ def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
     settings.REDIS_URL = ""
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass")]
+    assert findings[0].message == (
+        "Not configured: work that the site or a webhook starts runs in a process of this host, "
+        "and cron starts scheduled work."
+    )
 
 
 def test_fail_redis_is_down(settings: Settings, home: Path) -> None:
