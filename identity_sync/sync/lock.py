@@ -8,8 +8,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
-
 from identity_sync.errors import SyncLocked
 from identity_sync.models import LOCK, Outcome, SyncRun
 from scaiwave.core.locks import LockHolder, find_lock_holder, is_locked, process_lock
@@ -28,7 +26,7 @@ def describe_holder(holder: LockHolder) -> dict[str, Any]:
     return {
         "process": holder.process,
         "address": holder.address,
-        "session": holder.pid if connection.vendor == "postgresql" else None,
+        "session": holder.pid,
         "locked_at": locked_at,
         "silent_seconds": holder.silent_seconds,
         "is_silent": holder.silent_seconds >= MIN_SILENT_SECONDS,
@@ -36,13 +34,11 @@ def describe_holder(holder: LockHolder) -> dict[str, Any]:
 
 
 def format_holder(holder: dict[str, Any]) -> str:
-    """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`, on SQLite
-    as `scaiwave 4711@chat1`."""
-    if holder["session"] is None:
-        return str(holder["process"])
+    """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`."""
     place = f"{holder['address']}, " if holder["address"] else ""
     state = f"silent for {holder['silent_seconds']:,} s" if holder["is_silent"] else "not silent"
-    return f"{holder['process']} ({place}session {holder['session']}), {state}"
+    session = f" ({place}session {holder['session']}), {state}" if holder["session"] else ""
+    return f"{holder['process']}{session}"
 
 
 def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:

@@ -72,10 +72,8 @@ class VerifiedBundle:
     def error(self) -> BundleNotVerified | None:
         """Return the error of a bundle that must not be trusted."""
         if self.problems:
-            count = len(self.problems)
-            return BundleNotVerified(
-                f"The bundle is not valid: {count:,} problem{'' if count == 1 else 's'} found."
-            )
+            found = pluralize(len(self.problems), "problem")
+            return BundleNotVerified(f"The bundle is not valid: {found} found.")
         if self.verification.status is VerificationStatus.WRONG:
             return BundleNotVerified(
                 f"The bundle's signature is not valid. {self.verification.reason}"
@@ -103,9 +101,8 @@ class VerifiedBundle:
         )
 
     def facts(self) -> Row:
-        header, counts, signature = self.header, self.counts, self.verification.status.value
-        if self.problems and self.verification.status is VerificationStatus.VALID:
-            signature = "valid, but the content is not"
+        header, counts = self.header, self.counts
+        rest = " (content not valid)" if self.problems else ""
         increment = header.increment if header else None
         return {
             "room": header.room.name if header else None,
@@ -120,7 +117,7 @@ class VerifiedBundle:
             "missing_media": header.missing_media_count if header else None,
             "entries": self.entries,
             "manifest_sha256": self.manifest_sha256 or None,
-            "signature": signature,
+            "signature": f"{self.verification.status.value}{rest}",
         }
 
     def problem_rows(self) -> list[Row]:

@@ -23,6 +23,7 @@ from scaiwave.cli.overview import (
     read_page,
 )
 from scaiwave.cli.verbs import GROUPS, VERBS, find_longest_match, subcommands
+from scaiwave.console.text import get_width, wrap_words
 from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
 from scaiwave.core.errors import (
     DatabaseUnreachable,
@@ -135,13 +136,10 @@ def _run_verb_or_group(words: list[str]) -> int:
 
 
 def _print_help(text: str, *, is_error: bool = False) -> int:
-    """Print a help text, as the answer or as the error of an incomplete command."""
     stream = sys.stderr if is_error else sys.stdout
-    if stream.isatty():
-        from scaiwave.console.text import wrap_help
-
-        text = wrap_help(text, stream)
-    stream.write(text)
+    width = get_width(stream)
+    for line in text.splitlines():  # Examples, without columns, stay whole, to be copied.
+        stream.write(f"{line if line.rfind('  ') == 0 else wrap_words(line, width)}\n")
     return UsageError.exit_code if is_error else 0
 
 

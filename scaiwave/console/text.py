@@ -15,8 +15,6 @@ def pluralize(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-_DEFAULT_COLUMNS = 80
-"""The width of a terminal that reports none."""
 MAX_QUOTED_CHARS = 200
 """Longest part of what someone else wrote that a message repeats."""
 
@@ -59,13 +57,14 @@ _WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
 def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> str:
     """Break a line between words, where a terminal of this width would break a word.
 
-    The next lines are indented, by two characters more than the first if `indent` is None. A word
-    that is longer than a line stays whole.
+    The next lines are indented: if `indent` is None, to the last column of the line, or by two
+    characters more than the first. A word that is longer than a line stays whole.
     """
     if width is None or display_width(text) <= width:
         return text
     if indent is None:
-        indent = len(text) - len(text.lstrip()) + 2
+        column = min(text.rfind("  ") + 2, width // 2)
+        indent = max(len(text) - len(text.lstrip()) + 2, column)
     wrapped, at = "", 0
     for space, word in _WORD.findall(text):
         at += display_width(space + word)
@@ -74,21 +73,6 @@ def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> st
         else:
             wrapped += space + word
     return wrapped
-
-
-def wrap_help(text: str, stream: IO[str]) -> str:
-    """Wrap the lines of a help text between words, each below its last column.
-
-    Examples, which are indented and have no columns, stay whole, so that they can be copied.
-    """
-    if (width := get_width(stream)) is None:
-        return text
-    lines = []
-    for line in text.splitlines():
-        column = line.rfind("  ") + 2 if "  " in line else 0
-        indent = min(column, width // 2)
-        lines.append(line if column == 2 else wrap_words(line, width, indent=indent))
-    return "\n".join([*lines, ""])
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
@@ -101,9 +85,8 @@ def get_width(stream: IO[str]) -> int | None:
     if not is_terminal(stream):
         return None
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns):
-        return int(columns)
-    return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
+    chosen = int(columns) if columns.isdecimal() else 0
+    return chosen or os.get_terminal_size(stream.fileno()).columns or 80
 
 
 def display_width(text: str) -> int:

@@ -10,7 +10,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.signing import BadSignature
 from django.http import (
@@ -27,14 +26,12 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
 
-from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import list_some
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
     ACTED_AT,
-    MAX_SELECTED,
     SELECTED,
     Act,
     ActCall,
@@ -224,12 +221,12 @@ def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
 def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
     """Return the row of an act; None for one of a list."""
     if act.is_of_list:
-        row = None
-    elif isinstance(act.model, RowSource):
+        return None
+    if isinstance(act.model, RowSource):
         row = act.model.find_row(request, row_id)
     else:
         row = site.get_model_admin(act.model).get_object(request, row_id)
-    if row is None and not act.is_of_list:
+    if row is None:
         raise Http404
     return row
 
@@ -261,19 +258,16 @@ def _get_page(request: HttpRequest, act: Act, row: Any) -> str:
         return act.model.url
     if row is not None:
         return model_url(act.model, "change", row.pk)
-    filters = request.GET.copy()
-    filters.pop(PAGE_VAR, None)  # It may have no rows now.
-    return model_url(act.model, "changelist") + (f"?{filters.urlencode()}" if filters else "")
+    filters = f"?{request.GET.urlencode()}" if request.GET else ""
+    return model_url(act.model, "changelist") + filters
 
 
 def _name_selection(site: AdminSite, request: HttpRequest, act: Act, form: forms.Form) -> str:
-    """Return the number and the first names of the selected rows: `2 people: Anna, Ben`."""
-    model: Any = act.model
-    admin: Any = site.get_model_admin(model)
-    ids = list(filter(is_uuid, form[SELECTED].value() or ()))[:MAX_SELECTED]
+    """Return the number and the first names of the rows: `2 selected: Anna, Ben.`"""
+    admin: Any = site.get_model_admin(act.model)  # type: ignore[arg-type]
+    ids = list(filter(is_uuid, form[SELECTED].value() or ()))
     names = sorted(map(admin.format_name, admin.get_queryset(request).filter(pk__in=ids)))
-    one, many = model._meta.verbose_name, model._meta.verbose_name_plural
-    return f"{pluralize(len(names), one, many)}: {list_some(names)}." if names else ""
+    return f"{len(names):,} selected: {list_some(names)}." if names else ""
 
 
 def _render(

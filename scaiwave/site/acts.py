@@ -291,12 +291,10 @@ def list_act_links(
     operator = build_operator(request)
     if operator is None:
         return []
-    # An act on selected rows leads back to the same list.
-    filters = f"?{request.GET.urlencode()}" if of_selection and request.GET else ""
     return [
         ActLink(
             act.title,
-            reverse("admin:act", args=[act.slug] if row is None else [act.slug, row.pk]) + filters,
+            reverse("admin:act", args=[act.slug] if row is None else [act.slug, row.pk]),
             act.is_destructive,
             act.is_rare,
         )

@@ -96,7 +96,7 @@ def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
     ben = Participant.objects.get(local_id="ben.acme")
     Participant.objects.filter(pk=ben.pk).update(scaikey_status="ACTIVE")
     page = client.get(reverse("admin:tenants_participant_change", args=[ben.pk]))
-    assert 'ACTIVE<p class="help">from the last sync that found this record in ScaiKey</p>' in (
+    assert 'ACTIVE<p class="help">from the last sync that found it in ScaiKey</p>' in (
         page.content.decode()
     )
 

@@ -683,7 +683,8 @@ def test_fail_unreadable(tmp_path: Path) -> None:
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
         named = shlex.quote(str(path.absolute()))
         assert caught.value.fix == (
-            f"Correct the path, or write a new plan: `scaiwave sync --plan {named}`."
+            "Correct the path, run this as the user who wrote the plan, or write a new plan: "
+            f"`scaiwave sync --plan {named}`."
         )
 
 

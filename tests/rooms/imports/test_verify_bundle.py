@@ -277,7 +277,7 @@ def test_fail_command(tmp_path: Path) -> None:
         f"The bundle is not valid: 2 problems found. {SIGNED}",
         f"Problem: Entry {lost.name.decode()} is missing.",
     ]
-    assert lines[-1] == "Signature         valid, but the content is not"
+    assert lines[-1] == "Signature         valid (content not valid)"
     assert ended.err.splitlines() == [
         "Error: The bundle is not valid: 2 problems found. [SW_BUNDLE_NOT_VERIFIED]",
         "  Fix: Do not import it. Export the room again, and transfer the file unchanged.",

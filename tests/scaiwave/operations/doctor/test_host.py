@@ -85,8 +85,8 @@ def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass")]
     assert findings[0].message == (
-        "Not configured: work that the site or a webhook starts runs in a process of this host, "
-        "and cron starts scheduled work."
+        "Not configured: the site and webhooks start processes on this host, and cron scheduled "
+        "jobs."
     )
 
 
