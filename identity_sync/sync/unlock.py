@@ -38,7 +38,7 @@ def unlock_sync(
     holder = describe_holder(found)
     names = {"session": format_holder(holder)}
     if connection.vendor != "postgresql":
-        raise SyncNotUnlocked(f"On SQLite it ends with its process: {names['session']}.")
+        raise SyncNotUnlocked(f"On SQLite the lock ends with its process: {names['session']}.")
     if dry_run:
         return Change(WORDS, holder, dry_run=True, names=names)
     confirm(f"This ends the sync of {names['session']}, and rolls it back.")

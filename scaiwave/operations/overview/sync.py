@@ -232,7 +232,7 @@ def _describe_next(last: SyncRun | None, schedule: Schedule, now: datetime) -> l
     None is expected if no one starts it.
     """
     if schedule.redis_problem is not None:
-        return ["Until Redis answers, only cron starts a sync."]
+        return ["Until Redis answers, no scheduler starts a sync."]
     due = last.started_at + get_interval(settings.CONFIG) if last else now
     if now - due >= timedelta(minutes=1):
         return [f"The next was due {_format_age(due, now)} ago."]

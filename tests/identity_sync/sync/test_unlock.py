@@ -56,7 +56,7 @@ def test_fail_the_lock_of_sqlite_ends_with_its_process() -> None:
             pass
         with pytest.raises(SyncLocked) as limited, sync_lock(shows_host=False):
             pass
-    assert caught.value.message == f"On SQLite it ends with its process: {NAME}."
+    assert caught.value.message == f"On SQLite the lock ends with its process: {NAME}."
     assert caught.value.fix == (
         "End the process on its host, with `kill` and its number. `scaiwave sync status` names it."
     )

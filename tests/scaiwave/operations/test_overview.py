@@ -405,7 +405,7 @@ def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) ->
     settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
     card = get_cards()["Workers"]
     assert (card["value"], card["tone"]) == ("unknown", "bad")
-    assert get_cards()["Sync"]["details"] == ["Until Redis answers, only cron starts a sync."]
+    assert get_cards()["Sync"]["details"] == ["Until Redis answers, no scheduler starts a sync."]
     (task,) = [task for task in get_tasks().values() if "Redis" in task["text"]]
     assert task["details"][0]
 
