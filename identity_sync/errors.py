@@ -42,7 +42,9 @@ class SyncNotUnlocked(ConflictError):
     """The session that has the lock of syncs could not be ended. No changes were made."""
 
     code = "SW_SYNC_NOT_UNLOCKED"
-    fix = "See who has the lock with `scaiwave sync status`, and end its process on its host."
+    fix = (
+        "End the process on its host, with `kill` and its number. `scaiwave sync status` names it."
+    )
 
 
 class SyncTimedOut(TimeLimitExceeded):
@@ -204,7 +206,7 @@ class SyncPlanUnreadable(ConfigurationError):
     """The plan file does not exist, or this user can't read it."""
 
     code = "SW_SYNC_PLAN_UNREADABLE"
-    fix = "Name the file that `scaiwave sync --plan` wrote, with its directory, as its owner."
+    fix = "Correct the path, run this as the user who wrote the plan, or write a new plan."
 
 
 class SyncPlanChanged(SyncStopped):

@@ -51,7 +51,7 @@ _LOSSES = {
 }
 _SUMMARIES = {
     "applied": "Applied {}",
-    "planned": "Planned {}; none were applied",
+    "planned": "Dry run: planned {}; none were applied",
     "refused": "Refused {}; none were applied",
     "partial": "Applied {}; some changes were skipped",
 }

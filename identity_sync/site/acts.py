@@ -49,12 +49,12 @@ def _start(call: ActCall, tenant_id: UUID | None, *, dry_run: bool) -> ActResult
     )
 
 
-def _report_rest(call: ActCall, sentence: str) -> ActResult:
+def _report_rest(call: ActCall, sentence: str) -> str:
     """Name the number of other removals: a decision covers only the rows that were shown."""
     left = visible_removals(call.operator).filter(is_pending_q(call.now)).count()
     if left:
         sentence += f" {pluralize(left, 'other removal')} still wait{'s' * (left == 1)}."
-    return ActResult(sentence, reverse("admin:identity_sync_pendingremoval_changelist"))
+    return sentence
 
 
 def _approve_all(call: ActCall) -> str:

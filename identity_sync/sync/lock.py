@@ -37,11 +37,12 @@ def format_holder(holder: dict[str, Any]) -> str:
     """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`."""
     place = f"{holder['address']}, " if holder["address"] else ""
     state = f"silent for {holder['silent_seconds']:,} s" if holder["is_silent"] else "not silent"
-    return f"{holder['process']} ({place}session {holder['session']}), {state}"
+    session = f" ({place}session {holder['session']}), {state}" if holder["session"] else ""
+    return f"{holder['process']}{session}"
 
 
 def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:
-    """Return the error, with who has the lock on PostgreSQL if the operator may see hosts."""
+    """Return the error, with who has the lock if the operator may see hosts."""
     if not shows_host or (found := find_lock_holder(LOCK)) is None:
         return SyncLocked(f"{message}.")
     holder = describe_holder(found)

@@ -12,7 +12,7 @@ from identity_sync.models import LOCK
 from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.lock import describe_holder, format_holder
 from scaiwave.core.change import Change, ChangeWords
-from scaiwave.core.locks import end_lock_holder, find_lock_holder, is_locked
+from scaiwave.core.locks import end_lock_holder, find_lock_holder
 from scaiwave.core.operators import Operator, Permission
 from tenants.audit.record import AuditSubject, record_audit
 
@@ -34,11 +34,11 @@ def unlock_sync(
     operator.require(Permission.MANAGE_PLATFORM)
     found = find_lock_holder(LOCK)
     if found is None:
-        if connection.vendor != "postgresql" and is_locked(LOCK):
-            raise SyncNotUnlocked("On SQLite the lock of syncs ends with its process.")
         return Change(WORDS, None)
     holder = describe_holder(found)
     names = {"session": format_holder(holder)}
+    if connection.vendor != "postgresql":
+        raise SyncNotUnlocked(f"On SQLite the lock ends with its process: {names['session']}.")
     if dry_run:
         return Change(WORDS, holder, dry_run=True, names=names)
     confirm(f"This ends the sync of {names['session']}, and rolls it back.")

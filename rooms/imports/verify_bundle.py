@@ -64,16 +64,16 @@ class VerifiedBundle:
             )
         if self.error is None:
             return f"The bundle is valid. {self._describe_signature('It')}"
+        if self.problems:
+            return f"{self.error.message} {self._describe_signature('It')}"
         return self._describe_signature("The bundle")
 
     @property
     def error(self) -> BundleNotVerified | None:
         """Return the error of a bundle that must not be trusted."""
         if self.problems:
-            count = len(self.problems)
-            return BundleNotVerified(
-                f"The bundle is not valid: {count:,} problem{'' if count == 1 else 's'} found."
-            )
+            found = pluralize(len(self.problems), "problem")
+            return BundleNotVerified(f"The bundle is not valid: {found} found.")
         if self.verification.status is VerificationStatus.WRONG:
             return BundleNotVerified(
                 f"The bundle's signature is not valid. {self.verification.reason}"
@@ -102,6 +102,7 @@ class VerifiedBundle:
 
     def facts(self) -> Row:
         header, counts = self.header, self.counts
+        rest = " (content not valid)" if self.problems else ""
         increment = header.increment if header else None
         return {
             "room": header.room.name if header else None,
@@ -116,7 +117,7 @@ class VerifiedBundle:
             "missing_media": header.missing_media_count if header else None,
             "entries": self.entries,
             "manifest_sha256": self.manifest_sha256 or None,
-            "signature": self.verification.status.value,
+            "signature": f"{self.verification.status.value}{rest}",
         }
 
     def problem_rows(self) -> list[Row]:

@@ -29,7 +29,8 @@ from scaiwave.cli.overview import format_subcommands
 from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.config.configuration import find_unknown_names
 from scaiwave.console.columns import TENANT, Column, Row
-from scaiwave.console.output import Output, is_terminal
+from scaiwave.console.output import Output
+from scaiwave.console.text import is_terminal
 from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError

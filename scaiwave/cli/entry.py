@@ -23,6 +23,7 @@ from scaiwave.cli.overview import (
     read_page,
 )
 from scaiwave.cli.verbs import GROUPS, VERBS, find_longest_match, subcommands
+from scaiwave.console.text import get_width, wrap_words
 from scaiwave.core.completed_work import describe_works, forget_completed, list_completed
 from scaiwave.core.errors import (
     DatabaseUnreachable,
@@ -87,12 +88,10 @@ def _run_words(words: list[str]) -> int:
     if at and subcommands(tuple(words[:at])):  # as in `admin help`
         words = ["help", *words[:at], *words[at + 1 :]]
     if page := _find_page(words):
-        sys.stdout.write(page)
-        return 0
+        return _print_help(page)
     match words:
         case []:
-            sys.stderr.write(format_overview())
-            return UsageError.exit_code
+            return _print_help(format_overview(), is_error=True)
         case ["help", "manage", *rest]:
             return _run_django("manage", *rest, "--help", profile="full")
         case ["help", *rest]:
@@ -126,16 +125,22 @@ def _run_verb_or_group(words: list[str]) -> int:
     if matched in VERBS and (len(matched) == len(command_words) or not subcommands(matched)):
         verb = VERBS[matched]
         if len(rest) == 1 and rest[0] in HELP_OPTIONS:
-            sys.stdout.write(read_page(verb.command))
-            return 0
+            return _print_help(read_page(verb.command))
         return _run_django(verb.command, *rest, profile=verb.profile)
     if matched in GROUPS and len(matched) == len(command_words):
         # Without --help this is a usage error.
         if rest and rest[0] not in HELP_OPTIONS:
             raise _misplaced_option_error(rest, *matched)
-        (sys.stdout if rest else sys.stderr).write(format_group(matched))
-        return 0 if rest else UsageError.exit_code
+        return _print_help(format_group(matched), is_error=not rest)
     raise _unknown_command_error(command_words) if command_words else _misplaced_option_error(rest)
+
+
+def _print_help(text: str, *, is_error: bool = False) -> int:
+    stream = sys.stderr if is_error else sys.stdout
+    width = get_width(stream)
+    for line in text.splitlines():  # Examples, without columns, stay whole, to be copied.
+        stream.write(f"{line if line.rfind('  ') == 0 else wrap_words(line, width)}\n")
+    return UsageError.exit_code if is_error else 0
 
 
 def _misplaced_option_error(rest: Sequence[str], *group: str) -> UsageError:

@@ -107,26 +107,21 @@ def format_manage_help() -> str:
 
 def _format_areas(group: VerbPath) -> Iterable[str]:
     """Yield the commands below some words by area; without a title if there is only one area."""
-    verbs = subcommands(group)
-    names = {words: " ".join(words[len(group) :]) for words in verbs}
-    width = max(map(len, names.values()))
+    verbs = {" ".join(words[len(group) :]): verb for words, verb in subcommands(group).items()}
+    width = max(map(len, verbs))
     areas = list(dict.fromkeys(verb.area for verb in verbs.values()))
     for area in areas:
         yield ""
         yield from [AREAS[area]] if len(areas) > 1 else []
-        yield from _format_entries(
-            ((names[words], verb.help) for words, verb in verbs.items() if verb.area == area),
-            width,
-        )
+        entries = ((name, verb.help) for name, verb in verbs.items() if verb.area == area)
+        yield from _format_entries(entries, width)
 
 
 def format_subcommands(words: VerbPath) -> list[str]:
     """Return a line for each command that begins with the words of a command."""
-    entries = [
-        (" ".join(("scaiwave", *other)), verb.help) for other, verb in subcommands(words).items()
-    ]
-    width = max((len(name) for name, _ in entries), default=0)
-    return [f"{name:<{width}}  {summary}" for name, summary in entries]
+    verbs = {" ".join(("scaiwave", *path)): verb for path, verb in subcommands(words).items()}
+    width = max(map(len, verbs), default=0)
+    return [f"{name:<{width}}  {verb.help}" for name, verb in verbs.items()]
 
 
 def _format_entries(entries: Iterable[tuple[str, str]], width: int) -> list[str]:

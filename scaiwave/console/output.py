@@ -24,7 +24,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType, Row
-from scaiwave.console.text import display_width, wrap_words
+from scaiwave.console.text import display_width, get_width, is_terminal, wrap_words
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid
 
 MAX_MEASURED_ROWS = 1000
@@ -33,8 +33,6 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet takes a text that begins with one of them, or its wide form, for a formula."""
 PROGRESS_INTERVAL_SECONDS = 10.0
 """Between two lines of progress without a terminal."""
-_DEFAULT_COLUMNS = 80
-"""The width of a terminal that reports none."""
 
 # Control characters, line and paragraph separators, invisible marks, the controls of writing
 # direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
@@ -123,11 +121,6 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value, indent=None)
 
 
-def is_terminal(stream: IO[str] | None) -> bool:
-    """Return whether someone can be asked there. Python has None for a stream that is closed."""
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
 class Output:
     """The output of one command: results to stdout, messages to stderr."""
 
@@ -207,7 +200,7 @@ class Output:
         """Print a line of the result, broken between words. With --json only the document is."""
         if not self.as_json:
             line = strip_control_chars(text).rstrip()
-            self.stdout.write(wrap_words(line, _get_width(self.stdout), indent=indent) + "\n")
+            self.stdout.write(wrap_words(line, get_width(self.stdout), indent=indent) + "\n")
 
     def print_styled(self, *parts: tuple[str, str]) -> None:
         """Print a line of the result from (text, style) pairs; styles are for terminals only.
@@ -245,7 +238,7 @@ class Output:
             self._write_message(f"  Fix: {error.fix}")
 
     def _write_message(self, text: str, *, end: str = "\n") -> None:
-        width = _get_width(self.stderr)
+        width = get_width(self.stderr)
         self._write_stderr(wrap_words(strip_control_chars(text), width) + end)
 
     def _write_stderr(self, text: str) -> None:
@@ -415,16 +408,6 @@ def _format_csv_text(text: str) -> str:
         text = _FORMULA_AFTER_SEMICOLON.sub(";'", text)
     # Spreadsheets skip spaces before a formula.
     return f"'{text}" if text.lstrip().startswith(FORMULA_SIGNS) else text
-
-
-def _get_width(stream: IO[str]) -> int | None:
-    """Return the columns of a terminal, which COLUMNS overrides; None for any other stream."""
-    if not is_terminal(stream):
-        return None
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns):
-        return int(columns)
-    return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from shlex import quote
+from typing import IO
 
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:
@@ -55,13 +57,14 @@ _WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
 def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> str:
     """Break a line between words, where a terminal of this width would break a word.
 
-    The next lines are indented, by two characters more than the first if `indent` is None. A word
-    that is longer than a line stays whole.
+    The next lines are indented: if `indent` is None, to the last column of the line, or by two
+    characters more than the first. A word that is longer than a line stays whole.
     """
     if width is None or display_width(text) <= width:
         return text
     if indent is None:
-        indent = len(text) - len(text.lstrip()) + 2
+        column = min(text.rfind("  ") + 2, width // 2)
+        indent = max(len(text) - len(text.lstrip()) + 2, column)
     wrapped, at = "", 0
     for space, word in _WORD.findall(text):
         at += display_width(space + word)
@@ -70,6 +73,20 @@ def wrap_words(text: str, width: int | None, *, indent: int | None = None) -> st
         else:
             wrapped += space + word
     return wrapped
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Return whether someone can be asked there. Python has None for a stream that is closed."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def get_width(stream: IO[str]) -> int | None:
+    """Return the columns of a terminal, which COLUMNS overrides; None for any other stream."""
+    if not is_terminal(stream):
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    chosen = int(columns) if columns.isdecimal() else 0
+    return chosen or os.get_terminal_size(stream.fileno()).columns or 80
 
 
 def display_width(text: str) -> int:

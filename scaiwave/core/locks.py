@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ class LockHolder:
 
     `process` is how it names itself, with the ID and the host of its process. `silent_seconds` is
     how long it has sent nothing; 0 while it executes a statement that waits for nothing from it.
+    On SQLite it has no `pid`, and begins with the lock.
     """
 
-    pid: int
+    pid: int | None
     backend_start: datetime
     process: str
     address: str | None
@@ -85,11 +86,16 @@ def is_locked(name: str) -> bool:
 
 
 def find_lock_holder(name: str) -> LockHolder | None:
-    """Return None if no session has the lock, and on SQLite."""
-    if connection.vendor != "postgresql":
-        return None
-    rows = fetch(_HOLDER, _key_params(name))
-    return LockHolder(*rows[0]) if rows else None
+    """Return None if no process has the lock."""
+    if connection.vendor == "postgresql":
+        rows = fetch(_HOLDER, _key_params(name))
+        return LockHolder(*rows[0]) if rows else None
+    path = _lock_path(name)
+    with suppress(FileNotFoundError):
+        process, began_at = path.read_text(), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if process and is_file_locked(name):
+            return LockHolder(None, began_at, process, None, 0)
+    return None
 
 
 def end_lock_holder(name: str, holder: LockHolder) -> bool:
@@ -110,7 +116,7 @@ def lock_file(name: str) -> int | None:
     """
     path = _lock_path(name)
     with translate_write_errors(path):
-        _make_lock_directory()
+        _lock_directory().mkdir(mode=0o700, exist_ok=True)
         return _open_locked(path)
 
 
@@ -160,6 +166,10 @@ def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
     return False
 
 
+def _name_process() -> str:
+    return f"scaiwave {os.getpid()}@{socket.gethostname()}"
+
+
 class _PostgresqlLock:
     """A lock whose session shows its process, and ends a minute after it stalls.
 
@@ -186,8 +196,7 @@ class _PostgresqlLock:
         return self._session is not None
 
     def _acquire(self) -> bool:
-        name = f"scaiwave {os.getpid()}@{socket.gethostname()}"
-        values = [name, *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
+        values = [_name_process(), *[f"{MAX_SILENT_SECONDS}s"] * len(_LIMITS)]
         return bool(fetch(_ACQUIRE, [_SETTINGS, values, self._key]))
 
     def _end_stalled(self) -> bool:
@@ -237,15 +246,15 @@ def _advisory_key(name: str) -> int:
 
 @contextmanager
 def _file_lock(name: str) -> Iterator[bool]:
-    path = _lock_path(name)
-    with translate_write_errors(path):
-        _make_lock_directory()
-        descriptor = _open_locked(path)
+    path, descriptor = _lock_path(name), lock_file(name)
     if descriptor is None:
         yield False
         return
     remove_stale_lock_files()
     try:
+        with translate_write_errors(path):
+            os.ftruncate(descriptor, 0)  # A killed process left its own number.
+            os.write(descriptor, _name_process().encode())
         yield True
     finally:
         with suppress(OSError):
@@ -291,10 +300,6 @@ def _is_same_file(path: Path, descriptor: int) -> bool:
 
 def _lock_directory() -> Path:
     return Path(settings.HOME) / "locks"
-
-
-def _make_lock_directory() -> None:
-    _lock_directory().mkdir(mode=0o700, exist_ok=True)
 
 
 def _lock_path(name: str) -> Path:

@@ -26,6 +26,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.text import capfirst
 
+from scaiwave.core.bulk import list_some
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator
@@ -43,6 +44,7 @@ from scaiwave.site.acts import (
     find_act,
 )
 from scaiwave.site.formatting import model_url
+from scaiwave.site.terms import is_uuid
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.web.api import ErrorResponse, RateLimitExceeded
@@ -73,7 +75,7 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         return _render(site, request, act, None, act.form(), error=error)
     if not act.is_offered(row):
         messages.warning(request, NOT_OFFERED)
-        return HttpResponseRedirect(_get_page(act, row))
+        return HttpResponseRedirect(_get_page(request, act, row))
     response = _ask_or_run(site, request, operator, act, row)
     # An act that has ended its own session could not save it.
     if response.status_code == HTTPStatus.FOUND and request.session.exists(
@@ -173,7 +175,7 @@ def _ask_or_run(
     if isinstance(result, ChangeResult):
         result = " ".join([*result.lines, *result.warnings])
     if isinstance(result, str):
-        result = ActResult(result, _get_page(act, None if act.removes_row else row))
+        result = ActResult(result, _get_page(request, act, None if act.removes_row else row))
     messages.success(request, result.sentence)
     return HttpResponseRedirect(result.url)
 
@@ -219,12 +221,12 @@ def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
 def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
     """Return the row of an act; None for one of a list."""
     if act.is_of_list:
-        row = None
-    elif isinstance(act.model, RowSource):
+        return None
+    if isinstance(act.model, RowSource):
         row = act.model.find_row(request, row_id)
     else:
         row = site.get_model_admin(act.model).get_object(request, row_id)
-    if row is None and not act.is_of_list:
+    if row is None:
         raise Http404
     return row
 
@@ -250,12 +252,22 @@ def _sign_question(request: HttpRequest, act: Act, row: Any, question: str) -> s
     return salted_hmac("scaiwave.site.act_view", text, algorithm="sha256").hexdigest()
 
 
-def _get_page(act: Act, row: Any) -> str:
+def _get_page(request: HttpRequest, act: Act, row: Any) -> str:
+    """Return the page of a row, or of a list with the filters of the list that was left."""
     if isinstance(act.model, RowSource):
         return act.model.url
-    if row is None:
-        return model_url(act.model, "changelist")
-    return model_url(act.model, "change", row.pk)
+    if row is not None:
+        return model_url(act.model, "change", row.pk)
+    filters = f"?{request.GET.urlencode()}" if request.GET else ""
+    return model_url(act.model, "changelist") + filters
+
+
+def _name_selection(site: AdminSite, request: HttpRequest, act: Act, form: forms.Form) -> str:
+    """Return the number and the first names of the rows: `2 selected: Anna, Ben.`"""
+    admin: Any = site.get_model_admin(act.model)  # type: ignore[arg-type]
+    ids = list(filter(is_uuid, form[SELECTED].value() or ()))
+    names = sorted(map(admin.format_name, admin.get_queryset(request).filter(pk__in=ids)))
+    return f"{len(names):,} selected: {list_some(names)}." if names else ""
 
 
 def _render(
@@ -274,13 +286,16 @@ def _render(
         title = act.model.title
     else:
         title = capfirst(str(act.model._meta.verbose_name_plural))
+    note = act.get_note(row)
+    if act.of_selection and not question:  # A question names the rows itself.
+        note = _name_selection(site, request, act, form)
     context = {
         **site.each_context(request),
         "title": act.title if row is None else f"{act.title}: {row}",
         "act": act,
         "row": row or title,
-        "note": act.get_note(row),
-        "page": _get_page(act, row),
+        "note": note,
+        "page": _get_page(request, act, row),
         "form": form,
         "question": question,
         "error": error,

@@ -326,15 +326,13 @@ class ReadOnlyAdmin(_Admin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist: Any = self.build_changelist(request)
-        selection = list_act_links(request, self.model, None, of_selection=True)
-        changelist.offers_selection = bool(selection)
+        changelist.selection_acts = list_act_links(request, self.model, None, of_selection=True)
         changelist.tab_parameter = find_tab_parameter(self.admin_site, request, self.model)
         for spec in changelist.filter_specs:
             if isinstance(spec, FieldListFilter):
                 spec.title = format_field_title(spec.field)
-        rows = list(changelist.result_list)
+        changelist.result_list = rows = list(changelist.result_list)
         self.prefetch_columns(rows)
-        changelist.result_list = rows
         return changelist
 
     def _refuse_unknown(self, request: HttpRequest) -> HttpResponse | None:
@@ -360,7 +358,6 @@ class ReadOnlyAdmin(_Admin):
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
             "list_content": self.get_list_content(request),
-            "selection_acts": list_act_links(request, self.model, None, of_selection=True),
             "heading": row and build_heading(self.admin_site, request, row, current=self.model),
             "acts": self._list_acts_of_page(request, row),
             "export_links": build_export_links(self, request),

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from scaiwave.console.text import join_examples
-from scaiwave.core.bulk import MAX_NAMED, BulkRow, build_rows, count_names
+from scaiwave.core.bulk import BulkRow, build_rows, count_names, list_some
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.core.sql import batched
@@ -57,7 +56,7 @@ def find_holders(
     if len(tenants) > 1:
         slugs = sorted(each.slug for each in tenants)
         raise UsageError(
-            f"The names are in several tenants: {join_examples(slugs[:MAX_NAMED], len(slugs))}.",
+            f"The names are in several tenants: {list_some(slugs)}.",
             fix="Run the command once for each tenant, with --tenant <slug>.",
         )
     return tenants.pop(), rows
@@ -214,7 +213,7 @@ def _name_holders(
         for each in entities
         if each.pk in ids
     ]
-    return f" without {join_examples(found[:MAX_NAMED], len(found))}"
+    return f" without {list_some(found)}"
 
 
 def _build_last_super_admin_error(loss: str, *, fix: str, without: str = "") -> LastSuperAdmin:

@@ -175,7 +175,7 @@ def reader(docker: Docker, tmp_path: Path) -> Iterator[Reader]:
     root = tmp_path / "srv"
     replaced = {
         "/srv/scaiwave": str(root),
-        "~/scaiwave-0.3.0-py3-none-any.whl": str(wheel),
+        "~/scaiwave-*.whl": str(wheel),
         ADMINISTRATOR: f"echo '{PASSWORD}' | {ADMINISTRATOR} --password-file -",
         "chat.example.com": "127.0.0.1",
     }

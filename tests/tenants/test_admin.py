@@ -93,6 +93,12 @@ def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
         "suspended manually since 2026-03-04 05:06:07 UTC and "
         "removed from ScaiKey on 2026-03-04 05:06:07 UTC",
     } <= set(read_column(client, PARTICIPANTS, "status_text"))
+    ben = Participant.objects.get(local_id="ben.acme")
+    Participant.objects.filter(pk=ben.pk).update(scaikey_status="ACTIVE")
+    page = client.get(reverse("admin:tenants_participant_change", args=[ben.pk]))
+    assert 'ACTIVE<p class="help">from the last sync that found it in ScaiKey</p>' in (
+        page.content.decode()
+    )
 
 
 def test_success_tenant_links_to_rows_of_other_apps(client: Client) -> None:

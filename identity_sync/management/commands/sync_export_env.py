@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from identity_sync.registration.export_env import export_env, format_exports
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import is_terminal
+from scaiwave.console.text import is_terminal
 
 
 class Command(OperatorCommand):

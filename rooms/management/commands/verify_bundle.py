@@ -94,7 +94,8 @@ class Command(OperatorCommand):
         ) as file:
             verified = verify_bundle(file=file, **checks)
         if not self.output.as_json:
+            self.output.print_line(verified.sentence)
+            for problem in verified.problems:
+                self.output.print_line(f"Problem: {problem.message}")
             self.output.print_record(VERIFICATION_COLUMNS, verified.facts())
-        problems = [f"Problem: {problem.message}" for problem in verified.problems]
-        lines = [*problems, verified.sentence]
-        print_report(self.output, verified.document(), lines=lines, error=verified.error)
+        print_report(self.output, verified.document(), error=verified.error)

@@ -67,9 +67,11 @@ class Node:
 
 
 def build_tree() -> list[Node]:
-    """Return the nodes of the root, of every group and of every command."""
+    """Return the nodes of the root, of `help`, of every group and of every command."""
+    root = {**_list_next_words(()), **BUILT_IN_WORDS}
     return [
-        Node((), {**_list_next_words(()), **BUILT_IN_WORDS}),
+        Node((), root),
+        Node(("help",), {**root, "exit-codes": "Show what the exit codes mean"}),
         *map(_build_node, sorted(GROUPS)),
         *map(_build_node, VERBS),
     ]

@@ -166,7 +166,8 @@ def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     if not settings.REDIS_URL:
-        yield passed("redis", "Not configured; jobs run inline.")
+        work = "the site and webhooks start processes on this host, and cron scheduled jobs"
+        yield passed("redis", f"Not configured: {work}.")
         return
     try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:

@@ -46,12 +46,13 @@ TICK_SECONDS = 60.0
 REDIS_TIMEOUT_SECONDS = 2.0
 
 TITLES = {
-    "sync_failing": "Syncs fail",
-    "sync_overdue": "The sync is overdue",
-    "removals": "Removals wait for a decision",
-    "key_rotation": "The federation key is due for rotation",
-    "scheduler": "No scheduler starts syncs",
+    "sync_failing": ("Syncs fail", "identity_sync/syncrun/"),
+    "sync_overdue": ("The sync is overdue", "identity_sync/syncrun/"),
+    "removals": ("Removals wait for a decision", "identity_sync/pendingremoval/"),
+    "key_rotation": ("The federation key is due for rotation", "federation/serverkey/"),
+    "scheduler": ("No scheduler starts syncs", "jobs/"),
 }
+"""By topic, with its page in the admin site, which a command has not loaded."""
 _TOPICS: dict[type[ScaiWaveError], str] = {
     SyncFailing: "sync_failing",
     SyncOverdue: "sync_overdue",
@@ -82,7 +83,7 @@ class News:
 
     @property
     def subject(self) -> str:
-        title = TITLES[self.notice.topic]
+        title, _ = TITLES[self.notice.topic]
         return title if self.problem else f"Resolved: {title}"
 
 
@@ -170,12 +171,13 @@ def _send(news: News, config: Configuration, now: datetime, seconds: float) -> b
     notice.attempts, notice.attempted_at = notice.attempts + 1, now
     notice.save()
     problem = news.problem
-    text = f"Resolved: {TITLES[notice.topic]}."
+    title, page = TITLES[notice.topic]
+    text = f"Resolved: {title}."
     if problem is not None:
         text = f"{problem.message}\n\nFix: {problem.fix}"
     try:
-        site = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/"
-        body = config.mask_secrets(f"{text}\n\n{site}\n")
+        url = f"{config.get_url('SCAIWAVE_PUBLIC_URL')}/admin/{page}"
+        body = config.mask_secrets(f"{text}\n\n{url}\n")
         send_mail(config, news.subject, body, seconds=seconds)
     except ScaiWaveError as error:
         notice.error = error.message[:1000]

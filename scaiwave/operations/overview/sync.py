@@ -42,6 +42,7 @@ from identity_sync.reports.run_figures import (
     build_rows,
     count_differences,
 )
+from identity_sync.reports.schedule import Schedule
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
 from scaiwave.core.operators import Operator, Permission, get_host_operator
@@ -212,8 +213,7 @@ def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetim
     details = []
     if judgement.running is None:
         written = next((run for run in recent if run.outcome != Outcome.PLANNED), success)
-        is_scheduled = health.schedule.source is not None
-        details = _describe_next(written, now, is_scheduled=is_scheduled)
+        details = _describe_next(written, health.schedule, now)
     is_well = not health.problems and not health.warnings
     return Card(
         title="Sync",
@@ -226,19 +226,20 @@ def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetim
     )
 
 
-def _describe_next(last: SyncRun | None, now: datetime, *, is_scheduled: bool) -> list[str]:
+def _describe_next(last: SyncRun | None, schedule: Schedule, now: datetime) -> list[str]:
     """Return when the next full sync is due, one interval after the last one began.
 
     None is expected if no one starts it.
     """
-    if last is None:
+    if schedule.redis_problem is not None:
+        return ["Until Redis answers, no scheduler starts a sync."]
+    due = last.started_at + get_interval(settings.CONFIG) if last else now
+    if now - due >= timedelta(minutes=1):
+        return [f"The next was due {_format_age(due, now)} ago."]
+    if last is None or schedule.source is None:
         return []
-    due = last.started_at + get_interval(settings.CONFIG)
-    if abs(due - now) < timedelta(minutes=1):
-        return ["The next is due now."] if is_scheduled else []
-    if due >= now:
-        return [f"The next is due in {_format_age(now, due)}."] if is_scheduled else []
-    return [f"The next was due {_format_age(due, now)} ago."]
+    is_now = due - now < timedelta(minutes=1)
+    return [f"The next is due {'now' if is_now else f'in {_format_age(now, due)}'}."]
 
 
 def _format_age(at: datetime, now: datetime) -> str:

@@ -5,10 +5,13 @@ They need no token: the sandbox listens on the loopback address only and holds o
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from scaiwave.sandbox.errors import InvalidMutation, InvalidWebhook, UnknownEntity
 from scaiwave.sandbox.http.messages import (
+    Action,
     HTTPError,
     Request,
     Response,
@@ -36,7 +39,7 @@ def add_fault(sandbox: SandboxState, request: Request) -> Response:
     try:
         return json_response(sandbox.faults.add_json(parse_json_body(request)), status=201)
     except msgspec.ValidationError as error:
-        raise HTTPError(422, str(error)) from None
+        raise HTTPError(422, f"{error}. Actions: {', '.join(get_args(Action))}.") from None
 
 
 @route("DELETE", CONTROL_PREFIX + "/faults")

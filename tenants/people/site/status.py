@@ -22,6 +22,7 @@ class StatusAdmin(ReadOnlyAdmin):
     """Adds a column with the status that results from the three status fields."""
 
     more_fields: ClassVar[Sequence[str]] = ("status_text",)
+    help_texts: ClassVar = {"scaikey_status": "from the last sync that found it in ScaiKey"}
     export_columns: ClassVar = {"status_text": {"status": attrgetter("status")}}
 
     @admin.display(description="status", ordering="status")

@@ -681,6 +681,11 @@ def test_fail_unreadable(tmp_path: Path) -> None:
             apply(path)
         assert caught.value.message == f"{path} can't be read: {reason}."
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
+        named = shlex.quote(str(path.absolute()))
+        assert caught.value.fix == (
+            "Correct the path, run this as the user who wrote the plan, or write a new plan: "
+            f"`scaiwave sync --plan {named}`."
+        )
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read")

@@ -73,7 +73,7 @@ def test_success_text_output(server: Server, sandbox: Sandbox) -> None:
         "  participants",
         f"    update      Renamed: {old}a@b.example (changed in ScaiKey)",
     ]
-    assert plan.out.splitlines()[-1].startswith("Planned 1 change; none were applied; ")
+    assert plan.out.splitlines()[-1].startswith("Dry run: planned 1 change; none were applied; ")
 
 
 def test_success_a_closed_pipe_does_not_end_the_run(server: Server) -> None:

@@ -49,9 +49,19 @@ def test_success_nothing_to_unlock() -> None:
 @pytest.mark.only_on("sqlite")
 @pytest.mark.django_db(transaction=True)
 def test_fail_the_lock_of_sqlite_ends_with_its_process() -> None:
-    with hold_lock_elsewhere(LOCK), pytest.raises(SyncNotUnlocked) as caught:
-        unlock()
-    assert caught.value.message == "On SQLite the lock of syncs ends with its process."
+    with hold_lock_elsewhere(LOCK):
+        with pytest.raises(SyncNotUnlocked) as caught:
+            unlock()
+        with pytest.raises(SyncLocked) as locked, sync_lock():
+            pass
+        with pytest.raises(SyncLocked) as limited, sync_lock(shows_host=False):
+            pass
+    assert caught.value.message == f"On SQLite the lock ends with its process: {NAME}."
+    assert caught.value.fix == (
+        "End the process on its host, with `kill` and its number. `scaiwave sync status` names it."
+    )
+    assert locked.value.message.startswith(f"Another sync is running: {NAME}, since 20")
+    assert limited.value.message == "Another sync is running."
 
 
 @pytest.mark.only_on("postgresql")

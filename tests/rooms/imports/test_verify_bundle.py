@@ -9,6 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -29,7 +30,6 @@ from tests.rooms.bundle.factories import (
     make_manifest,
     make_media_row,
     make_part,
-    make_reaction,
     make_signature,
     make_uid,
 )
@@ -245,11 +245,9 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
         SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[0] == "Room              Launch 🚀"
-    assert ended.out.splitlines()[-2:] == [
-        "Signature         valid",
-        f"The bundle is valid. {SIGNED}",
-    ]
+    lines = ended.out.splitlines()
+    assert lines[:2] == [f"The bundle is valid. {SIGNED}", "Room              Launch 🚀"]
+    assert lines[-1] == "Signature         valid"
 
 
 def test_fail_command_names_the_option_that_needs_no_database() -> None:
@@ -269,13 +267,19 @@ def test_fail_command_names_the_option_that_needs_no_database() -> None:
 
 def test_fail_command(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
-    path.write_bytes(make_bundle(make_manifest(make_event(1), make_reaction(2, to=9))))
+    with ZipFile(GOLDEN) as golden:
+        manifest, lost, *others = [make_part(name, golden.read(name)) for name in golden.namelist()]
+    path.write_bytes(make_zip(manifest, *others))
     ended = run_scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
-    bad = "Events refer to events that are not in the bundle: event 2 "
     assert ended.code == 1
-    assert f"\nProblem: {bad}" in ended.out
+    lines = ended.out.splitlines()
+    assert lines[:2] == [
+        f"The bundle is not valid: 2 problems found. {SIGNED}",
+        f"Problem: Entry {lost.name.decode()} is missing.",
+    ]
+    assert lines[-1] == "Signature         valid (content not valid)"
     assert ended.err.splitlines() == [
-        "Error: The bundle is not valid: 1 problem found. [SW_BUNDLE_NOT_VERIFIED]",
+        "Error: The bundle is not valid: 2 problems found. [SW_BUNDLE_NOT_VERIFIED]",
         "  Fix: Do not import it. Export the room again, and transfer the file unchanged.",
     ]
 

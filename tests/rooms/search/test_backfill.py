@@ -212,6 +212,11 @@ def test_success_the_run_is_audited() -> None:
     entry = AuditEntry.objects.get(action="backfill-search-index")
     assert (entry.operator, entry.tenant_slug) == ("root", "acme")
     assert entry.details == {"restart": False, "ranges": 1}
+    run = SearchBackfill.objects.get()
+    started = f"started {run.started_at:%Y-%m-%d %H:%M:%S}"
+    assert entry.subject_name == f"tenant {run.tenant_id}, {started}"
+    run.tenant_id = None
+    assert str(run) == f"all messages, {started}"
 
 
 def test_fail_room_without_tenant() -> None:

@@ -133,6 +133,8 @@ def test_success_aliases(completions: Completions) -> None:
 def test_success_help_of_a_command(completions: Completions) -> None:
     assert completions("scaiwave hel") == ["help"]
     assert completions("scaiwave help admin fed") == ["federation"]
+    assert completions("scaiwave help exi") == ["exit-codes"]
+    assert "exit-codes" not in completions("scaiwave exi")
 
 
 def test_success_arguments_and_files(completions: Completions) -> None:

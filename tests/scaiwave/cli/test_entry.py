@@ -15,7 +15,7 @@ from scaiwave.cli.entry import run_guarded
 from scaiwave.cli.hints import HINTS
 from scaiwave.cli.overview import MANAGE_COMMANDS, format_group, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
-from tests.scaiwave.cli_helpers import run_example, run_scaiwave, run_shell
+from tests.scaiwave.cli_helpers import run_at_terminal, run_example, run_scaiwave, run_shell
 
 pytestmark = pytest.mark.fresh_interpreter
 
@@ -74,6 +74,14 @@ def test_success_help_fits_a_screen() -> None:
     lines += [line for group in GROUPS for line in format_group(group).splitlines()]
     too_long = [line for line in lines if len(line) > 80]
     assert not too_long, "Shorten the `words` or the `summary` of these commands."
+
+
+@pytest.mark.parametrize("words", [["admin", "--help"], ["sync", "--help"], ["help"]])
+def test_success_help_wraps_at_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run_at_terminal(*words, COLUMNS="60").out
+    main(words)
+    assert shown.split() == capsys.readouterr().out.split()
+    assert max(map(len, shown.splitlines())) <= 60
 
 
 def test_success_help_lists_every_command() -> None:

@@ -24,12 +24,11 @@ from scaiwave.console.output import (
     Output,
     format_bytes,
     get_timezone,
-    is_terminal,
     strip_control_chars,
     to_json,
 )
 from scaiwave.console.rich_output import print_rich_table
-from scaiwave.console.text import display_width
+from scaiwave.console.text import display_width, is_terminal
 from scaiwave.core.errors import SettingInvalid, UsageError
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import resolve
 from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
@@ -99,7 +100,8 @@ def test_success_failing_syncs_are_reported_once_and_resolved_once(
     assert message["Auto-Submitted"] == "auto-generated"
     body = message.get_content().replace("\r\n", "\n")
     assert body.startswith("The last 2 full syncs failed: SW_X.\n\nFix: `scaiwave sync show-run ")
-    assert body.rstrip().endswith("https://chat.example.com/admin/")
+    assert body.rstrip().endswith("https://chat.example.com/admin/identity_sync/syncrun/")
+    assert all(resolve(f"/admin/{page}").url_name for _, page in news.TITLES.values())
     make_run(**CRON, started_at=NOW - MINUTE)
     assert [send(config, 2 * MINUTE), send(config, 3 * MINUTE)] == [1, 0]
     assert server.subjects[1:] == ["[chat.example.com] Resolved: Syncs fail"]

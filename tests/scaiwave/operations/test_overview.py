@@ -396,6 +396,8 @@ def test_success_doctor_card_shows_the_last_run() -> None:
 
 
 def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) -> None:
+    make_run(5, "applied")
+    assert get_cards()["Sync"]["details"] == ["The next is due in 5 minutes."]
     assert not {"Workers", "Scheduler"} & get_cards().keys()
     card = get_cards()["Background jobs"]
     assert (card["value"], card["url"]) == ("run by cron", reverse("admin:jobs"))
@@ -403,6 +405,7 @@ def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) ->
     settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
     card = get_cards()["Workers"]
     assert (card["value"], card["tone"]) == ("unknown", "bad")
+    assert get_cards()["Sync"]["details"] == ["Until Redis answers, no scheduler starts a sync."]
     (task,) = [task for task in get_tasks().values() if "Redis" in task["text"]]
     assert task["details"][0]
 

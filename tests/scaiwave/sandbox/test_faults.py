@@ -138,7 +138,12 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
 
 @pytest.mark.parametrize("rule", [{}, {"action": "explode"}, {"action": "drop", "when": 1}])
 def test_fail_no_such_rule(sandbox: Sandbox, api: httpx.Client, rule: dict[str, Any]) -> None:
-    assert api.post("/sandbox/faults", json=rule).status_code == 422
+    refused = api.post("/sandbox/faults", json=rule)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].endswith(
+        ". Actions: status, redirect, not_json, wrong_shape, drop, cut, wrong_length, hang, "
+        "malformed_row, empty_page, total, duplicate, shift."
+    )
     assert sandbox.faults.list_rules() == []
 
 

@@ -45,7 +45,7 @@ def test_success_forty_people_are_suspended_and_resumed(client: Client) -> None:
     people = make_people(41)
     page = client.get(reverse(LIST)).content.decode()
     assert page.count('name="rows"') == 41
-    assert f'formaction="{reverse("admin:act", args=[SUSPEND])}"' in page
+    assert f'formaction="{reverse("admin:act", args=[SUSPEND])}' in page
     for slug, number, verb in ((SUSPEND, 40, "suspended"), (RESUME, 0, "resumed")):
         asked = post(client, slug, people[:40])
         assert "40" in asked.context["question"], asked.context["question"]
@@ -54,6 +54,26 @@ def test_success_forty_people_are_suspended_and_resumed(client: Client) -> None:
         assert f"40 people {verb}." in client.get(reverse(LIST)).content.decode()
         assert count_suspended() == number
     assert AuditEntry.objects.filter(action="suspend-participant").count() == 40
+
+
+def test_success_the_list_keeps_its_filter_and_the_form_names_the_people(client: Client) -> None:
+    people = make_people(7)
+    tenant = people[0].tenant_id
+    query = f"tenant={tenant}&amp;status=active"
+    page = client.get(reverse(LIST), {"tenant": str(tenant), "status": "active", "p": "1"})
+    assert f'formaction="{reverse("admin:act", args=[SUSPEND])}?{query}"' in (page.content.decode())
+    url = f"{reverse('admin:act', args=[SUSPEND])}?tenant={tenant}&status=active"
+    data: dict[str, Any] = {"rows": [each.pk for each in people], "chosen": "1"}
+    form = client.post(url, data).content.decode()
+    assert "<p>7 selected: P0, P1, P2, P3, P4 and 2 more.</p>" in form
+    assert f'<a href="{reverse(LIST)}?{query}">Cancel</a>' in form
+    one = client.post(url, {**data, "rows": [people[0].pk, "x"]}).content.decode()
+    assert "<p>1 selected: P0.</p>" in one
+    data = {"rows": data["rows"], "reason": "merger"}
+    asked = client.post(url, data)
+    assert "<p>7 selected" not in asked.content.decode()
+    done = client.post(url, {**data, "confirmed": find_confirmation(asked)})
+    assert done["Location"] == f"{reverse(LIST)}?tenant={tenant}&status=active"
 
 
 def test_success_people_are_counted_by_what_became_of_them(client: Client) -> None:

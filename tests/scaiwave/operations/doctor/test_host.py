@@ -84,6 +84,10 @@ def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
     settings.REDIS_URL = ""
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass")]
+    assert findings[0].message == (
+        "Not configured: the site and webhooks start processes on this host, and cron scheduled "
+        "jobs."
+    )
 
 
 def test_fail_redis_is_down(settings: Settings, home: Path) -> None:
