@@ -93,11 +93,11 @@ def lift_hold(
     Raises HoldNotFound and InvalidName.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    validate_required_reason(reason)
     holds = Hold.objects.select_related("tenant", "participant")
     found = holds.filter(pk=key).first() if (key := parse_uuid(hold)) else None
     if found is None:
         raise HoldNotFound(f"Hold not found: {hold}.")
-    validate_required_reason(reason)
     if found.lifted_at is not None or dry_run:
         return _build_change(LIFTED, found, dry_run=dry_run and found.lifted_at is None)
     subject = describe_hold(found)

@@ -20,4 +20,4 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("hold", help="ID of the hold")
-        parser.add_argument("--reason", default="", help="reason for lifting it, which is required")
+        parser.add_argument("--reason", required=True, help="reason for lifting it")

@@ -243,15 +243,6 @@ def test_fail_unknown_hold() -> None:
     with pytest.raises(HoldNotFound) as caught:
         run_command("lift_hold", "01a2328c", "--reason", "closed", "--no-input")
     assert caught.value.message == "Hold not found: 01a2328c."
-    with pytest.raises(HoldNotFound):
-        run_command("lift_hold", "01a2328c")
-    hold = row_factories.make_hold(make_tenant())
-    with pytest.raises(InvalidName) as refused:
-        run_command("lift_hold", str(hold.pk))
-    assert (refused.value.message, refused.value.fix) == (
-        "A reason is required.",
-        "Pass --reason with the reason.",
-    )
 
 
 def test_fail_a_partner_sees_its_own_holds_and_changes_none() -> None:
