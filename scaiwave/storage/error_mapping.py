@@ -283,7 +283,8 @@ def _missing_object_error(what: str) -> ScaiWaveError:
 
 
 def _unusable_error(reason: str) -> DatabaseUnreachable:
-    fix = "Check SCAIWAVE_DB_URL, and that the server runs and accepts this user."
+    given = connection.settings_dict.get("GIVEN_BY", "SCAIWAVE_DB_URL")
+    fix = f"Check {given}, and that the server runs and accepts this user."
     if connection.vendor == "sqlite":
         fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(

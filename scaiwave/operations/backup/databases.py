@@ -105,6 +105,7 @@ def parse_target(
             fix="Leave it out: the password of SCAIWAVE_DB_URL is used for the same role and "
             "server, and else PGPASSWORD or ~/.pgpass.",
         )
+    settings["GIVEN_BY"] = option  # Errors name it.
     live = database_settings(config)
     if _get_server(settings) == _get_server(live) and settings.get("USER") == live.get("USER"):
         settings["PASSWORD"] = live["PASSWORD"]

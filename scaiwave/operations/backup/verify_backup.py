@@ -16,10 +16,15 @@ from scaiwave.operations.backup import postgresql
 from scaiwave.operations.backup.databases import fill_database, parse_target
 from scaiwave.operations.backup.load_rows import load_backup
 from scaiwave.operations.backup.manifest import Backup, Manifest, check_files, load_manifest
-from scaiwave.operations.backup.temporary_server import run_temporary_server
+from scaiwave.operations.backup.temporary_server import (
+    explain_full_disk,
+    run_temporary_server,
+)
 from scaiwave.operations.backup.trust import Trust
 
 _OPTION = "--server"
+_EMPTY_SERVER_BYTES, _GROWTH = 64 * 1024**2, 15
+"""PostgreSQL's files, with its log, are so much larger than a compressed dump."""
 
 
 def verify_backup(
@@ -56,13 +61,16 @@ def _open_temporary(
     config: Configuration, manifest: Manifest, server: str | None
 ) -> Iterator[None]:
     """Use an empty database in place of the live one."""
+    size = manifest.files[manifest.database.file].bytes
     with ExitStack() as stack:
         if manifest.database.kind == "sqlite":
+            stack.enter_context(explain_full_disk(2 * size))
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="scaiwave-verify-"))
             server = f"sqlite:///{directory}/database.sqlite3"
         else:
             require_restore_tools(manifest)
-            server = server or stack.enter_context(run_temporary_server())
+            needed = _EMPTY_SERVER_BYTES + _GROWTH * size
+            server = server or stack.enter_context(run_temporary_server(needed))
         settings = parse_target(config, server, _OPTION)[1]
         if (settings["ENGINE"] == SQLITE) != (manifest.database.kind == "sqlite"):
             raise UsageError(
