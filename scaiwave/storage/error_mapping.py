@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
@@ -142,6 +143,9 @@ def map_os_error(error: OSError) -> ScaiWaveError | None:
             # It may be stdout: the reader has got a part.
             return DiskFull("No space left to write the output.", fix=_SPACE_FIX)
         return DiskFull(f"No space left to write {error.filename}.")
+    if error.errno == errno.ENOENT and not error.filename:  # of `tempfile`
+        fix = "Free some space there, or set TMPDIR to another directory."
+        return FileUnwritable(f"{error.strerror}.", fix=fix)
     if isinstance(error, PermissionError) and error.filename:
         return FileUnwritable(
             f"{error.filename} can't be used: permission denied.",
@@ -283,8 +287,7 @@ def _missing_object_error(what: str) -> ScaiWaveError:
 
 
 def _unusable_error(reason: str) -> DatabaseUnreachable:
-    given = connection.settings_dict.get("GIVEN_BY", "SCAIWAVE_DB_URL")
-    fix = f"Check {given}, and that the server runs and accepts this user."
+    fix = "Check SCAIWAVE_DB_URL, and that the server runs and accepts this user."
     if connection.vendor == "sqlite":
         fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(

@@ -27,26 +27,23 @@ _END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -r
 
 
 _MIN_FREE_BYTES = 17 * 1024**2
-"""A little more than a file of PostgreSQL's log, which is removed again if it does not fit."""
+"""More than a file of PostgreSQL's log, which is removed again if it does not fit."""
 
 
 @contextmanager
 def explain_full_disk(needed: int) -> Iterator[None]:
-    """Raise DiskFull if the temporary directory is full: programs of PostgreSQL may not name that.
-
-    `needed` is how many bytes are enough, roughly.
-    """
+    """Raise DiskFull if the temporary directory is full, which PostgreSQL may not say."""
     try:
         yield
     except (ConfigurationError, DiskFull, OSError) as error:
         place = tempfile.gettempdir()
-        if not isinstance(error, DiskFull) and shutil.disk_usage(place).free > _MIN_FREE_BYTES:
-            raise
-        raise DiskFull(
-            f"The temporary directory {place} is full: verifying this backup needs about "
-            f"{format_bytes(needed)} there.",
-            fix="Free some space there, or set TMPDIR to another directory.",
-        ) from error
+        if isinstance(error, DiskFull) or shutil.disk_usage(place).free < _MIN_FREE_BYTES:
+            raise DiskFull(
+                f"The temporary directory {place} is full: verifying this backup needs about "
+                f"{format_bytes(needed)} there.",
+                fix="Free some space there, or set TMPDIR to another directory.",
+            ) from error
+        raise
 
 
 @contextmanager
