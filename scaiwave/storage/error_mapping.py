@@ -144,8 +144,7 @@ def map_os_error(error: OSError) -> ScaiWaveError | None:
             return DiskFull("No space left to write the output.", fix=_SPACE_FIX)
         return DiskFull(f"No space left to write {error.filename}.")
     if error.errno == errno.ENOENT and not error.filename:  # of `tempfile`
-        fix = "Free some space there, or set TMPDIR to another directory."
-        return FileUnwritable(f"{error.strerror}.", fix=fix)
+        return FileUnwritable(f"{error.strerror}.", fix="Free some space there, or set TMPDIR.")
     if isinstance(error, PermissionError) and error.filename:
         return FileUnwritable(
             f"{error.filename} can't be used: permission denied.",

@@ -57,7 +57,7 @@ _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchron
 
 @contextmanager
 def _connected_as_default(settings: dict[str, Any], option: str) -> Iterator[None]:
-    """Raises DatabaseUnreachable, whose fix names the option, also if it is lost later."""
+    """Raises DatabaseUnreachable, whose fix names the option, until the end of the block."""
     try:
         with used_as_default(settings):
             connection.ensure_connection()

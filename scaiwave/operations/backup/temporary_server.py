@@ -24,8 +24,6 @@ _CLUSTER = "--auth=trust --encoding=UTF8 --locale=C --no-sync --no-clean --usern
 _SETTINGS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c unix_socket_directories="
 _END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -rf "$1"'
 """Runs until the pipe from this process is closed, however this process ends."""
-
-
 _MIN_FREE_BYTES = 17 * 1024**2
 """More than a file of PostgreSQL's log, which is removed again if it does not fit."""
 
@@ -59,14 +57,12 @@ def run_temporary_server(needed: int) -> Iterator[str]:
     if account:
         os.chown(directory, account["user"], account["group"])
     # Ctrl-C must not end the server before this process has left the database.
-    options = {"cwd": directory, "start_new_session": True, "stderr": subprocess.DEVNULL, **account}
+    options = {"cwd": directory, "start_new_session": True, **account}
+    options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     end = ["sh", "-c", _END, program, directory]
     variables = {name: os.environ.pop(name) for name in list(os.environ) if name[:2] == "PG"}
     try:
-        with (
-            subprocess.Popen(end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options),
-            explain_full_disk(needed),
-        ):
+        with subprocess.Popen(end, stdin=subprocess.PIPE, **options), explain_full_disk(needed):
             _control(program, "initdb", f"{_CLUSTER}{role}", options)
             _control(program, "start", f"{_SETTINGS}{directory}", options)
             yield f"postgres://{role}@/postgres?host={directory}"

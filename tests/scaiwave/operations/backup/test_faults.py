@@ -126,10 +126,7 @@ def test_fail_disk_full(site: BackupSite) -> None:
     code, out, err = run_on_full_disk("verify-backup", str(backup), noted, size=0)
     assert (code, out) == (2, ""), err
     assert err.startswith("Error: No usable temporary directory found in ['")
-    assert err.endswith(
-        "']. [SW_FILE_UNWRITABLE]\n"
-        "  Fix: Free some space there, or set TMPDIR to another directory.\n"
-    )
+    assert err.endswith("']. [SW_FILE_UNWRITABLE]\n  Fix: Free some space there, or set TMPDIR.\n")
 
 
 def format_full(directory: Path, size: int) -> str:
