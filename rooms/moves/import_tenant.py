@@ -9,6 +9,7 @@ that was frozen, or opened on request.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -452,11 +453,11 @@ def _write_table(
     """Insert rows, or update the rows of an earlier import.
 
     People whom a sync found, or has removed since, and people who were purged here, stay as they
-    are; people who were suspended here stay suspended.
+    are. Others stay suspended, and their messages erased.
     """
     model: type[Model] = table.model
     claimed: set[UUID] = set()
-    suspended: Mapping[UUID, datetime | None] = {}
+    decided: dict[UUID, dict[str, datetime]] = defaultdict(dict)
     if model in (Participant, Group):
         found = FOUND_HERE if model is Participant else Q(absent_since=None)
         present = model._base_manager.filter(found, tenant_id=mapping.tenant_id)
@@ -464,10 +465,11 @@ def _write_table(
     if model is Participant:
         people = Participant.objects.filter(tenant_id=mapping.tenant_id)
         claimed |= set(people.exclude(purged_at=None).values_list("pk", flat=True))
-        held = people.exclude(suspended_by_hand_at=None)
-        suspended = dict(held.values_list("pk", "suspended_by_hand_at"))
+        for name in ("suspended_by_hand_at", "messages_erased_at"):
+            for key, at in people.exclude(**{name: None}).values_list("pk", name):
+                decided[key][name] = at
     rows = (
-        row | {"suspended_by_hand_at": suspended[row["id"]]} if row["id"] in suspended else row
+        row | {name: max(at, row[name] or at) for name, at in decided[row["id"]].items()}
         for row in mapping.iter_rows(export, table)
         if row["id"] not in claimed and (only is None or row["id"] in only)
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import CharField, QuerySet, UniqueConstraint, Value
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, UniqueConstraint, Value
 from django.db.models.functions import Cast, Replace, Substr
 from django.db.models.lookups import Exact
 
@@ -157,19 +157,16 @@ def check_identity(
 
     Nor may a person go, or come back under another ID, about whom something was decided here.
     """
+    grants = RoleGrant.objects.filter(participant=OuterRef("pk")).exclude(DERIVED)
+    others = Q(~Exists(grants), suspended_by_hand_at=None, purged_at=None, messages_erased_at=None)
     for part in batched(stale_people):
-        people = Participant.objects.filter(pk__in=part)
-        decided = people.exclude(suspended_by_hand_at=None, purged_at=None)
-        kept = {*decided.values_list("pk", flat=True)}
-        for grant in RoleGrant.objects.filter(participant__in=part):
-            if grant.participant_id is not None and not is_derived(grant.pk):
-                kept.add(grant.participant_id)
-        if kept:
+        people = Participant.objects.filter(pk__in=part).exclude(others)
+        if kept := people.order_by("pk").first():
             raise TenantImportRefused(
-                f"Person {min(kept)} was suspended, purged or granted a role here, and is no "
-                "longer in the export.",
+                f"Person {kept.pk} was suspended, purged or granted a role here, or their "
+                "messages were erased, and the export no longer has this person.",
                 fix="Undo it with `scaiwave admin resume-participant` or `scaiwave role revoke`, "
-                "and import again. After a purge, export the tenant again with this person.",
+                "and import again. After an erasure, export the tenant again with this person.",
             )
     for name, columns in _IDENTITY.items():
         model = export.tables[name].model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
@@ -142,6 +143,8 @@ def map_os_error(error: OSError) -> ScaiWaveError | None:
             # It may be stdout: the reader has got a part.
             return DiskFull("No space left to write the output.", fix=_SPACE_FIX)
         return DiskFull(f"No space left to write {error.filename}.")
+    if error.errno == errno.ENOENT and error.strerror != os.strerror(errno.ENOENT):  # of `tempfile`
+        return FileUnwritable(f"{error.strerror}.", fix="Free some space there, or set TMPDIR.")
     if isinstance(error, PermissionError) and error.filename:
         return FileUnwritable(
             f"{error.filename} can't be used: permission denied.",

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.db import DatabaseError, connection, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.exceptions import MigrationSchemaMissing
+from django.db import DatabaseError, connection, connections
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.utils import ConnectionHandler, OperationalError, ProgrammingError
+from django.db.utils import ConnectionHandler
 
 from scaiwave.config import Configuration
 from scaiwave.config.database import SQLITE, database_settings
@@ -36,48 +34,44 @@ from scaiwave.storage.error_mapping import translate_errors
 from scaiwave.storage.schema_version import MARK_APP
 
 _OWN_NAMES = "^(sw|auth|axes|django)_"
-_FIND_FOREIGN_TABLE = """
+_FIND_FOREIGN = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_'
     AND n.nspname <> 'information_schema'
-    AND NOT (%s AND c.relname ~ %s AND n.nspname = current_schema()) LIMIT 1
+    AND NOT (%s AND c.relname ~ %s AND n.nspname = current_schema())
+UNION ALL
+SELECT oid::regprocedure::text FROM pg_proc WHERE NOT %s AND proname ~ %s
+    AND pronamespace = quote_ident(current_schema())::regnamespace LIMIT 1
 """
 _LIST_OWN = """
 SELECT 'TABLE', string_agg(oid::regclass::text, ', ') FROM pg_class
-WHERE relkind = 'r' AND relname ~ %s AND relnamespace = current_schema()::regnamespace
+WHERE relkind = 'r' AND relname ~ %s AND relnamespace = quote_ident(current_schema())::regnamespace
 UNION ALL
 SELECT 'FUNCTION', string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-WHERE proname ~ %s AND pronamespace = current_schema()::regnamespace ORDER BY 1 DESC
+WHERE proname ~ %s AND pronamespace = quote_ident(current_schema())::regnamespace
+ORDER BY 1 DESC
 """
 _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"}
 """Without another file beside the draft, which is discarded after a failure."""
 
 
-def open_database(settings: dict[str, Any]) -> BaseDatabaseWrapper:
-    """Return a connection of its own to a database, which is opened on first use."""
-    return ConnectionHandler({"default": settings})["default"]
-
-
 @contextmanager
 def _connected_as_default(settings: dict[str, Any], option: str) -> Iterator[None]:
-    """Raises DatabaseUnreachable, which names the option."""
-    with used_as_default(settings):
-        with _named_errors(option):
-            connection.ensure_connection()
-        yield
-
-
-@contextmanager
-def _named_errors(option: str) -> Iterator[None]:
+    """Raises DatabaseUnreachable, whose fix names the option, until the end of the block."""
     try:
-        yield
-    # A ProgrammingError is about an unknown option of the URL, or a right that the role lacks.
-    except (OperationalError, ProgrammingError, MigrationSchemaMissing) as error:
-        raise DatabaseUnreachable(
-            f"The database of {option} can't be used: {' '.join(str(error).split())}.",
-            fix="As PostgreSQL's administrator, create the role with `createuser` and the database "
-            f"with `createdb --owner`, or correct {option}.",
-        ) from None
+        with used_as_default(settings):
+            connection.ensure_connection()
+            encoding = connection.connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise DatabaseUnreachable(f"{option} has the encoding {encoding} instead of UTF8.")
+            yield
+    except DatabaseUnreachable as error:
+        if type(error) is DatabaseUnreachable:
+            error.fix = (
+                f"Check {option}, and that the server runs. Create the role with `createuser`, and "
+                "the database with `createdb --owner --encoding=UTF8 --template=template0`."
+            )
+        raise
 
 
 def parse_target(
@@ -92,7 +86,8 @@ def parse_target(
         parts = urlsplit(url)
         named = {"password", *OTHER_SECRETS} & parse_qs(parts.query).keys()
         has_password = bool(parts.password or named)
-        target = replace(config, environment={**config.environment, "SCAIWAVE_DB_URL": url})
+        # An empty setting names the file in the home directory.
+        target = replace(config, environment={**config.environment, "SCAIWAVE_DB_URL": url or "?"})
         settings = database_settings(target)
     except (ValueError, SettingInvalid):
         raise UsageError(
@@ -132,7 +127,7 @@ def require_empty(settings: dict[str, Any], option: str, mark: str) -> None:
             raise DatabaseNotEmpty(f"{taken[0]} exists already. Nothing was restored.")
         return
     with _connected_as_default(settings, option), connection.cursor() as cursor:
-        _require_no_tables(cursor, settings, mark)
+        _require_nothing(cursor, settings, mark)
 
 
 @contextmanager
@@ -161,10 +156,12 @@ def fill_database(
                 f"Another command is restoring into {settings['NAME']}.",
                 fix="Wait until it has ended.",
             )
-        _require_no_tables(cursor, settings, mark)
+        _require_nothing(cursor, settings, mark)
+        cursor.execute("SET statement_timeout = 0")
         empty_database(cursor)
         recorder = MigrationRecorder(connection)
-        with _named_errors(option), transaction.atomic():
+        with connection.schema_editor() as editor:
+            editor.create_model(recorder.Migration)
             recorder.record_applied(MARK_APP, mark)
         try:
             yield
@@ -178,12 +175,12 @@ def fill_database(
             empty_database(cursor)
 
 
-def _require_no_tables(cursor: Any, settings: dict[str, Any], mark: str) -> None:
+def _require_nothing(cursor: Any, settings: dict[str, Any], mark: str) -> None:
     is_marked = (MARK_APP, mark) in MigrationRecorder(connection).applied_migrations()
-    cursor.execute(_FIND_FOREIGN_TABLE, [is_marked, _OWN_NAMES])
+    cursor.execute(_FIND_FOREIGN, [is_marked, _OWN_NAMES] * 2)
     if found := cursor.fetchone():
         raise DatabaseNotEmpty(
-            f"The database {settings['NAME']} contains tables already, such as {found[0]}. "
+            f"The database {settings['NAME']} is not empty: it contains {found[0]}. "
             "Nothing was restored."
         )
 
@@ -237,7 +234,7 @@ def _full_disks(path: Path) -> Iterator[None]:
 def used_as_default(settings: dict[str, Any]) -> Iterator[None]:
     """Let this process use a database in place of the live one, and name it in errors."""
     live = connections["default"]
-    connections["default"] = database = open_database(settings)
+    connections["default"] = database = ConnectionHandler({"default": settings})["default"]
     connections.settings["default"] = database.settings_dict
     try:
         with translate_errors():

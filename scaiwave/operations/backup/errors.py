@@ -46,7 +46,7 @@ class DatabaseNotEmpty(ConflictError):
     """A backup is restored only into a new, empty database, so that no data is overwritten."""
 
     code = "SW_DATABASE_NOT_EMPTY"
-    fix = "Create another database, or name a file that does not exist, and pass it with --into."
+    fix = "Name another database, which is empty, or a file that does not exist."
 
 
 class DatabaseToolUnusable(ConfigurationError):

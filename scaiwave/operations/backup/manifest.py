@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Final, Literal
 
@@ -277,7 +277,8 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
     try:
         document = read_signed_file(text)
         manifest = msgspec.convert(document.content, Manifest)
-    except (SignedFileError, msgspec.ValidationError) as error:
+        manifest.created_at.astimezone(UTC)
+    except (SignedFileError, msgspec.ValidationError, OverflowError) as error:
         raise BackupDamaged(f"{path} {error}.") from None
     trust.require(document, FORMAT, path)
     manifest = msgspec.structs.replace(

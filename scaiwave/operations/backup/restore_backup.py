@@ -25,7 +25,7 @@ from django.db import connection, transaction
 from rooms.search.schema import TABLE as SEARCH
 from rooms.search.schema import complete_full_text
 from scaiwave.config import Configuration
-from scaiwave.config.database import SQLITE, require_existing_file
+from scaiwave.config.database import require_existing_file
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
@@ -44,13 +44,12 @@ from scaiwave.operations.backup.manifest import (
     ATTACHMENTS,
     Backup,
     FileContents,
-    Manifest,
     check_files,
     iter_checked,
     load_manifest,
 )
 from scaiwave.operations.backup.trust import Trust
-from scaiwave.operations.backup.verify_backup import require_restore_tools
+from scaiwave.operations.backup.verify_backup import require_usable
 from scaiwave.operations.doctor.findings import Finding, failed, passed
 from scaiwave.operations.doctor.runner import HealthReport, run_local_checks
 from scaiwave.storage.media import AtomicFileSystemStorage
@@ -152,7 +151,7 @@ def restore_backup(
     _require_owner(config)
     manifest = load_manifest(directory, trust)
     target, database = parse_target(config, into, _OPTION)
-    _require_same_kind(manifest, database)
+    require_usable(manifest, database, _OPTION)
     require_empty(database, _OPTION, manifest.mark)
     damaged = check_files(directory, manifest, progress_factory, tolerates=ATTACHMENTS)
     result = RestoreBackupResult(
@@ -162,14 +161,14 @@ def restore_backup(
         is_migrated=is_migrated,
         dry_run=dry_run,
     )
-    if dry_run:
-        names = manifest.files.keys() - damaged.keys()
-        count = sum(name.startswith(f"{ATTACHMENTS}/") for name in names)
-        return replace(result, attachments=None if attachments is None else count)
-    copied = None
+    prefix, names = f"{ATTACHMENTS}/", manifest.files.keys() - damaged.keys()
+    intact = {name: manifest.files[name] for name in names if name.startswith(prefix)}
     if attachments is not None:
-        intact = {name: manifest.files[name] for name in manifest.files.keys() - damaged.keys()}
-        copied = _copy_attachments(directory, intact, attachments, progress_factory)
+        if not dry_run:
+            _copy_attachments(directory, intact, attachments, progress_factory)
+        result = replace(result, attachments=len(intact))
+    if dry_run:
+        return result
     mark = Restoration(backup=manifest.name, backup_at=manifest.created_at, restored_at=now)
     with fill_database(database, _OPTION, manifest.mark, is_kept=True):
         left_out = load_backup(directory, manifest, mark)
@@ -179,7 +178,7 @@ def restore_backup(
             _record(operator, mark, now)
         if SEARCH in connection.introspection.table_names():
             complete_full_text()
-    result = replace(result, backup=Backup(directory, manifest, left_out), attachments=copied)
+    result = replace(result, backup=Backup(directory, manifest, left_out))
     if not is_migrated:
         return result
     require_existing_file(database)
@@ -217,34 +216,19 @@ def _require_owner(config: Configuration) -> None:
         )
 
 
-def _require_same_kind(manifest: Manifest, database: dict[str, Any]) -> None:
-    kind = "sqlite" if database["ENGINE"] == SQLITE else "postgresql"
-    if manifest.database.kind != kind:
-        raise UsageError(
-            f"The backup is of {manifest.database.kind}, and --into names a database of {kind}.",
-            fix="Pass the URL of a database of the same kind.",
-        )
-    if kind == "postgresql":
-        require_restore_tools(manifest)
-
-
 def _copy_attachments(
     directory: Path, files: dict[str, FileContents], target: Path, progress_factory: ProgressFactory
-) -> int:
+) -> None:
     """Raises BackupDamaged for a file that was changed since it was checked."""
     store = AtomicFileSystemStorage(location=str(target.absolute()))
-    prefix = f"{ATTACHMENTS}/"
-    names = sorted(name for name in files if name.startswith(prefix))
     with progress_factory("Copying attachments", ColumnType.COUNT) as advance:
-        for number, name in enumerate(names, 1):
-            path = target / name.removeprefix(prefix)
-            content: Any = SimpleNamespace(
-                chunks=partial(iter_checked, directory, name, files[name])
-            )
-            with translate_write_errors(path):
-                store.save(name.removeprefix(prefix), content)
-            advance(number, len(names))
-    return len(names)
+        for number, name in enumerate(sorted(files), 1):
+            chunks = partial(iter_checked, directory, name, files[name])
+            content: Any = SimpleNamespace(chunks=chunks)
+            path = name.removeprefix(f"{ATTACHMENTS}/")
+            with translate_write_errors(target / path):
+                store.save(path, content)
+            advance(number, len(files))
 
 
 def _list_damaged(damaged: Mapping[str, BackupDamaged]) -> Iterator[Finding]:

@@ -14,18 +14,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scaiwave.console.output import format_bytes
+from scaiwave.core.errors import ConfigurationError, DiskFull
 from scaiwave.operations.backup.errors import DatabaseToolFailed, DatabaseToolUnusable
 
 _USUAL_PLACES = ("usr/lib/postgresql/*/bin/pg_ctl", "usr/pgsql-*/bin/pg_ctl")
 _OTHERWISE = "pass --server with the URL of an empty database."
-_CLUSTER = "--auth=trust --encoding=UTF8 --locale=C --no-sync --username="
+_CLUSTER = "--auth=trust --encoding=UTF8 --locale=C --no-sync --no-clean --username="
 _SETTINGS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c unix_socket_directories="
 _END = 'read -r _; "$0" stop --silent --pgdata="$1/data" --mode=immediate; rm -rf "$1"'
 """Runs until the pipe from this process is closed, however this process ends."""
+_MIN_FREE_BYTES = 17 * 1024**2
+"""More than a file of PostgreSQL's log, which is removed again if it does not fit."""
 
 
 @contextmanager
-def run_temporary_server() -> Iterator[str]:
+def explain_full_disk(needed: int) -> Iterator[None]:
+    """Raise DiskFull if the temporary directory is full, which PostgreSQL may not say."""
+    try:
+        yield
+    except (ConfigurationError, DiskFull, OSError) as error:
+        place = tempfile.gettempdir()
+        if isinstance(error, DiskFull) or shutil.disk_usage(place).free < _MIN_FREE_BYTES:
+            raise DiskFull(
+                f"The temporary directory {place} is full: verifying this backup needs about "
+                f"{format_bytes(needed)} there.",
+                fix="Free some space there, or set TMPDIR to another directory.",
+            ) from error
+        raise
+
+
+@contextmanager
+def run_temporary_server(needed: int) -> Iterator[str]:
     """Yield the URL of an empty database, to which only this user can connect.
 
     Until the end, this process has no variables of libpq: they could lead to another server, where
@@ -37,11 +57,12 @@ def run_temporary_server() -> Iterator[str]:
     if account:
         os.chown(directory, account["user"], account["group"])
     # Ctrl-C must not end the server before this process has left the database.
-    options = {"cwd": directory, "start_new_session": True, "stderr": subprocess.DEVNULL, **account}
+    options = {"cwd": directory, "start_new_session": True, **account}
+    options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     end = ["sh", "-c", _END, program, directory]
     variables = {name: os.environ.pop(name) for name in list(os.environ) if name[:2] == "PG"}
     try:
-        with subprocess.Popen(end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options):
+        with subprocess.Popen(end, stdin=subprocess.PIPE, **options), explain_full_disk(needed):
             _control(program, "initdb", f"{_CLUSTER}{role}", options)
             _control(program, "start", f"{_SETTINGS}{directory}", options)
             yield f"postgres://{role}@/postgres?host={directory}"

@@ -98,8 +98,9 @@ def find_problems(config: Configuration, now: datetime) -> dict[str, ReportedPro
     }
     if pending := problems.get("removals"):
         rows = scope.removals().filter(is_pending_q(now))
-        newest = rows.aggregate(newest=Max("first_seen_at"))["newest"]
-        mark = newest.astimezone(UTC).isoformat() if newest else ""
+        # An expired decision is as new as a removal.
+        newest = rows.aggregate(Max("first_seen_at"), Max("expires_at")).values()
+        mark = max((at.astimezone(UTC).isoformat() for at in newest if at), default="")
         problems["removals"] = ReportedProblem(pending.message, pending.fix, mark)
     for warning in health.warnings:
         if warning.check == "scheduler":

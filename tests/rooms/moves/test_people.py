@@ -370,22 +370,25 @@ def test_fail_decided_here(tmp_path: Path) -> None:
         old.delete()
         make_person(source, "carl", scaikey_id="usr_carl", local_id="carl.acme")
         export(source, out, incremental=True)
-    with pytest.raises(TenantImportRefused) as caught:
-        bring(out)
-    assert str(caught.value) == (
-        f"Person {carl.get().pk} was suspended, purged or granted a role here, and is no longer in "
-        "the export."
-    )
-    assert caught.value.fix == (
-        "Undo it with `scaiwave admin resume-participant` or `scaiwave role revoke`, and import "
-        "again. After a purge, export the tenant again with this person. Nothing was imported."
-    )
-    assert carl.get().suspended_by_hand_at == NOW
+    for decision in ({"suspended_by_hand_at": NOW}, {"messages_erased_at": NOW}):
+        carl.update(**{"suspended_by_hand_at": None, **decision})
+        with pytest.raises(TenantImportRefused) as caught:
+            bring(out)
+        assert str(caught.value) == (
+            f"Person {carl.get().pk} was suspended, purged or granted a role here, or their "
+            "messages were erased, and the export no longer has this person."
+        )
+        assert caught.value.fix == (
+            "Undo it with `scaiwave admin resume-participant` or `scaiwave role revoke`, and "
+            "import again. After an erasure, export the tenant again with this person. Nothing "
+            "was imported."
+        )
+        assert carl.filter(**decision).exists()
     add_hold(
         operator=HOST_OPERATOR, tenant="moved", participant=str(carl.get().pk), reason="case",
         now=NOW,
     )  # fmt: skip
-    carl.update(suspended_by_hand_at=None)
+    carl.update(messages_erased_at=None)
     events = Event.objects.filter(tenant=here).count()
     with pytest.raises(ParticipantOnHold, match="Can't import into tenant moved: hold"):
         bring(out, opens=True)

@@ -16,7 +16,7 @@ from django.urls import resolve
 from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
-from identity_sync.models import PendingRemoval
+from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
 from scaiwave.config import Configuration, load
@@ -172,11 +172,20 @@ def test_success_further_removals_are_reported_an_hour_later(
     make_run(**CRON, started_at=NOW + 50 * MINUTE)
     assert [send(config, 59 * MINUTE), send(config, HOUR), send(config, 61 * MINUTE)] == [0, 1, 0]
     assert "2 removals wait" in server.messages[1].get_content()
+    # One is kept until a time, and then waits again.
+    third = make_removal(3, NOW)
+    third.state, third.expires_at = RemovalState.KEPT, NOW + 3 * HOUR
+    third.save()
+    make_run(**CRON, started_at=NOW + 170 * MINUTE)
+    sent = [send(config, minutes * MINUTE) for minutes in (179, 180, 181)]
+    assert sent == [0, 1, 0]
+    assert "3 removals wait" in server.messages[2].get_content()
+    third.delete()
     first.delete()
-    assert send(config, 62 * MINUTE) == 0
+    assert send(config, 182 * MINUTE) == 0
     second.delete()
-    assert send(config, 63 * MINUTE) == 1
-    assert server.subjects[2] == "[chat.example.com] Resolved: Removals wait for a decision"
+    assert send(config, 183 * MINUTE) == 1
+    assert server.subjects[3] == "[chat.example.com] Resolved: Removals wait for a decision"
 
 
 def test_success_a_rotation_that_is_due(server: MailServer, config: Configuration) -> None:

@@ -14,6 +14,11 @@ from tests.databases import RawDatabase, copy_database, environment, prepared
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
 from tests.services.postgres import create_database
 
+CREATE = (
+    "Create the role with `createuser`, and the database with `createdb --owner --encoding=UTF8 "
+    "--template=template0`."
+)
+
 
 @dataclass(frozen=True)
 class BackupSite(RawDatabase):

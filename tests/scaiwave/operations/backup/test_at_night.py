@@ -14,7 +14,7 @@ from redis import Redis
 from tests.databases import RawDatabase
 from tests.queue_helpers import plant_call, run_worker
 from tests.scaiwave.cli_helpers import run_scaiwave
-from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.scaiwave.operations.backup.conftest import CREATE, BackupSite
 
 MISSING_SECRETS = "Warning: The backup has no secrets/. Unless this host has the keys and the "
 NOWHERE = "postgres://scaiwave@127.0.0.1:1/scaiwave"
@@ -132,7 +132,7 @@ def test_fail_role_may_not_create_tables(site: BackupSite) -> None:
         connection.execute(f"DROP ROLE {role}")
     assert (ended.code, "[SW_DATABASE_UNREACHABLE]" in ended.err) == (2, True), ended.err
     assert "permission denied" in ended.err
-    assert "create the role with `createuser`" in ended.err
+    assert ended.err.endswith(f"  Fix: Check --into, and that the server runs. {CREATE}\n")
 
 
 def test_fail_attachments_are_missing(site: BackupSite) -> None:

@@ -16,16 +16,18 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.operations.backup.errors import BackupDamaged
 from scaiwave.operations.backup.manifest import ATTACHMENTS, FileContents, create_directory
 from scaiwave.operations.backup.restore_backup import _copy_attachments
 from tests.rooms.imports.import_environment import wait_for
-from tests.scaiwave.cli_helpers import SCRIPT, run_scaiwave, start_process
-from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.scaiwave.cli_helpers import SCRIPT, run_process, run_scaiwave, start_process
+from tests.scaiwave.operations.backup.conftest import CREATE, BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import UNSIGNED, edit, open_for_all
 from tests.tools import require_timers_of_postgres
 
@@ -96,10 +98,10 @@ def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
     assert (ended.code, "[SW_BACKUP_NOT_FOUND]" in ended.err) == (1, True), ended.err
 
 
-def run_on_full_disk(*words: str) -> tuple[int, str, str]:
+def run_on_full_disk(*words: str, size: int = 40_000) -> tuple[int, str, str]:
     """A file that may not grow is like a full disk."""
     with start_process([*SCRIPT, "admin", *words]) as process:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, err
 
@@ -112,15 +114,44 @@ def test_fail_disk_full(site: BackupSite) -> None:
     if site.is_postgres:
         return
     backup = site.back_up()
-    for words, place in (
-        (("restore", str(backup), "--into", site.empty), site.empty.removeprefix("sqlite:///")),
-        (("verify-backup", str(backup)), f"{tempfile.gettempdir()}/scaiwave-verify-"),
-    ):
-        code, out, err = run_on_full_disk(*words)
-        assert (code, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
-        assert Path(place).name in err
-        assert str(site.home) not in err
+    code, out, err = run_on_full_disk("restore", str(backup), "--into", site.empty)
+    assert (code, out, "[SW_DISK_FULL]" in err) == (1, "", True), err
+    assert Path(site.empty).name in err
+    assert str(site.home) not in err
     site.assert_nothing_restored()
+    code, out, err = run_on_full_disk("verify-backup", str(backup))
+    size = 2 * (backup / "database.sqlite3").stat().st_size
+    assert (code, out, err) == (1, "", format_full(Path(tempfile.gettempdir()), size))
+    noted = site.name_signer(backup)
+    code, out, err = run_on_full_disk("verify-backup", str(backup), noted, size=0)
+    assert (code, out) == (2, ""), err
+    assert err.startswith("Error: No usable temporary directory found in ['")
+    assert err.endswith("']. [SW_FILE_UNWRITABLE]\n  Fix: Free some space there, or set TMPDIR.\n")
+
+
+def format_full(directory: Path, size: int) -> str:
+    return (
+        f"Error: The temporary directory {directory} is full: verifying this backup needs about "
+        f"{format_bytes(size)} there. [SW_DISK_FULL]\n"
+        "  Fix: Free some space there, or set TMPDIR to another directory.\n"
+    )
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root")
+@pytest.mark.parametrize("size", [20, 42])
+def test_fail_temporary_directory_is_full(size: int, site: BackupSite, tmp_path: Path) -> None:
+    """For the files of an empty server, or for the rows."""
+    backup, small = site.back_up(), tmp_path / "small"
+    small.mkdir()
+    open_for_all(small)
+    script = f'mount -t tmpfs -o size={size}m,mode=1777 tmpfs "{small}" && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", *SCRIPT]
+    ended = run_process([*command, "admin", "verify-backup", str(backup)], TMPDIR=str(small))
+    if "unshare" in ended.err or "mount" in ended.err:
+        pytest.skip(ended.err.strip())
+    needed = 64 * 1024**2 + 15 * (backup / "database.dump").stat().st_size
+    assert (ended.code, ended.err) == (1, format_full(small, needed))
 
 
 def test_fail_audit_log_is_locked(site: BackupSite) -> None:
@@ -214,7 +245,7 @@ def test_fail_killed_restore(
     assert "[SW_DATABASE_NOT_EMPTY]" in site.restore(site.back_up()).err
     site.restored.execute("CREATE TABLE orders (id int)")
     ended = site.restore(backup)
-    assert "contains tables already, such as orders. Nothing was restored." in ended.err
+    assert "is not empty: it contains orders. Nothing was restored." in ended.err
     site.restored.execute("DROP TABLE orders")
     again = site.restore(backup)
     assert again.code == 0, again.err
@@ -264,6 +295,36 @@ def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
     assert ended.code == 2, ended.err
     assert "Error: pg_dump failed: pg_dump: error: no. [SW_DATABASE_TOOL_FAILED]" in ended.err
     assert list_files(site.parent) == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_target_is_lost(site: BackupSite, tmp_path: Path) -> None:
+    """The error is about the database that was given, not about the live one."""
+    backup, programs = site.back_up(), tmp_path / "programs"
+    programs.mkdir()
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    script = f'[ "$1" = --version ] || psql -qc "{end}" "{site.empty}" >&2\n'
+    write_program(programs, "pg_restore", f'{script}exec {_find("pg_restore")} "$@"')
+    path = f"{programs}:{os.environ['PATH']}"
+    name = urlsplit(site.empty).path[1:]
+    for run, option in ((site.restore, "--into"), (site.verify, "--server")):
+        ended = run(backup, PATH=path)
+        assert (ended.code, ended.err) == (
+            2,
+            f"Error: The database {name} on the local socket can't be used: terminating connection "
+            "due to administrator command. [SW_DATABASE_UNREACHABLE]\n"
+            f"  Fix: Check {option}, and that the server runs. {CREATE}\n",
+        )
+    # A role may have a limit for each statement of the server.
+    site.execute(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+    wait = '[ "$1" = --version ] || sleep 1.1'
+    script = f'{_find("pg_restore")} "$@" | {{ head -c 60000; {wait}; cat; }}'
+    write_program(programs, "pg_restore", script)
+    restored = site.restore(backup, PATH=path)
+    assert restored.code == 0, restored.err
 
 
 @pytest.mark.only_on("postgresql")

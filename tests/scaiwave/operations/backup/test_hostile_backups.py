@@ -82,6 +82,7 @@ MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "name": lambda each: each.update(name="x" * 1000),
     "name of an escape sequence": lambda each: each.update(name="\x1b[31m"),
     "time without a zone": lambda each: each.update(created_at="2026-11-29T00:00:00"),
+    "time without a date": lambda each: each.update(created_at="0001-01-01T00:00:00+14:00"),
     "nesting": lambda each: each.update(name=json.loads("[" * 400 + "]" * 400)),
 }  # fmt: skip
 

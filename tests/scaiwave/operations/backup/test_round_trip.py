@@ -11,11 +11,12 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.scaiwave.cli_helpers import run_process, run_scaiwave
-from tests.scaiwave.operations.backup.conftest import BackupSite
+from tests.scaiwave.operations.backup.conftest import CREATE, BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import edit
 from tests.test_json_output import match, read_page
 
@@ -193,6 +194,41 @@ def test_fail_database_with_data(site: BackupSite) -> None:
     ended = site.run("restore", str(backup), "--into", site.url)
     assert (ended.code, "[SW_DATABASE_NOT_EMPTY]" in ended.err) == (1, True), ended.err
     assert read(site, "sw_events") == before
+    if site.is_postgres:
+        site.restored.execute("CREATE FUNCTION sw_own() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        ended = site.restore(backup)
+        assert "is not empty: it contains sw_own(). Nothing was restored. [SW_DATABASE_NOT_E" in (
+            ended.err
+        )
+        assert site.restored.rows("SELECT sw_own()") == [(1,)]
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_other_schema(site: BackupSite) -> None:
+    """Its name needs quotes."""
+    target = urlsplit(site.empty).path[1:]
+    site.restored.execute('CREATE SCHEMA "The suite"')
+    site.execute(f'ALTER DATABASE {target} SET search_path = "The suite"')
+    restored = site.restore(site.back_up())
+    assert restored.code == 0, restored.err
+    assert site.restored.rows("SELECT current_schema(), count(*) FROM sw_rooms") == [
+        ("The suite", 1)
+    ]
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_other_encoding(site: BackupSite) -> None:
+    backup, name = site.back_up(), f"latin_{os.getpid()}"
+    local = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    site.execute(f"CREATE DATABASE {name} {local}")
+    url = urlsplit(site.empty)._replace(path=f"/{name}").geturl()
+    ended = site.run("restore", str(backup), "--into", url)
+    site.execute(f"DROP DATABASE {name}")
+    assert (ended.code, ended.err) == (
+        2,
+        "Error: --into has the encoding LATIN1 instead of UTF8. [SW_DATABASE_UNREACHABLE]\n"
+        f"  Fix: Check --into, and that the server runs. {CREATE}\n",
+    )
 
 
 @pytest.mark.only_on("sqlite")
@@ -206,8 +242,10 @@ def test_fail_journal_of_another_database(site: BackupSite, tmp_path: Path) -> N
 
 def test_fail_other_kind_of_database(site: BackupSite, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path}/x.sqlite3" if site.is_postgres else "postgres://localhost/x"
-    ended = site.run("restore", str(site.back_up()), "--into", other)
-    assert (ended.code, "[SW_USAGE]" in ended.err) == (2, True), ended.err
+    backup = str(site.back_up())
+    for url in (other, ""):
+        ended = site.run("restore", backup, "--into", url)
+        assert (ended.code, "[SW_USAGE]" in ended.err) == (2, True), ended.err
 
 
 def test_fail_password_in_argument(site: BackupSite) -> None:
