@@ -382,8 +382,8 @@ class TenantImportPeople(RefusedError):
 
     code = "SW_TENANT_IMPORT_PEOPLE"
     fix = (
-        "Nothing was imported. --dry-run lists them. Name in a file for --people who they are in "
-        "the tenant here; an address in another tenant must be changed on the old server first."
+        "Nothing was imported. Name in a file for --people who they are in the tenant here; an "
+        "address in another tenant must be changed on the old server first."
     )
 
 

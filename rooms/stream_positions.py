@@ -9,6 +9,9 @@ from django.db.models import Max
 
 from rooms.models import Event, StreamCounter
 
+END_POSITION = 2**62
+"""Events have lower positions. A dry run writes events here before it takes them back."""
+
 
 def lock_stream(tenant_id: UUID) -> StreamCounter:
     """Return the counter of a tenant, locked until the end of the transaction.

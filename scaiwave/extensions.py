@@ -42,14 +42,13 @@ class Extension(Generic[F]):
 class PurgedPerson:
     """A person whose personal data is erased, with the values to look for.
 
-    `fqid` is @local_id:server_name. `texts` are the display name and the e-mail address.
-    `operator_names` are the texts that name the person as an operator in records, as they are and
-    in lower case, except texts that are someone else's too.
+    `texts` are the display name and the e-mail address. `operator_names` are the texts that name
+    the person as an operator in records, as they are and in lower case, except texts that are
+    someone else's too.
     """
 
     participant_id: UUID
     scaikey_id: str
-    fqid: str
     texts: frozenset[str]
     operator_names: frozenset[str]
 

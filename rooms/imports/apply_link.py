@@ -37,9 +37,10 @@ from rooms.imports.import_room import (
 from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
-from rooms.lookup.authors import IMPORTED_VERSION
-from rooms.lookup.holds import contains_held, imported_from_q, is_file_held, require_room_not_held
+from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q
+from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.stream_positions import END_POSITION
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched, execute
@@ -47,8 +48,6 @@ from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
 _MAX_LISTED = 5
-_DRY_RUN_POSITION = 2**62
-"""Where a dry run writes events before it takes them back."""
 
 
 class LocalChanges(Enum):
@@ -187,7 +186,7 @@ class LinkImport:
         self.result.media_stored = len(plan.to_store)
         if run.options.dry_run:
             with transaction.atomic(durable=True):
-                self._write_rows(plan, _DRY_RUN_POSITION)
+                self._write_rows(plan, END_POSITION)
                 transaction.set_rollback(True)
             return
         with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):

@@ -117,8 +117,8 @@ def write_events(
                     _iter_sqlite_rows(iter_rewritten(), destination),
                 )
     except IntegrityError as error:
-        # PostgreSQL names the constraint, SQLite its columns.
-        if "stream_position" not in str(error):
+        # PostgreSQL names the constraint, SQLite its columns. With `senders`, none was reserved.
+        if destination.senders is not None or "stream_position" not in str(error):
             raise
         raise DatabaseBusy(
             "Another process wrote to the tenant's stream at the same time."

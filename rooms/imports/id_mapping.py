@@ -99,7 +99,7 @@ class EventRewriter:
     the events whose own original sender was replaced by the sender in the bundle, `removed_avatars`
     the senders, of the bundle and of events, whose avatar was removed.
 
-    `erasures` are people whose data was erased here, by address: it does not come back.
+    `erasures` are people whose data was erased here, by address or ID: it does not come back.
     `erased_events` counts their events, and `erased_media` has the new IDs of their files.
     """
 
@@ -212,12 +212,16 @@ class EventRewriter:
         self.removed_avatars += bool(is_removed and sender.get("fqid") not in self._erasures)
         return cleaned
 
+    def _erase_name(self, sender: dict[str, Any]) -> dict[str, Any]:
+        erasure = self._erasures.get(str(sender.get("fqid")))
+        if erasure is None or not erasure.is_name:
+            return sender
+        self._note_media(str(sender.get("avatar_url")).removeprefix(AVATAR_MEDIA))
+        return {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
+
     def _clean(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender, and remove an avatar that may not be imported."""
-        sender = self._origin.mark(sender)
-        if (erasure := self._erasures.get(str(sender.get("fqid")))) and erasure.is_name:
-            self._note_media(str(sender.get("avatar_url")).removeprefix(AVATAR_MEDIA))
-            sender = {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
+        sender = self._erase_name(self._origin.mark(sender))
         if not (given := sender.get("avatar_url")):
             return sender
         avatar_url = ""

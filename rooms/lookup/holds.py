@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Value
-from django.db.models.functions import Coalesce, Concat, NullIf
-from django.db.models.lookups import In
+from django.db.models import Q, QuerySet
 
-from rooms.lookup.authors import IMPORTED_FQID, pair_fqids
+from rooms.lookup.authors import IMPORTED_FQID, find_people, imported_from_q, pair_fqids
 from rooms.lookup.resolve import resolve_room
 from rooms.models import Event, Media, Room, RoomImport, RoomMedia, RoomMember
 from scaiwave.core.operators import Operator
 from tenants.holds.queries import build_hold_error, covers_q, find_hold, holds_in_force
-from tenants.lookup.serializers import get_server_name
 from tenants.models import Hold, Tenant
-
-
-def imported_from_q(fqids: Collection[str]) -> Q:
-    """Match imported events of senders with these addresses."""
-    return Q(In(IMPORTED_FQID, list(fqids)))
 
 
 def held_events_q() -> Q:
@@ -84,12 +76,11 @@ def people_of_held_rooms() -> Q:
     rooms = held_rooms().values("pk")
     events = Event.objects.filter(room__in=rooms).order_by()
     imported = events.filter(room__in=RoomImport.objects.values("room"))
-    server = Coalesce(NullIf("server_name", Value("")), Value(get_server_name()))
-    fqid = Concat(Value("@"), "local_id", Value(":"), server)
+    named = set(map(str, imported.values_list(IMPORTED_FQID, flat=True).distinct()))
     return (
         Q(pk__in=RoomMember.objects.filter(room__in=rooms).values("participant"))
         | Q(pk__in=events.values("sender"))
-        | Q(In(fqid, imported.values(named=IMPORTED_FQID)))
+        | Q(pk__in=find_people(named))
     )
 
 

@@ -14,8 +14,9 @@ from django.db.models import Model, Q
 from django.db.models.functions import Lower
 
 from rooms.bundle.format import IMPORTED_SENDER
+from rooms.lookup.authors import list_fqids
 from rooms.models import Event, ImportIntent, RoomImport, SearchBackfill, TenantImport
-from scaiwave.core.sql import batched, execute
+from scaiwave.core.sql import execute
 from scaiwave.extensions import PurgedPerson
 
 _OPERATOR_MODELS: tuple[type[Model], ...] = (
@@ -29,12 +30,12 @@ _OPERATOR_MODELS: tuple[type[Model], ...] = (
 def erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:
     """Replace the names of these people and remove their avatars, in imported events.
 
-    Only events that name them by their address on this server can be found.
+    Only events that name them by an address of theirs can be found: here, or before a move here.
     """
     if RoomImport.objects.exists():
-        for fqids in batched([person.fqid for person in people]):
-            for column in ("content", "original_content"):
-                _erase_in_events(column, fqids, replacement)
+        fqids = list_fqids(person.participant_id for person in people)
+        for column in ("content", "original_content"):
+            _erase_in_events(column, fqids, replacement)
     names = {name for person in people for name in person.operator_names}
     for model in _OPERATOR_MODELS:
         rows = model._default_manager.alias(folded=Lower("operator"))

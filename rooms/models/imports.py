@@ -102,7 +102,8 @@ class TenantImport(models.Model):
     """A tenant that was, or is being, imported from another server; deleted with the tenant.
 
     Until `finished_at` the tenant is suspended. `people` has the participants here of people of the
-    other server, by their IDs there, if they are other rows than the IDs say.
+    other server, if they are other rows than the IDs say, by their IDs there, and by @ and their
+    local IDs there.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

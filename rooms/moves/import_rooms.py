@@ -18,7 +18,7 @@ from django.db import transaction
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
-from rooms.bundle.manifest.schema import MediaEntry, Sender, format_timestamp
+from rooms.bundle.manifest.schema import MediaEntry, Sender
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
 from rooms.imports.events import EventDestination, write_events
@@ -26,18 +26,20 @@ from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.import_room import detach_erased
 from rooms.imports.intents import complete_intent, import_intent, release_on_commit
 from rooms.imports.media import MediaPlan, store_files
+from rooms.lookup.authors import Erasure, find_erasures
 from rooms.lookup.media import exists_with_size
 from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.models.media import get_storage_name
 from rooms.moves.index import LinkInfo, RoomEntry
 from rooms.moves.mapping import TenantMapping
+from rooms.stream_positions import END_POSITION
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.serializers import Row
-from tenants.models import Participant, Tenant
+from tenants.models import Tenant
 
 _READ_MARKER = "swp.room.read_marker"
 _FOREIGN_SENDER_KEYS = {"display_name", "avatar_url", "fqid"}
@@ -55,12 +57,11 @@ class MovedRewriter(EventRewriter):
         new_id: IdMapper,
         people: Mapping[str, str],
         senders: Mapping[str, Sender],
-        untils: Mapping[str, str] | None = None,
+        erasures: Mapping[str, Erasure] | None = None,
     ) -> None:
-        """`untils` has until when messages were erased here, by the new ID of their author."""
         origin = BundleOrigin(is_signed=True, is_own=True, server_name="")
-        super().__init__(new_id, senders={}, media_ids={}, origin=origin)
-        self._people, self._untils = people, {**(untils or {})}
+        super().__init__(new_id, senders={}, media_ids={}, origin=origin, erasures=erasures)
+        self._people = people
         self._foreign = {key: sender.fqid for key, sender in senders.items() if sender.is_foreign}
 
     def rewrite(self, batch: Batch) -> None:
@@ -77,16 +78,17 @@ class MovedRewriter(EventRewriter):
                 del content[IMPORTED_SENDER]
         pending: list[Any] = [*columns.contents, *filter(None, columns.original_contents)]
         for content in pending:
-            self._follow_avatar(content.get(IMPORTED_SENDER))
+            if isinstance(sender := content.get(IMPORTED_SENDER), dict):
+                content[IMPORTED_SENDER] = self._erase_name(sender)
+                self._follow_avatar(content[IMPORTED_SENDER])
         self._replace_people(pending)
 
     def _find_until(self, event: BundleEvent) -> str:
-        sender = event.sender_id
-        if IMPORTED_SENDER in event.content and not (
-            sender in self._foreign and _is_added(event.content, self._foreign[sender])
-        ):
-            return ""  # It is someone else's.
-        return self._untils.get(self._people[sender], "")
+        author, given = self._people[event.sender_id], event.content.get(IMPORTED_SENDER)
+        foreign = self._foreign.get(event.sender_id)
+        if isinstance(given, dict) and not (foreign and _is_added(event.content, foreign)):
+            author = str(given.get("fqid"))
+        return self._untils.get(author, "")
 
     def _note_media(self, *olds: Any) -> None:
         self.erased_media.update(self.new_id(key) for old in olds if (key := normalize_id(old)))
@@ -105,8 +107,8 @@ class MovedRewriter(EventRewriter):
                 elif type(each) is dict or type(each) is list:
                     pending.append(each)
 
-    def _follow_avatar(self, sender: Any) -> None:
-        url = sender.get("avatar_url") if isinstance(sender, dict) else None
+    def _follow_avatar(self, sender: dict[str, Any]) -> None:
+        url = sender.get("avatar_url")
         prefix, _, name = url.partition(":") if isinstance(url, str) else ("", "", "")
         if f"{prefix}:" == AVATAR_MEDIA and (old := normalize_id(name)):
             sender["avatar_url"] = f"{AVATAR_MEDIA}{self.new_id(old)}"
@@ -133,6 +135,7 @@ class RoomsDestination:
     max_bytes: int
     now: datetime
     progress_factory: ProgressFactory
+    dry_run: bool
 
 
 def import_moved_room(
@@ -140,10 +143,11 @@ def import_moved_room(
 ) -> int:
     """Import the bundles of a room that are not imported yet; return their number.
 
-    `row` is the row of the room here. A room whose chain has begun again is replaced. Raises
-    `BundleError`, `TenantExportDamaged`, `DiskFull` or a database error.
+    `row` is the row of the room here. A room whose chain has begun again is replaced. A dry run
+    only checks them. Raises `BundleError`, `TenantExportDamaged`, `DiskFull` or a database error.
     """
-    record = RoomImport.objects.filter(tenant=to.tenant, room_id=row["id"]).first()
+    present = RoomImport.objects.filter(tenant=to.tenant, room__deleted_at=None)
+    record = present.filter(room=row["id"]).first()
     done = [record.manifest_sha256, *record.links] if record else []
     wanted = [link.manifest_sha256 for link in entry.links]
     if done != wanted[: len(done)]:
@@ -190,7 +194,8 @@ class _Link:
                 )
             with opened as bundle:
                 self._check(bundle)
-                self._write(bundle)
+                if not to.dry_run:
+                    self._write(bundle)
 
     def _check(self, bundle: ValidatedBundle) -> None:
         """Check that it is the bundle of the index, and that its senders are in the tenant."""
@@ -209,6 +214,10 @@ class _Link:
         ):
             raise TenantExportDamaged(
                 f"{self.info.name} of room {self.entry.id} is not the bundle of the index."
+            )
+        if bundle.counts.last_position >= END_POSITION:
+            raise TenantExportDamaged(
+                f"{self.info.name} of room {self.entry.id} leaves no stream positions for others."
             )
         if strangers := header.senders.keys() - self.to.people.keys():
             raise TenantExportDamaged(
@@ -265,12 +274,8 @@ class _Link:
             record.save(update_fields=["links"])
             self._delete(bundle, room)
         self._write_media(bundle, room)
-        erased = Participant.objects.filter(tenant=to.tenant, messages_erased_at__isnull=False)
-        untils = {
-            str(key): format_timestamp(cast(datetime, at))
-            for key, at in erased.values_list("pk", "messages_erased_at")
-        }
-        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, untils)
+        erasures = find_erasures(to.tenant.pk)
+        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, erasures)
         senders = {key: UUID(to.people[key]) for key in header.senders}
         with to.progress_factory("Writing events") as progress:
             write_events(

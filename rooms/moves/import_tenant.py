@@ -3,7 +3,8 @@
 Everything about the directory is checked first. Then the tenant is created, or an empty one taken,
 suspended, and its tables are written, in one transaction; each bundle of a room in one, and in the
 last one the members of the rooms. The tenant stays suspended until it is imported from an export
-that was frozen, or opened on request.
+that was frozen, or opened on request. A dry run writes the tables and the members in one
+transaction, which it rolls back, and checks the bundles as the import does.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import CharField, Expression, Model, Q, QuerySet, Value
 from django.db.models.functions import Cast
 
@@ -101,13 +101,8 @@ class ImportTenantOptions:
     progress_factory: ProgressFactory = null_progress_factory
 
 
-def _build_result(
-    export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None, **changes: Any
-) -> MoveResult:
-    """`changes` are `again`, `dry_run`, `changed`, `finished`, `warnings`, and figures."""
-    again = changes.pop("again")
-    dry_run, changed = changes.pop("dry_run", False), changes.pop("changed", False)
-    finished, warnings = changes.pop("finished", False), changes.pop("warnings", [])
+def _plan(export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None) -> MoveResult:
+    """Return the result of an import that changes nothing, or that people are refused from."""
     index, settings = export.index, vars(tenant) if tenant else export.tenant
     figures = {
         "tenant": slug,
@@ -122,41 +117,16 @@ def _build_result(
         "events": sum(room.events for room in index.exported),
         "bundles": 0,
         "opened": False,
-        **changes,
     }
-    what, error = f"tenant {slug} with {pluralize(len(index.exported), 'room')}", None
-    if people.refused:
-        first = people.refused[0]
-        count = pluralize(len(people.refused), "person", "people")
-        error = TenantImportPeople(
-            f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
-        )
-    state = "was suspended again" if again else "stays suspended"
-    status = _STILL_SUSPENDED if finished else f"It {state}: {_TO_OPEN}"
-    sentence = f"Imported {what}. " + (_OPEN if figures["opened"] else status)
-    if dry_run:
-        effect = " It would be suspended again." if again else ""
-        sentence = f"Would import {what}.{effect} No changes were made."
-    elif not changed:
-        sentence = f"This export was already imported as tenant {slug}; nothing changed."
-    refused = {"refused": people.refused}
-    return MoveResult(figures, sentence, refused, warnings, error=error, changed=changed or dry_run)
-
-
-def _list_warnings(export: ExportedRows, tenant: Tenant | None) -> list[str]:
-    warnings = []
-    if count := len(find_server_grants(export)):
-        warnings.append(
-            f"{pluralize(count, 'grant')} of {' or '.join(SERVER_ROLES)} won't be imported, since "
-            "these roles are about other tenants too. Grant them here with `scaiwave role grant`."
-        )
-    rooms = sum(row["state"] != "closed" for row in export.iter_rows(export.tables["rooms"]))
-    if tenant and tenant.max_rooms is not None and rooms > tenant.max_rooms:
-        warnings.append(
-            f"Tenant {tenant.slug} may have {pluralize(tenant.max_rooms, 'room')}, and the export "
-            f"has {pluralize(rooms, 'open or archived room')}."
-        )
-    return warnings
+    sentence = f"This export was already imported as tenant {slug}; nothing changed."
+    plan = MoveResult(figures, sentence, {"refused": people.refused}, changed=False)
+    if not people.refused:
+        return plan
+    first, count = people.refused[0], pluralize(len(people.refused), "person", "people")
+    error = TenantImportPeople(
+        f"{count} of the export can't be imported, first {first['fqid']}: {first['reason']}."
+    )
+    return replace(plan, sentence=NOTHING_IMPORTED, error=error)
 
 
 def import_tenant(
@@ -164,7 +134,7 @@ def import_tenant(
 ) -> MoveResult:
     """Import the tenant under this slug, or the changes since the last import.
 
-    A dry run returns who of the people is mapped, and refused. Raises `TenantExportDamaged`,
+    A dry run refuses the same, and lists the refused people. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
     `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`,
     `BundleError` and `DiskFull`.
@@ -187,33 +157,31 @@ def import_tenant(
         if tenant is None:
             ensure_partner_has_room(partner)
         people = map_people(export, options.people, tenant, record.people if record else {})
-        opens = index.frozen or options.opens or (record and record.finished_at)
-        again = bool(record and not opens and record.tenant.suspended_by_hand_at is None)
-        result = partial(_build_result, export, options.slug, people, again=again)
-        warnings = _list_warnings(export, tenant)
-        planned = result(tenant, dry_run=True, warnings=warnings)
-        if dry_run:
-            return planned
-        if planned.error:
-            raise planned.error
+        plan = _plan(export, options.slug, people, tenant)
+        if plan.error or (record and record.finished_at):
+            return replace(plan, figures=plan.figures | {"opened": plan.error is None})
         is_known = record is not None and record.index_sha256 == _hash_index(options.directory)
-        if record and record.finished_at and is_known:
-            return result(tenant, opened=True)
+        suspended = "suspended again" if record else "suspended"
+        if tenant is None or index.frozen or options.opens or tenant.suspended_by_hand_at:
+            suspended = ""
         # 3. Write the tables, or nothing if they are refused. Then the rooms.
-        clean_up_abandoned(options.clock())
-        run = _Import(operator, export, options, people)
+        run = _Import(operator, export, options, people, dry_run)
+        if not dry_run:
+            clean_up_abandoned(options.clock())
         with _explain(NOTHING_IMPORTED):
             record, mapping = run.write_tables(record, tenant, partner)
-        with _explain(_UNFINISHED.format(options.slug)):
-            opened = run.write_rooms(record, mapping)
-        tenant = Tenant.objects.get(pk=record.tenant_id)
-        limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
-        warnings += run.warnings
-        warnings += limit_warnings(operator, tenant, limits, options.clock())
-        figures = {"bundles": run.bundles, "opened": opened}
-        is_finished = record.finished_at is not None
-        changed = not is_known or is_finished or run.bundles > 0 or again
-        return result(tenant, **figures, finished=is_finished, warnings=warnings, changed=changed)
+        with _explain(NOTHING_IMPORTED if dry_run else _UNFINISHED.format(options.slug)):
+            run.write_rooms(record, mapping)
+        if is_known and not (record.finished_at or run.bundles or suspended):
+            return plan
+        key = plan.figures["id"] if dry_run else record.tenant_id
+        return replace(
+            plan,
+            figures=plan.figures | {"id": key, "bundles": run.bundles, "opened": run.opened},
+            sentence=run.describe(record, suspended),
+            warnings=run.warnings,
+            changed=True,
+        )
 
 
 @contextmanager
@@ -231,7 +199,8 @@ def _explain(state: str) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise TenantExportDamaged(
-            f"Rows of the export contradict each other, or rows of this server: {error}.",
+            "Rows of the export contradict each other, or rows of this server: "
+            f"{str(error).splitlines()[0]}.",
             fix=f"Get the directory again. {state}",
         ) from error
     except ScaiWaveError as error:
@@ -284,18 +253,27 @@ class _Import:
     export: ExportedRows
     options: ImportTenantOptions
     people: PeopleMap
-    bundles: int = 0
+    dry_run: bool
     warnings: list[str] = field(default_factory=list)
+    bundles: int = 0
+    opened: bool = False
 
     @transaction.atomic(durable=True)
     def write_tables(
         self, record: TenantImport | None, tenant: Tenant | None, partner: Partner | None
     ) -> tuple[TenantImport, TenantMapping]:
         """Write all but the rooms and their members, and suspend the tenant. Delete what the export
-        lacks. Raises `TenantImportRefused` and `OnHold`: then nothing has changed."""
+        lacks. Raises `TenantImportRefused` and `OnHold`: then nothing has changed. A dry run also
+        writes empty rooms and their members, and takes all back."""
         block_new_holds()
         record = record or self._begin(tenant, partner)
         mapping = build_mapping(self.export, record, self.people)
+        if count := len(mapping.left_out):
+            self.warnings.append(
+                f"{pluralize(count, 'grant')} of {' or '.join(SERVER_ROLES)} won't be imported, "
+                "since these roles are about other tenants too. Grant them here with `scaiwave "
+                "role grant`."
+            )
         check_identity(self.export, mapping, find_stale(self.export, mapping, "people"))
         require_tenant_not_held(record.tenant, f"import into tenant {record.tenant.slug}")
         # One that was suspended before stays so at the end. Someone may have resumed it since.
@@ -311,6 +289,12 @@ class _Import:
                 f"{' or '.join(SERVER_ROLES)} by a group of this server, first {min(gained)}.",
                 fix="Revoke the role of the group with `scaiwave role revoke`, and import again.",
             )
+        if self.dry_run:
+            _write_table(self.export, mapping, self.export.tables["rooms"])
+            self._finish(record, mapping)
+            tables = self.export.tables.values()
+            connection.check_constraints([table.model._meta.db_table for table in tables])
+            transaction.set_rollback(True)
         return record, mapping
 
     def _begin(self, tenant: Tenant | None, partner: Partner | None) -> TenantImport:
@@ -331,7 +315,6 @@ class _Import:
             source_tenant_id=index.tenant.id,
             source_server_name=index.server_name,
             is_new=is_new,
-            people={str(old): str(new) for old, new in self.people.mapped.items()},
             operator=self.operator.name,
             started_at=now,
         )
@@ -348,8 +331,8 @@ class _Import:
             )
         delete_rooms(tenant, [*stale, *deleted])
 
-    def write_rooms(self, record: TenantImport, mapping: TenantMapping) -> bool:
-        """Write the rooms, and their members; return whether the tenant is open."""
+    def write_rooms(self, record: TenantImport, mapping: TenantMapping) -> None:
+        """Write the rooms, and their members; open the tenant. A dry run checks the bundles."""
         export, options = self.export, self.options
         to = RoomsDestination(
             self.operator,
@@ -360,16 +343,27 @@ class _Import:
             options.max_bytes,
             options.clock(),
             options.progress_factory,
+            self.dry_run,
         )
         entries = {mapping(UUID(entry.id)): entry for entry in export.index.exported}
         for row in mapping.iter_rows(export, export.tables["rooms"]):
             entry = entries[row["id"]]
             paths = export.index.link_paths(options.directory, entry)
             self.bundles += import_moved_room(to, entry, row, paths)
-        with transaction.atomic(durable=True):
-            _delete_stale(export, mapping, export.tables["room-members"])
-            _write_table(export, mapping, export.tables["room-members"])
-            return self._finish(record)
+        if not self.dry_run:
+            with transaction.atomic(durable=True):
+                self._finish(record, mapping)
+
+    def describe(self, record: TenantImport, suspended: str) -> str:
+        rooms = pluralize(len(self.export.index.exported), "room")
+        what = f"tenant {self.options.slug} with {rooms}."
+        if self.dry_run:
+            effect = f" It would be {suspended}." if suspended else ""
+            return f"Would import {what}{effect} No changes were made."
+        if record.finished_at:
+            return f"Imported {what} {_OPEN if self.opened else _STILL_SUSPENDED}"
+        state = f"was {suspended}" if suspended else "stays suspended"
+        return f"Imported {what} It {state}: {_TO_OPEN}"
 
     def _write_rows(self, record: TenantImport, mapping: TenantMapping) -> None:
         export = self.export
@@ -386,11 +380,13 @@ class _Import:
         rooms = set(Room.all_objects.filter(tenant=record.tenant).values_list("pk", flat=True))
         _write_table(export, mapping, export.tables["rooms"], only=rooms)
 
-    def _finish(self, record: TenantImport) -> bool:
+    def _finish(self, record: TenantImport, mapping: TenantMapping) -> None:
         now, index = self.options.clock(), self.export.index
-        if opens := index.frozen or self.options.opens:
-            opens = bool(select_suspended(record).update(suspended_by_hand_at=None, updated_at=now))
-            record.finished_at = now
+        _delete_stale(self.export, mapping, self.export.tables["room-members"])
+        _write_table(self.export, mapping, self.export.tables["room-members"])
+        if index.frozen or self.options.opens:
+            opened = select_suspended(record).update(suspended_by_hand_at=None, updated_at=now)
+            self.opened, record.finished_at = bool(opened), now
         record.exported_at = datetime.fromisoformat(index.begun_at)
         record.index_sha256 = _hash_index(self.options.directory)
         record.save(update_fields=["finished_at", "exported_at", "index_sha256"])
@@ -400,22 +396,25 @@ class _Import:
             "rooms_not_exported": len(index.not_exported),
             "people_mapped": len(self.people.mapped),
             "people_placeholders": self.people.placeholders,
-            "opened": opens,
+            "opened": self.opened,
         }
         tenant = record.tenant
         record_audit(self.operator, "import-tenant", tenant, now, details, tenant=tenant)
-        return opens
+        limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
+        self.warnings += limit_warnings(self.operator, tenant, limits, now)
 
 
 def build_mapping(
     export: ExportedRows, record: TenantImport, people: PeopleMap | None = None
 ) -> TenantMapping:
     """Return the mapping of an import; `people` may have found people who came later."""
-    found = {UUID(old): UUID(new) for old, new in record.people.items()}
-    if people is not None and people.mapped != found:
-        found |= {old: new for old, new in people.mapped.items() if old not in found}
-        record.people = {str(old): str(new) for old, new in found.items()}
+    if people is not None:
+        for old, new in people.mapped.items():
+            record.people[str(old)] = str(new)
+            if not export.people[old]["server_name"]:
+                record.people[f"@{export.people[old]['local_id']}"] = str(new)
         record.save(update_fields=["people"])
+    found = {UUID(old): UUID(new) for old, new in record.people.items() if old[0] != "@"}
     mapping = TenantMapping(
         record.tenant_id,
         record.started_at,

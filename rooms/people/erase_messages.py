@@ -11,7 +11,7 @@ from django.db import transaction
 
 from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import open_deletion
-from rooms.lookup.authors import Author
+from rooms.lookup.authors import Author, list_fqids
 from rooms.lookup.holds import contains_held
 from rooms.models import Event, Room
 from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
@@ -23,7 +23,6 @@ from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.errors import ParticipantOnHold
 from tenants.holds.queries import require_person_not_held
-from tenants.lookup.serializers import get_server_name
 from tenants.models import Participant
 
 
@@ -90,7 +89,7 @@ def _iter_removals(person: Participant) -> Iterator[RoomRemoval]:
 
     Raises OnHold, for example for a hold on the importer of a room, who is the sender there.
     """
-    author = Author(person.pk, person.fqid(get_server_name()))
+    author = Author(person.pk, list_fqids([person.pk]))
     events = Event.objects.filter(author.events_q, tenant=person.tenant_id).order_by()
     if contains_held(events):
         raise ParticipantOnHold(

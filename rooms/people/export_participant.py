@@ -32,7 +32,7 @@ from rooms.exports.export_room import (
     load_signer,
 )
 from rooms.exports.sinks import write_draft, write_drafts
-from rooms.lookup.authors import Author
+from rooms.lookup.authors import Author, list_fqids
 from rooms.lookup.export_metadata import (
     export_blocker,
     get_media_of,
@@ -153,7 +153,7 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
         self.rooms: dict[UUID, int] = {}
         self.left_out: list[Row] = []
         self._operator, self._person, self._now, self._progress = operator, person, now, progress
-        self._author = Author(person.pk, person.fqid(get_server_name()))
+        self._author = Author(person.pk, list_fqids([person.pk]))
         self._counts: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
         self._files: list[Row] = []
@@ -204,7 +204,7 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
             run = _AuthorRun(room, self._options)
             run.author = self._author
             source = spool_export(RoomExport(run), spool, self._options.signer)
-            sentence = f"{source.sentence}; only what {self._author.fqid} wrote"
+            sentence = f"{source.sentence}; only what {self._author.fqids[0]} wrote"
             source = replace(source, sentence=sentence)
             chunks = cast(BundleContent, source.content).archive.iter_entry(MANIFEST)
             yield from self._encode(f"{directory}/messages.json", chunks)
@@ -227,7 +227,7 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
             "generator": f"scaiwave {__version__}",
             "server_name": get_server_name(),
             "exported_at": format_timestamp(self._now),
-            "participant": {"id": self._author.participant_id, "fqid": self._author.fqid},
+            "participant": {"id": self._author.participant_id, "fqid": self._author.fqids[0]},
             "counts": {
                 **{key: self._counts[key] for key in ("roles", "audit_entries", "rooms", "events")},
                 "media": self._counts["media"],

@@ -294,7 +294,6 @@ def _describe_people(people: Sequence[Participant]) -> list[PurgedPerson]:
         PurgedPerson(
             participant_id=person.pk,
             scaikey_id=person.scaikey_id or "",
-            fqid=person.fqid(server_name),
             texts=frozenset({person.display_name, person.email}),
             operator_names=_fold({person.fqid(server_name)})
             | {text for text in texts[person.pk] if text.lower() not in shared},

@@ -59,7 +59,7 @@ class ValidatingEventDecoder:
         self._kind = kind
         # In an increment, each event has another key, `change`, whose value is a text.
         self._required_texts = _REQUIRED_TEXTS + 2 * (kind is LinkEvent)
-        self._last_position = 0
+        self.last_position = 0
         # Hours whose timestamps are known to be valid: most events are from a few hours.
         self._hours: set[str] = set()
 
@@ -78,7 +78,7 @@ class ValidatingEventDecoder:
         ):
             return None
         self.count += len(batch)
-        self._last_position = batch[-1].stream_position
+        self.last_position = batch[-1].stream_position
         return batch
 
     def decode_one(self, stream: JsonStream) -> BundleEvent:
@@ -93,16 +93,16 @@ class ValidatingEventDecoder:
                 event=self.count,
                 event_id=event.id,
             )
-        if event.stream_position <= self._last_position:
+        if event.stream_position <= self.last_position:
             raise BundleOutOfOrder(
                 f"Event {self.count:,} ({event.id}) is out of order: stream_position "
-                f"{event.stream_position} does not follow {self._last_position}.",
+                f"{event.stream_position} does not follow {self.last_position}.",
                 entry=MANIFEST,
                 event=self.count,
                 event_id=event.id,
             )
         self._check_content_size(event, length)
-        self._last_position = event.stream_position
+        self.last_position = event.stream_position
         return event
 
     def _decode_typed(self, stream: JsonStream) -> tuple[BundleEvent, int]:
@@ -139,7 +139,7 @@ class ValidatingEventDecoder:
         """Check what `decode_one` checks, except sizes, for all events at once."""
         positions, seconds = columns.positions, columns.origin_seconds
         return (
-            positions[0] > self._last_position
+            positions[0] > self.last_position
             and positions[-1] <= MAX_INTEGER
             and all(map(lt, positions, positions[1:]))
             and min(seconds) >= MIN_INTEGER

@@ -78,6 +78,7 @@ class EventCounts:
     reactions_stripped: int = 0
     redactions_stripped: int = 0
     added: int = 0
+    last_position: int = 0
 
 
 class ManifestReader:
@@ -134,6 +135,7 @@ class ManifestReader:
             header.increment.deleted = self._references.deleted_count
         return header, EventCounts(
             events=self._decoder.count,
+            last_position=self._decoder.last_position,
             kept=self._decoder.count - self._references.dropped_count,
             stripped=self._references.stripped,
             added=self._added,

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Substr
 
@@ -28,6 +30,7 @@ from rooms.moves.result import MoveResult
 from rooms.moves.verify_export import verify_tenant_export
 from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.core.errors import ScaiWaveError
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, add_members, make_group, make_person
@@ -112,6 +115,40 @@ def bring(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
     return import_tenant(
         operator=HOST_OPERATOR, options=replace(options, **changes), dry_run=dry_run
     )
+
+
+def bring_alike(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
+    """Import after a dry run, which changes nothing, and says or refuses the same."""
+    store = Path(settings.STORAGES["default"]["OPTIONS"]["location"])
+
+    def read_all() -> object:
+        managers = [model._base_manager for model in apps.get_models()]
+        rows = [sorted(manager.values_list(), key=str) for manager in managers]
+        files = [path for path in store.rglob("*") if path.is_file()]
+        return rows, {path: path.read_bytes() for path in files}
+
+    def act(**dry: bool) -> tuple[MoveResult | None, ScaiWaveError | None]:
+        try:
+            result = bring(directory, slug, **dry, **changes)
+        except ScaiWaveError as error:
+            return None, error
+        return result, result.error
+
+    before = read_all()
+    dry, expected = act(dry_run=True)
+    assert read_all() == before
+    done, error = act()
+    assert (error and error.code) == (expected and expected.code)
+    if error is not None:
+        raise error
+    assert dry
+    assert done
+    own = set() if dry.figures["id"] else {"id"}
+    assert {name: dry.figures[name] for name in dry.figures.keys() - own} == {
+        name: done.figures[name] for name in done.figures.keys() - own
+    }
+    assert (dry.warnings, dry.changed) == (done.warnings, done.changed)
+    return done
 
 
 def verify(directory: Path, against: str | None = None, **changes: Any) -> MoveResult:

@@ -20,6 +20,7 @@ from federation.models import ServerKey
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
 from rooms.exports.export_room import load_signer
 from rooms.models import Event, Room, TenantImport
+from rooms.moves.abort_import import abort_tenant_import
 from scaiwave.core.errors import ScaiWaveError, UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.accounts.callers import find_account, find_sign_in_blocker
@@ -27,9 +28,13 @@ from tenants.models import AdminUser, AuditEntry, Group, Participant, RoleGrant,
 from tenants.people.purge_participant import purge_participant
 from tenants.people.suspension import suspend_participant
 from tests.identity_sync.sync.helpers import list_people, sync
+from tests.rooms.bundle.factories import encode_manifest
+from tests.rooms.increments.histories import read_manifest
+from tests.rooms.increments.test_hostile import make_unsigned
 from tests.rooms.moves.factories import (
     NOW,
     bring,
+    bring_alike,
     export,
     leave,
     make_moving_tenant,
@@ -223,7 +228,7 @@ def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:
     with pytest.raises(TenantExportDamaged):
         verify(out)
     with pytest.raises(TenantExportDamaged) as caught:
-        bring(out)
+        bring_alike(out)
     here = Tenant.objects.get(slug="moved")
     assert here.rooms.count() == 0
     assert here.suspended_by_hand_at
@@ -242,9 +247,46 @@ def test_fail_swapped_bundles_of_a_new_base(out: Path, tmp_path: Path) -> None:
         export(source, tmp_path / "again")
     forge(tmp_path / "again", _swap_rooms)
     with pytest.raises(TenantExportDamaged):
-        bring(tmp_path / "again")
+        bring_alike(tmp_path / "again")
     assert Room.objects.filter(tenant=here).count() == 3
     assert Event.objects.filter(tenant=here).count() == events
+
+
+def test_fail_two_rooms_with_one_event(out: Path, tmp_path: Path) -> None:
+    """The import is refused in the second room, and can be deleted then.
+
+    Nor may an event have a position after which no other event has one.
+    """
+    first = Event.objects.filter(tenant__slug="acme").exclude(room__room_type="dm")[0]
+    for name, values in (
+        ("position", {"stream_position": first.stream_position}),
+        ("id", {"id": str(first.pk)}),
+        ("end", {"stream_position": 2**62}),
+    ):
+        shutil.copytree(out, tmp_path / name)
+        index = read_index(tmp_path / name)
+        room = next(room for room in index["rooms"] if room["room_type"] == "dm")
+        path = tmp_path / name / f"rooms/{room['id']}/0000.zip"
+        manifest = read_manifest(path)
+        manifest["events"][-1 if name == "end" else 0] |= values
+        path.write_bytes(make_unsigned(path, manifest))
+        (link,) = room["links"]
+        link |= {"sha256": sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+        link["manifest_sha256"] = sha256(encode_manifest(manifest)).hexdigest()
+        sign(tmp_path / name, index)
+        act, problem, fix = bring, "Rows of the export contradict each other, or rows of this", ""
+        if name == "end":
+            act, fix = bring_alike, " from the server that wrote it, unchanged"
+            problem = f"0000.zip of room {room['id']} leaves no stream positions for others."
+        with pytest.raises(TenantExportDamaged) as caught:
+            act(tmp_path / name)
+        assert str(caught.value).startswith(problem)
+        assert "\n" not in str(caught.value)
+        assert caught.value.fix == (
+            f"Get the directory again{fix}. Tenant moved is suspended and incomplete. Run the same "
+            "command again, or pass --abort."
+        )
+        abort_tenant_import(operator=HOST_OPERATOR, slug="moved", now=tick())
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=6, groups=0)

@@ -11,22 +11,34 @@ from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
 from rooms.errors import TenantImportPeople, TenantImportRefused
-from rooms.models import Event, Room, RoomMember, SearchDocument, TenantImport
+from rooms.lookup.authors import find_erasures
+from rooms.models import (
+    Event,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    SearchDocument,
+    TenantImport,
+)
 from rooms.moves.abort_import import abort_tenant_import
 from rooms.moves.mapping import PeopleOptions, TenantMapping
+from rooms.people.export_participant import ParticipantExport
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.scope import Scope
+from scaiwave.console.progress import null_progress
 from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
-from tenants.errors import ParticipantOnHold, RoleBuiltIn, TenantConflict
+from tenants.errors import ParticipantOnHold, RoleBuiltIn, RoomOnHold, TenantConflict
 from tenants.holds.hold import add_hold
-from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
+from tenants.models import Group, GroupMembership, Hold, Participant, Role, RoleGrant, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
 from tests.identity_sync.sync.helpers import list_people, list_people_of_tenant, sync
 from tests.rooms.moves.factories import (
     NOW,
     bring,
+    bring_alike,
     export,
     leave,
     make_moving_tenant,
@@ -41,6 +53,7 @@ from tests.tenants.factories import (
     make_group,
     make_person,
     make_tenant,
+    run_command,
 )
 from tests.tenants.fake_scaikey import make_config
 
@@ -72,7 +85,7 @@ def test_success_into_a_tenant_that_was_synced(out: Path, tmp_path: Path) -> Non
         tenant=here, role=role, participant=anna, granted_by="root", created_at=NOW
     )
     people = write_map(tmp_path / "map.csv", f"@bert.acme:localhost,{bert.pk}")
-    done = bring(out, people=people)
+    done = bring_alike(out, people=people)
     assert (done.figures["people_mapped"], done.figures["opened"]) == (2, True)
     author = Event.objects.get(tenant=here, content__body="hi")
     assert author.sender == anna
@@ -102,7 +115,47 @@ def test_success_by_email(out: Path) -> None:
     Participant.objects.filter(pk=twin.pk).update(scaikey_id=None)
     done = bring(out, people=options)
     assert done.figures["people_mapped"] == 1
-    assert list(TenantImport.objects.get().people.values()) == [str(bert.pk)]
+    assert set(TenantImport.objects.get().people.values()) == {str(bert.pk)}
+
+
+def test_success_known_by_the_name_before(out: Path, settings: Settings) -> None:
+    """People with another local ID here: as authors whom bundles and moved rooms name."""
+    here = make_tenant("moved", scaikey_tenant_id="tnt_acme")
+    anna = make_person(here, "anna", scaikey_id="usr_anna", local_id="anna.here")
+    bring(out)
+    TenantImport.objects.update(source_server_name="Old.Example")
+    carl = make_person(here, "carl")
+    room = row_factories.make_room(row_factories.make_workspace(here, "one"), carl, "one")
+    names = {"@anna.acme:old.example": 3, "@anna.acme:Old.Example": 2, "@anna.here:old.example": 1}
+    picture = row_factories.make_media(here, "face")
+    RoomMedia.objects.create(tenant=here, room=room, media=picture, name="f", created_at=NOW)
+    RoomImport.objects.create(tenant=here, room=room, created_at=NOW)
+    position = Event.objects.latest("stream_position").stream_position
+    for fqid, count in names.items():
+        sender = {"display_name": "Anna", "fqid": fqid, "avatar_url": ""}
+        if fqid != "@anna.here:old.example":
+            sender["avatar_url"] = f"media:{picture.pk}"
+        for _ in range(count):
+            position += 1
+            content = {"body": "x", "_imported_sender": sender}
+            row_factories.make_event(room, position, sender=carl, content=content)
+    content = {"_imported_sender": {"fqid": 5}}
+    row_factories.make_event(room, position + 1, sender=carl, content=content)
+    own = ParticipantExport(HOST_OPERATOR, anna, NOW, null_progress)
+    assert own.rooms[room.pk] == 5
+    Participant.objects.filter(pk=anna.pk).update(absent_since=NOW)
+    add_hold(operator=HOST_OPERATOR, tenant="moved", room=str(room.pk), reason="case", now=NOW)
+    with pytest.raises(RoomOnHold):
+        run_command("purge_participant", str(anna.pk), "--with-messages", "--yes")
+    Hold.objects.update(lifted_at=NOW)
+    run_command("purge_participant", str(anna.pk), "--with-messages", "--yes")
+    events = Event.objects.filter(room=room).values_list("content__body", flat=True)
+    assert sorted(filter(None, events)) == ["x"]
+    named = Event.objects.filter(room=room, content___imported_sender__display_name="Anna")
+    assert named.count() == 1
+    assert not RoomMedia.objects.filter(room=room).exists()
+    erasures = find_erasures(here.pk)
+    assert {name for name in names if name in erasures} == {*list(names)[:2]}
 
 
 def test_success_not_by_the_email_of_others(tmp_path: Path) -> None:
@@ -171,8 +224,16 @@ def test_success_dry_run_lists_what_syncs_will_do(tmp_path: Path) -> None:
     planned = bring(out, dry_run=True).figures
     assert [planned[key] for key in keys] == ["tnt_acme", False]
     make_tenant("moved", scaikey_tenant_id=None)
-    planned, done = bring(out, dry_run=True).figures, bring(out).figures
-    assert [planned[key] for key in keys] == [done[key] for key in keys] == [None, True]
+    dry, done = bring(out, dry_run=True), bring(out)
+    assert [dry.figures[key] for key in keys] == [None, True]
+    assert [done.figures[key] for key in keys] == [None, True]
+    assert dry.sentence == (
+        "Would import tenant moved with 3 rooms. It would be suspended. No changes were made."
+    )
+    assert done.sentence == (
+        "Imported tenant moved with 3 rooms. It was suspended: import an export that was frozen, "
+        "or pass --open."
+    )
 
 
 def test_success_suspends_again_what_was_resumed(tmp_path: Path) -> None:
@@ -208,11 +269,11 @@ def test_success_without_super_admin(tmp_path: Path) -> None:
     export(source, tmp_path / "out")
     leave(source)
     here = make_tenant("moved", scaikey_tenant_id=None, max_rooms=1)
-    done = bring(tmp_path / "out", opens=True)
-    assert [text.partition(" of ")[0] for text in done.warnings][:2] == [
-        "1 grant", "Tenant moved may have 1 room, and the export has 3 open or archived rooms.",
-    ]  # fmt: skip
-    assert any("exceeds" in text for text in done.warnings)
+    done = bring_alike(tmp_path / "out", opens=True)
+    assert [text.partition(" of ")[0] for text in done.warnings] == [
+        "1 grant",
+        "Tenant moved exceeds the new limit for rooms: 3 in use, 1 allowed. Nothing is deleted.",
+    ]
     grants = RoleGrant.objects.filter(tenant=here)
     assert (grants.filter(role__slug="super_admin").count(), grants.count()) == (0, 2)
     assert verify(tmp_path / "out", "moved").error is None
@@ -250,7 +311,7 @@ def test_success_left_out_by_a_later_import(tmp_path: Path) -> None:
         )
         export(source, out, incremental=True)
         Tenant.objects.filter(pk=source.pk).update(scaikey_tenant_id="old-tnt_acme")
-    (warning, *_) = bring(out, opens=True).warnings
+    (warning, *_) = bring_alike(out, opens=True).warnings
     assert warning == (
         "1 grant of super_admin or partner_admin won't be imported, since these roles are about "
         "other tenants too. Grant them here with `scaiwave role grant`."
@@ -295,7 +356,7 @@ def test_fail_another_row_under_a_known_id(tmp_path: Path) -> None:
             model._base_manager.filter(pk=row.pk).update(**before)
         rows = list(model._base_manager.filter(tenant=here).order_by("pk").values())
         with pytest.raises(TenantImportRefused) as caught:
-            bring(out)
+            bring_alike(out)
         key = TenantMapping(here.pk, NOW)(row.pk)
         assert str(caught.value) == f"The row {key} of {problem} than in the import before."
         assert list(model._base_manager.filter(tenant=here).order_by("pk").values()) == rows
@@ -318,7 +379,7 @@ def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
     role = Role.objects.create(tenant=here, slug="super_admin", name="x", created_at=NOW)
     RoleGrant.objects.create(tenant=here, role=role, group=group, granted_by="root", created_at=NOW)
     with pytest.raises(TenantImportRefused) as caught:
-        bring(tmp_path / "out", opens=True)
+        bring_alike(tmp_path / "out", opens=True)
     assert str(caught.value).startswith(
         "1 person would get super_admin or partner_admin by a group of this server, first "
     )
@@ -350,7 +411,7 @@ def test_fail_refused_later(tmp_path: Path) -> None:
         Room.objects.filter(tenant=source, room_type="dm").delete()
         export(source, out, incremental=True)
     with pytest.raises(TenantImportRefused, match="1 person would get super_admin or"):
-        bring(out)
+        bring_alike(out)
     assert list(Room.objects.filter(tenant=here).order_by("pk").values()) == kept
     assert Event.objects.filter(tenant=here, room__room_type="dm").count() == 2
     assert Tenant.objects.get(slug="moved").is_active
@@ -373,7 +434,7 @@ def test_fail_decided_here(tmp_path: Path) -> None:
     for decision in ({"suspended_by_hand_at": NOW}, {"messages_erased_at": NOW}):
         carl.update(**{"suspended_by_hand_at": None, **decision})
         with pytest.raises(TenantImportRefused) as caught:
-            bring(out)
+            bring_alike(out)
         assert str(caught.value) == (
             f"Person {carl.get().pk} was suspended, purged or granted a role here, or their "
             "messages were erased, and the export no longer has this person."
@@ -391,7 +452,7 @@ def test_fail_decided_here(tmp_path: Path) -> None:
     carl.update(messages_erased_at=None)
     events = Event.objects.filter(tenant=here).count()
     with pytest.raises(ParticipantOnHold, match="Can't import into tenant moved: hold"):
-        bring(out, opens=True)
+        bring_alike(out, opens=True)
     assert (Event.objects.filter(tenant=here).count(), carl.count()) == (events, 1)
 
 
@@ -443,8 +504,9 @@ def test_fail_refused_people(out: Path, tmp_path: Path) -> None:
         other: f"{anna.pk} is someone else too",
         "@bert.acme:localhost": "@bert.acme:localhost is someone in tenant third here",
     }
+    assert (dry.sentence, dry.changed) == ("Nothing was imported.", False)
     with pytest.raises(TenantImportPeople, match="3 people"):
-        bring(out, people=people)
+        bring_alike(out, people=people)
     assert not here.rooms.exists()
 
 

@@ -217,3 +217,46 @@ def test_fail_killed(servers: list[Server], tmp_path: Path) -> None:
     assert compared["differences"] == []
     assert new.count("events") == old.count("events")
     assert new.count("import_intents") == 0
+
+
+def test_success_purge_after_a_move(servers: list[Server], tmp_path: Path) -> None:
+    """A bundle names a person by the address before the move: export and purge find it."""
+    old, new = servers
+    small = ("--rooms", "1", "--events", "30", "--senders", "3", "--foreign-share", "0")
+    old.run("manage", "seed_rooms", "--tenant", "acme", *small)
+    ((anna, local_id),) = old.rows(
+        "SELECT id, local_id FROM sw_participants WHERE local_id LIKE 'seed1.%'"
+    )
+    old.execute(
+        f"UPDATE sw_events SET content = '{{\"body\": \"her secret\"}}' WHERE sender_id = '{anna}' "
+        "AND event_type = 'swp.room.message' AND redacted_at IS NULL"
+    )
+    ((room,),) = old.rows("SELECT id FROM sw_rooms")
+    out, bundle, key = str(tmp_path / "out"), str(tmp_path / "room.zip"), old.key()
+    old.run("room", "export", str(room), "--tenant", "acme", "--output", bundle)
+    old.run("admin", "export-tenant", "acme", "--output-dir", out, "--freeze", "--no-input")
+    new.run("admin", "import-tenant", out, "--slug", "acme", "--key", key)
+    new.run("manage", "seed_rooms", "--tenant", "acme", "--workspace", "new", *small)
+    ((owner,),) = new.rows(
+        "SELECT participant_id FROM sw_workspace_members m JOIN sw_workspaces w "
+        "ON w.id = m.workspace_id WHERE w.slug = 'new'"
+    )
+    words = ("room", "import", "new", "--tenant", "acme", "--as", str(owner), "--key", key)
+    new.run(*words, "--input", bundle)
+
+    def count_secrets() -> int:
+        sql = "SELECT count(*) FROM sw_events WHERE CAST(content AS text) LIKE '%her secret%'"
+        return int(new.rows(sql)[0][0])
+
+    written = count_secrets()
+    exported = new.run("admin", "export-participant", local_id, "--output", str(tmp_path / "her"))
+    assert exported["counts"]["rooms"] == 2
+    purged = new.run("admin", "purge-participant", local_id, "--with-messages", "--no-input")
+    assert purged["erased"]["messages"] >= written > 0
+    again = str(new.run(*words, "--input", bundle)["room"]["id"])
+    assert count_secrets() == 0
+    text = tmp_path / "text"
+    new.run("room", "transcript", again, "--tenant", "acme", "--output", str(text))
+    pages = "".join(path.read_text() for path in text.rglob("*.html"))
+    assert f"@{local_id}:old.example" in pages
+    assert "her secret" not in pages
