@@ -271,8 +271,11 @@ def list_offered(client: Client, slug: str, row: Model | ListedJob | None) -> li
     if row is not None and not act.is_of_list:
         url = reverse(f"{name}_change", args=[row.pk])
     answer = client.get(url)
-    offered = "selection_acts" if act.of_selection else "acts"
-    return [link.url for link in answer.context[offered]] if answer.status_code == 200 else []
+    if answer.status_code != 200:
+        return []
+    context = answer.context
+    links = context["cl"].selection_acts if act.of_selection else context["acts"]
+    return [link.url for link in links]
 
 
 def read_state(sample: SampleData) -> Any:

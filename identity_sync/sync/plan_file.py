@@ -416,7 +416,7 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
         reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
         if isinstance(error, FileNotFoundError):
             reason = "it does not exist"
-        again = f"or write a new plan: `scaiwave sync --plan {_quote_path(path.absolute())}`"
+        again = f"or write a new plan: `scaiwave sync --plan {shlex.quote(str(path.absolute()))}`"
         fix = f"Correct the path, run this as the user who wrote the plan, {again}."
         raise SyncPlanUnreadable(f"{path} can't be read: {reason}.", fix=fix) from None
     with opened as file:

@@ -78,7 +78,7 @@ class EventCounts:
     reactions_stripped: int = 0
     redactions_stripped: int = 0
     added: int = 0
-    last_position: int = 0
+    last_position: int = field(default=0, compare=False)
 
 
 class ManifestReader:
