@@ -40,11 +40,11 @@ class CleanRun:
             if contained in text and text != TERMINATE
         ]
 
-    def choose_exchange(self, moment: str) -> int:
+    def choose_exchange(self, moment: str, requests: bytes = b"") -> int:
         if moment.startswith("commit"):
             *_, before, last = [0, *self.find_exchanges(COMMIT)]
             return (before or last) if moment == "commit-before" else last
-        numbers = self.find_exchanges(b"")
+        numbers = self.find_exchanges(requests)
         # A long run has not always the same number of them.
         last = -1 - len(numbers) // 50
         return numbers[{"first": 0, "middle": len(numbers) // 2, "last": last}[moment]]
