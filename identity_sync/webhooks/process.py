@@ -10,7 +10,6 @@ import math
 import os
 import time
 from datetime import datetime, timedelta
-from itertools import compress
 from uuid import UUID
 
 from django.conf import settings
@@ -131,8 +130,11 @@ def _load_batch(now: datetime) -> list[WebhookEvent]:
 def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) -> None:
     """Sync the records of a batch in one run, and record the result in each event."""
     pairs = [(event.kind, event.scaikey_id) for event in batch]
-    is_deletion = [event.event_type.endswith(".deleted") for event in batch]
-    targets = Targets.from_pairs(pairs, deleted=compress(pairs, is_deletion))
+    # The look-up also covers events about these records that failed before.
+    deletions = _pending_events().filter(
+        event_type__endswith=".deleted", scaikey_id__in=[key for _, key in pairs]
+    )
+    targets = Targets.from_pairs(pairs, deleted=deletions.values_list("kind", "scaikey_id"))
     wait_seconds = max(0.0, end - time.monotonic())
     try:
         run_id = _sync(operator, targets=targets, wait_seconds=wait_seconds)

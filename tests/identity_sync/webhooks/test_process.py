@@ -21,7 +21,7 @@ from identity_sync.webhooks.receive import receive_event
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
-from tenants.models import Participant
+from tenants.models import GroupMembership, Participant
 from tests.identity_sync.sync.helpers import (
     HOST,
     list_people,
@@ -188,6 +188,20 @@ def test_success_events_about_one_record_are_handled_in_their_order(scaikey: San
     assert len(set(runs.values())) == 1
     assert runs.keys() == {event.event_id for event in (earlier, later, unrelated)}
     assert [state for state, _, _ in states()] == ["handled"] * 3
+
+
+def test_success_a_deletion_that_a_later_event_covers(scaikey: Sandbox) -> None:
+    """ScaiKey does not announce that someone who was restored has left their groups."""
+    edges = GroupMembership.objects.exclude(member_participant=None)
+    keys = edges.values_list("group__scaikey_id", "member_participant__scaikey_id")[0]
+    group, person = map(str, keys)
+    scaikey.directory.remove_member(group, user_id=person)
+    store("user.deleted", person)
+    WebhookEvent.objects.update(attempts=1, next_attempt_at=timezone.now() + timedelta(hours=1))
+    store("user.updated", person)
+    process_events(operator=HOST)
+    assert {state for state, _, _ in states()} == {"handled"}
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_stream_does_not_keep_a_failed_event_from_its_next_attempt(
