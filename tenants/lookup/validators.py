@@ -11,6 +11,7 @@ from django.utils.text import slugify
 
 from scaiwave.config.server_name import find_server_name
 from scaiwave.console.output import strip_control_chars
+from scaiwave.console.text import pluralize
 from tenants.errors import InvalidName, InvalidRoleSlug, InvalidSlug
 from tenants.lookup.resolve import parse_uuid
 
@@ -146,7 +147,10 @@ def find_slug_problem(slug: str) -> str:
     """Describe the first rule that the slug breaks, or return an empty text."""
     invalid = re.search(r"[^a-z0-9-]", slug)
     problems = (
-        (not MIN_SLUG_CHARS <= len(slug) <= MAX_SLUG_CHARS, f"it has {len(slug)} characters"),
+        (
+            not MIN_SLUG_CHARS <= len(slug) <= MAX_SLUG_CHARS,
+            f"it has {pluralize(len(slug), 'character')}",
+        ),
         (invalid, f"{invalid.group()!r} is not allowed" if invalid else ""),
         (slug.startswith("-") or slug.endswith("-"), "it begins or ends with a hyphen"),
         ("--" in slug, "it has two hyphens in a row"),

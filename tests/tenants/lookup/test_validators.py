@@ -36,7 +36,7 @@ def test_success_slug(slug: str) -> None:
     ("slug", "problem", "suggestion"),
     [
         ("", "it has 0 characters", ""),
-        ("a", "it has 1 characters", ""),
+        ("a", "it has 1 character", ""),
         ("x" * 64, "it has 64 characters", "x" * 63),
         ("Acme", "'A' is not allowed", "acme"),
         ("acme corp", "' ' is not allowed", "acme-corp"),
