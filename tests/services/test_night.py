@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests import conftest
 from tests.services.night import BOTH, PARTS
 
 TOP = Path(__file__).parents[2]
@@ -49,6 +51,22 @@ def test_success_each_test_is_in_one_part() -> None:
             used.add(name)
     assert used == {name for name, part in PARTS.items() if part.is_long}
     assert max(part.minutes for part in PARTS.values()) <= 60
+
+
+def test_success_each_file_is_on_both_databases_under_some_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = {part.settings["SCAIWAVE_TEST_PAIRS"] for part in PARTS.values() if not part.is_long}
+    assert len(pairs) == 2
+    for path in Path(TOP, "tests").rglob("test_*.py"):
+        found = []
+        for name, is_postgresql in product(pairs, (False, True)):
+            monkeypatch.setattr(conftest, "_PAIRS", name)
+            monkeypatch.setattr(conftest, "ON_POSTGRES", is_postgresql)
+            found += [(name, is_postgresql)] if conftest._is_assigned(path) else []
+        assert len(found) == 2, path
+        assert {is_postgresql for _, is_postgresql in found} == {False, True}, path
+        assert {name for name, _ in found} == pairs, path
 
 
 def test_fail_unknown_part() -> None:
