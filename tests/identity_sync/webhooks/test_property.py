@@ -65,8 +65,9 @@ class Delivery(CompactRepr):
 
 @pytest.fixture
 def scaikey(settings: Settings) -> Iterator[ScriptedScaiKey]:
-    limit = {"SCAIWAVE_SYNC_REMOVAL_LIMIT": "1000000"}
-    with serve_scripted_scaikey(settings, **limit) as server:
+    """Nothing waits for a decision: neither removals nor suspended tenants."""
+    limits = {f"SCAIWAVE_SYNC_{name}_LIMIT": "1000000" for name in ("REMOVAL", "SUSPENSION")}
+    with serve_scripted_scaikey(settings, **limits) as server:
         yield server
 
 
@@ -260,6 +261,13 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
     size=Size(groups=1, members=1),
     story=[
         Delivery((DirectoryChange("soft_delete_people"), DirectoryChange("revive_people"))),
+    ],
+)
+@example(
+    size=Size(),
+    story=[
+        Delivery((DirectoryChange("add_tenant", 3),)),
+        Delivery((DirectoryChange("suspend_partners"),)),
     ],
 )
 @example(size=SIZE, story=[Delivery(unfounded=5)])
