@@ -16,9 +16,15 @@ import rfc8785
 from pytest_django import Settings
 
 from federation.keys.lifecycle import generate_key
-from federation.models import ServerKey
-from rooms.errors import TenantExportDamaged, TenantExportUntrusted
+from federation.models import KnownPeer, ServerKey
+from rooms.errors import (
+    TenantExportDamaged,
+    TenantExportUntrusted,
+    TenantImportPeople,
+    TenantImportRefused,
+)
 from rooms.exports.export_room import load_signer
+from rooms.lookup.authors import find_erasures
 from rooms.models import Event, Room, TenantImport
 from rooms.moves.abort_import import abort_tenant_import
 from scaiwave.core.errors import ScaiWaveError, UsageError
@@ -246,8 +252,12 @@ def test_fail_swapped_bundles_of_a_new_base(out: Path, tmp_path: Path) -> None:
     with on_old_server(source, here):
         export(source, tmp_path / "again")
     forge(tmp_path / "again", _swap_rooms)
-    with pytest.raises(TenantExportDamaged):
+    with pytest.raises(TenantExportDamaged) as caught:
         bring_alike(tmp_path / "again")
+    assert caught.value.fix == (
+        "Get the directory again from the server that wrote it, unchanged. Tenant moved is "
+        "suspended and incomplete. Run the same command again."
+    )
     assert Room.objects.filter(tenant=here).count() == 3
     assert Event.objects.filter(tenant=here).count() == events
 
@@ -382,6 +392,91 @@ def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
     with pytest.raises(TenantExportUntrusted):
         verify(out)
     assert bring(out, key=key).changed
+
+
+def test_fail_name_of_another_server(out: Path, tmp_path: Path) -> None:
+    """The key or its descriptor, or else a known peer, says which server an export is from."""
+    (stored,) = ServerKey.objects.values("key_id", "public_key")
+    key, key_id = f"ed25519:{stored['public_key']}", stored["key_id"]
+    ServerKey.objects.all().delete()
+    descriptor = tmp_path / "descriptor.json"
+    names = {name: KnownPeer(server_name=name, first_seen_at=NOW, last_seen_at=NOW) for name in (
+        "old.example.org", "localhost",
+    )}  # fmt: skip
+
+    def refuse(**options: Any) -> None:
+        for act in (verify, bring_alike):
+            with pytest.raises(TenantExportUntrusted) as caught:
+                act(out, **options)
+            assert str(caught.value) == (
+                f"The export names localhost, but key {key_id} is another server's."
+            )
+            assert caught.value.fix == (
+                "If you trust localhost, pass its descriptor with --descriptor."
+            )
+
+    descriptor.write_text(json.dumps({"public_key": key, "server_name": "old.example.org"}))
+    refuse(descriptor=descriptor)
+    refuse(descriptor=descriptor, key=key)
+    names["old.example.org"].public_key = stored["public_key"]
+    names["localhost"].public_key = "another"
+    for peer in names.values():
+        peer.save()
+        refuse(key=key)
+        peer.delete()
+    descriptor.write_text(json.dumps({"public_key": key, "server_name": "LocalHost.:443"}))
+    named = verify(out, descriptor=descriptor).sentence
+    assert named == "The export is valid, signed by localhost."
+    assert verify(out, operator=None, key=key).sentence == (
+        f"The export is valid, signed by key {key_id}, which proves no server name."
+    )
+    assert bring(out, dry_run=True, descriptor=descriptor).warnings == []
+    assert bring_alike(out, key=key).warnings == [
+        f"The export is signed by key {key_id}, which proves no server name. To verify the name, "
+        "pass --descriptor."
+    ]
+
+
+def test_fail_later_export_of_another_server(out: Path) -> None:
+    bring(out)
+    ServerKey.objects.update(published_as="other.example")
+    forge(out, lambda d, i: i.update(server_name="Other.example:443"))
+    with pytest.raises(TenantImportRefused) as caught:
+        bring_alike(out)
+    assert str(caught.value) == ("Tenant moved was imported from localhost, not Other.example:443.")
+    assert caught.value.fix == "Nothing was imported. Name the right slug and directory."
+
+
+def test_fail_people_of_this_server(out: Path, tmp_path: Path) -> None:
+    """No row may get an address here as a person of another server, in any spelling."""
+
+    def add(name: str) -> Change:
+        def change(rows: list[Any]) -> list[Any]:
+            row = {**rows[0], "id": str(uuid4()), "scaikey_id": None, "local_id": "ruth.bell"}
+            row |= {"server_name": name, "participant_type": "federated", "email": ""}
+            return [*rows, row | {"purged_at": "2020-01-01T00:00:00Z"}]
+
+        return rewrite("people", change)
+
+    for number, name in enumerate(
+        ("localhost", "LocalHost", "localhost:443", "LOCALHOST.", "local\u200bhost", "localhost。")
+    ):
+        shutil.copytree(out, tmp_path / str(number))
+        forge(tmp_path / str(number), add(name))
+        assert bring(tmp_path / str(number), dry_run=True).lists["refused"] == [
+            {"fqid": f"@ruth.bell:{name}", "reason": "this can't be the name of a third server"}
+        ]
+        with pytest.raises(TenantImportPeople):
+            bring_alike(tmp_path / str(number))
+    shutil.copytree(out, tmp_path / "twice")
+    forge(tmp_path / "twice", add("Third.example"), add("third.example.:443"))
+    assert_refused(tmp_path / "twice", "SW_TENANT_EXPORT_DAMAGED")
+    forge(out, add("Third.Example.:443"))
+    bring_alike(out)
+    here = Participant.objects.get(local_id="ruth.bell")
+    assert (here.server_name, here.purged_at) == ("third.example", None)
+    assert "@ruth.bell:third.example" not in find_erasures(make_tenant("nordlys").pk)
+    assert verify(out, "moved").error is None
 
 
 def test_fail_audit_entries(tmp_path: Path) -> None:
