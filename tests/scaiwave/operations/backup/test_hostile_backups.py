@@ -397,7 +397,8 @@ def test_fail_signature(site: BackupSite, tmp_path: Path) -> None:
     )
     assert (ended.code, unknown in ended.err) == (1, True), ended.err
     (tmp_path / "keyless").mkdir(mode=0o700)
-    ended = site.verify(backup, SCAIWAVE_HOME=str(tmp_path / "keyless"))
+    keyless = {"SCAIWAVE_HOME": str(tmp_path / "keyless"), "SCAIWAVE_ENCRYPTION_KEYS": ""}
+    ended = site.verify(backup, **keyless)
     assert (ended.code, unknown in ended.err) == (1, True), ended.err
     ended = site.restore(backup, noted, **elsewhere)
     assert ended.code == 0, ended.out + ended.err
