@@ -167,7 +167,7 @@ def import_tenant(
         suspended = "suspended again" if record else "suspended"
         if tenant is None or index.frozen or options.opens or tenant.suspended_by_hand_at:
             suspended = ""
-        # After the first, another import may not know of a decision of this server.
+        # Later, this server may have decided about people of the import: --abort is refused then.
         unfinished = _UNFINISHED.format(options.slug, "" if record else ", or pass --abort")
         trust = f"The export is signed by {signer}. To verify the name, pass --descriptor."
         warnings = [trust] if signer != index.server_name else []
