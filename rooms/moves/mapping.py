@@ -242,8 +242,7 @@ def map_people(
     for fqid, key in fqids.items():
         if key in found and counts[found[key]] > 1:
             result.refused.append({"fqid": fqid, "reason": f"{found[key]} is someone else too"})
-        elif key in found:
-            result.mapped[key] = found[key]
+    result.mapped = {key: here for key, here in found.items() if counts[here] == 1}
     others = [row for key, row in export.people.items() if key not in found]
     result.placeholders = len(others)
     result.refused += _refuse_taken(others, tenant, source)
@@ -257,7 +256,7 @@ def record_people(record: TenantImport, export: ExportedRows, people: PeopleMap)
         values = repr([row[column] for column in _IDENTITY["people"]]).encode()
         name = str(old) if row["server_name"] else f"@{row['local_id']}"
         facts = {str(old): str(new), name: str(new), f"#{old}": sha256(values).hexdigest()}
-        if any(record.people.setdefault(name, fact) != fact for name, fact in facts.items()):
+        if any(record.people.setdefault(key, fact) != fact for key, fact in facts.items()):
             raise _build_identity_error("people", new)
     record.save(update_fields=["people"])
 
