@@ -30,6 +30,7 @@ from rooms.errors import (
     TenantImportRefused,
     TenantImportRunning,
 )
+from rooms.imports.import_room import build_origin
 from rooms.imports.intents import clean_up_abandoned
 from rooms.imports.verify_bundle import load_keys
 from rooms.models import Media, Room, TenantImport, Workspace
@@ -350,8 +351,9 @@ class _Import:
             mapping,
             {str(key): str(mapping(key)) for key in export.people},
             export.index.server_name,
+            build_origin(export.index.key_id, now := options.clock()),
             options.max_bytes,
-            options.clock(),
+            now,
             options.progress_factory,
             self.dry_run,
         )

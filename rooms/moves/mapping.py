@@ -30,6 +30,7 @@ from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
+from tenants.lookup.validators import clean_avatar_url
 from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, RoleSource, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
@@ -86,6 +87,7 @@ class TenantMapping:
         changes |= {name: row[name] and self(row[name]) for name in table.references}
         is_person = row.get("participant_type") == ParticipantType.HUMAN
         if table.model is Participant:
+            changes["avatar_url"] = clean_avatar_url(row["avatar_url"])
             for name in ("suspended_by_hand_at", "messages_erased_at"):
                 changes[name] = row[name] and min(row[name], self.absent_at)
             # Only a purge here erases a name, and it must find the person.

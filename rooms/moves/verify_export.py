@@ -21,6 +21,7 @@ from rooms.exports.events import read_pages, split_page
 from rooms.exports.export_room import ExportOptions
 from rooms.exports.increments import IncrementRun
 from rooms.exports.snapshot import snapshot
+from rooms.imports.import_room import build_origin
 from rooms.imports.verify_bundle import load_keys
 from rooms.lookup.export_metadata import get_media, get_room, get_senders
 from rooms.lookup.media import hash_stored, mark_missing
@@ -211,7 +212,8 @@ def find_changes(room: Room, chain: Chain, now: datetime) -> str:
 def _compare_copy(export: ExportedRows, room: Room, mapping: TenantMapping, chain: Chain) -> str:
     """Compare a room of an imported tenant, event by event; return the differences."""
     people = {str(key): str(mapping(key)) for key in export.people}
-    rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders)
+    origin = build_origin(export.index.key_id, mapping.absent_at)
+    rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders, origin)
 
     def iter_mapped() -> Iterator[BundleEvent]:
         for _, _, texts in chain.iter_batches():

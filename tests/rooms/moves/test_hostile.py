@@ -91,6 +91,21 @@ def forge(directory: Path, *changes: Change) -> None:
     sign(directory, index)
 
 
+def rewrite_room(change: Callable[[Any], object]) -> Change:
+    """Change the manifest of the room of type dm."""
+
+    def apply(directory: Path, index: Index) -> None:
+        room = next(room for room in index["rooms"] if room["room_type"] == "dm")
+        path = directory / f"rooms/{room['id']}/0000.zip"
+        change(manifest := read_manifest(path))
+        path.write_bytes(make_unsigned(path, manifest))
+        (link,), room["events"] = room["links"], len(manifest["events"])
+        link |= {"sha256": sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+        link["manifest_sha256"] = sha256(encode_manifest(manifest)).hexdigest()
+
+    return apply
+
+
 def _first_room(index: Index) -> Any:
     return next(room for room in index["rooms"] if not room["reason"])
 
@@ -274,16 +289,9 @@ def test_fail_two_rooms_with_one_event(out: Path, tmp_path: Path) -> None:
         ("end", {"stream_position": 2**62}),
     ):
         shutil.copytree(out, tmp_path / name)
-        index = read_index(tmp_path / name)
-        room = next(room for room in index["rooms"] if room["room_type"] == "dm")
-        path = tmp_path / name / f"rooms/{room['id']}/0000.zip"
-        manifest = read_manifest(path)
-        manifest["events"][-1 if name == "end" else 0] |= values
-        path.write_bytes(make_unsigned(path, manifest))
-        (link,) = room["links"]
-        link |= {"sha256": sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
-        link["manifest_sha256"] = sha256(encode_manifest(manifest)).hexdigest()
-        sign(tmp_path / name, index)
+        place = -1 if name == "end" else 0
+        forge(tmp_path / name, rewrite_room(lambda m: m["events"][place].update(values)))  # noqa: B023
+        room = next(r for r in read_index(out)["rooms"] if r["room_type"] == "dm")
         act, problem, fix = bring, "Rows of the export contradict each other, or rows of this", ""
         if name == "end":
             act, fix = bring_alike, " from the server that wrote it, unchanged"
@@ -376,6 +384,105 @@ def test_success_decisions_of_the_file(out: Path) -> None:
     )  # fmt: skip
     anna.refresh_from_db()
     assert (purged.changed, anna.display_name, anna.email) == (True, "Deleted user", "")
+
+
+@pytest.fixture
+def far(out: Path) -> Callable[..., Any]:
+    """Bring a forged export of old.example, which has another key; return the differences."""
+    theirs = ServerKey.objects.get()
+
+    def bring_forged(*changes: Change) -> Any:
+        directory = out.parent / f"forged {tick():%H%M%S}"
+        shutil.copytree(out, directory)
+        ServerKey.objects.all().delete()
+        theirs.save()
+        forge(directory, *changes, lambda d, i: i.update(server_name="old.example"))
+        ServerKey.objects.all().delete()
+        generate_key(operator=HOST_OPERATOR, now=tick())
+        bring(directory, key=f"ed25519:{theirs.public_key}")
+        return verify(directory, "moved", key=f"ed25519:{theirs.public_key}").lists["differences"]
+
+    return bring_forged
+
+
+SPELLINGS = (
+    "@anna.acme:OLD.example:443", "@ANNA.acme:LocalHost", "@an\u200bna.acme:old.example",
+    "@anna.acme:old\u3002example", "anna.acme:old.example", "", None,
+)  # fmt: skip
+
+
+def _add_event(manifest: Any, sender: str, body: str, fqid: object = 0, **changes: Any) -> None:
+    content: Index = {"body": body}
+    if fqid != 0:
+        url = "http://169.254.169.254/latest"
+        name = {"display_name": "Anna (CEO)", "avatar_url": url, "fqid": fqid}
+        content["_imported_sender"] = name
+    first, *_, last = events = manifest["events"]
+    here = {"id": str(uuid4()), "stream_position": last["stream_position"] + 1}
+    events.append({**first, "sender_id": sender, "content": content, **here, **changes})
+
+
+def test_success_original_senders(out: Path, far: Callable[..., Any]) -> None:
+    """In one form, which an erasure finds; of this server they prove nothing."""
+    anna, bert = (
+        str(Participant.objects.get(local_id=f"old-{name}.acme").pk) for name in ("anna", "bert")
+    )
+
+    def speak(manifest: Any) -> None:
+        for fqid in SPELLINGS:
+            _add_event(manifest, bert if fqid else anna, "secret", fqid)
+        _add_event(manifest, bert, "boss", "@Boss:localhost:443")
+        _add_event(manifest, bert, "stranger", "boss")
+
+    def paint(rows: list[Any]) -> None:
+        for row in rows:
+            row.update(avatar_url="javascript:alert(1)")
+
+    assert far(rewrite_room(speak), rewrite("people", paint)) == []
+    here = Tenant.objects.get(slug="moved")
+    assert set(here.participants.values_list("avatar_url", flat=True)) == {""}
+    events = Event.objects.filter(tenant=here)
+    senders = [each.content["_imported_sender"] for each in events.filter(content__body="secret")]
+    found = [(each["fqid"], each.get("unverified", False)) for each in senders]
+    there = ("@anna.acme:old.example", False)
+    assert found == [
+        there, ("@anna.acme:localhost", True), there, there, there, ("", True), ("", True),
+    ]  # fmt: skip
+    assert {each["avatar_url"] for each in senders} == {""}
+    for body, fqid in (("boss", "@boss:localhost"), ("stranger", "boss")):
+        sender = events.get(content__body=body).content["_imported_sender"]
+        assert (sender["fqid"], sender.get("unverified")) == (fqid, True)
+    purge_participant(
+        operator=HOST_OPERATOR, name=str(here.participants.get(local_id="anna.acme").pk), reason="",
+        confirm=lambda question: None, now=tick(), with_messages=True,
+    )  # fmt: skip
+    secret = events.filter(content__body="secret")
+    assert secret.count() == 0
+
+    # Nor do they come back: under other rows with an address of hers, or from the future.
+    twin, alias = str(uuid4()), str(uuid4())
+    late = {"created_at": f"{tick():%Y-%m-%dT%H:%M:%S.%fZ}"}
+
+    def come_back(manifest: Any) -> None:
+        speak(manifest)
+        sender = manifest["senders"][anna]
+        for key in (twin, alias):
+            manifest["senders"][key] = dict(sender, fqid="@x:old.example")
+            _add_event(manifest, key, "secret")
+            _add_event(manifest, key, "later", **late)
+        manifest["senders"][alias]["fqid"] = "@anna.acme:Old.example"
+        _add_event(manifest, anna, "secret", created_at="2099-01-01T00:00:00.000000Z")
+
+    def add_people(rows: list[Any]) -> None:
+        row = next(row for row in rows if row["id"] == anna)
+        new = {**row, "scaikey_id": None, "email": "", "participant_type": "federated"}
+        rows.append({**new, "id": twin, "server_name": "old.example"})
+        rows.append({**new, "id": alias, "local_id": "anna2", "participant_type": "human"})
+
+    far(rewrite_room(come_back), rewrite("people", add_people))
+    assert secret.count() == 0
+    assert events.filter(content__body="later").count() == 2
+    assert "Anna" not in str(events.values_list("content", flat=True))
 
 
 def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
