@@ -279,7 +279,7 @@ class BundleOrigin:
 
     def normalize(self, fqid: str) -> str:
         """Return an address of a sender as imported events have it."""
-        return normalize_fqid(fqid, self.server_name)[0]
+        return str(self.mark({"fqid": fqid})["fqid"])
 
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
         """Mark a sender of this server as unverified, unless this server signed the bundle.
@@ -287,6 +287,8 @@ class BundleOrigin:
         The address of a sender gets its normal form, so that holds and erasures here cover every
         spelling of it.
         """
+        if self.is_own:
+            return sender
         fqid, is_doubtful = normalize_fqid(str(sender.get("fqid") or ""), self.server_name)
-        marks = {UNVERIFIED: True} if is_doubtful and not self.is_own else {}
+        marks = {UNVERIFIED: True} if is_doubtful else {}
         return {**sender, **({"fqid": fqid} if "fqid" in sender else {}), **marks}
