@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from django.conf import settings
 
 from federation.errors import (
     InvalidDescriptor,
@@ -22,13 +24,14 @@ from scaiwave.core.clock import MAX_CLOCK_AHEAD
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """A public key, its raw 32 bytes, and its validity period; None means unbounded."""
+    """A public key, its raw 32 bytes, its validity period (None: unbounded), its owner's names."""
 
     key_id: str
     public_key: bytes
     signs_from: datetime | None = None
     verifies_until: datetime | None = None
     revoked: bool = False
+    server_names: tuple[str, ...] = ()
 
 
 def own_keys() -> dict[str, VerifyingKey]:
@@ -40,6 +43,7 @@ def own_keys() -> dict[str, VerifyingKey]:
             signs_from=key.signs_from,
             verifies_until=key.retires_at,
             revoked=key.revoked_at is not None,
+            server_names=(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"), key.published_as),
         )
         for key in load_keys()
     }
@@ -62,11 +66,9 @@ def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
     if not isinstance(previous, list):
         raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
     listed = [_parse_current(document), *map(_parse_previous_key, previous)]
-    keys: dict[str, VerifyingKey] = {}
-    for key in filter(None, listed):
-        # The signing key comes first, so it wins over a previous key with the same ID.
-        keys.setdefault(key.key_id, key)
-    return keys
+    names = (name,) if isinstance(name := document.get("server_name"), str) else ()
+    # The signing key comes first, so it wins over a previous key with the same ID.
+    return {key.key_id: replace(key, server_names=names) for key in reversed(listed) if key}
 
 
 def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datetime) -> None:
@@ -117,16 +119,12 @@ def _parse_previous_key(entry: object) -> VerifyingKey:
     try:
         expires_at = datetime.fromisoformat(str(fields.get("expires_at")))
         public_key = ed25519.parse_public_key(fields.get("public_key"))
+        if expires_at.tzinfo is None:
+            raise ValueError
     except (ValueError, InvalidKey):
-        raise _previous_key_error() from None
-    if expires_at.tzinfo is None:
-        raise _previous_key_error()
+        raise InvalidDescriptor(
+            "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
+        ) from None
     return VerifyingKey(
         ed25519.compute_thumbprint(public_key), public_key, verifies_until=expires_at
-    )
-
-
-def _previous_key_error() -> InvalidDescriptor:
-    return InvalidDescriptor(
-        "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
     )

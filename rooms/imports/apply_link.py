@@ -48,6 +48,8 @@ from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
 _MAX_LISTED = 5
+_KEPT = "kept_addresses"
+"""The key in `tip_room` of addresses that senders keep, since their data was erased here."""
 
 
 class LocalChanges(Enum):
@@ -162,6 +164,13 @@ class LinkImport:
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
         self._edited_here = set(self.imported.edited_here)
+        self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
+        # The new address of someone whose data was erased here would be no one's.
+        for key, sender in self.bundle.header.senders.items():
+            fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
+            if fqid in self.run.erasures:
+                self._kept.setdefault(key, fqid)
+            sender.fqid = self._kept.get(key, sender.fqid)
 
     def write(self) -> None:
         """Store the files, then write all rows in one transaction."""
@@ -479,9 +488,8 @@ class LinkImport:
         for key, sender in self.bundle.header.senders.items():
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
-            fqid = rewriter.normalize(sender.previous_fqid or sender.fqid)
-            if sender.previous_fqid and (each := self.run.erasures.get(fqid)) and each.is_name:
-                continue  # Another address would give someone whose name was erased a name again.
+            before = self._kept.get(key) or sender.previous_fqid or sender.fqid
+            fqid = self.run.origin.normalize(before)
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):
@@ -517,7 +525,7 @@ class LinkImport:
         imported.links = [*imported.links, self.bundle.manifest_sha256]
         imported.tip_exported_at = datetime.fromisoformat(header.exported_at)
         imported.tip_events = self.increment.after.events
-        imported.tip_room = build_tip_room(header.room)
+        imported.tip_room = {**build_tip_room(header.room), _KEPT: self._kept}
         imported.edited_here = sorted(self._edited_here)
         imported.is_signed |= self.run.is_trusted
         imported.save()

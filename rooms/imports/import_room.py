@@ -22,7 +22,7 @@ from django.db.models import F
 
 from federation.keys.signing import VerifyingKey, key_from_text, own_keys
 from rooms.bundle.manifest.reader import FindOutside
-from rooms.bundle.manifest.schema import RoomInfo
+from rooms.bundle.manifest.schema import RoomInfo, format_timestamp
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
 from rooms.errors import NOTHING_IMPORTED, ImportRunning
@@ -60,7 +60,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
 from tenants.counters import increment_counter
-from tenants.lookup.serializers import Row
+from tenants.lookup.serializers import Row, get_server_name
 
 MAX_POWER_LEVEL = 100
 FOLLOWED_FIELDS = ("name", "topic", "visibility", "read_role_slugs", "is_public")
@@ -166,15 +166,13 @@ class BundleImport:
     def erasures(self) -> Mapping[str, Erasure]:
         return find_erasures(self.target.tenant.pk)
 
-    def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
+    @cached_property
+    def origin(self) -> BundleOrigin:
         signed_by = self.bundle.signature if self.is_trusted else None
-        origin = BundleOrigin(
-            self.is_trusted,
-            is_own=signed_by is not None and signed_by.key_id in own_keys(),
-            server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-            hosts=_list_own_hosts(),
-        )
-        senders = self.bundle.header.senders
+        return build_origin(signed_by.key_id if signed_by else None, self.options.now)
+
+    def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
+        senders, origin = self.bundle.header.senders, self.origin
         return EventRewriter(
             new_id, senders=senders, media_ids=media_ids, origin=origin, erasures=self.erasures
         )
@@ -309,6 +307,17 @@ def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
         return own_keys()
     given = key_from_text(key)
     return {**own_keys(), given.key_id: given}
+
+
+def build_origin(key_id: str | None, now: datetime) -> BundleOrigin:
+    """Return what the signature of a bundle proves now; `key_id` is of a known key, or None."""
+    return BundleOrigin(
+        key_id is not None,
+        is_own=key_id in own_keys(),
+        server_name=get_server_name(),
+        hosts=_list_own_hosts(),
+        proven_until=format_timestamp(now) if key_id else "",
+    )
 
 
 def _list_own_hosts() -> frozenset[str]:

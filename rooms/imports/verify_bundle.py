@@ -325,7 +325,7 @@ def load_keys(
         keys |= keys_from_descriptor(document)
     if key is not None:
         given = key_from_text(key)
-        keys[given.key_id] = given
+        keys.setdefault(given.key_id, given)
     if operator is not None:
         operator.require(Permission.VIEW)
         try:

@@ -18,16 +18,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import rfc8785
+from django.db.models import Q
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
+from federation.keys.ed25519 import to_base64
 from federation.keys.signing import VerifyingKey
+from federation.models import KnownPeer
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
 from rooms.bundle.signature import Signer
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
 from rooms.moves import signed_json
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
@@ -186,6 +190,21 @@ def open_export(
             done += info.size
             progress(done, total)
     return index
+
+
+def name_signer(index: TenantIndex, key: VerifyingKey, *, with_peers: bool) -> str:
+    """Return the server that has the key, or the key. Raises `TenantExportUntrusted`."""
+    name, names = normalize_server_name(index.server_name), key.server_names
+    if with_peers and not names:
+        own = to_base64(key.public_key)
+        peers = KnownPeer.objects.filter(Q(public_key=own) | Q(server_name=name))
+        names = tuple(each.server_name if each.public_key == own else "" for each in peers)
+    if names and name not in map(normalize_server_name, names):
+        raise TenantExportUntrusted(
+            f"The export names {index.server_name}, but key {index.key_id} is another server's.",
+            fix=f"If you trust {index.server_name}, pass its descriptor with --descriptor.",
+        )
+    return index.server_name if names else f"key {index.key_id}, which proves no server name"
 
 
 def hash_file(file: BufferedReader) -> tuple[str, int]:
