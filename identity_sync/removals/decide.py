@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from identity_sync.encoding import encode_removal, name_subject
+from identity_sync.encoding import name_removal
 from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
@@ -351,8 +351,5 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
 
 
 def _name_subjects(rows: Sequence[PendingRemoval]) -> str:
-    first = (
-        encode_removal(row, row.tenant.slug if row.tenant else None) for row in rows[:MAX_NAMED]
-    )
     more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
-    return ", ".join(map(name_subject, first)) + more
+    return ", ".join(map(name_removal, rows[:MAX_NAMED])) + more
