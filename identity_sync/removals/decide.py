@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -166,7 +167,8 @@ def _select(
         if not selection.expect:
             raise UsageError(
                 "--tenant needs --expect.",
-                fix="Pass the digest that `scaiwave sync removals` prints for this tenant.",
+                fix="The digest is in the output of `scaiwave sync removals --tenant "
+                f"{quote(selection.tenant)}`.",
             )
         tenant = resolve_tenant(operator, selection.tenant)
         rows = list(visible.filter(is_pending_q(now), tenant=tenant))

@@ -169,11 +169,8 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
 def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     """Return the error if removals wait for a decision."""
     rows = scope.removals().filter(is_pending_q(now)).order_by().values_list("tenant__slug")
-    groups = list(
-        rows.annotate(number=Count("id"), oldest=Min("first_seen_at")).order_by(
-            "-number", "tenant__slug"
-        )
-    )
+    counted = rows.annotate(number=Count("id"), oldest=Min("first_seen_at"))
+    groups = list(counted.order_by("-number", "tenant__slug"))
     if not groups:
         return None
     number = sum(count for _, count, _ in groups)
@@ -181,7 +178,7 @@ def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     more = ", …" if len(groups) > MAX_NAMED else ""
     age = format_age_in_words(min(oldest for *_, oldest in groups), now)
     return RemovalsPending(
-        f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
+        f"{pluralize(number, 'removal waits', 'removals wait')} for a decision, "
         f"the oldest for {age}: {', '.join(places)}{more}.",
         removals=number,
     )
@@ -194,7 +191,8 @@ def describe_approved(scope: RunScope, now: datetime) -> str:
     if not found["number"]:
         return ""
     left = format_age_in_words(now, found["lapses_at"])
-    return f"Approved removals that wait for the next sync: {found['number']:,}. Lapse in: {left}."
+    number = pluralize(found["number"], "approved removal waits", "approved removals wait")
+    return f"{number} for the next sync. The first approval lapses in {left}."
 
 
 def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:

@@ -80,11 +80,9 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
             }
             for tenant, of_tenant in groupby(shown, key=lambda row: row.tenant)
         ]
-        figures = {"total": sum(counts.values()), "shown": len(shown)}
-        return render_to_string(
-            "identity_sync/admin/review.html",
-            {"groups": groups, "term": changelist.query, **figures},
-        )
+        context = {"groups": groups, "term": changelist.query, "shown": len(shown)}
+        context["total"] = sum(counts.values())
+        return render_to_string("identity_sync/admin/review.html", context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -128,7 +128,7 @@ class OutcomeFilter(ConditionFilter):
         **{outcome.value: Q(outcome=outcome) for outcome in Outcome},
     }
     titles: ClassVar = {
-        "failures": "Failures: failed or refused, no dry runs, stale plans or interruptions",
+        "failures": "Failures: no dry runs or interruptions",
         "not_applied": "Not applied: failed, refused or partial",
     }
 

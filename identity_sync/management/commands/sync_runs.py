@@ -35,17 +35,8 @@ class Command(ListCommand):
     )
     keys = (
         *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
-        *(
-            "outcome",
-            "change_count",
-            "planned_count",
-            "kinds",
-            "requests",
-            "duration_seconds",
-            "error",
-            "id",
-            "tenant_id",
-        ),
+        *("outcome", "change_count", "planned_count", "kinds", "requests", "duration_seconds"),
+        *("error", "id", "tenant_id"),
     )
     default_limit = 20
     help = (

@@ -290,11 +290,18 @@ def test_success_commands(
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["--tenant", "acme"], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
+    [[], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
 )
 def test_fail_usage(scaikey: Sandbox, words: list[str]) -> None:
     with pytest.raises(UsageError):
         run_command("sync_approve", *words, "--yes")
+
+
+def test_fail_all_of_a_tenant_without_its_digest() -> None:
+    with pytest.raises(UsageError) as refused:
+        run_command("sync_approve", "--tenant", "a b", "--yes")
+    fix = "The digest is in the output of `scaiwave sync removals --tenant 'a b'`."
+    assert (refused.value.message, refused.value.fix) == ("--tenant needs --expect.", fix)
 
 
 @pytest.mark.django_db(transaction=True)

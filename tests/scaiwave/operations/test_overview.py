@@ -154,8 +154,8 @@ def test_success_removals_that_wait_are_one_task_with_its_button(client: Client)
     assert get_list("Last failures")["entries"] == []
     assert get_cards()["Sync"]["value"] == "applied, except for skipped rows"
     PendingRemoval.objects.update(state="approved", expires_at=NOW + timedelta(hours=23))
-    approved = "Approved removals that wait for the next sync: 3. Lapse in: 23 hours."
-    task = find_task("Approved")
+    approved = "3 approved removals wait for the next sync. The first approval lapses in 23 hours."
+    task = find_task("3 approved")
     assert (task["text"], task["button"]) == (approved, "Sync now")
     card = get_cards()["Sync"]
     assert (card["value"], card["tone"]) == ("applied, except for skipped rows", "warn")
