@@ -115,6 +115,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     erased = new_id()  # SQLite stores IDs without dashes. A partner is of no tenant.
     run.losses = [
         *(["people", tenant.pk.hex, 2], ["affected_people", str(tenant.pk), 1]),
+        ["memberships", str(tenant.pk), 1],
         *(["people", erased.hex, 1], ["partners", "", 1]),
     ]
     run.warnings = ["Two groups have one name."]
@@ -135,7 +136,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     lines = re.findall(r"<div>([^<]*|<a [^>]*>[^<]*</a>): (\d [^<]*)</div>", page)
     own = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     assert lines == [
-        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 affected person"),
+        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 group membership"),
         *((str(erased), "1 person"), ("no tenant", "1 partner")),
     ]
     assert "Two groups have one name." in page
@@ -154,9 +155,9 @@ def test_success_values_of_a_change_are_readable(client: Client) -> None:
 @pytest.mark.parametrize(
     ("outcome", "sentence", "is_linked"),
     [
-        ("applied", "They are corrected, except for skipped rows.", True),
-        ("refused", "It was refused, so they remain.", False),
-        ("planned", "It was a dry run, so they remain.", False),
+        ("applied", ": 5 corrected, 5 skipped.", True),
+        ("refused", ". It was refused, so they remain.", False),
+        ("planned", ". It was a dry run, so they remain.", False),
     ],
 )
 def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
@@ -175,7 +176,7 @@ def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
     StoredOverview.objects.all().delete()
     page = client.get(index).content.decode()
     drift = page.partition("Drift by kind")[2].partition("</section>")[0]
-    assert f"found 10 differences. {sentence}" in drift
+    assert f"found 10 differences{sentence}" in drift
     assert ">1,200<" in drift
     assert (f"run__id__exact={run.pk}" in drift) is is_linked
     (table,) = client.get(index).context["overview"]["tables"]

@@ -108,11 +108,11 @@ class SelectedRoleForm(RoleForm):
         self.tenants = set(rows.values_list("tenant_id", flat=True))
         if keys and not self.tenants:
             raise Http404
+        if len(self.tenants) > 1:
+            raise forms.ValidationError("Select rows of one tenant: each role belongs to one.")
         self.offer_roles(operator, self.tenants)
 
     def clean(self) -> dict[str, Any]:
-        if len(self.tenants) > 1:
-            raise forms.ValidationError("Select rows of one tenant: each role belongs to one.")
         return {**self.cleaned_data, "tenant": str(next(iter(self.tenants), ""))}
 
 

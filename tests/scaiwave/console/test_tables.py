@@ -195,6 +195,7 @@ LISTS: dict[str, tuple[str, dict[str, Any], list[dict[str, str]]]] = {
                 "next": "in 6 min",
                 "last": "4 min ago",
                 "outcome": "failed",
+                "started_by": "scheduler",
                 "error": "SW_SCAIKEY_UNREACHABLE",
                 "command": "sync --scheduled --wait 60",
             },
