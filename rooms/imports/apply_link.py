@@ -24,7 +24,7 @@ from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
 from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
-from rooms.imports.events import EventDestination, update_events, write_events
+from rooms.imports.events import EventDestination, find_emptied, update_events, write_events
 from rooms.imports.id_mapping import EventRewriter, IdMapper
 from rooms.imports.import_room import (
     FOLLOWED_FIELDS,
@@ -37,7 +37,7 @@ from rooms.imports.import_room import (
 from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
-from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q
+from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q, note_renames
 from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import END_POSITION
@@ -165,9 +165,11 @@ class LinkImport:
         self._edited_after = max(tip_exported_at, self.imported.created_at)
         self._edited_here = set(self.imported.edited_here)
         self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
-        # The new address of someone whose data was erased here would be no one's.
+        self._renames: dict[str, str] = {}
+        # The new address of someone whose data was erased here might be no one's.
         for key, sender in self.bundle.header.senders.items():
             fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
+            self._renames[fqid] = self.run.origin.normalize(sender.fqid)
             if fqid in self.run.erasures:
                 self._kept.setdefault(key, fqid)
             sender.fqid = self._kept.get(key, sender.fqid)
@@ -201,6 +203,8 @@ class LinkImport:
         with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
             self._write_rows(plan, first_position)
             run.complete(plan, intent, adds_room=False)
+            if run.is_trusted:  # An unsigned bundle has a say in its own room alone.
+                note_renames(tenant, self._renames)
         self.result.applied = True
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
@@ -372,7 +376,10 @@ class LinkImport:
         if not changed:
             return len(absent)
         for part in batched(changed):
-            self._forbid_held(Event.objects.filter(pk__in=part))
+            self._forbid_held(events_here := Event.objects.filter(pk__in=part))
+            # At another time than the source says, so it was here.
+            emptied = find_emptied(events_here).items()
+            rewriter.emptied.update(key for key, at in emptied if at != by_id[key].redacted_at)
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -34,6 +34,12 @@ _TO_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 _VERSION_7 = bytes(range(0x70, 0x80))
 _ID_BYTES, _TIME_BYTES, _VERSION_BYTE, _VARIANT_BYTE = 16, 6, 6, 8
 """The length of a UUID and of its timestamp, and the positions of the bytes with the others."""
+
+
+def is_bare(content: Mapping[str, Any], original_content: object) -> bool:
+    """Return whether an event has no text left, as a redaction or an erasure leaves it."""
+    is_empty = content.keys() <= {"msgtype", "body", IMPORTED_SENDER} and not content.get("body")
+    return is_empty and original_content is None
 
 
 class IdMapper:
@@ -91,7 +97,8 @@ class EventRewriter:
     the senders, of the bundle and of events, whose avatar was removed.
 
     `erasures` are people whose data was erased here, by address or ID: it does not come back.
-    `erased_events` counts their events, and `erased_media` has the new IDs of their files.
+    `emptied` has the new IDs, as 32 digits, of events that are empty here and stay so.
+    `erased_events` counts both, and `erased_media` has the new IDs of their files.
     """
 
     def __init__(
@@ -105,9 +112,9 @@ class EventRewriter:
     ) -> None:
         self.new_id = new_id
         self.replaced_senders = self.removed_avatars = self.erased_events = 0
-        self.erased_media: set[str] = set()
+        self.erased_media, self.emptied = set[str](), set[str]()
         self._erasures = erasures or {}
-        self._untils = {fqid: each.until for fqid, each in self._erasures.items() if each.until}
+        self._of_messages = {fqid: each for fqid, each in self._erasures.items() if each.until}
         self._media_ids = media_ids
         self._origin = origin
         self.senders = {
@@ -131,8 +138,7 @@ class EventRewriter:
         self._rewrite_all_media([*contents, *filter(None, originals)])
 
     def rewrite(self, batch: Batch) -> None:
-        if self._untils:
-            self._erase_messages(batch)
+        self._erase_messages(batch)
         self.rewrite_ids(batch)
         contents, originals = batch.columns.contents, batch.columns.original_contents
         senders = self.senders
@@ -150,30 +156,36 @@ class EventRewriter:
                 self.replaced_senders += 1
 
     def _erase_messages(self, batch: Batch) -> None:
-        """Empty the events of people whose messages were erased here, as the erasure did it.
+        """Empty events that were emptied here, and the events of people whose messages were erased.
 
         Call it before anything reads the columns of the batch.
         """
-        for event in batch:
-            content, until = event.content, self._find_until(event)
-            is_later = until < event.created_at <= self._origin.proven_until
-            if event.event_type == "swp.room.member" or not until or is_later:
+        if not self._of_messages and not self.emptied:
+            return
+        proven = self._origin.proven_until
+        keys = self.new_id.map_to_hex([e.id for e in batch]) if self.emptied else repeat("")
+        for event, key in zip(batch, keys, strict=False):
+            content, erasure = event.content, self._find_erasure(event)
+            is_later = not erasure.is_name and erasure.until < event.created_at <= proven
+            is_erased = erasure.until and not is_later and event.event_type != "swp.room.member"
+            is_emptied = key in self.emptied and not is_bare(content, event.original_content)
+            if not is_erased and not is_emptied:
                 continue
             self.erased_events += 1
             for each in filter(None, (content, event.original_content)):
                 self._note_media(*map(each.get, MEDIA_KEYS))
             event.original_content = None
-            if event.event_type == "swp.room.redaction":
+            if event.event_type == "swp.room.redaction" and not is_emptied:
                 content.pop("reason", None)
                 continue
             is_message = event.event_type == "swp.room.message"
             event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
             if IMPORTED_SENDER in content:
                 event.content[IMPORTED_SENDER] = content[IMPORTED_SENDER]
-            event.redacted_at = event.redacted_at or max(until, event.created_at)
+            event.redacted_at = event.redacted_at or max(erasure.until or proven, event.created_at)
 
-    def _find_until(self, event: BundleEvent) -> str:
-        """Return until when messages of the author were erased; empty if none were.
+    def _find_erasure(self, event: BundleEvent) -> Erasure:
+        """Return which messages of the author were erased.
 
         That is the sender, unless the bundle can prove another one in the content.
         """
@@ -182,7 +194,7 @@ class EventRewriter:
             fqid = self._origin.normalize(str(given["fqid"]))
             is_other = self._origin.is_signed and fqid not in addresses
             addresses = [fqid] if is_other else [fqid, *addresses]
-        return max(self._untils.get(address, "") for address in addresses)
+        return max(self._of_messages.get(address, Erasure()) for address in addresses)
 
     def _list_addresses(self, sender_id: str) -> list[str]:
         """Return what erasures may know the sender of an event by."""

@@ -544,8 +544,8 @@ def erasure_warning(count: int) -> str | None:
     if not count:
         return None
     return (
-        f"{pluralize(count, 'event')} imported without content: `purge-participant` erased the "
-        "messages of their author here."
+        f"{pluralize(count, 'event')} imported without content: they were redacted here, or "
+        "`purge-participant` erased the messages of their author here."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -23,7 +23,7 @@ from rooms.models import TenantImport
 from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.core.sql import batched, uuid_param
 from tenants.lookup.serializers import get_server_name
-from tenants.models import Participant
+from tenants.models import Participant, Tenant
 
 IMPORTED_FQID = Coalesce(
     KeyTextTransform("fqid", KeyTransform(IMPORTED_SENDER, "content")),
@@ -84,14 +84,15 @@ _ERASURE_FIELDS = ("local_id", "server_name", "tenant", "purged_at", "messages_e
 class Erasure(NamedTuple):
     """What `purge-participant` has erased of a person: the name, and messages until a time.
 
-    The time is as a bundle has it, and empty if no message was erased.
+    The time is as a bundle has it, and empty if no message was erased. Someone whose name is erased
+    has not returned, and has written nothing since.
     """
 
-    is_name: bool
-    until: str
+    is_name: bool = False
+    until: str = ""
 
     def merge(self, other: Erasure | None) -> Erasure:
-        is_name, until = other or (False, "")
+        is_name, until = other or Erasure()
         return Erasure(self.is_name or is_name, max(self.until, until))
 
 
@@ -129,10 +130,27 @@ def pair_fqids(people: Iterable[Participant]) -> Iterator[tuple[str, Participant
         fqids, (names, server) = [person.fqid(own)], moves.get(person.tenant_id, ({}, ""))
         # Anyone else may have the name that another person had there.
         if server and (person.pk.version == IMPORTED_VERSION or str(person.pk) in names):
-            known = [f"{name}:{server}" for name in names.get(str(person.pk), [])]
+            given = names.get(str(person.pk), [])
+            known = [f"{name}:{server}" for name in given if ":" not in name]
             fqids += known or [person.fqid(server)]
+            fqids += [name for name in given if ":" in name]
         normal = [normalize_fqid(fqid, own)[0] for fqid in fqids]
         yield from ((fqid, person) for fqid in dict.fromkeys([*fqids, *normal]))
+
+
+def note_renames(tenant: Tenant, renames: Mapping[str, str]) -> None:
+    """Note the address of moved people, by the one before, after another server was renamed.
+
+    The name before the colon never changes, and no address of this server is one of another.
+    """
+    own = get_server_name()
+    for move in TenantImport.objects.filter(tenant=tenant) if any(renames) else ():
+        for fqid, person in pair_fqids(tenant.participants.all()):
+            new = renames.get(fqid, "")
+            is_same = new.startswith(f"{fqid.partition(':')[0]}:")
+            if is_same and not any(normalize_fqid(each, own)[1] for each in (fqid, new)):
+                move.people.setdefault(new, str(person.pk))
+        move.save(update_fields=["people"])
 
 
 def list_fqids(people: Iterable[UUID]) -> list[str]:

@@ -103,7 +103,8 @@ class TenantImport(models.Model):
 
     Until `finished_at` the tenant is suspended. `people` has the participants here of people of the
     other server, if they are other rows than the IDs say, by their IDs there, and by @ and their
-    local IDs there. By # and their IDs there, it has a hash of who they were there.
+    local IDs there, or by their whole addresses since that server was renamed. By # and their IDs
+    there, it has a hash of who they were there.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

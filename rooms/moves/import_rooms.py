@@ -21,7 +21,7 @@ from rooms.bundle.manifest.events import Batch, LinkEvent
 from rooms.bundle.manifest.schema import MediaEntry, Sender
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
-from rooms.imports.events import EventDestination, write_events
+from rooms.imports.events import EventDestination, find_emptied, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.import_room import detach_erased
 from rooms.imports.intents import complete_intent, import_intent, release_on_commit
@@ -65,8 +65,7 @@ class MovedRewriter(EventRewriter):
         self._foreign = {key: sender.fqid for key, sender in senders.items() if sender.is_foreign}
 
     def rewrite(self, batch: Batch) -> None:
-        if self._untils:
-            self._erase_messages(batch)
+        self._erase_messages(batch)
         self.rewrite_ids(batch)
         columns = batch.columns
         for sender_id, kind, content in zip(
@@ -236,6 +235,11 @@ class _Link:
 
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
+        records = RoomImport.objects.filter(room=self.row["id"])
+        # Events that were emptied since the first import. The next bundles may have some of them if
+        # the room is replaced.
+        since = Event.objects.filter(room=self.row["id"], redacted_at__gte=to.mapping.absent_at)
+        emptied = set(find_emptied(since)).union(*records.values_list("edited_here", flat=True))
         if header.increment is None:
             delete_rooms(to.tenant, [self.row["id"]])
             room = Room.objects.create(**self.row)
@@ -247,10 +251,11 @@ class _Link:
                 source_server_name=to.source_server_name,
                 operator=to.operator.name,
                 created_at=to.now,
+                edited_here=sorted(emptied),
             )
         else:
             room = Room.objects.select_for_update().get(pk=self.row["id"])
-            record = RoomImport.objects.get(room=room)
+            record = records.get()
             if len(record.links) + 1 != self.number:
                 raise ImportRunning("Another import into this room has just ended.")
             record.links = [*record.links, bundle.manifest_sha256]
@@ -260,6 +265,7 @@ class _Link:
         senders = {key: UUID(to.people[key]) for key in header.senders}
         erasures = find_erasures(to.tenant.pk, senders.values())
         rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, to.origin, erasures)
+        rewriter.emptied = emptied
         with to.progress_factory("Writing events") as progress:
             write_events(
                 bundle.content.iter_batches(),

@@ -35,6 +35,7 @@ from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.imports.import_room import import_room
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
+from rooms.lookup.authors import note_renames
 from rooms.models import (
     Event,
     ImportIntent,
@@ -439,6 +440,13 @@ def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
     done = pair.append(pair.end_day())
     assert (done.changed, done.kept_local) == (0, 1)
     assert "edited there" not in pair.bodies()
+    # Nor does a text come back that the source has redacted too, of another sender.
+    other = row_factories.make_participant(pair.life.room.tenant, "other")
+    times = {"edited_at": None, "redacted_at": pair.life.now}
+    change(pair, "edited there", content={"body": "still there"}, sender=other, **times)
+    done = pair.append(pair.end_day())
+    assert done.warnings[-1].startswith("1 event imported without content: ")
+    assert "still there" not in pair.bodies()
 
 
 @database
@@ -519,8 +527,8 @@ def test_success_erased_messages_do_not_come_back(
     done = json.loads(run_import(copy, *words, "--json"))
     assert plan["warnings"] == done["warnings"]
     assert (
-        "2 events imported without content: `purge-participant` erased the messages of their "
-        "author here."
+        "2 events imported without content: they were redacted here, or `purge-participant` "
+        "erased the messages of their author here."
     ) in done["warnings"]
     imported = Room.objects.get(pk=done["room"]["id"])
     assert list_stored(room.tenant) == [kept]
@@ -561,6 +569,60 @@ def test_success_erased_messages_do_not_come_back(
     for now, is_back in ((START, False), (life.now, is_signed)):  # It is not from the future.
         back = import_whole(copy.home, export_whole(life), now=now)
         assert Event.objects.filter(room=back, content__body="back").exists() is is_back
+
+
+@database
+@pytest.mark.parametrize("is_earlier", [True, False])
+def test_success_an_erasure_outlives_a_new_name_of_the_source(
+    pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_earlier: bool
+) -> None:
+    """Also in rooms of later bases, and once the room whose increment had both names is gone."""
+    source, here = pair.life.room, pair.home.tenant
+    row_factories.make_participant(source.tenant, "zed")
+    life = Life(source, tmp_path / "renamed")
+    life.directory.mkdir()
+    zoe = make_person(here, "zoe", absent_since=START)
+    TenantImport.objects.create(
+        tenant=here, source_tenant_id=source.tenant_id, source_server_name="old.example",
+        is_new=True, people={f"@{source.creator.local_id}": str(zoe.pk)}, started_at=START,
+    )  # fmt: skip
+
+    def export_as(name: str) -> Path:
+        configure(monkeypatch, SCAIWAVE_SERVER_NAME=f"{name}.example")
+        life.do("add", 0, {"content": {"body": f"message of {name}"}})
+        life.do("add", 1, {"content": {"body": "of another"}})
+        assert life.end_day()
+        configure(monkeypatch, SCAIWAVE_SERVER_NAME="localhost")
+        return life.links()[-1]
+
+    def purge() -> None:
+        run_command("purge_participant", str(zoe.pk), "--with-messages", "--yes")
+
+    def list_bodies(room: Room) -> set[str]:
+        events = Event.objects.filter(room=room)
+        assert events.filter(content__body="of another").exists()
+        return set(events.values_list("content__body", flat=True)) - {"of another"}
+
+    first = import_whole(pair.home, export_as("old").read_bytes())
+    if is_earlier:
+        purge()
+    append(pair.home, export_as("older"))
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="older.example")
+    base = export_whole(life)
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="localhost")
+    again = import_whole(pair.home, base)
+    if not is_earlier:
+        purge()
+    append(pair.home, export_as("older"))
+    assert list_bodies(first) == list_bodies(again) == {""}
+    RoomImport.objects.filter(room=first).delete()
+    assert list_bodies(import_whole(pair.home, base)) == {""}
+    # No change of an address takes over other people, here or under another name.
+    known = TenantImport.objects.get().people
+    old = f"@{source.creator.local_id}:old.example"
+    note_renames(here, {old: "@boss:third.example", "@zoe:localhost": "@zoe:third.example"})
+    note_renames(here, {old: f"@{source.creator.local_id}:LocalHost"})
+    assert TenantImport.objects.get().people == known
 
 
 @database

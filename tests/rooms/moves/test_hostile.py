@@ -428,9 +428,12 @@ def test_success_original_senders(out: Path, far: Callable[..., Any]) -> None:
         str(Participant.objects.get(local_id=f"old-{name}.acme").pk) for name in ("anna", "bert")
     )
 
-    def speak(manifest: Any) -> None:
+    known = str(uuid4())
+
+    def speak(manifest: Any, author: str = anna) -> None:
         for fqid in SPELLINGS:
             _add_event(manifest, bert if fqid else anna, "secret", fqid)
+        _add_event(manifest, author, "secret", id=known)
         _add_event(manifest, bert, "boss", "@Boss:localhost:443")
         _add_event(manifest, bert, "stranger", "boss")
 
@@ -442,7 +445,10 @@ def test_success_original_senders(out: Path, far: Callable[..., Any]) -> None:
     here = Tenant.objects.get(slug="moved")
     assert set(here.participants.values_list("avatar_url", flat=True)) == {""}
     events = Event.objects.filter(tenant=here)
-    senders = [each.content["_imported_sender"] for each in events.filter(content__body="secret")]
+    secret = events.filter(content__body="secret")
+    given = [each.content.get("_imported_sender") for each in secret.order_by("stream_position")]
+    assert given.pop() is None
+    senders = list(filter(None, given))
     found = [(each["fqid"], each.get("unverified", False)) for each in senders]
     there = ("@anna.acme:old.example", False)
     assert found == [
@@ -456,28 +462,32 @@ def test_success_original_senders(out: Path, far: Callable[..., Any]) -> None:
         operator=HOST_OPERATOR, name=str(here.participants.get(local_id="anna.acme").pk), reason="",
         confirm=lambda question: None, now=tick(), with_messages=True,
     )  # fmt: skip
-    secret = events.filter(content__body="secret")
     assert secret.count() == 0
 
-    # Nor do they come back: under another row with an address of hers, or from the future.
-    alias = str(uuid4())
+    # Nor do they come back: under another row with an address of hers, or with a later time as long
+    # as she has not returned; and an event that is empty here stays so, under every sender.
+    alias, stranger = str(uuid4()), str(uuid4())
     late = {"created_at": f"{tick():%Y-%m-%dT%H:%M:%S.%fZ}"}
 
     def come_back(manifest: Any) -> None:
-        speak(manifest)
         sender = manifest["senders"][anna]
         manifest["senders"][alias] = dict(sender, fqid="@anna.acme:Old.example")
+        manifest["senders"][stranger] = dict(sender, fqid="@stranger:old.example")
+        speak(manifest, stranger)
         _add_event(manifest, alias, "secret")
         _add_event(manifest, alias, "later", **late)
         _add_event(manifest, anna, "secret", created_at="2099-01-01T00:00:00.000000Z")
 
     def add_people(rows: list[Any]) -> None:
         row = next(row for row in rows if row["id"] == anna)
-        rows.append({**row, "id": alias, "scaikey_id": None, "email": "", "local_id": "anna2"})
+        for key, name in ((alias, "anna2"), (stranger, "stranger")):
+            rows.append({**row, "id": key, "scaikey_id": None, "email": "", "local_id": name})
 
     far(rewrite_room(come_back), rewrite("people", add_people))
-    assert secret.count() == 0
-    assert events.filter(content__body="later").count() == 1
+    assert events.filter(content__body__in=["secret", "later"]).count() == 0
+    here.participants.filter(local_id="anna.acme").update(absent_since=None, purged_at=None)
+    far(rewrite_room(come_back), rewrite("people", add_people))
+    assert (secret.count(), events.filter(content__body="later").count()) == (0, 1)
     assert "Anna" not in str(events.values_list("content", flat=True))
 
 
