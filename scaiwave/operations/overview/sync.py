@@ -212,13 +212,12 @@ def _build_sync_card(scope: RunScope, health: SyncHealth, now: datetime) -> Card
     elif is_broken or has_failed:
         value = "not up to date since" if ended_at else "never successful"
     else:
-        is_complete = not (health.problems or approved)
-        value = "up to date" if is_complete else "applied, except for skipped rows"
+        is_partial = health.problems or approved
+        value = "applied, except for skipped rows" if is_partial else "up to date"
     details = [] if judgement.running else _describe_next(latest, health.schedule, now)
     failure = f"The last full sync failed: {latest.error_code}." if latest and has_failed else ""
-    problems = [each.message for each in health.problems]
-    warnings = [each.message for each in health.warnings]
-    reasons = list(filter(None, (failure, approved, *problems, *warnings)))
+    found = [each.message for each in health.problems] + [each.message for each in health.warnings]
+    reasons = list(filter(None, (failure, approved, *found)))
     details += [] if is_broken else reasons
     return Card(
         title="Sync",
