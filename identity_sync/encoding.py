@@ -111,5 +111,10 @@ def name_subject(removal: Mapping[str, Any]) -> str:
         pluralize(number, *nouns) for key, nouns in _DEPENDENTS.items() if (number := removal[key])
     )
     more = f" with {dependents}" if dependents else ""
-    name, key = removal["subject"], removal["scaikey_id"]
-    return f"{f'{name} ({key})' if name else key}{place} ({removal['loss']}{more})"
+    return f"{add_id(removal['subject'], removal['scaikey_id'])}{place} ({removal['loss']}{more})"
+
+
+def add_id(name: str, scaikey_id: str) -> str:
+    """Return such as `Anna (usr_1)`; of a membership with the ID of its member."""
+    key = scaikey_id.rpartition(" ")[2]
+    return f"{name} ({key})" if name and key else name or scaikey_id

@@ -9,6 +9,7 @@ from itertools import takewhile
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils.timesince import timesince
 
+from identity_sync.encoding import add_id
 from identity_sync.errors import (
     RemovalsPending,
     RemovalsPostponed,
@@ -217,8 +218,7 @@ def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
 
 def _describe_oldest(skip: SyncSkip) -> str:
     kind = skip.kind.removesuffix("s")
-    name = skip.subject_name
-    subject = f"{name} ({skip.subject_scaikey_id})" if name else skip.subject_scaikey_id
+    subject = add_id(skip.subject_name, skip.subject_scaikey_id)
     cause = format_cause(skip.reason_code, skip.detail)
     return f"The oldest concerns the {kind} {subject}: {cause}."
 

@@ -19,12 +19,13 @@ from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant
 from scaiwave.site.acts import MAX_SELECTED
 from scaiwave.site.filters import make_choice_filter
-from scaiwave.site.formatting import Tone, format_badge, format_id
+from scaiwave.site.formatting import EMPTY_VALUE, Tone, format_badge, format_count, format_id
 from scaiwave.site.terms import MAX_TERM_CHARS
 from tenants.lookup.resolve import contains_q
 from tenants.models import Participant, Tenant
 from tenants.people.queries.tenants import count_members
 
+COUNTED_KINDS = ("partners", "tenants", "groups")
 TONES = {RemovalState.PENDING: Tone.BAD, RemovalState.KEPT: Tone.WARN}
 
 
@@ -33,8 +34,8 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
     list_display = (
-        *("subject", "loss", "reason", "state_badge", "people", "first_seen_at", "expires_at"),
-        "tenant",
+        *("subject", "loss", "reason", "state_badge", "dependent_people", "first_seen_at"),
+        *("expires_at", "tenant"),
     )
     list_filter = (
         make_choice_filter("state", tuple(RemovalState.values)),
@@ -48,9 +49,17 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     sortable_by = ("first_seen_at",)
     ordering = ("-first_seen_at", "-id")
     linked_columns = ("subject",)
+    number_columns = ("dependent_people",)
     name_in_act = staticmethod(name_removal)
     more_fields = ("subject", "reason", "state_badge")
     hidden_fields = ("subject_name", "cause", "destination", "state")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Leave out the counts of dependents, which are 0 unless a tenant or group is lost."""
+        fields = super().get_fields(request, obj)
+        is_counted = obj is None or obj.kind in COUNTED_KINDS
+        hidden = () if is_counted else ("people", "roles", "memberships")
+        return [field for field in fields if getattr(field, "field_name", "") not in hidden]
 
     def get_list_content(self, request: HttpRequest) -> str:
         """Show what waits for a decision by tenant, also with a search; with a filter, or if none
@@ -105,6 +114,10 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     @admin.display(description="reason")
     def reason(self, row: PendingRemoval) -> str:
         return explain_removal(row)
+
+    @admin.display(description="people")
+    def dependent_people(self, row: PendingRemoval) -> str:
+        return format_count(row.people) if row.kind in COUNTED_KINDS else EMPTY_VALUE
 
     @admin.display(description="state")
     def state_badge(self, row: PendingRemoval) -> str:

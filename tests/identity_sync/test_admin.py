@@ -206,7 +206,8 @@ def test_success_a_skipped_person_has_a_link(name: str, client: Client) -> None:
         )
     page = client.get(reverse("admin:identity_sync_syncskip_changelist")).content.decode()
     person = reverse("admin:tenants_participant_change", args=[anna.pk])
-    assert f'<a href="{person}">{name or "usr_anna"}</a>' in page
+    shown = f"{name} (usr_anna)" if name else "usr_anna"
+    assert f'<a href="{person}">{shown}</a>' in page
     assert page.count("/admin/tenants/participant/0") == 1
     new = SyncSkip.objects.get(subject_scaikey_id="usr_new")
     url = reverse("admin:identity_sync_syncskip_change", args=[new.pk])
@@ -228,6 +229,7 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
                 action="deactivate" if number < removed else "add",
                 subject_id=row_factories.make_participant(tenant, f"p{number}").pk,
                 subject_name=f"{slug} {number}",
+                subject_scaikey_id=f"usr_{number}" if number else "grp_1 usr_0",
                 reason_code="removed",
             )
     run.losses = [loss for loss in run.losses if loss[2]]
@@ -243,7 +245,8 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
     (link,) = re.findall(r'<a href="([^"]+)">All 12 changes of hikari', page)
     listed = client.get(link.replace("&amp;", "&")).context["cl"].result_list
     assert {change.tenant.slug for change in listed} == {"hikari"}
-    assert "hikari 9" in page
+    assert "hikari 9 (usr_9)</a>" in page
+    assert "hikari 0 (usr_0)" in page
     assert "hikari 11" not in page
 
 

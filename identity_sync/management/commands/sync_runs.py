@@ -29,7 +29,7 @@ class Command(ListCommand):
         Column("outcome", "Outcome", part=Part.STATUS),
         Column("changes", "Changes"),
         Column("tenant", "Tenant"),
-        Column("trigger", "Trigger"),
+        Column("trigger", "Trigger", part=Part.EXTRA),
         Column("duration", "Duration", part=Part.EXTRA),
         Column("error_code", "Error", part=Part.ERROR),
     )

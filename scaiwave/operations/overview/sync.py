@@ -212,19 +212,19 @@ def _build_sync_card(scope: RunScope, health: SyncHealth, now: datetime) -> Card
     elif is_broken or has_failed:
         value = "not up to date since" if ended_at else "never successful"
     else:
-        is_complete = not (health.problems or approved)
-        value = "up to date" if is_complete else "applied, except for skipped rows"
+        is_partial = health.problems or approved
+        value = "applied, except for skipped rows" if is_partial else "up to date"
     details = [] if judgement.running else _describe_next(latest, health.schedule, now)
     failure = f"The last full sync failed: {latest.error_code}." if latest and has_failed else ""
-    reasons = list(filter(None, (failure, approved, *(each.message for each in health.warnings))))
+    found = [each.message for each in health.problems] + [each.message for each in health.warnings]
+    reasons = list(filter(None, (failure, approved, *found)))
     details += [] if is_broken else reasons
-    is_well = not (health.problems or reasons)
     return Card(
         title="Sync",
         value=value,
         url=f"{reverse(RUNS)}?outcome=applied" if ended_at else reverse(RUNS),
         permission=VIEW_RUNS,
-        tone=Tone.GOOD if is_well else Tone.BAD if is_broken else Tone.WARN,
+        tone=Tone.GOOD if not reasons else Tone.BAD if is_broken else Tone.WARN,
         details=details,
         at=ended_at.isoformat(timespec="seconds") if ended_at else "",
     )
@@ -328,34 +328,36 @@ def _build_run_chart(now: datetime) -> Chart:
     runs = SyncRun.objects.full().filter(started_at__gt=start, started_at__lte=now)
     # Without refused dry runs, and runs that the operator stopped.
     runs = runs.filter(FAILED_Q | ~Q(outcome__in=(Outcome.FAILED, Outcome.REFUSED)))
-    ranks = {outcome.value: rank for rank, outcome in enumerate(_FROM_BEST)}
-    slots: dict[int, SyncRun] = {}
-    for run in runs.order_by("started_at", "id"):
-        slot = (run.started_at - start) // SLOT
-        # Of several runs in a slot that with the worst outcome stays, and of equal ones the last.
-        slots[slot] = max(run, slots.get(slot, run), key=lambda each: ranks[each.outcome])
+    slots: defaultdict[int, list[SyncRun]] = defaultdict(list)
+    for run in runs.order_by("-started_at", "-id"):
+        slots[(run.started_at - start) // SLOT].append(run)
     return Chart(
-        title="Full syncs of the last 24 hours, by duration",
+        title="Full syncs of the last 24 hours, the longest of each ten minutes",
         url=reverse(RUNS),
         permission=VIEW_RUNS,
         series=("seconds",),
-        points=[_build_run_point(slots.get(slot), start + slot * SLOT) for slot in range(SLOTS)],
+        points=[_build_run_point(slots[slot], start + slot * SLOT) for slot in range(SLOTS)],
         tones=_LEGEND,
         unit="s",
     )
 
 
-def _build_run_point(run: SyncRun | None, start: datetime) -> Point:
-    if run is None:
+def _build_run_point(runs: list[SyncRun], start: datetime) -> Point:
+    """Show the longest duration, and the run with the worst outcome, of equal ones the last."""
+    if not runs:
         return Point(
             label=_format_minute(start), values=(), text="no full sync", at=start.isoformat()
         )
-    seconds = run.duration_seconds
+    run = max(runs, key=lambda each: _FROM_BEST.index(Outcome(each.outcome)))
+    seconds = max(each.duration_seconds or 0.0 for each in runs)
+    text = f"{run.outcome}, {seconds:.1f} s" if seconds else run.outcome
+    if len(runs) > 1:
+        text = f"{len(runs)} syncs, the worst {run.outcome}, the longest {seconds:.1f} s"
     return Point(
         label=_format_minute(run.started_at),
         at=run.started_at.isoformat(),
         values=(seconds or 0.001,),
-        text=run.outcome if seconds is None else f"{run.outcome}, {seconds:.1f} s",
+        text=text,
         url=reverse(RUN, args=[run.pk]),
         tone=OUTCOME_TONES.get(Outcome(run.outcome), Tone.INFO),
     )

@@ -13,7 +13,7 @@ COLUMNS = (
     Column("built_in", "Built in", ColumnType.FLAG),
     Column("participants", "Direct", ColumnType.COUNT),
     Column("groups", "Groups", ColumnType.COUNT),
-    Column("holders", "Holders", ColumnType.COUNT),
+    Column("holders", "Holders", ColumnType.COUNT, Part.STATUS),
 )
 
 

@@ -69,6 +69,22 @@ def test_success_shows_the_removals_of_each_tenant_with_their_people(client: Cli
     assert f'formaction="{reverse("admin:act", args=[APPROVE])}' in page
 
 
+def test_success_dependents_are_shown_of_what_can_have_some(client: Client) -> None:
+    """The memberships of a person go too, and are not counted."""
+    person = make_removals("acme", 1)[0]
+    lab = row_factories.make_pending_removal(
+        row_factories.make_tenant("lab"), 9, kind="tenants", loss="tenant-removed", people=3
+    )
+    for row, is_shown in ((person, False), (lab, True)):
+        url = reverse("admin:identity_sync_pendingremoval_change", args=[row.pk])
+        page = client.get(url).content.decode()
+        shown = [f"field-{name}" in page for name in ("people", "roles", "memberships")]
+        assert shown == [is_shown] * 3
+    listed = client.get(reverse(LIST), {"state": "pending"}).content.decode()
+    cells = re.findall(r'<td[^>]*data-label="People"[^>]*>([^<]*)<', listed)
+    assert sorted(cells) == ["-", "3"]
+
+
 def test_success_e_mails_and_members_need_the_permission_for_people() -> None:
     make_removals("acme", 2)
     user = AdminUser.objects.create_user("viewer", is_staff=True)

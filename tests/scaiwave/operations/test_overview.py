@@ -30,6 +30,7 @@ from scaiwave.operations.record_figures import record_figures
 from scaiwave.site.charts import HEIGHT, draw_chart
 from scaiwave.site.overview import OverviewPart
 from scaiwave.site.overview import load_overview as load_shown_overview
+from tenants.audit.record import record_audit
 from tenants.models import (
     AdminUser,
     DailyFigures,
@@ -152,7 +153,9 @@ def test_success_removals_that_wait_are_one_task_with_its_button(client: Client)
     ]
     assert len(list_shown(client, tasks[0]["url"])) == 3
     assert get_list("Last failures")["entries"] == []
-    assert get_cards()["Sync"]["value"] == "applied, except for skipped rows"
+    card = get_cards()["Sync"]
+    assert (card["value"], card["tone"]) == ("applied, except for skipped rows", "warn")
+    assert card["details"][-1] == tasks[0]["text"]
     PendingRemoval.objects.update(state="approved", expires_at=NOW + timedelta(hours=23))
     approved = "3 approved removals wait for the next sync. The first approval lapses in 23 hours."
     task = find_task("3 approved")
@@ -256,13 +259,25 @@ def test_success_syncs_of_the_day_have_columns_with_links() -> None:
         (("planned", "applied"), "applied"),
     ],
 )
-def test_success_of_several_syncs_in_ten_minutes_the_worst_stays(
+def test_success_several_syncs_in_ten_minutes_have_the_worst_outcome_and_the_longest_duration(
     outcomes: tuple[str, ...], shown: str
 ) -> None:
     for number, outcome in enumerate(outcomes):
-        make_run(9 - number, outcome)
-    rows = get_chart("Full syncs")["rows"]
-    assert [row["text"] for row in rows] == [f"{shown}, 2.0 s"]
+        make_run(9 - number, outcome, duration_seconds=59.3 - number)
+    (row,) = get_chart("Full syncs")["rows"]
+    assert row["text"] == f"{len(outcomes)} syncs, the worst {shown}, the longest 59.3 s"
+    assert row["values"] == (59.3,)
+
+
+def test_success_the_last_acts_name_roles_and_people() -> None:
+    acme = row_factories.make_tenant("acme")
+    anna, details = row_factories.make_participant(acme, "anna"), {"role": "super_admin"}
+    record_audit(HOST_OPERATOR, "role grant", anna, NOW, details)
+    record_audit(HOST_OPERATOR, "suspend-participant", anna, NOW + timedelta(minutes=1))
+    assert [entry["text"] for entry in get_list("Last actions of operators")["entries"]] == [
+        "suspend-participant Anna (@anna.acme:localhost)",
+        "role grant super_admin Anna (@anna.acme:localhost)",
+    ]
 
 
 def test_success_changes_are_stacked_by_kind() -> None:

@@ -164,3 +164,15 @@ def test_fail_a_role_is_of_one_tenant(client: Client) -> None:
         assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, reverse(LIST))
         assert "Select rows of one tenant" in client.get(reverse(LIST)).content.decode()
     assert not RoleGrant.objects.exists()
+
+
+def test_fail_a_role_is_not_granted_to_removed_people(client: Client) -> None:
+    """Revoked it is: they may come back."""
+    people = make_people(2)
+    Participant.objects.filter(pk=people[1].pk).update(absent_since=NOW)
+    answer = post(client, "role-grant-role-from-file-file", people, chosen="1")
+    assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, reverse(LIST))
+    message = client.get(reverse(LIST)).content.decode()
+    assert "Removed from ScaiKey: P1 (@p1.acme:localhost). Deselect these first." in message
+    asked = post(client, "role-revoke-role-from-file-file", people, chosen="1")
+    assert asked.status_code == HTTPStatus.OK
