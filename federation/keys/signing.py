@@ -22,7 +22,7 @@ from federation.keys import ed25519
 from federation.keys.ed25519 import to_base64
 from federation.keys.queries import load_keys
 from federation.models import KnownPeer
-from scaiwave.config.server_name import normalize_server_name
+from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.console.output import json_default
 from scaiwave.core.clock import MAX_CLOCK_AHEAD
 
@@ -101,7 +101,8 @@ def name_signer(server_name: str, key: VerifyingKey) -> str:
     """Return the name if the key proves it, else the key.
 
     Any name is proven by an own key, since this server may have had another one. Raises
-    `SignatureRefused` if another server has the key, or a known one, such as this one, has another.
+    `SignatureRefused` if another server has the key, if a known one, such as this one, has another,
+    or if no server can have the name, such as a text that this function returns.
     """
     name, names = normalize_server_name(server_name), [key.server_name] if key.server_name else []
     if not (names or key.is_own or key.is_offline):
@@ -111,7 +112,7 @@ def name_signer(server_name: str, key: VerifyingKey) -> str:
         names += [""] if name == normalize_server_name(own) else []
     if key.is_own or name in map(normalize_server_name, names):
         return server_name
-    if names:
+    if names or find_server_name(name) is None:
         raise SignatureRefused(
             f"Key {key.key_id} is not a key of {server_name}.",
             fix=f"If you trust {server_name}, pass its descriptor with --descriptor.",

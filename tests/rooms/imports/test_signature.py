@@ -12,8 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pytest_django import Settings
 
-from federation.errors import InvalidKey
+from federation.errors import InvalidKey, SignatureRefused
 from federation.keys.ed25519 import compute_thumbprint
+from federation.keys.signing import key_from_text, name_signer
 from federation.models import KnownPeer
 from rooms.bundle.format import MIB
 from rooms.bundle.signature import VerificationStatus
@@ -133,6 +134,11 @@ def test_fail_key_of_another_server(
     refuse(descriptor=saved, key=signer.key)
     settings.CONFIG = load({"SCAIWAVE_SERVER_NAME": "old.example"})
     refuse(key=signer.key)
+    # No server can have the name of a key without one.
+    name = name_signer("far.example", key := key_from_text(signer.key))
+    assert name == f"key {signer.key_id}, which proves no server name"
+    with pytest.raises(SignatureRefused):
+        name_signer(name, key)
     assert not Room.objects.exists()
 
 
