@@ -281,6 +281,7 @@ class BundleOrigin:
     `is_signed` is true if a known key has signed it, `is_own` if that is a key of this server,
     whose name is `server_name`. `hosts` are the names of this server, of its pages and its files.
     No event is known to be later than `proven_until`: the time of the import if it is signed.
+    `is_doubtful` is true if that known key proves no name.
     """
 
     is_signed: bool
@@ -288,13 +289,14 @@ class BundleOrigin:
     server_name: str
     hosts: frozenset[str] = frozenset()
     proven_until: str = ""
+    is_doubtful: bool = False
 
     def normalize(self, fqid: str) -> str:
         """Return an address of a sender as imported events have it."""
         return str(self.mark({"fqid": fqid})["fqid"])
 
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
-        """Mark a sender of this server as unverified, unless this server signed the bundle.
+        """Mark senders of this server, or all of a doubtful bundle, unless this server signed it.
 
         The address of a sender gets its normal form, so that holds and erasures here cover every
         spelling of it.
@@ -302,5 +304,5 @@ class BundleOrigin:
         if self.is_own:
             return sender
         fqid, is_doubtful = normalize_fqid(str(sender.get("fqid") or ""), self.server_name)
-        marks = {UNVERIFIED: True} if is_doubtful else {}
+        marks = {UNVERIFIED: True} if is_doubtful or self.is_doubtful else {}
         return {**sender, **({"fqid": fqid} if "fqid" in sender else {}), **marks}

@@ -35,7 +35,7 @@ from rooms.imports.intents import clean_up_abandoned
 from rooms.imports.verify_bundle import load_keys
 from rooms.models import Media, Room, TenantImport, Workspace
 from rooms.moves.import_rooms import RoomsDestination, delete_rooms, import_moved_room
-from rooms.moves.index import INDEX, name_signer, open_export
+from rooms.moves.index import INDEX, open_export
 from rooms.moves.mapping import (
     PeopleMap,
     PeopleOptions,
@@ -58,7 +58,7 @@ from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
-from tenants.lookup.validators import validate_slug
+from tenants.lookup.validators import validate_role_slug, validate_slug
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.models.directory import FOUND_HERE
 from tenants.people.create_tenant import build_scaikey_id_conflict
@@ -139,21 +139,21 @@ def import_tenant(
 
     A dry run refuses the same, and lists the refused people. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
-    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`,
-    `BundleError` and `DiskFull`.
+    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `InvalidRoleSlug`, `PartnerNotFound`,
+    `PartnerFull`, `BundleError` and `DiskFull`.
     """
     # 1. Verify the signature, every file and every row.
     operator.require(Permission.MANAGE_PLATFORM)
     validate_slug(options.slug)
     keys = load_keys(operator, options.key, options.descriptor)
     tables = load_tables()
-    index = open_export(options.directory, keys, tables, options.progress_factory)
-    signer = name_signer(index, keys[index.key_id], with_peers=True)
+    index, signer = open_export(options.directory, keys, tables, options.progress_factory)
     export = ExportedRows(options.directory, index, tables)
     export.check()
     for role in export.iter_rows(tables["roles"]):
         if role["slug"] not in BUILT_IN:
             reject_lookalikes(slug=role["slug"], name=role["name"], tenant=options.slug)
+            validate_role_slug(role["slug"])
     with lock_import(options.slug):
         # 2. Find the tenant, or check that it can be created; find its people.
         tenant, record = _find_target(operator, export, options)

@@ -18,20 +18,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import rfc8785
-from django.db.models import Q
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
-from federation.keys.ed25519 import to_base64
 from federation.keys.signing import VerifyingKey
-from federation.models import KnownPeer
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
 from rooms.bundle.signature import Signer
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
 from rooms.moves import signed_json
-from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
@@ -164,13 +160,14 @@ def open_export(
     keys: Mapping[str, VerifyingKey],
     tables: Collection[str],
     progress_factory: ProgressFactory,
-) -> TenantIndex:
+) -> tuple[TenantIndex, str]:
     """Verify the signature of the index, and the hash of every file that it lists.
 
+    Returns the index, and who has signed it.
     Raises `TenantExportUntrusted`, `TenantExportDamaged` or `UsageError`.
     """
     index, message = read_index(directory)
-    _verify_signature(index, message, keys)
+    signer = _verify_signature(index, message, keys)
     if set(index.files) != {*tables, AUDIT}:
         raise TenantExportDamaged(
             f"{INDEX} does not list the tables of this release: it was written by "
@@ -189,22 +186,7 @@ def open_export(
                 )
             done += info.size
             progress(done, total)
-    return index
-
-
-def name_signer(index: TenantIndex, key: VerifyingKey, *, with_peers: bool) -> str:
-    """Return the server that has the key, or the key. Raises `TenantExportUntrusted`."""
-    name, names = normalize_server_name(index.server_name), key.server_names
-    if with_peers and not names:
-        own = to_base64(key.public_key)
-        peers = KnownPeer.objects.filter(Q(public_key=own) | Q(server_name=name))
-        names = tuple(each.server_name if each.public_key == own else "" for each in peers)
-    if names and name not in map(normalize_server_name, names):
-        raise TenantExportUntrusted(
-            f"The export names {index.server_name}, but key {index.key_id} is another server's.",
-            fix=f"If you trust {index.server_name}, pass its descriptor with --descriptor.",
-        )
-    return index.server_name if names else f"key {index.key_id}, which proves no server name"
+    return index, signer
 
 
 def hash_file(file: BufferedReader) -> tuple[str, int]:
@@ -227,16 +209,15 @@ def _open(directory: Path, name: str) -> BufferedReader:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> None:
-    signer = f"{index.server_name}, key {index.key_id}"
+def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> str:
+    claim = f"{index.server_name}, key {index.key_id}"
     if index.algorithm != SIGNATURE_ALGORITHM or index.key_id not in keys:
         raise TenantExportUntrusted(
-            f"The export claims to be signed by {signer}, but this key is not known here."
+            f"The export claims to be signed by {claim}, but this key is not known here."
         )
     try:
-        signed_json.verify(index, message, keys, index.snapshot_at)
+        return signed_json.verify(index, message, keys, index.snapshot_at)
     except SignatureRefused as error:
         raise TenantExportUntrusted(
-            f"The signature of the export is not valid. {error.message}",
-            fix="Get the export again from the server that wrote it, unchanged.",
+            f"The signature of the export is not valid. {error.message}", fix=error.fix
         ) from None

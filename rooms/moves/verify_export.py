@@ -29,7 +29,7 @@ from rooms.models import Room, TenantImport
 from rooms.models.media import get_storage_name
 from rooms.moves.import_rooms import MovedRewriter
 from rooms.moves.import_tenant import LOCAL_COLUMNS, build_mapping, find_stale
-from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, name_signer, open_export
+from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
 from rooms.moves.mapping import SameTenant, TenantMapping
 from rooms.moves.result import MoveResult, add_missing, list_not_exported
 from rooms.moves.rows import ExportedRows, load_tables
@@ -106,8 +106,7 @@ def verify_tenant_export(
     """
     keys = load_keys(operator, key, descriptor)
     tables = load_tables()
-    index = open_export(directory, keys, tables, progress_factory)
-    signer = name_signer(index, keys[index.key_id], with_peers=operator is not None)
+    index, signer = open_export(directory, keys, tables, progress_factory)
     export = ExportedRows(directory, index, tables)
     export.check()
     _check_audit(export, now)

@@ -772,7 +772,34 @@ def test_success_unsigned_link(pair: Copy) -> None:
     with pytest.raises(ImportRefused) as caught:
         pair.append(link)
     assert "is not known here. A known key has signed the bundles before it." in str(caught.value)
-    assert pair.append(link, key=f"ed25519:{keys[0].public_key}").applied
+    key = f"ed25519:{keys[0].public_key}"
+    with pytest.raises(ImportRefused, match="is not a key of localhost"):
+        pair.append(link, key=key)
+    ServerKey.objects.bulk_create(keys)
+    assert pair.append(link, key=key).applied
+
+
+@database
+def test_fail_another_server(pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only a key that proves the new name of the source continues its chain."""
+    with monkeypatch.context() as patch:
+        configure(patch, SCAIWAVE_SERVER_NAME="new.example")
+        link = pair.end_day()
+    (key,) = ServerKey.objects.all()
+    key.delete()
+    public, descriptor = f"ed25519:{key.public_key}", tmp_path / "new.json"
+    for options in ({"key": public}, {"accept_unsigned": True}):
+        with pytest.raises(ImportRefused) as caught:
+            pair.append(link, **options)
+        assert (str(caught.value), caught.value.fix) == (
+            "The increment names new.example, but its base localhost, and no key proves the new "
+            "name.",
+            "Nothing was imported. After a rename, pass the new descriptor with --descriptor.",
+        )
+    descriptor.write_text(json.dumps({"server_name": "new.example", "public_key": public}))
+    assert pair.append(link, descriptor=descriptor, dry_run=True).warnings == []
+    ServerKey.objects.bulk_create([key])
+    assert pair.append(link).applied
 
 
 @database

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,13 @@ from rooms.search.scope import Scope
 from scaiwave.console.progress import null_progress
 from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
-from tenants.errors import ParticipantOnHold, RoleBuiltIn, RoomOnHold, TenantConflict
+from tenants.errors import (
+    InvalidRoleSlug,
+    ParticipantOnHold,
+    RoleBuiltIn,
+    RoomOnHold,
+    TenantConflict,
+)
 from tenants.holds.hold import add_hold
 from tenants.models import Group, GroupMembership, Hold, Participant, Role, RoleGrant, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
@@ -48,7 +55,7 @@ from tests.rooms.moves.factories import (
     tick,
     verify,
 )
-from tests.rooms.moves.test_hostile import forge, rewrite
+from tests.rooms.moves.test_hostile import _set, forge, rewrite
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -502,6 +509,11 @@ def test_fail_look_alike_role(tmp_path: Path) -> None:
     leave(source)
     with pytest.raises(RoleBuiltIn, match="looks like the built-in role super_admin"):
         bring(tmp_path / "out")
+    for slug in ("\u0268nner", "x y/../z\n"):
+        forge(tmp_path / "out", rewrite("roles", partial(_set, slug=slug)))
+        with pytest.raises(InvalidRoleSlug) as caught:
+            bring_alike(tmp_path / "out")
+        assert str(caught.value) == f"Invalid slug of a role: {slug!r}."
     assert not Tenant.objects.filter(slug="moved").exists()
 
 
