@@ -82,11 +82,12 @@ CHANGED = ("added", "updated", "deactivated", "restored")
 def build_sync_part(now: datetime) -> OverviewPart:
     scope = RunScope(get_host_operator())
     health = judge_sync(scope, config=settings.CONFIG, now=now)
+    approved = describe_approved(scope, now)
     registration = Registration.objects.newest_first().first()
     return OverviewPart(
-        tasks=_list_tasks(scope, health, registration, now),
+        tasks=_list_tasks(scope, health, approved, registration, now),
         health=[
-            _build_sync_card(scope, health, now),
+            _build_sync_card(health, approved, now),
             _build_registration_card(registration, health),
         ],
         tables=[_build_drift_table(now)],
@@ -101,8 +102,9 @@ def build_limited_sync_part(operator: Operator, now: datetime) -> OverviewPart:
     operator.require(Permission.VIEW)
     scope = RunScope(operator)
     health = judge_sync(scope, config=settings.CONFIG, now=now)
-    card = _build_sync_card(scope, replace(health, warnings=[]), now)
-    tasks = [*list_pending(scope, now), *_list_approved(scope, now)]
+    approved = describe_approved(scope, now)
+    card = _build_sync_card(replace(health, warnings=[]), approved, now)
+    tasks = [*list_pending(scope, now), *_list_approved(approved)]
     return OverviewPart(tasks=tasks, health=[replace(card, url=reverse(CHANGES))])
 
 
@@ -113,7 +115,11 @@ def _list_ended() -> SyncRunQuerySet:
 
 
 def _list_tasks(
-    scope: RunScope, health: SyncHealth, registration: Registration | None, now: datetime
+    scope: RunScope,
+    health: SyncHealth,
+    approved: str,
+    registration: Registration | None,
+    now: datetime,
 ) -> list[Task]:
     """Return each problem once, with a button where a page or an act resolves it."""
     tasks = []
@@ -137,7 +143,7 @@ def _list_tasks(
                 tasks.append(_make_task(problem, details, tone=tone, command=command))
             case _:
                 tasks.append(_make_task(problem, [problem.fix]))
-    tasks += _list_approved(scope, now)
+    tasks += _list_approved(approved)
     # With Redis the page judges the scheduler itself.
     is_known = bool(settings.REDIS_URL) and not health.schedule.clock_problem
     warnings = [each for each in health.warnings if each.check != "scheduler" or not is_known]
@@ -166,8 +172,8 @@ def list_pending(scope: RunScope, now: datetime) -> list[Task]:
     ]
 
 
-def _list_approved(scope: RunScope, now: datetime) -> list[Task]:
-    text, permission = describe_approved(scope, now), "identity_sync.view_pendingremoval"
+def _list_approved(text: str) -> list[Task]:
+    permission = "identity_sync.view_pendingremoval"
     return [Task(text, permission, command="scaiwave sync", **_offer_sync())] if text else []
 
 
@@ -199,14 +205,13 @@ _ABOUT_ROWS = (RemovalsPending, RemovalsPostponed, SyncSkipsRepeated)
 """Problems of some rows, while syncs succeed."""
 
 
-def _build_sync_card(scope: RunScope, health: SyncHealth, now: datetime) -> Card:
+def _build_sync_card(health: SyncHealth, approved: str, now: datetime) -> Card:
     """Return the state of the sync. What makes it yellow is a detail, for there may be no task."""
     judgement = health.judgement
     success, latest = judgement.last_success, judgement.latest
     ended_at = success.ended_at if success is not None else None
     has_failed = latest is not None and latest.outcome not in WRITTEN
     is_broken = not all(isinstance(problem, _ABOUT_ROWS) for problem in health.problems)
-    approved = describe_approved(scope, now)
     if judgement.running is not None:
         value = "in progress"
     elif is_broken or has_failed:
