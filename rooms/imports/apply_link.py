@@ -164,6 +164,7 @@ class LinkImport:
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
         self._edited_here = set(self.imported.edited_here)
+        self._imported_at = format_timestamp(self.imported.created_at)
         self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
         self._renames: dict[str, str] = {}
         # The new address of someone whose data was erased here might be no one's.
@@ -377,9 +378,11 @@ class LinkImport:
             return len(absent)
         for part in batched(changed):
             self._forbid_held(events_here := Event.objects.filter(pk__in=part))
-            # At another time than the source says, so it was here.
-            emptied = find_emptied(events_here).items()
-            rewriter.emptied.update(key for key, at in emptied if at != by_id[key].redacted_at)
+            for key, at in find_emptied(events_here).items():
+                # Since the first import, and at another time than the source says, so it was here.
+                if self._imported_at < at != by_id[key].redacted_at:
+                    rewriter.emptied.add(key)
+                    by_id[key].redacted_at = at
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)

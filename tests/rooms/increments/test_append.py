@@ -434,7 +434,8 @@ def test_success_take_theirs(pair: Copy) -> None:
 @database
 def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
     here = pair.event("message 0")
-    here.content, here.redacted_at = {}, START
+    imported_at = RoomImport.objects.get(room=pair.room).created_at
+    here.content, here.redacted_at = {}, imported_at + HOUR
     here.save()
     change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
     done = pair.append(pair.end_day())
@@ -446,6 +447,13 @@ def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
     change(pair, "edited there", content={"body": "still there"}, sender=other, **times)
     done = pair.append(pair.end_day())
     assert done.warnings[-1].startswith("1 event imported without content: ")
+    assert "still there" not in pair.bodies()
+    # That the source redacted it earlier is no proof either.
+    change(pair, "still there", redacted_at=START)
+    pair.append(pair.end_day())
+    assert "still there" not in pair.bodies()
+    change(pair, "still there", redacted_at=START + 2 * HOUR)
+    pair.append(pair.end_day())
     assert "still there" not in pair.bodies()
 
 
