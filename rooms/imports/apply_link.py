@@ -342,6 +342,7 @@ class LinkImport:
             )
         self._require_known(unknown)
         new_rewriter = self.run.get_rewriter(self._new_id, media_ids)
+        new_rewriter.emptied.update(key for key in self._edited_here if "-" not in key)
         total = self.bundle.counts.added + len(self._inserted)
         with self.run.options.progress_factory("Writing events") as progress:
             self.result.added = write_events(
@@ -379,8 +380,8 @@ class LinkImport:
         for part in batched(changed):
             self._forbid_held(events_here := Event.objects.filter(pk__in=part))
             for key, at in find_emptied(events_here).items():
-                # Since the first import, and at another time than the source says, so it was here.
-                if self._imported_at < at != by_id[key].redacted_at:
+                # Before the import, the source redacted it, and may change the time.
+                if at > self._imported_at:
                     rewriter.emptied.add(key)
                     by_id[key].redacted_at = at
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
@@ -457,8 +458,10 @@ class LinkImport:
         while deleted:
             self._removed += len(deleted)
             for keys in batched(deleted):
-                self._forbid_held(Event.objects.filter(pk__in=keys))
-                Event.objects.filter(pk__in=keys).delete()
+                self._forbid_held(going := Event.objects.filter(pk__in=keys))
+                emptied = find_emptied(going).items()
+                self._edited_here.update(key for key, at in emptied if at > self._imported_at)
+                going.delete()
             # A reaction to a reaction goes with it.
             deleted = self._cut_references({str(key) for key in deleted})
         return unknown

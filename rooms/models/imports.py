@@ -78,6 +78,7 @@ class RoomImport(models.Model):
     tip_exported_at = models.DateTimeField("last export", null=True, blank=True)
     tip_events = models.BigIntegerField("events at the last export", null=True, blank=True)
     tip_room = models.JSONField("room at the last export", null=True, blank=True)
+    # IDs without hyphens are of events that were emptied here, and then deleted or replaced.
     edited_here = models.JSONField(
         "events edited here", default=list, blank=True, help_text="IDs, as of the last increment"
     )
