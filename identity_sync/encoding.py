@@ -99,13 +99,22 @@ def explain_removal(removal: PendingRemoval) -> str:
     return format_reason(removal.cause, "")
 
 
+def name_removal(removal: PendingRemoval) -> str:
+    return name_subject(encode_removal(removal, removal.tenant.slug if removal.tenant else None))
+
+
 def name_subject(removal: Mapping[str, Any]) -> str:
-    """Name whom an encoded removal is about: `Anna Berg in acme (removed)`, with dependents."""
+    """Name whom an encoded removal is about: `Anna (usr_1) in acme (removed)`, with dependents."""
     has_place = removal["tenant"] and removal["kind"] != "tenants"
     place = f" in {removal['tenant']}" if has_place else ""
     dependents = ", ".join(
         pluralize(number, *nouns) for key, nouns in _DEPENDENTS.items() if (number := removal[key])
     )
     more = f" with {dependents}" if dependents else ""
-    name = removal["subject"] or removal["scaikey_id"]
-    return f"{name}{place} ({removal['loss']}{more})"
+    return f"{add_id(removal['subject'], removal['scaikey_id'])}{place} ({removal['loss']}{more})"
+
+
+def add_id(name: str, scaikey_id: str) -> str:
+    """Return such as `Anna (usr_1)`; of a membership with the ID of its member."""
+    key = scaikey_id.rpartition(" ")[2]
+    return f"{name} ({key})" if name and key else name or scaikey_id

@@ -85,6 +85,9 @@ class Outcome(models.TextChoices):
 
 WRITTEN = (Outcome.APPLIED, Outcome.PARTIAL)
 """The outcomes of runs that wrote their plan, or most of it."""
+FAILED_Q = Q(outcome__in=(Outcome.FAILED, Outcome.REFUSED), is_dry_run=False)
+FAILED_Q &= ~Q(error_code__in=("SW_INTERRUPTED", "SW_SYNC_PLAN_CHANGED"))
+"""The runs that count as failed. An interruption by an operator and a stale plan don't."""
 
 
 class Trigger(models.TextChoices):

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
+from scaiwave.console.text import pluralize
+
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
-LOSSES = ("people", "grants", "memberships", "groups", "tenants", "partners")
-"""The measures of losses of access; a person counts once."""
+LOSSES = {
+    "people": ("person", "people"),
+    "grants": ("role grant", "role grants"),
+    "memberships": ("group membership", "group memberships"),
+    "groups": ("group", "groups"),
+    "tenants": ("tenant", "tenants"),
+    "partners": ("partner", "partners"),
+}
+"""The measures of losses of access, with their nouns; a person counts once."""
+
+
+def format_losses(losses: Mapping[str, int]) -> str:
+    """Format as `25 people, 85 group memberships`. The people affected by any loss are no more."""
+    counts = ((losses.get(kind), nouns) for kind, nouns in LOSSES.items())
+    return ", ".join(pluralize(number, *nouns) for number, nouns in counts if number)
 
 
 @dataclass

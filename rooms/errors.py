@@ -351,7 +351,7 @@ class TenantExportDamaged(RefusedError):
 
 
 class TenantExportUntrusted(RefusedError):
-    """The index of a tenant's export has no valid signature from a known key."""
+    """A tenant's export has no valid signature from a known key, or names another server."""
 
     code = "SW_TENANT_EXPORT_UNTRUSTED"
     fix = (

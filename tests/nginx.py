@@ -51,8 +51,8 @@ def run_nginx(directory: Path, backend: str) -> Iterator[Nginx]:
     program = require_tool("nginx")
     authority = Authority(directory)
     authority.server()
-    port = _find_free_port()
-    (directory / "site.conf").write_text(_build_site(directory, backend, port))
+    plain_port, port = _find_free_ports()
+    (directory / "site.conf").write_text(_build_site(directory, backend, plain_port, port))
     (directory / "main.conf").write_text(_build_main(directory))
     command = [program, "-p", str(directory), "-c", str(directory / "main.conf")]
     log = directory / "nginx.log"
@@ -67,12 +67,12 @@ def run_nginx(directory: Path, backend: str) -> Iterator[Nginx]:
         process.wait(30)
 
 
-def _build_site(directory: Path, backend: str, port: int) -> str:
+def _build_site(directory: Path, backend: str, plain_port: int, port: int) -> str:
     """Return the file with other ports, addresses and certificates, as an operator edits it."""
     site = SITE.read_text(encoding="utf-8")
     for pattern, value in (
         (r"server 127\.0\.0\.1:8000", f"server {backend}"),
-        (r"listen 80;\n\s*listen \[::\]:80;", f"listen 127.0.0.1:{_find_free_port()};"),
+        (r"listen 80;\n\s*listen \[::\]:80;", f"listen 127.0.0.1:{plain_port};"),
         (r"listen 443 ssl;\n\s*listen \[::\]:443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         (r"/etc/ssl/scaiwave/fullchain\.pem", str(directory / "server.pem")),
         (r"/etc/ssl/scaiwave/privkey\.pem", str(directory / "server.key")),
@@ -96,9 +96,13 @@ def _build_main(directory: Path) -> str:
     )
 
 
-def _find_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def _find_free_ports() -> tuple[int, int]:
+    """Return two that differ."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 def _wait_until_started(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

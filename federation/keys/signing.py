@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
 
 from federation.errors import (
     InvalidDescriptor,
     InvalidKey,
     InvalidSignature,
     SignatureOutsideValidity,
+    SignatureRefused,
     SigningKeyRevoked,
 )
 from federation.keys import ed25519
+from federation.keys.ed25519 import to_base64
 from federation.keys.queries import load_keys
+from federation.models import KnownPeer
+from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.console.output import json_default
 from scaiwave.core.clock import MAX_CLOCK_AHEAD
 
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """A public key, its raw 32 bytes, and its validity period; None means unbounded."""
+    """A public key, its raw 32 bytes, its validity period (None: unbounded), and its owner: the
+    server of the descriptor, or else, unless it `is_offline`, who has it by the database."""
 
     key_id: str
     public_key: bytes
     signs_from: datetime | None = None
     verifies_until: datetime | None = None
     revoked: bool = False
+    server_name: str = ""
+    is_own: bool = False
+    is_offline: bool = False
 
 
 def own_keys() -> dict[str, VerifyingKey]:
@@ -40,6 +51,7 @@ def own_keys() -> dict[str, VerifyingKey]:
             signs_from=key.signs_from,
             verifies_until=key.retires_at,
             revoked=key.revoked_at is not None,
+            is_own=True,
         )
         for key in load_keys()
     }
@@ -62,11 +74,9 @@ def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
     if not isinstance(previous, list):
         raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
     listed = [_parse_current(document), *map(_parse_previous_key, previous)]
-    keys: dict[str, VerifyingKey] = {}
-    for key in filter(None, listed):
-        # The signing key comes first, so it wins over a previous key with the same ID.
-        keys.setdefault(key.key_id, key)
-    return keys
+    name = given if isinstance(given := document.get("server_name"), str) else ""
+    # The signing key comes first, so it wins over a previous key with the same ID.
+    return {key.key_id: replace(key, server_name=name) for key in reversed(listed) if key}
 
 
 def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datetime) -> None:
@@ -85,6 +95,29 @@ def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datet
         raise SignatureOutsideValidity(
             f"The signature made with key {key.key_id} is dated {date}, {reason}."
         )
+
+
+def name_signer(server_name: str, key: VerifyingKey) -> str:
+    """Return the name if the key proves it, else the key.
+
+    Any name is proven by an own key, since this server may have had another one. Raises
+    `SignatureRefused` if another server has the key, if a known one, such as this one, has another,
+    or if no server can have the name, such as a text that this function returns.
+    """
+    name, names = normalize_server_name(server_name), [key.server_name] if key.server_name else []
+    if not (names or key.is_own or key.is_offline):
+        own, text = settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"), to_base64(key.public_key)
+        peers = KnownPeer.objects.filter(Q(public_key=text) | Q(server_name=name))
+        names = [each.server_name if each.public_key == text else "" for each in peers]
+        names += [""] if name == normalize_server_name(own) else []
+    if key.is_own or name in map(normalize_server_name, names):
+        return server_name
+    if names or find_server_name(name) is None:
+        raise SignatureRefused(
+            f"Key {key.key_id} is not a key of {server_name}.",
+            fix=f"If you trust {server_name}, pass its descriptor with --descriptor.",
+        )
+    return f"key {key.key_id}, which proves no server name"
 
 
 def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:
@@ -117,16 +150,12 @@ def _parse_previous_key(entry: object) -> VerifyingKey:
     try:
         expires_at = datetime.fromisoformat(str(fields.get("expires_at")))
         public_key = ed25519.parse_public_key(fields.get("public_key"))
+        if expires_at.tzinfo is None:
+            raise ValueError
     except (ValueError, InvalidKey):
-        raise _previous_key_error() from None
-    if expires_at.tzinfo is None:
-        raise _previous_key_error()
+        raise InvalidDescriptor(
+            "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
+        ) from None
     return VerifyingKey(
         ed25519.compute_thumbprint(public_key), public_key, verifies_until=expires_at
-    )
-
-
-def _previous_key_error() -> InvalidDescriptor:
-    return InvalidDescriptor(
-        "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
-from identity_sync.report import KINDS, KindCounts, SyncReport
+from identity_sync.report import KINDS, KindCounts, SyncReport, format_losses
 from identity_sync.sync.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
@@ -41,14 +41,6 @@ _PLAN = (
 _ERROR = (Column("error_message", "Error"), Column("error_fix", "Fix"))
 CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 
-_LOSSES = {
-    "people": ("person", "people"),
-    "grants": ("role grant", "role grants"),
-    "memberships": ("group membership", "group memberships"),
-    "groups": ("group", "groups"),
-    "tenants": ("tenant", "tenants"),
-    "partners": ("partner", "partners"),
-}
 _SUMMARIES = {
     "applied": "Applied {}",
     "planned": "Dry run: planned {}; none were applied",
@@ -128,10 +120,6 @@ def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
         code = webhooks["last_failure"]["error"]["code"]
         parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
     return "; ".join(parts)
-
-
-def format_losses(losses: Mapping[str, int]) -> str:
-    return ", ".join(pluralize(number, *_LOSSES[kind]) for kind, number in losses.items() if number)
 
 
 def format_summary(report: SyncReport) -> str:

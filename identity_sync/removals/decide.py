@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from identity_sync.encoding import encode_removal, name_subject
+from identity_sync.encoding import name_removal
 from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Reason
@@ -166,7 +167,8 @@ def _select(
         if not selection.expect:
             raise UsageError(
                 "--tenant needs --expect.",
-                fix="Pass the digest that `scaiwave sync removals` prints for this tenant.",
+                fix="The digest is in the output of `scaiwave sync removals --tenant "
+                f"{quote(selection.tenant)}`.",
             )
         tenant = resolve_tenant(operator, selection.tenant)
         rows = list(visible.filter(is_pending_q(now), tenant=tenant))
@@ -351,8 +353,5 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
 
 
 def _name_subjects(rows: Sequence[PendingRemoval]) -> str:
-    first = (
-        encode_removal(row, row.tenant.slug if row.tenant else None) for row in rows[:MAX_NAMED]
-    )
     more = f", and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
-    return ", ".join(map(name_subject, first)) + more
+    return ", ".join(map(name_removal, rows[:MAX_NAMED])) + more

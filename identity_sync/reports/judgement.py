@@ -9,6 +9,7 @@ from itertools import takewhile
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils.timesince import timesince
 
+from identity_sync.encoding import add_id
 from identity_sync.errors import (
     RemovalsPending,
     RemovalsPostponed,
@@ -17,9 +18,12 @@ from identity_sync.errors import (
     SyncSkipsRepeated,
 )
 from identity_sync.models import (
+    FAILED_Q,
     LOCK,
+    WRITTEN,
     Outcome,
     PendingRemoval,
+    RemovalState,
     SyncRun,
     SyncRunQuerySet,
     SyncSkip,
@@ -54,8 +58,6 @@ MAX_SKIPS = 2
 
 MAX_POSTPONED_AGE = timedelta(hours=24)
 """From then on postponed removals are an error."""
-
-FAILURES = (Outcome.FAILED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,13 @@ class RunScope:
 class Judgement:
     """The state of the syncs at one time; `problems` are errors, the most urgent first.
 
-    `interrupted` is a run without an end that no longer has the lock. `dated_ahead` are the runs
-    of a host whose clock was ahead: they count for nothing.
+    `latest` has ended, was no dry run and was not stopped by the operator. `interrupted` is a run
+    without an end that no longer has the lock. `dated_ahead` are the runs of a host whose clock was
+    ahead: they count for nothing.
     """
 
     last_success: SyncRun | None
+    latest: SyncRun | None
     running: SyncRun | None
     interrupted: SyncRun | None
     dated_ahead: list[SyncRun]
@@ -123,9 +127,10 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     past = past.exclude(ended_at__gt=latest_time)
     success = past.written().first()
     ahead = scope.runs().filter(Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time))
-    judgement = Judgement(success, running, interrupted, list(ahead[:1]))
+    judged = past.filter(FAILED_Q | Q(outcome__in=WRITTEN))
+    judgement = Judgement(success, judged.first(), running, interrupted, list(ahead[:1]))
     problems = (
-        _find_failures(scope, past, interrupted),
+        _find_failures(scope, judged, interrupted),
         find_pending(scope, now),
         _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
         _find_postponed(scope, now),
@@ -165,11 +170,8 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
 def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     """Return the error if removals wait for a decision."""
     rows = scope.removals().filter(is_pending_q(now)).order_by().values_list("tenant__slug")
-    groups = list(
-        rows.annotate(number=Count("id"), oldest=Min("first_seen_at")).order_by(
-            "-number", "tenant__slug"
-        )
-    )
+    counted = rows.annotate(number=Count("id"), oldest=Min("first_seen_at"))
+    groups = list(counted.order_by("-number", "tenant__slug"))
     if not groups:
         return None
     number = sum(count for _, count, _ in groups)
@@ -177,10 +179,21 @@ def find_pending(scope: RunScope, now: datetime) -> RemovalsPending | None:
     more = ", …" if len(groups) > MAX_NAMED else ""
     age = format_age_in_words(min(oldest for *_, oldest in groups), now)
     return RemovalsPending(
-        f"{pluralize(number, 'removal')} {'waits' if number == 1 else 'wait'} for a decision, "
+        f"{pluralize(number, 'removal waits', 'removals wait')} for a decision, "
         f"the oldest for {age}: {', '.join(places)}{more}.",
         removals=number,
     )
+
+
+def describe_approved(scope: RunScope, now: datetime) -> str:
+    """Return how many approved removals wait for a sync; empty if none do."""
+    rows = scope.removals().filter(state=RemovalState.APPROVED, expires_at__gt=now).order_by()
+    found = rows.aggregate(number=Count("pk"), lapses_at=Min("expires_at"))
+    if not found["number"]:
+        return ""
+    left = format_age_in_words(now, found["lapses_at"])
+    number = pluralize(found["number"], "approved removal waits", "approved removals wait")
+    return f"{number} for the next sync. The first approval lapses in {left}."
 
 
 def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
@@ -205,22 +218,20 @@ def _find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
 
 def _describe_oldest(skip: SyncSkip) -> str:
     kind = skip.kind.removesuffix("s")
-    name = skip.subject_name
-    subject = f"{name} ({skip.subject_scaikey_id})" if name else skip.subject_scaikey_id
+    subject = add_id(skip.subject_name, skip.subject_scaikey_id)
     cause = format_cause(skip.reason_code, skip.detail)
     return f"The oldest concerns the {kind} {subject}: {cause}."
 
 
 def _find_failures(
-    scope: RunScope, past: SyncRunQuerySet, interrupted: SyncRun | None
+    scope: RunScope, runs: SyncRunQuerySet, interrupted: SyncRun | None
 ) -> SyncFailing | None:
-    """Return the error if the last runs failed. `past` are ended ones, newest first."""
-    runs = past.exclude(outcome=Outcome.PLANNED).exclude(is_dry_run=True)
+    """Return the error if the last runs failed. `runs` are written or failed, newest first."""
     recent = list(runs.values_list("pk", "error_code", "outcome")[:MAX_COUNTED_FAILURES])
     is_webhook = interrupted is None or interrupted.trigger == Trigger.WEBHOOK
     if interrupted and not is_webhook and interrupted.tenant in (None, scope.tenant):
         recent.insert(0, (interrupted.pk, "SW_SYNC_INTERRUPTED", Outcome.FAILED))
-    failed = list(takewhile(lambda run: run[2] in FAILURES, recent))
+    failed = list(takewhile(lambda run: run[2] not in WRITTEN, recent))
     if (number := len(failed)) < MAX_FAILURES:
         return None
     codes = dict.fromkeys(code or "SW_SYNC_INTERRUPTED" for _, code, _ in failed)

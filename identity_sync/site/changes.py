@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from identity_sync.encoding import encode_values
+from identity_sync.encoding import add_id, encode_values
 from identity_sync.models import (
     PRESENT_NAMES,
     SyncChange,
@@ -34,7 +34,6 @@ from scaiwave.site.formatting import (
     FormattedValue,
     Tone,
     format_badge,
-    format_id,
     format_name,
     format_time,
     format_word,
@@ -145,9 +144,8 @@ def describe_shown_change(change: SyncChange) -> dict[str, Any]:
 
 def format_subject(change: SyncChange | SyncPlannedChange) -> str:
     """Return a link to the row, which must exist: a sync never deletes the rows of its changes."""
-    model = SUBJECTS.get(change.kind)
-    name = "" if model is None else str(model._meta.model_name)
-    return link_to_id(name, str(change.subject_id), change.subject_name)
+    name = add_id(change.subject_name, change.subject_scaikey_id)
+    return link_to_id(change.kind.removesuffix("s"), str(change.subject_id), name)
 
 
 def describe_planned(change: SyncPlannedChange, existing: set[UUID]) -> dict[str, Any]:
@@ -169,7 +167,7 @@ def _format_planned_action(change: SyncPlannedChange) -> str:
 def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> str:
     if change.subject_id in existing:
         return format_subject(change)
-    return change.subject_name or format_id(change.subject_scaikey_id)
+    return add_id(change.subject_name, change.subject_scaikey_id)
 
 
 def _format_values(values: Sequence[dict[str, Any]]) -> str:
@@ -393,7 +391,6 @@ class SyncSkipAdmin(ReadOnlyAdmin):
         """The name, or the ScaiKey ID without one; people have a link."""
         if not hasattr(skip, "participant_id"):
             self.prefetch_columns([skip])
-        name = skip.subject_name
-        if skip.participant_id is None:
-            return name or format_id(skip.subject_scaikey_id)
-        return link_to_id("participant", str(skip.participant_id), name or skip.subject_scaikey_id)
+        name = add_id(skip.subject_name, skip.subject_scaikey_id)
+        is_known = skip.participant_id is not None
+        return link_to_id("participant", str(skip.participant_id), name) if is_known else name

@@ -6,12 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from identity_sync.encoding import explain_removal
+from identity_sync.encoding import explain_removal, name_removal
 from identity_sync.models import OPEN_STATES, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
 from identity_sync.removals.queries import find_people, is_pending_q
@@ -19,10 +19,13 @@ from scaiwave.site import ReadOnlyAdmin, Section
 from scaiwave.site.access import by_tenant
 from scaiwave.site.acts import MAX_SELECTED
 from scaiwave.site.filters import make_choice_filter
-from scaiwave.site.formatting import Tone, format_badge, format_id
+from scaiwave.site.formatting import EMPTY_VALUE, Tone, format_badge, format_count, format_id
+from scaiwave.site.terms import MAX_TERM_CHARS
+from tenants.lookup.resolve import contains_q
 from tenants.models import Participant, Tenant
 from tenants.people.queries.tenants import count_members
 
+COUNTED_KINDS = ("partners", "tenants", "groups")
 TONES = {RemovalState.PENDING: Tone.BAD, RemovalState.KEPT: Tone.WARN}
 
 
@@ -31,28 +34,40 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     scope = by_tenant()
     section = Section.SYNC
     list_display = (
-        *("subject", "loss", "reason", "state_badge", "people", "first_seen_at", "expires_at"),
-        "tenant",
+        *("subject", "loss", "reason", "state_badge", "dependent_people", "first_seen_at"),
+        *("expires_at", "tenant"),
     )
     list_filter = (
         make_choice_filter("state", tuple(RemovalState.values)),
         make_choice_filter("loss", tuple(loss.value for loss in Loss)),
     )
     list_select_related = ("tenant",)
-    search_fields = ("subject_scaikey_id__exact", "person_scaikey_id__exact", "tenant__slug")
-    search_help_text = "Search by ScaiKey ID, or slug of a tenant."
+    search_fields = (
+        *("subject_name", "subject_scaikey_id__exact", "person_scaikey_id__exact", "tenant__slug"),
+    )
+    search_help_text = "Search by name, e-mail address, ScaiKey ID, or slug of a tenant."
     sortable_by = ("first_seen_at",)
     ordering = ("-first_seen_at", "-id")
     linked_columns = ("subject",)
+    number_columns = ("dependent_people",)
+    name_in_act = staticmethod(name_removal)
     more_fields = ("subject", "reason", "state_badge")
     hidden_fields = ("subject_name", "cause", "destination", "state")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Leave out the counts of dependents, which are 0 unless a tenant or group is lost."""
+        fields = super().get_fields(request, obj)
+        is_counted = obj is None or obj.kind in COUNTED_KINDS
+        hidden = () if is_counted else ("people", "roles", "memberships")
+        return [field for field in fields if getattr(field, "field_name", "") not in hidden]
+
     def get_list_content(self, request: HttpRequest) -> str:
-        """Show what waits for a decision by tenant; with a search or a filter there is the list."""
-        if set(request.GET) - {"e"}:
+        """Show what waits for a decision by tenant, also with a search; with a filter, or if none
+        waits, there is the list."""
+        if set(request.GET) - {"e", "q"}:
             return ""
-        now = timezone.now()
-        waiting = self.get_queryset(request).filter(is_pending_q(now))
+        changelist: Any = self.build_changelist(request)
+        waiting = changelist.queryset.filter(is_pending_q(timezone.now()))
         rows = waiting.select_related("tenant").order_by("tenant__slug", "subject_name", "id")
         shown = list(rows[:MAX_SELECTED])
         sees_people = self._can_view(request, Participant)
@@ -74,8 +89,20 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
             }
             for tenant, of_tenant in groupby(shown, key=lambda row: row.tenant)
         ]
-        context = {"groups": groups, "total": sum(counts.values()), "shown": len(shown)}
+        context = {"groups": groups, "term": changelist.query, "shown": len(shown)}
+        context["total"] = sum(counts.values())
         return render_to_string("identity_sync/admin/review.html", context)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find people by their e-mail addresses too, for accounts that may see these."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if (term := search_term.strip()[:MAX_TERM_CHARS]) and self._can_view(request, Participant):
+            ids = queryset.order_by().values("person_scaikey_id")
+            people = Participant.objects.filter(contains_q(term, "email"), scaikey_id__in=ids)
+            found |= queryset.filter(person_scaikey_id__in=people.values("scaikey_id"))
+        return found, may_repeat
 
     def format_name(self, row: PendingRemoval) -> str:
         return f"{row.loss}: {row.subject_name or row.subject_scaikey_id}"
@@ -87,6 +114,10 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     @admin.display(description="reason")
     def reason(self, row: PendingRemoval) -> str:
         return explain_removal(row)
+
+    @admin.display(description="people")
+    def dependent_people(self, row: PendingRemoval) -> str:
+        return format_count(row.people) if row.kind in COUNTED_KINDS else EMPTY_VALUE
 
     @admin.display(description="state")
     def state_badge(self, row: PendingRemoval) -> str:

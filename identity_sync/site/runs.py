@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import escape, format_html, format_html_join
 
 from identity_sync.models import (
+    FAILED_Q,
     LOCK,
     WRITTEN,
     Outcome,
@@ -27,7 +28,7 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
-from identity_sync.reports.judgement import FAILURES
+from identity_sync.report import format_losses
 from identity_sync.reports.run_figures import COLUMNS, NOT_APPLIED, OUTCOME_TONES, build_rows
 from identity_sync.reports.runs import get_oldest_kept_id
 from identity_sync.site import acts
@@ -122,12 +123,12 @@ class OutcomeFilter(ConditionFilter):
     title = "outcome"
     parameter_name = "outcome"
     conditions: ClassVar = {
-        "failures": Q(outcome__in=FAILURES, is_dry_run=False),
+        "failures": FAILED_Q,
         "not_applied": Q(outcome__in=NOT_APPLIED),
         **{outcome.value: Q(outcome=outcome) for outcome in Outcome},
     }
     titles: ClassVar = {
-        "failures": "Failures: failed or refused, no dry runs",
+        "failures": "Failures: no dry runs or interruptions",
         "not_applied": "Not applied: failed, refused or partial",
     }
 
@@ -298,9 +299,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
                 link_to_id("tenant", str(tenant), names[tenant])
                 if tenant in names
                 else tenant or "no tenant",
-                ", ".join(_count_losses(*each) for each in numbers.items()),
+                text,
             )
             for tenant, numbers in by_tenant.items()
+            if (text := format_losses(numbers))
         ]
         shown = format_html_join("", "<div>{}: {}</div>", lines[:MAX_TENANTS])
         if len(lines) <= MAX_TENANTS:
@@ -336,11 +338,6 @@ class SyncRunAdmin(ReadOnlyAdmin):
         message = getattr(run, "shown_error_message", run.error_message)
         text = f"{run.error_code} {message}".strip()
         return format_clamped(text) if text else ""
-
-
-def _count_losses(measure: str, number: int) -> str:
-    many = format_word(measure)
-    return pluralize(number, many.replace("people", "person").removesuffix("s"), many)
 
 
 _COUNTED = ("added", "updated", "deactivated", "restored", "skipped")

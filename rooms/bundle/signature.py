@@ -193,23 +193,30 @@ class VerificationStatus(Enum):
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """`reason` is a sentence about a signature that is wrong, and empty otherwise."""
+    """`reason` and `fix` are about a signature that is wrong, and `signer` is who made a valid one:
+    the named server, or a key that proves no name."""
 
     status: VerificationStatus
     reason: str = ""
+    fix: str = ""
+    signer: str = ""
 
 
 def verify_signature(
     document: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
 ) -> VerificationResult:
     """Check the signature against these keys, by ID, and their validity at its time."""
+    from federation.errors import SignatureRefused
+
     if document is None or document.signature is None or document.key_id is None:
         return VerificationResult(VerificationStatus.UNSIGNED)
     if (key := keys.get(document.key_id)) is None:
         return VerificationResult(VerificationStatus.UNKNOWN)
-    if reason := _invalid_reason(document, document.signature, key):
-        return VerificationResult(VerificationStatus.WRONG, reason)
-    return VerificationResult(VerificationStatus.VALID)
+    try:
+        signer = _find_signer(document, document.signature, key)
+        return VerificationResult(VerificationStatus.VALID, signer=signer)
+    except SignatureRefused as error:
+        return VerificationResult(VerificationStatus.WRONG, error.message, error.fix)
 
 
 def require_valid(
@@ -217,8 +224,8 @@ def require_valid(
     keys: Mapping[str, VerifyingKey],
     *,
     required: bool = False,
-) -> VerificationStatus:
-    """Return the status.
+) -> VerificationResult:
+    """Return the result.
 
     Raises `ImportRefused` if the signature is wrong, or if one is `required` and no known key has
     made it.
@@ -227,7 +234,7 @@ def require_valid(
     if result.status is VerificationStatus.WRONG:
         raise ImportRefused(
             f"The bundle's signature is not valid. {result.reason}",
-            fix=f"{NOTHING_IMPORTED} Get the bundle again, signed with a valid key.",
+            fix=f"{NOTHING_IMPORTED} {result.fix}",
             entry=SIGNATURE,
         )
     if required and result.status is not VerificationStatus.VALID:
@@ -235,22 +242,20 @@ def require_valid(
             "The bundle has no signature from a known key, which --require-signature demands.",
             fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
         )
-    return result.status
+    return result
 
 
-def _invalid_reason(document: SignatureDocument, text: str, key: VerifyingKey) -> str:
-    """Return the reason as a sentence, or an empty text for a valid signature."""
-    from federation.errors import SignatureRefused
+def _find_signer(document: SignatureDocument, text: str, key: VerifyingKey) -> str:
+    """Raises `SignatureRefused`."""
+    from federation.errors import InvalidSignature
     from federation.keys import signing
 
     if document.algorithm != SIGNATURE_ALGORITHM:
-        return f"Unknown signature algorithm: {document.algorithm!r:.60}."
+        raise InvalidSignature(f"Unknown signature algorithm: {document.algorithm!r:.60}.")
     try:
         raw = base64.b64decode(text, validate=True)
-        signed_at = datetime.fromisoformat(document.signed_at)
-        signing.verify(document.message, raw, key=key, signed_at=signed_at)
     except binascii.Error:
-        return "The signature is not base64."
-    except SignatureRefused as error:
-        return error.message
-    return ""
+        raise InvalidSignature("The signature is not base64.") from None
+    signed_at = datetime.fromisoformat(document.signed_at)
+    signing.verify(document.message, raw, key=key, signed_at=signed_at)
+    return signing.name_signer(document.server_name, key)

@@ -18,6 +18,7 @@ from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import CertificateInvalid
 from rooms.imports.verify_bundle import load_keys
 from rooms.moves import signed_json
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.errors import UsageError
 from scaiwave.core.msgspec_decoders import register_structs
 from scaiwave.core.operators import Operator
@@ -114,20 +115,26 @@ def verify_certificate(
     key: str | None = None,
     descriptor: Path | None = None,
     tenant_id: str = "",
-) -> Certificate:
-    """Return a certificate with a valid signature. It records that nothing is left.
+) -> tuple[Certificate, str]:
+    """Return a certificate with a valid signature, and who made it. It records that nothing is
+    left.
 
     Without an operator, no database is needed. Raises `CertificateInvalid`, `InvalidKey`,
     `InvalidDescriptor` and `UsageError`.
     """
-    certificate = read_certificate(file, load_keys(operator, key, descriptor))
+    certificate, signer = read_certificate(file, load_keys(operator, key, descriptor))
     if tenant_id and not certificate.is_of(tenant_id):
         raise CertificateInvalid(f"{file} is about another tenant, not {tenant_id}.")
-    return certificate
+    return certificate, signer
 
 
-def read_certificate(file: Path, keys: Mapping[str, VerifyingKey]) -> Certificate:
-    """Raises `CertificateInvalid` and `UsageError`."""
+def read_certificate(
+    file: Path, keys: Mapping[str, VerifyingKey], *, by: str | None = None
+) -> tuple[Certificate, str]:
+    """`by` is the name of this server, if only it may have signed.
+
+    Raises `CertificateInvalid` and `UsageError`.
+    """
     try:
         with file.open("rb") as opened:
             raw = opened.read(_MAX_BYTES)
@@ -146,9 +153,17 @@ def read_certificate(file: Path, keys: Mapping[str, VerifyingKey]) -> Certificat
             fix="Pass the server's key with --key, or its descriptor with --descriptor.",
         )
     try:
-        signed_json.verify(certificate, message, keys, certificate.finished_at)
+        signer = signed_json.verify(certificate, message, keys, certificate.finished_at)
     except SignatureRefused as error:
-        raise CertificateInvalid(f"The signature of {file} is not valid. {error.message}") from None
+        raise CertificateInvalid(
+            f"The signature of {file} is not valid. {error.message}", fix=error.fix
+        ) from None
+    is_own = keys[certificate.key_id].is_own
+    if by and not is_own and normalize_server_name(signer) != normalize_server_name(by):
+        raise CertificateInvalid(
+            f"{file} is signed by {signer}, not by this server.",
+            fix="Name a certificate of this server.",
+        )
     if left := [each.place for each in certificate.counts if each.after]:
         raise CertificateInvalid(f"By {file} something is left: {', '.join(left)}.")
-    return certificate
+    return certificate, signer

@@ -233,7 +233,8 @@ def erase_again(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     require_activated()
-    old = read_certificate(certificate, load_keys(operator, key, descriptor))
+    keys = load_keys(operator, key, descriptor)
+    old, _ = read_certificate(certificate, keys, by=get_server_name())
     found = next((row for row in Tenant.objects.all() if old.is_of(str(row.pk))), None)
     earlier = TenantErasure.objects.filter(certificate__again=old.id)
     if found is not None:

@@ -266,7 +266,7 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
     `MediaFilesMissing` and `UsageError`.
     """
     tables = load_tables()
-    index = open_export(directory, own_keys(), tables, options.progress_factory)
+    index, _ = open_export(directory, own_keys(), tables, options.progress_factory)
     if index.tenant.id != str(tenant.pk):
         raise TenantExportOutdated(f"{directory} has the export of another tenant.")
     rooms = {str(room.pk): room for room in Room.all_objects.filter(tenant=tenant)}

@@ -28,6 +28,7 @@ from rooms.imports.import_room import (
 )
 from rooms.imports.permissions import ImportTarget, resolve_target
 from rooms.models import RoomImport
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 
@@ -61,11 +62,11 @@ def append_link(
             )
         imported = finder.find(header)
         room, sequence = imported.room, header.increment.chain.sequence
-        result = AppendResult(room.pk, room.name, sequence, run.status.value)
+        result = AppendResult(room.pk, room.name, sequence, run.verification.status.value)
         if not _is_applied(imported, header, run.bundle.manifest_sha256):
             _require_signature(run, imported)
             result.dry_run = run.options.dry_run
-            result.warnings += filter(None, [signature_warning(run.bundle.signature, run.status)])
+            result.warnings += filter(None, [signature_warning(run)])
             LinkImport(run, imported, local_changes, result).write()
     return result
 
@@ -164,10 +165,16 @@ class _RoomFinder:
 
 
 def _require_signature(run: BundleImport, imported: RoomImport) -> None:
-    """Refuse an increment by someone else than who signed the bundles before it."""
+    """Refuse an increment by someone else, or of another server, than the bundles before it."""
+    name, before = run.bundle.header.server_name, imported.source_server_name
+    if not run.is_named and normalize_server_name(name) != normalize_server_name(before):
+        raise ImportRefused(
+            f"The increment names {name}, but its base {before}, and no key proves the new name.",
+            fix=f"{NOTHING_IMPORTED} After a rename, pass the new descriptor with --descriptor.",
+        )
     if not imported.is_signed or run.is_trusted or run.options.accept_unsigned:
         return
-    problem = signature_warning(run.bundle.signature, run.status)
+    problem = signature_warning(run)
     raise ImportRefused(
         f"{problem} A known key has signed the bundles before it.",
         fix="Nothing was imported. Get the increment again, signed, and pass its key with --key if "

@@ -24,7 +24,7 @@ from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
 from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
-from rooms.imports.events import EventDestination, update_events, write_events
+from rooms.imports.events import EventDestination, find_emptied, update_events, write_events
 from rooms.imports.id_mapping import EventRewriter, IdMapper
 from rooms.imports.import_room import (
     FOLLOWED_FIELDS,
@@ -37,7 +37,7 @@ from rooms.imports.import_room import (
 from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
-from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q
+from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q, note_renames
 from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import END_POSITION
@@ -48,6 +48,8 @@ from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
 
 _MAX_LISTED = 5
+_KEPT = "kept_addresses"
+"""The key in `tip_room` of addresses that senders keep, since their data was erased here."""
 
 
 class LocalChanges(Enum):
@@ -162,6 +164,16 @@ class LinkImport:
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
         self._edited_here = set(self.imported.edited_here)
+        self._imported_at = format_timestamp(self.imported.created_at)
+        self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
+        self._renames: dict[str, str] = {}
+        # The new address of someone whose data was erased here might be no one's.
+        for key, sender in self.bundle.header.senders.items():
+            fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
+            self._renames[fqid] = self.run.origin.normalize(sender.fqid)
+            if fqid in self.run.erasures:
+                self._kept.setdefault(key, fqid)
+            sender.fqid = self._kept.get(key, sender.fqid)
 
     def write(self) -> None:
         """Store the files, then write all rows in one transaction."""
@@ -192,6 +204,8 @@ class LinkImport:
         with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
             self._write_rows(plan, first_position)
             run.complete(plan, intent, adds_room=False)
+            if run.is_trusted:  # An unsigned bundle has a say in its own room alone.
+                note_renames(tenant, self._renames)
         self.result.applied = True
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
@@ -328,6 +342,7 @@ class LinkImport:
             )
         self._require_known(unknown)
         new_rewriter = self.run.get_rewriter(self._new_id, media_ids)
+        new_rewriter.emptied.update(key for key in self._edited_here if "-" not in key)
         total = self.bundle.counts.added + len(self._inserted)
         with self.run.options.progress_factory("Writing events") as progress:
             self.result.added = write_events(
@@ -363,7 +378,12 @@ class LinkImport:
         if not changed:
             return len(absent)
         for part in batched(changed):
-            self._forbid_held(Event.objects.filter(pk__in=part))
+            self._forbid_held(events_here := Event.objects.filter(pk__in=part))
+            for key, at in find_emptied(events_here).items():
+                # Before the import, the source redacted it, and may change the time.
+                if at > self._imported_at:
+                    rewriter.emptied.add(key)
+                    by_id[key].redacted_at = at
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)
@@ -438,8 +458,10 @@ class LinkImport:
         while deleted:
             self._removed += len(deleted)
             for keys in batched(deleted):
-                self._forbid_held(Event.objects.filter(pk__in=keys))
-                Event.objects.filter(pk__in=keys).delete()
+                self._forbid_held(going := Event.objects.filter(pk__in=keys))
+                emptied = find_emptied(going).items()
+                self._edited_here.update(key for key, at in emptied if at > self._imported_at)
+                going.delete()
             # A reaction to a reaction goes with it.
             deleted = self._cut_references({str(key) for key in deleted})
         return unknown
@@ -479,9 +501,8 @@ class LinkImport:
         for key, sender in self.bundle.header.senders.items():
             if not isinstance(sender, LinkSender) or sender.change != "changed":
                 continue
-            fqid = rewriter.normalize(sender.previous_fqid or sender.fqid)
-            if sender.previous_fqid and (each := self.run.erasures.get(fqid)) and each.is_name:
-                continue  # Another address would give someone whose name was erased a name again.
+            before = self._kept.get(key) or sender.previous_fqid or sender.fqid
+            fqid = self.run.origin.normalize(before)
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
             description = json.dumps(rewriter.senders[key])
             for column in ("content", "original_content"):
@@ -517,7 +538,7 @@ class LinkImport:
         imported.links = [*imported.links, self.bundle.manifest_sha256]
         imported.tip_exported_at = datetime.fromisoformat(header.exported_at)
         imported.tip_events = self.increment.after.events
-        imported.tip_room = build_tip_room(header.room)
+        imported.tip_room = {**build_tip_room(header.room), _KEPT: self._kept}
         imported.edited_here = sorted(self._edited_here)
         imported.is_signed |= self.run.is_trusted
         imported.save()

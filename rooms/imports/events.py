@@ -18,8 +18,10 @@ from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError, connection
+from django.db.models import QuerySet
 
-from rooms.imports.id_mapping import EventRewriter
+from rooms.bundle.manifest.schema import format_timestamp
+from rooms.imports.id_mapping import EventRewriter, is_bare
 from rooms.models import Event, Room
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.storage.error_mapping import DatabaseBusy
@@ -125,6 +127,13 @@ def write_events(
         ) from error
     progress(written, total)
     return written
+
+
+def find_emptied(events: QuerySet[Event]) -> dict[str, str]:
+    """Return when events were redacted that have no text left, by their IDs as 32 digits."""
+    columns = ("pk", "redacted_at", "content", "original_content")
+    rows = events.exclude(redacted_at=None).values_list(*columns).iterator()
+    return {key.hex: format_timestamp(at) for key, at, *texts in rows if is_bare(*texts)}
 
 
 def update_events(batch: Batch, new_ids: Sequence[str]) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,21 +17,15 @@ from rooms.bundle.format import (
     add_hyphens,
     normalize_id,
 )
-from scaiwave.config.server_name import find_server_name, normalize_server_name
+from rooms.lookup.authors import Erasure, normalize_fqid
 from tenants.lookup.validators import clean_avatar_url
 from tenants.models.directory import DELETED_NAME, MAX_NAME_CHARS
 
 if TYPE_CHECKING:
     from rooms.bundle.manifest.events import Batch, BundleEvent
     from rooms.bundle.manifest.schema import Sender
-    from rooms.lookup.authors import Erasure
 
 _MAX_FQID_CHARS = 512
-# Invisible, but printable for Python.
-_IGNORABLE = re.compile(
-    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
-)
-_STRAY = re.compile(r"[^a-z0-9.-]")
 _CONTAINERS = frozenset({dict, list})
 # A byte of a UUID has its version in the upper half; another has its variant in the two highest
 # bits. These tables set the version and the variant of the new IDs.
@@ -43,6 +34,12 @@ _TO_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 _VERSION_7 = bytes(range(0x70, 0x80))
 _ID_BYTES, _TIME_BYTES, _VERSION_BYTE, _VARIANT_BYTE = 16, 6, 6, 8
 """The length of a UUID and of its timestamp, and the positions of the bytes with the others."""
+
+
+def is_bare(content: Mapping[str, Any], original_content: object) -> bool:
+    """Return whether an event has no text left, as a redaction or an erasure leaves it."""
+    is_empty = content.keys() <= {"msgtype", "body", IMPORTED_SENDER} and not content.get("body")
+    return is_empty and original_content is None
 
 
 class IdMapper:
@@ -100,7 +97,8 @@ class EventRewriter:
     the senders, of the bundle and of events, whose avatar was removed.
 
     `erasures` are people whose data was erased here, by address or ID: it does not come back.
-    `erased_events` counts their events, and `erased_media` has the new IDs of their files.
+    `emptied` has the new IDs, as 32 digits, of events that are empty here and stay so.
+    `erased_events` counts both, and `erased_media` has the new IDs of their files.
     """
 
     def __init__(
@@ -114,9 +112,9 @@ class EventRewriter:
     ) -> None:
         self.new_id = new_id
         self.replaced_senders = self.removed_avatars = self.erased_events = 0
-        self.erased_media: set[str] = set()
+        self.erased_media, self.emptied = set[str](), set[str]()
         self._erasures = erasures or {}
-        self._untils = {fqid: each.until for fqid, each in self._erasures.items() if each.until}
+        self._of_messages = {fqid: each for fqid, each in self._erasures.items() if each.until}
         self._media_ids = media_ids
         self._origin = origin
         self.senders = {
@@ -132,10 +130,6 @@ class EventRewriter:
             for key, sender in senders.items()
         }
 
-    def normalize(self, fqid: str) -> str:
-        """Return an address of a sender as imported events have it."""
-        return str(self._origin.mark({"fqid": fqid})["fqid"])
-
     def rewrite_ids(self, batch: Batch) -> None:
         types, contents = batch.columns.event_types, batch.columns.contents
         originals = batch.columns.original_contents
@@ -144,8 +138,7 @@ class EventRewriter:
         self._rewrite_all_media([*contents, *filter(None, originals)])
 
     def rewrite(self, batch: Batch) -> None:
-        if self._untils:
-            self._erase_messages(batch)
+        self._erase_messages(batch)
         self.rewrite_ids(batch)
         contents, originals = batch.columns.contents, batch.columns.original_contents
         senders = self.senders
@@ -163,41 +156,57 @@ class EventRewriter:
                 self.replaced_senders += 1
 
     def _erase_messages(self, batch: Batch) -> None:
-        """Empty the events of people whose messages were erased here, as the erasure did it.
+        """Empty events that were emptied here, and the events of people whose messages were erased.
 
-        Without a known key, the time of an event proves nothing. Call it before anything reads the
-        columns of the batch.
+        Call it before anything reads the columns of the batch.
         """
-        for event in batch:
-            content, until = event.content, self._find_until(event)
-            is_later = self._origin.is_signed and until < event.created_at
-            if event.event_type == "swp.room.member" or not until or is_later:
+        if not self._of_messages and not self.emptied:
+            return
+        proven = self._origin.proven_until
+        keys = self.new_id.map_to_hex([e.id for e in batch]) if self.emptied else repeat("")
+        for event, key in zip(batch, keys, strict=False):
+            content, erasure = event.content, self._find_erasure(event)
+            is_later = not erasure.is_name and erasure.until < event.created_at <= proven
+            is_erased = erasure.until and not is_later and event.event_type != "swp.room.member"
+            is_emptied = key in self.emptied and not is_bare(content, event.original_content)
+            if not is_erased and not is_emptied:
                 continue
             self.erased_events += 1
             for each in filter(None, (content, event.original_content)):
                 self._note_media(*map(each.get, MEDIA_KEYS))
             event.original_content = None
-            if event.event_type == "swp.room.redaction":
+            if event.event_type == "swp.room.redaction" and not is_emptied:
                 content.pop("reason", None)
                 continue
             is_message = event.event_type == "swp.room.message"
             event.content = {"msgtype": "swp.text", "body": ""} if is_message else {}
             if IMPORTED_SENDER in content:
                 event.content[IMPORTED_SENDER] = content[IMPORTED_SENDER]
-            event.redacted_at = event.redacted_at or max(until, event.created_at)
+            event.redacted_at = event.redacted_at or max(erasure.until or proven, event.created_at)
 
-    def _find_until(self, event: BundleEvent) -> str:
-        """Return until when messages of the author were erased; empty if none were."""
-        given = event.content.get(IMPORTED_SENDER)
-        authors = [self._origin.mark(given)] if isinstance(given, dict) else []
-        if not authors or not self._origin.is_signed:
-            authors.append(self.senders[event.sender_id])
-        return max(self._untils.get(str(author.get("fqid")), "") for author in authors)
+    def _find_erasure(self, event: BundleEvent) -> Erasure:
+        """Return which messages of the author were erased.
+
+        That is the sender, unless the bundle can prove another one in the content.
+        """
+        given, addresses = event.content.get(IMPORTED_SENDER), self._list_addresses(event.sender_id)
+        if isinstance(given, dict) and given.get("fqid"):
+            fqid = self._origin.normalize(str(given["fqid"]))
+            is_other = self._origin.is_signed and fqid not in addresses
+            addresses = [fqid] if is_other else [fqid, *addresses]
+        return max(self._of_messages.get(address, Erasure()) for address in addresses)
+
+    def _list_addresses(self, sender_id: str) -> list[str]:
+        """Return what erasures may know the sender of an event by."""
+        return [str(self.senders[sender_id]["fqid"])]
+
+    def _find_media(self, old: Any) -> str | None:
+        """Return the ID here of an attachment, or None if it has none."""
+        return self._media_ids.get(normalize_id(old) or "")
 
     def _note_media(self, *olds: Any) -> None:
         """Note files of erased content, which the room may no longer need."""
-        found = (self._media_ids.get(normalize_id(old) or "") for old in olds)
-        self.erased_media.update(filter(None, found))
+        self.erased_media.update(filter(None, map(self._find_media, olds)))
 
     def _get_sender(self, sender_id: str, content: dict[str, Any]) -> dict[str, Any]:
         """Return the original sender in the content if the bundle can prove it, else its own."""
@@ -209,25 +218,20 @@ class EventRewriter:
     def _take_over(self, sender: dict[str, Any]) -> dict[str, Any]:
         cleaned = self._clean(sender)
         is_removed = sender.get("avatar_url") and not cleaned["avatar_url"]
-        self.removed_avatars += bool(is_removed and sender.get("fqid") not in self._erasures)
+        self.removed_avatars += bool(is_removed and cleaned.get("fqid") not in self._erasures)
         return cleaned
 
-    def _erase_name(self, sender: dict[str, Any]) -> dict[str, Any]:
-        erasure = self._erasures.get(str(sender.get("fqid")))
-        if erasure is None or not erasure.is_name:
-            return sender
-        self._note_media(str(sender.get("avatar_url")).removeprefix(AVATAR_MEDIA))
-        return {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
-
     def _clean(self, sender: dict[str, Any]) -> dict[str, Any]:
-        """Mark a sender, and remove an avatar that may not be imported."""
-        sender = self._erase_name(self._origin.mark(sender))
-        if not (given := sender.get("avatar_url")):
+        """Mark a sender, and remove a name that was erased and an avatar that may not come."""
+        sender, given = self._origin.mark(sender), sender.get("avatar_url")
+        if (erasure := self._erasures.get(str(sender.get("fqid")))) and erasure.is_name:
+            self._note_media(str(given).removeprefix(AVATAR_MEDIA))
+            return {**sender, "display_name": DELETED_NAME, "avatar_url": ""}
+        if not given:
             return sender
         avatar_url = ""
         if isinstance(given, str) and given.startswith(AVATAR_MEDIA):
-            old = normalize_id(given.removeprefix(AVATAR_MEDIA))
-            new = self._media_ids.get(old) if old is not None else None
+            new = self._find_media(given.removeprefix(AVATAR_MEDIA))
             avatar_url = f"{AVATAR_MEDIA}{new}" if new else ""
         elif isinstance(given, str):
             # A bundle of others must not contain addresses of this server.
@@ -276,41 +280,29 @@ class BundleOrigin:
 
     `is_signed` is true if a known key has signed it, `is_own` if that is a key of this server,
     whose name is `server_name`. `hosts` are the names of this server, of its pages and its files.
+    No event is known to be later than `proven_until`: the time of the import if it is signed.
+    `is_doubtful` is true if that known key proves no name.
     """
 
     is_signed: bool
     is_own: bool
     server_name: str
     hosts: frozenset[str] = frozenset()
+    proven_until: str = ""
+    is_doubtful: bool = False
+
+    def normalize(self, fqid: str) -> str:
+        """Return an address of a sender as imported events have it."""
+        return str(self.mark({"fqid": fqid})["fqid"])
 
     def mark(self, sender: dict[str, Any]) -> dict[str, Any]:
-        """Mark a sender of this server as unverified, unless this server signed the bundle.
+        """Mark senders of this server, or all of a doubtful bundle, unless this server signed it.
 
         The address of a sender gets its normal form, so that holds and erasures here cover every
         spelling of it.
         """
         if self.is_own:
             return sender
-        fqid, is_doubtful = _normalize_address(str(sender.get("fqid") or ""), self.server_name)
-        marks = {UNVERIFIED: True} if is_doubtful else {}
-        return {**sender, **({"fqid": fqid} if fqid else {}), **marks}
-
-
-@lru_cache(10_000)
-def _normalize_address(fqid: str, own_server_name: str) -> tuple[str, bool]:
-    """Return the form that all spellings of an address share, and whether to doubt it.
-
-    It has no spaces, invisible characters, final dot or default port. The case of an ID matters to
-    its server alone; IDs of this server are in lower case. A reader takes an ID without a server,
-    or with one that can't exist, for one of this server too.
-    """
-    folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", fqid)).replace("\u3002", ".")
-    visible = "".join(filter(str.isprintable, folded.replace(" ", "")))
-    local_id, _, given = visible.lstrip("@").partition(":")
-    server = re.sub(r":0+(?=[1-9])", ":", given.casefold().removeprefix("https://"))
-    server, own = re.sub(r"(:443|[.:/])+$", "", server), normalize_server_name(own_server_name)
-    is_name = find_server_name(server) is not None
-    is_ours = server == own or (not is_name and _STRAY.sub("", server) == _STRAY.sub("", own))
-    if is_ours or (not server and visible.startswith("@")):
-        return f"@{local_id.lower()}:{own_server_name}", True
-    return f"@{local_id}:{server}" if server else fqid, not is_name
+        fqid, is_doubtful = normalize_fqid(str(sender.get("fqid") or ""), self.server_name)
+        marks = {UNVERIFIED: True} if is_doubtful or self.is_doubtful else {}
+        return {**sender, **({"fqid": fqid} if "fqid" in sender else {}), **marks}

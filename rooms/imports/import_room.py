@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,11 +21,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from federation.keys.signing import VerifyingKey, key_from_text, own_keys
+from federation.keys.signing import own_keys
 from rooms.bundle.manifest.reader import FindOutside
-from rooms.bundle.manifest.schema import RoomInfo
+from rooms.bundle.manifest.schema import RoomInfo, format_timestamp
 from rooms.bundle.reader import ValidatedBundle, read_bundle
-from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
+from rooms.bundle.signature import VerificationResult, VerificationStatus, require_valid
 from rooms.errors import NOTHING_IMPORTED, ImportRunning
 from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
@@ -37,6 +38,7 @@ from rooms.imports.intents import (
 from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
+from rooms.imports.verify_bundle import read_keys
 from rooms.lookup.authors import Erasure, find_erasures
 from rooms.lookup.export_metadata import find_avatars, find_media_ids
 from rooms.models import (
@@ -60,7 +62,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
 from tenants.counters import increment_counter
-from tenants.lookup.serializers import Row
+from tenants.lookup.serializers import Row, get_server_name
 
 MAX_POWER_LEVEL = 100
 FOLLOWED_FIELDS = ("name", "topic", "visibility", "read_role_slugs", "is_public")
@@ -126,9 +128,9 @@ class ImportResult:
 class ImportOptions:
     """How a bundle is imported.
 
-    `max_bytes` limits it, compressed and decompressed. `key` is trusted besides this server's own
-    keys. Without a valid signature of a known key, a room is public only with `public`, and an
-    increment follows bundles with one only with `accept_unsigned`.
+    `max_bytes` limits it, compressed and decompressed. `key` and `descriptor` are trusted besides
+    this server's own keys. Without a valid signature of a known key, a room is public only with
+    `public`, and an increment follows bundles with one only with `accept_unsigned`.
     """
 
     max_bytes: int
@@ -136,6 +138,7 @@ class ImportOptions:
     cut_references: bool = False
     dry_run: bool = False
     key: str | None = None
+    descriptor: Path | None = None
     require_signature: bool = False
     accept_unsigned: bool = False
     public: bool = False
@@ -151,12 +154,17 @@ class BundleImport:
     options: ImportOptions
     source: Source
     bundle: ValidatedBundle
-    status: VerificationStatus
+    verification: VerificationResult
 
     @property
     def is_trusted(self) -> bool:
         """Return whether a known key has signed the bundle."""
-        return self.status is VerificationStatus.VALID
+        return self.verification.status is VerificationStatus.VALID
+
+    @property
+    def is_named(self) -> bool:
+        """Return whether that key proves the name of the server."""
+        return self.is_trusted and self.verification.signer == self.bundle.header.server_name
 
     @property
     def may_be_public(self) -> bool:
@@ -166,15 +174,14 @@ class BundleImport:
     def erasures(self) -> Mapping[str, Erasure]:
         return find_erasures(self.target.tenant.pk)
 
-    def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
+    @cached_property
+    def origin(self) -> BundleOrigin:
         signed_by = self.bundle.signature if self.is_trusted else None
-        origin = BundleOrigin(
-            self.is_trusted,
-            is_own=signed_by is not None and signed_by.key_id in own_keys(),
-            server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-            hosts=_list_own_hosts(),
-        )
-        senders = self.bundle.header.senders
+        origin = build_origin(signed_by.key_id if signed_by else None, self.options.now)
+        return replace(origin, is_doubtful=self.is_trusted and not self.is_named)
+
+    def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
+        senders, origin = self.bundle.header.senders, self.origin
         return EventRewriter(
             new_id, senders=senders, media_ids=media_ids, origin=origin, erasures=self.erasures
         )
@@ -245,7 +252,8 @@ def open_import(
 
     Cleans up after interrupted imports first.
     """
-    keys, max_bytes = trusted_keys(options.key), options.max_bytes
+    keys = {**read_keys(options.key, options.descriptor), **own_keys()}
+    max_bytes = options.max_bytes
     if not options.dry_run:
         clean_up_abandoned(options.now)
     with open_seekable(
@@ -260,8 +268,8 @@ def open_import(
                 find_targets=find_targets,
             )
         with bundle:
-            status = require_valid(bundle.signature, keys, required=options.require_signature)
-            yield BundleImport(operator, target, options, source, bundle, status)
+            found = require_valid(bundle.signature, keys, required=options.require_signature)
+            yield BundleImport(operator, target, options, source, bundle, found)
 
 
 def import_room(
@@ -303,12 +311,15 @@ def import_room(
         return _build_result(run, plan, written, rewriter)
 
 
-def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
-    """Return this server's own keys by ID, and a given one (`ed25519:…`). Raises `InvalidKey`."""
-    if key is None:
-        return own_keys()
-    given = key_from_text(key)
-    return {**own_keys(), given.key_id: given}
+def build_origin(key_id: str | None, now: datetime) -> BundleOrigin:
+    """Return what the signature of a bundle proves now; `key_id` is of a known key, or None."""
+    return BundleOrigin(
+        key_id is not None,
+        is_own=key_id in own_keys(),
+        server_name=get_server_name(),
+        hosts=_list_own_hosts(),
+        proven_until=format_timestamp(now) if key_id else "",
+    )
 
 
 def _list_own_hosts() -> frozenset[str]:
@@ -477,7 +488,7 @@ def _build_result(
         room_id=room.pk if room else None,
         name=run.bundle.header.room.name,
         workspace=run.target.workspace.slug,
-        signature=run.status.value,
+        signature=run.verification.status.value,
         imported=room is not None,
         dry_run=room is None,
         events=counts.kept,
@@ -494,8 +505,7 @@ def _build_result(
 def _iter_warnings(run: BundleImport, plan: MediaPlan, rewriter: EventRewriter) -> Iterator[str]:
     header = run.bundle.header
     room, window = header.room, header.window
-    signature = signature_warning(run.bundle.signature, run.status)
-    yield from filter(None, [signature, erasure_warning(rewriter.erased_events)])
+    yield from filter(None, [signature_warning(run), erasure_warning(rewriter.erased_events)])
     if rewriter.removed_avatars:
         yield (
             f"{pluralize(rewriter.removed_avatars, 'avatar')} of senders removed: only https "
@@ -535,12 +545,13 @@ def erasure_warning(count: int) -> str | None:
     if not count:
         return None
     return (
-        f"{pluralize(count, 'event')} imported without content: `purge-participant` erased the "
-        "messages of their author here."
+        f"{pluralize(count, 'event')} imported without content: they were redacted here, or "
+        "`purge-participant` erased the messages of their author here."
     )
 
 
-def signature_warning(document: SignatureDocument | None, status: VerificationStatus) -> str | None:
+def signature_warning(run: BundleImport) -> str | None:
+    document, status = run.bundle.signature, run.verification.status
     if status is VerificationStatus.UNKNOWN and document is not None:
         return (
             f"The bundle claims to be signed by {document.server_name} with key {document.key_id}, "
@@ -548,6 +559,11 @@ def signature_warning(document: SignatureDocument | None, status: VerificationSt
         )
     if status is VerificationStatus.UNSIGNED:
         return "The bundle is unsigned, so its origin can't be verified."
+    if not run.is_named:
+        return (
+            f"The bundle is signed by {run.verification.signer}, so all senders are marked as "
+            "unverified. To verify the name, pass --descriptor."
+        )
     return None
 
 

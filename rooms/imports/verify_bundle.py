@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,7 +92,8 @@ class VerifiedBundle:
         signer = f"{document.server_name} at {document.signed_at} with key {document.key_id}"
         match status:
             case VerificationStatus.VALID:
-                return f"{subject} is signed by {signer}."
+                is_named = self.verification.signer == document.server_name
+                return f"{subject} is signed by {signer if is_named else self.verification.signer}."
             case VerificationStatus.UNKNOWN:
                 return f"{subject} claims to be signed by {signer}, but this key is not known here."
         return (
@@ -131,12 +132,13 @@ class VerifiedBundle:
         ]
 
     def document(self) -> Row:
-        document = self.signature
+        document, found = self.signature, self.verification
+        is_claim = document and found.signer in ("", document.server_name)
         signature = {
-            "status": self.verification.status.value,
-            "reason": self.verification.reason or None,
+            "status": found.status.value,
+            "reason": found.reason or None,
             "key_id": document.key_id if document else None,
-            "server_name": document.server_name if document else None,
+            "server_name": document.server_name if document and is_claim else None,
             "signed_at": document.signed_at if document else None,
         }
         return {
@@ -308,6 +310,21 @@ def load_keys(
     operator: Operator | None, key: str | None, descriptor: Path | None
 ) -> Mapping[str, VerifyingKey]:
     """Return the known keys by ID, as `verify_bundle` describes them."""
+    keys = read_keys(key, descriptor)
+    if operator is None:
+        return {key_id: replace(each, is_offline=True) for key_id, each in keys.items()}
+    operator.require(Permission.VIEW)
+    try:
+        with translate_errors():
+            return {**keys, **own_keys()}
+    except (MigrationsPending, DatabaseUnreachable) as error:
+        alternative = "Without a database, pass the signer's key with --key or --descriptor."
+        error.fix = f"{error.fix} {alternative}".strip()
+        raise
+
+
+def read_keys(key: str | None, descriptor: Path | None) -> dict[str, VerifyingKey]:
+    """Return a given key, and the keys of a descriptor, by ID."""
     keys: dict[str, VerifyingKey] = {}
     if descriptor is not None:
         fix = (
@@ -325,14 +342,5 @@ def load_keys(
         keys |= keys_from_descriptor(document)
     if key is not None:
         given = key_from_text(key)
-        keys[given.key_id] = given
-    if operator is not None:
-        operator.require(Permission.VIEW)
-        try:
-            with translate_errors():
-                keys |= own_keys()
-        except (MigrationsPending, DatabaseUnreachable) as error:
-            alternative = "Without a database, pass the signer's key with --key or --descriptor."
-            error.fix = f"{error.fix} {alternative}".strip()
-            raise
+        keys.setdefault(given.key_id, given)
     return keys

@@ -44,9 +44,7 @@ _COLUMNS = {
 
 
 def add_signer_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--key", help="public key of the signer (ed25519:…), in addition to this server's own keys"
-    )
+    parser.add_argument("--key", help="public key of the signer (ed25519:…)")
     parser.add_argument(
         "--descriptor",
         metavar="FILE",

@@ -78,6 +78,7 @@ class RoomImport(models.Model):
     tip_exported_at = models.DateTimeField("last export", null=True, blank=True)
     tip_events = models.BigIntegerField("events at the last export", null=True, blank=True)
     tip_room = models.JSONField("room at the last export", null=True, blank=True)
+    # IDs without hyphens are of events that were emptied here, and then deleted or replaced.
     edited_here = models.JSONField(
         "events edited here", default=list, blank=True, help_text="IDs, as of the last increment"
     )
@@ -103,7 +104,8 @@ class TenantImport(models.Model):
 
     Until `finished_at` the tenant is suspended. `people` has the participants here of people of the
     other server, if they are other rows than the IDs say, by their IDs there, and by @ and their
-    local IDs there.
+    local IDs there, or by their whole addresses since that server was renamed. By # and their IDs
+    there, it has a hash of who they were there.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

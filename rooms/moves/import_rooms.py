@@ -16,12 +16,12 @@ from uuid import UUID
 from django.db import transaction
 
 from rooms.bundle.chain import find_all
-from rooms.bundle.format import AVATAR_MEDIA, IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
-from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
+from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
+from rooms.bundle.manifest.events import Batch, LinkEvent
 from rooms.bundle.manifest.schema import MediaEntry, Sender
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
-from rooms.imports.events import EventDestination, write_events
+from rooms.imports.events import EventDestination, find_emptied, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.import_room import detach_erased
 from rooms.imports.intents import complete_intent, import_intent, release_on_commit
@@ -46,7 +46,7 @@ _FOREIGN_SENDER_KEYS = {"display_name", "avatar_url", "fqid"}
 
 
 class MovedRewriter(EventRewriter):
-    """Replaces the IDs of events, attachments and people, and changes nothing else.
+    """Replaces the IDs of events, attachments and people, and cleans original senders.
 
     `people` has the new ID of everyone in the tenant, wherever a content has the old one. The
     original sender that an export adds to events of foreign senders is removed again.
@@ -57,16 +57,15 @@ class MovedRewriter(EventRewriter):
         new_id: IdMapper,
         people: Mapping[str, str],
         senders: Mapping[str, Sender],
+        origin: BundleOrigin,
         erasures: Mapping[str, Erasure] | None = None,
     ) -> None:
-        origin = BundleOrigin(is_signed=True, is_own=True, server_name="")
-        super().__init__(new_id, senders={}, media_ids={}, origin=origin, erasures=erasures)
+        super().__init__(new_id, senders=senders, media_ids={}, origin=origin, erasures=erasures)
         self._people = people
         self._foreign = {key: sender.fqid for key, sender in senders.items() if sender.is_foreign}
 
     def rewrite(self, batch: Batch) -> None:
-        if self._untils:
-            self._erase_messages(batch)
+        self._erase_messages(batch)
         self.rewrite_ids(batch)
         columns = batch.columns
         for sender_id, kind, content in zip(
@@ -74,24 +73,21 @@ class MovedRewriter(EventRewriter):
         ):
             if kind == _READ_MARKER and (marked := normalize_id(content.get("event_id"))):
                 content["event_id"] = self.new_id(marked)
-            if sender_id in self._foreign and _is_added(content, self._foreign[sender_id]):
+            given: Any = content.get(IMPORTED_SENDER)
+            is_plain = isinstance(given, dict) and given.keys() == _FOREIGN_SENDER_KEYS
+            if is_plain and (sender_id, given["fqid"]) in self._foreign.items():
                 del content[IMPORTED_SENDER]
         pending: list[Any] = [*columns.contents, *filter(None, columns.original_contents)]
         for content in pending:
             if isinstance(sender := content.get(IMPORTED_SENDER), dict):
-                content[IMPORTED_SENDER] = self._erase_name(sender)
-                self._follow_avatar(content[IMPORTED_SENDER])
+                content[IMPORTED_SENDER] = self._clean(sender)
         self._replace_people(pending)
 
-    def _find_until(self, event: BundleEvent) -> str:
-        author, given = self._people[event.sender_id], event.content.get(IMPORTED_SENDER)
-        foreign = self._foreign.get(event.sender_id)
-        if isinstance(given, dict) and not (foreign and _is_added(event.content, foreign)):
-            author = str(given.get("fqid"))
-        return self._untils.get(author, "")
+    def _list_addresses(self, sender_id: str) -> list[str]:
+        return [self._people[sender_id], *super()._list_addresses(sender_id)]
 
-    def _note_media(self, *olds: Any) -> None:
-        self.erased_media.update(self.new_id(key) for old in olds if (key := normalize_id(old)))
+    def _find_media(self, old: Any) -> str | None:
+        return self.new_id(key) if (key := normalize_id(old)) else None
 
     def _replace_people(self, pending: list[Any]) -> None:
         people = self._people
@@ -107,21 +103,6 @@ class MovedRewriter(EventRewriter):
                 elif type(each) is dict or type(each) is list:
                     pending.append(each)
 
-    def _follow_avatar(self, sender: dict[str, Any]) -> None:
-        url = sender.get("avatar_url")
-        prefix, _, name = url.partition(":") if isinstance(url, str) else ("", "", "")
-        if f"{prefix}:" == AVATAR_MEDIA and (old := normalize_id(name)):
-            sender["avatar_url"] = f"{AVATAR_MEDIA}{self.new_id(old)}"
-
-
-def _is_added(content: dict[str, Any], fqid: str) -> bool:
-    sender = content.get(IMPORTED_SENDER)
-    return (
-        isinstance(sender, dict)
-        and sender.keys() == _FOREIGN_SENDER_KEYS
-        and sender["fqid"] == fqid
-    )
-
 
 @dataclass(frozen=True)
 class RoomsDestination:
@@ -132,6 +113,7 @@ class RoomsDestination:
     mapping: TenantMapping
     people: Mapping[str, str]
     source_server_name: str
+    origin: BundleOrigin
     max_bytes: int
     now: datetime
     progress_factory: ProgressFactory
@@ -253,6 +235,11 @@ class _Link:
 
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
+        records = RoomImport.objects.filter(room=self.row["id"])
+        # Events that were emptied since the first import. The next bundles may have some of them if
+        # the room is replaced.
+        since = Event.objects.filter(room=self.row["id"], redacted_at__gte=to.mapping.absent_at)
+        emptied = set(find_emptied(since)).union(*records.values_list("edited_here", flat=True))
         if header.increment is None:
             delete_rooms(to.tenant, [self.row["id"]])
             room = Room.objects.create(**self.row)
@@ -264,19 +251,21 @@ class _Link:
                 source_server_name=to.source_server_name,
                 operator=to.operator.name,
                 created_at=to.now,
+                edited_here=sorted(emptied),
             )
         else:
             room = Room.objects.select_for_update().get(pk=self.row["id"])
-            record = RoomImport.objects.get(room=room)
+            record = records.get()
             if len(record.links) + 1 != self.number:
                 raise ImportRunning("Another import into this room has just ended.")
             record.links = [*record.links, bundle.manifest_sha256]
             record.save(update_fields=["links"])
             self._delete(bundle, room)
         self._write_media(bundle, room)
-        erasures = find_erasures(to.tenant.pk)
-        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, erasures)
         senders = {key: UUID(to.people[key]) for key in header.senders}
+        erasures = find_erasures(to.tenant.pk, senders.values())
+        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, to.origin, erasures)
+        rewriter.emptied = emptied
         with to.progress_factory("Writing events") as progress:
             write_events(
                 bundle.content.iter_batches(),

@@ -30,6 +30,7 @@ from rooms.errors import (
     TenantImportRefused,
     TenantImportRunning,
 )
+from rooms.imports.import_room import build_origin
 from rooms.imports.intents import clean_up_abandoned
 from rooms.imports.verify_bundle import load_keys
 from rooms.models import Media, Room, TenantImport, Workspace
@@ -42,9 +43,11 @@ from rooms.moves.mapping import (
     check_identity,
     find_server_grants,
     map_people,
+    record_people,
 )
 from rooms.moves.result import MoveResult
 from rooms.moves.rows import ROOM_COLUMNS, ExportedRows, RowTable, load_tables
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ScaiWaveError
@@ -55,7 +58,7 @@ from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.resolve import resolve_partner
-from tenants.lookup.validators import validate_slug
+from tenants.lookup.validators import validate_role_slug, validate_slug
 from tenants.models import Group, Participant, Partner, Tenant
 from tenants.models.directory import FOUND_HERE
 from tenants.people.create_tenant import build_scaikey_id_conflict
@@ -73,7 +76,7 @@ _LOCAL_ONCE_WRITTEN = {
 }
 """Columns that only the first export decides."""
 _OPEN = "It is open."
-_UNFINISHED = "Tenant {} is suspended and incomplete. Run the same command again, or pass --abort."
+_UNFINISHED = "Tenant {} is suspended and incomplete. Run the same command again{}."
 _STILL_SUSPENDED = "It was suspended manually, and still is."
 _TO_OPEN = "import an export that was frozen, or pass --open."
 _PHASED = ("tenant", "rooms", "room-members")
@@ -136,20 +139,21 @@ def import_tenant(
 
     A dry run refuses the same, and lists the refused people. Raises `TenantExportDamaged`,
     `TenantExportUntrusted`, `TenantImportRefused`, `TenantImportPeople`, `TenantImportRunning`,
-    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `PartnerNotFound`, `PartnerFull`,
-    `BundleError` and `DiskFull`.
+    `TenantConflict`, `RoleBuiltIn`, `OnHold`, `InvalidSlug`, `InvalidRoleSlug`, `PartnerNotFound`,
+    `PartnerFull`, `BundleError` and `DiskFull`.
     """
     # 1. Verify the signature, every file and every row.
     operator.require(Permission.MANAGE_PLATFORM)
     validate_slug(options.slug)
     keys = load_keys(operator, options.key, options.descriptor)
     tables = load_tables()
-    index = open_export(options.directory, keys, tables, options.progress_factory)
+    index, signer = open_export(options.directory, keys, tables, options.progress_factory)
     export = ExportedRows(options.directory, index, tables)
     export.check()
     for role in export.iter_rows(tables["roles"]):
         if role["slug"] not in BUILT_IN:
             reject_lookalikes(slug=role["slug"], name=role["name"], tenant=options.slug)
+            validate_role_slug(role["slug"])
     with lock_import(options.slug):
         # 2. Find the tenant, or check that it can be created; find its people.
         tenant, record = _find_target(operator, export, options)
@@ -164,13 +168,17 @@ def import_tenant(
         suspended = "suspended again" if record else "suspended"
         if tenant is None or index.frozen or options.opens or tenant.suspended_by_hand_at:
             suspended = ""
+        # Later, this server may have decided about people of the import: --abort is refused then.
+        unfinished = _UNFINISHED.format(options.slug, "" if record else ", or pass --abort")
+        trust = f"The export is signed by {signer}. To verify the name, pass --descriptor."
+        warnings = [trust] if signer != index.server_name else []
         # 3. Write the tables, or nothing if they are refused. Then the rooms.
-        run = _Import(operator, export, options, people, dry_run)
+        run = _Import(operator, export, options, people, dry_run, warnings)
         if not dry_run:
             clean_up_abandoned(options.clock())
         with _explain(NOTHING_IMPORTED):
             record, mapping = run.write_tables(record, tenant, partner)
-        with _explain(NOTHING_IMPORTED if dry_run else _UNFINISHED.format(options.slug)):
+        with _explain(NOTHING_IMPORTED if dry_run else unfinished):
             run.write_rooms(record, mapping)
         if is_known and not (record.finished_at or run.bundles or suspended):
             return plan
@@ -234,8 +242,11 @@ def _find_target(
             )
         return tenant, None
     exported_at = datetime.fromisoformat(index.begun_at)
+    servers = set(map(normalize_server_name, (index.server_name, record.source_server_name)))
     if str(record.source_tenant_id) != index.tenant.id:
         problem = "was imported from another tenant"
+    elif len(servers) > 1:
+        problem = f"was imported from {record.source_server_name}, not {index.server_name}"
     elif record.finished_at and record.index_sha256 != _hash_index(options.directory):
         problem = "is open already, so nothing can be added to it"
     elif record.exported_at and record.exported_at > exported_at:
@@ -340,8 +351,9 @@ class _Import:
             mapping,
             {str(key): str(mapping(key)) for key in export.people},
             export.index.server_name,
+            build_origin(export.index.key_id, now := options.clock()),
             options.max_bytes,
-            options.clock(),
+            now,
             options.progress_factory,
             self.dry_run,
         )
@@ -409,12 +421,8 @@ def build_mapping(
 ) -> TenantMapping:
     """Return the mapping of an import; `people` may have found people who came later."""
     if people is not None:
-        for old, new in people.mapped.items():
-            record.people[str(old)] = str(new)
-            if not export.people[old]["server_name"]:
-                record.people[f"@{export.people[old]['local_id']}"] = str(new)
-        record.save(update_fields=["people"])
-    found = {UUID(old): UUID(new) for old, new in record.people.items() if old[0] != "@"}
+        record_people(record, export, people)
+    found = {UUID(old): UUID(new) for old, new in record.people.items() if old[0] not in "@#"}
     mapping = TenantMapping(
         record.tenant_id,
         record.started_at,

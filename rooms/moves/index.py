@@ -160,13 +160,14 @@ def open_export(
     keys: Mapping[str, VerifyingKey],
     tables: Collection[str],
     progress_factory: ProgressFactory,
-) -> TenantIndex:
+) -> tuple[TenantIndex, str]:
     """Verify the signature of the index, and the hash of every file that it lists.
 
+    Returns the index, and who has signed it.
     Raises `TenantExportUntrusted`, `TenantExportDamaged` or `UsageError`.
     """
     index, message = read_index(directory)
-    _verify_signature(index, message, keys)
+    signer = _verify_signature(index, message, keys)
     if set(index.files) != {*tables, AUDIT}:
         raise TenantExportDamaged(
             f"{INDEX} does not list the tables of this release: it was written by "
@@ -185,7 +186,7 @@ def open_export(
                 )
             done += info.size
             progress(done, total)
-    return index
+    return index, signer
 
 
 def hash_file(file: BufferedReader) -> tuple[str, int]:
@@ -208,16 +209,15 @@ def _open(directory: Path, name: str) -> BufferedReader:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> None:
-    signer = f"{index.server_name}, key {index.key_id}"
+def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> str:
+    claim = f"{index.server_name}, key {index.key_id}"
     if index.algorithm != SIGNATURE_ALGORITHM or index.key_id not in keys:
         raise TenantExportUntrusted(
-            f"The export claims to be signed by {signer}, but this key is not known here."
+            f"The export claims to be signed by {claim}, but this key is not known here."
         )
     try:
-        signed_json.verify(index, message, keys, index.snapshot_at)
+        return signed_json.verify(index, message, keys, index.snapshot_at)
     except SignatureRefused as error:
         raise TenantExportUntrusted(
-            f"The signature of the export is not valid. {error.message}",
-            fix="Get the export again from the server that wrote it, unchanged.",
+            f"The signature of the export is not valid. {error.message}", fix=error.fix
         ) from None

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -22,15 +23,18 @@ from django.db.models.lookups import Exact
 from rooms.conversion.people import read_people_map
 from rooms.errors import TenantImportRefused
 from rooms.imports.id_mapping import IdMapper
+from rooms.lookup.authors import IMPORTED_VERSION
+from rooms.models import TenantImport
 from rooms.moves.rows import ExportedRows, Row, RowTable
+from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched
 from tenants.lookup.serializers import get_server_name
+from tenants.lookup.validators import clean_avatar_url
 from tenants.models import Group, Participant, ParticipantType, Role, RoleGrant, RoleSource, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.roles.queries.roles import BUILT_IN, SERVER_ROLES
 
-_DERIVED_VERSION = 8
 DERIVED = Exact(Substr(Replace(Cast("pk", CharField()), Value("-")), 13, 1), "8")
 """Match rows whose ID is derived: see `is_derived`."""
 _IDENTITY = {
@@ -47,7 +51,7 @@ _PERSON_COLUMNS = (
 
 def is_derived(key: UUID) -> bool:
     """Return whether an import has computed this ID; rows of this server have another version."""
-    return key.version == _DERIVED_VERSION
+    return key.version == IMPORTED_VERSION
 
 
 @dataclass
@@ -80,17 +84,18 @@ class TenantMapping:
         changes: Row = {"id": self(row["id"])}
         if "tenant_id" in row:
             changes["tenant_id"] = self.tenant_id
-        for column in table.references:
-            changes[column] = row[column] and self(row[column])
+        changes |= {name: row[name] and self(row[name]) for name in table.references}
         is_person = row.get("participant_type") == ParticipantType.HUMAN
         if table.model is Participant:
+            changes["avatar_url"] = clean_avatar_url(row["avatar_url"])
             for name in ("suspended_by_hand_at", "messages_erased_at"):
                 changes[name] = row[name] and min(row[name], self.absent_at)
+            # Only a purge here erases a name, and it must find the person.
+            changes |= {"purged_at": None, "server_name": normalize_server_name(row["server_name"])}
         if table.model in (Participant, Group) and (is_person or row["scaikey_id"] is not None):
             changes["absent_since"] = self.absent_at
             if table.model is Participant:
-                # It has never been present here: see `DECIDED_HERE`. A purge must find it.
-                changes |= {"created_at": self.absent_at, "purged_at": None}
+                changes["created_at"] = self.absent_at  # Never present here: see `DECIDED_HERE`.
         if table.model is RoleGrant:
             changes["granted_by"] = self.granted_by
             if row["participant_id"] not in self.synced:
@@ -144,12 +149,6 @@ class SameTenant(TenantMapping):
         return row
 
 
-_DELETE_AND_IMPORT = (
-    "If you trust the export, delete the import with `scaiwave admin import-tenant` --abort, and "
-    "import again."
-)
-
-
 def check_identity(
     export: ExportedRows, mapping: TenantMapping, stale_people: Sequence[UUID]
 ) -> None:
@@ -176,11 +175,15 @@ def check_identity(
         here = {key: values for key, *values in present.values_list("pk", *columns)}
         for row in mapping.iter_rows(export, export.tables[name]):
             if here.get(row["id"]) not in (None, [row[column] for column in columns]):
-                raise TenantImportRefused(
-                    f"The row {row['id']} of {name} has another {' or '.join(columns)} than in "
-                    "the import before.",
-                    fix=_DELETE_AND_IMPORT,
-                )
+                raise _build_identity_error(name, row["id"])
+
+
+def _build_identity_error(name: str, key: UUID) -> TenantImportRefused:
+    return TenantImportRefused(
+        f"The row {key} of {name} has another {' or '.join(_IDENTITY[name])} than in the import "
+        "before.",
+        fix="Undo this change on the old server, export the tenant again, and import again.",
+    )
 
 
 def find_server_grants(export: ExportedRows) -> frozenset[UUID]:
@@ -241,12 +244,23 @@ def map_people(
     for fqid, key in fqids.items():
         if key in found and counts[found[key]] > 1:
             result.refused.append({"fqid": fqid, "reason": f"{found[key]} is someone else too"})
-        elif key in found:
-            result.mapped[key] = found[key]
+    result.mapped = {key: here for key, here in found.items() if counts[here] == 1}
     others = [row for key, row in export.people.items() if key not in found]
     result.placeholders = len(others)
     result.refused += _refuse_taken(others, tenant, source)
     return result
+
+
+def record_people(record: TenantImport, export: ExportedRows, people: PeopleMap) -> None:
+    """Keep who people are here, and who they were there. Raises `TenantImportRefused`."""
+    for old, new in people.mapped.items():
+        row = export.people[old]
+        values = repr([row[column] for column in _IDENTITY["people"]]).encode()
+        name = str(old) if row["server_name"] else f"@{row['local_id']}"
+        facts = {str(old): str(new), name: str(new), f"#{old}": sha256(values).hexdigest()}
+        if any(record.people.setdefault(key, fact) != fact for key, fact in facts.items()):
+            raise _build_identity_error("people", new)
+    record.save(update_fields=["people"])
 
 
 def _read_choices(file: Path, fqids: Collection[str], here: Collection[str]) -> dict[str, str]:
@@ -309,14 +323,19 @@ def _load_people(
 
 
 def _refuse_taken(rows: list[Row], tenant: Tenant | None, source: str) -> Iterator[Row]:
-    """Yield the placeholders whose address someone here has already."""
+    """Yield the placeholders whose address someone here has already, or may get."""
     own, taken = get_server_name(), {}
+    own_names = set(map(normalize_server_name, (own, source)))
     for batch in batched(sorted({row["local_id"] for row in rows})):
         people = Participant.objects.select_related("tenant").filter(local_id__in=batch)
         for person in people:
             if tenant is None or person.tenant_id != tenant.pk or not is_derived(person.pk):
                 taken[person.fqid(own)] = person.tenant.slug
     for row in rows:
-        if slug := taken.get(address := _format_fqid(row, own)):
+        server, reason = normalize_server_name(row["server_name"]), ""
+        if server and (server in own_names or not find_server_name(server)):
+            reason = "this can't be the name of a third server"
+        elif slug := taken.get(address := f"@{row['local_id']}:{server or own}"):
             reason = f"{address} is someone in tenant {slug} here"
+        if reason:
             yield {"fqid": _format_fqid(row, source), "reason": reason}

@@ -28,6 +28,7 @@ from rooms.errors import TenantExportDamaged
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Room
 from rooms.moves.index import FileInfo, TenantIndex, name_rows
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.extensions import TENANT_TABLES, TenantTable
 from tenants.models import Participant, Partner, Tenant
 
@@ -174,7 +175,7 @@ class ExportedRows:
                     known.add(row["id"])
                 if table.model is Participant:
                     self.people[row["id"]] = row
-                    fqid = (row["local_id"], row["server_name"])
+                    fqid = (row["local_id"], normalize_server_name(row["server_name"]))
                     if fqid in fqids:
                         raise TenantExportDamaged(f"people has @{':'.join(fqid)} twice.")
                     fqids.add(fqid)

@@ -26,6 +26,9 @@ class Signed(Protocol):
     """A document with a signature and the ID of its key."""
 
     @property
+    def server_name(self) -> str: ...
+
+    @property
     def key_id(self) -> str: ...
 
     @property
@@ -59,11 +62,15 @@ def decode(raw: bytes, kind: type[Document], *times: str) -> tuple[Document, byt
     return document, message
 
 
-def verify(document: Signed, message: bytes, keys: Mapping[str, VerifyingKey], at: str) -> None:
-    """Raises `SignatureRefused`. The key of the document must be among the keys."""
+def verify(document: Signed, message: bytes, keys: Mapping[str, VerifyingKey], at: str) -> str:
+    """Return who has signed, as `name_signer` does. The key must be among the keys.
+
+    Raises `SignatureRefused`.
+    """
     try:
         raw = base64.b64decode(document.signature, validate=True)
     except ValueError:  # It is not base64, or not even ASCII.
         raise InvalidSignature("It is not base64.") from None
     key, signed_at = keys[document.key_id], datetime.fromisoformat(at)
     signing.verify(message, raw, key=key, signed_at=signed_at)
+    return signing.name_signer(document.server_name, key)

@@ -21,6 +21,7 @@ from rooms.exports.events import read_pages, split_page
 from rooms.exports.export_room import ExportOptions
 from rooms.exports.increments import IncrementRun
 from rooms.exports.snapshot import snapshot
+from rooms.imports.import_room import build_origin
 from rooms.imports.verify_bundle import load_keys
 from rooms.lookup.export_metadata import get_media, get_room, get_senders
 from rooms.lookup.media import hash_stored, mark_missing
@@ -53,7 +54,9 @@ class _AuditHeader(msgspec.Struct):
     export: _AuditExport | None = None
 
 
-def _build_result(index: TenantIndex, compared: str, differences: list[Row]) -> MoveResult:
+def _build_result(
+    index: TenantIndex, signer: str, compared: str | None, differences: list[Row]
+) -> MoveResult:
     figures = {
         "tenant": index.tenant.slug,
         "server_name": index.server_name,
@@ -66,7 +69,7 @@ def _build_result(index: TenantIndex, compared: str, differences: list[Row]) -> 
         "size_bytes": sum(info.size for _, info in index.iter_files()),
         "key_id": index.key_id,
     }
-    sentence, error = f"The export is valid, signed by {index.server_name}.", None
+    sentence, error = f"The export is valid, signed by {signer}.", None
     if differences:
         count, first = pluralize(len(differences), "difference"), differences[0]
         error = TenantDiffers(
@@ -103,7 +106,7 @@ def verify_tenant_export(
     """
     keys = load_keys(operator, key, descriptor)
     tables = load_tables()
-    index = open_export(directory, keys, tables, progress_factory)
+    index, signer = open_export(directory, keys, tables, progress_factory)
     export = ExportedRows(directory, index, tables)
     export.check()
     _check_audit(export, now)
@@ -128,7 +131,7 @@ def verify_tenant_export(
                     differences += _compare_room(export, entry, mapping, chain)
     if mapping is not None:
         differences += compare_rows(export, mapping)
-    return _build_result(index, against or "", differences).with_missing(missing, missing_files)
+    return _build_result(index, signer, against, differences).with_missing(missing, missing_files)
 
 
 def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:
@@ -208,7 +211,8 @@ def find_changes(room: Room, chain: Chain, now: datetime) -> str:
 def _compare_copy(export: ExportedRows, room: Room, mapping: TenantMapping, chain: Chain) -> str:
     """Compare a room of an imported tenant, event by event; return the differences."""
     people = {str(key): str(mapping(key)) for key in export.people}
-    rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders)
+    origin = build_origin(export.index.key_id, mapping.absent_at)
+    rewriter = MovedRewriter(mapping.new_id, people, chain.state.senders, origin)
 
     def iter_mapped() -> Iterator[BundleEvent]:
         for _, _, texts in chain.iter_batches():

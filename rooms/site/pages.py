@@ -444,4 +444,4 @@ class SearchRangeAdmin(ReadOnlyAdmin):
         "written",
         "removed",
     )
-    list_select_related = ("backfill", "tenant")
+    list_select_related = ("backfill__tenant", "tenant")

@@ -55,6 +55,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _COPY_BYTES = 57 * 4096  # a multiple of the bytes in a line of base64
 _LIST_KEYS = ("file", "sha256", "begin", "end", "events", "attachments")
 _TYPES = {"swp.room.name": "history", "swp.room.topic": "history"}
+_SEPARATORS = str.maketrans({each: f"[U+{ord(each):04X}]" for each in ";<>"})
 _MEMBERSHIPS = {"join": "join", "leave": "leave", "ban": "leave"}
 
 Json = dict[str, Any]
@@ -278,7 +279,7 @@ class _DayFile:
             ("X-RSMF-EndDate", self.end),
             ("X-RSMF-EventCount", str(len(self.events))),
             ("X-RSMF-Application", "ScaiWave"),
-            ("X-RSMF-Participants", "; ".join(f"{each.name} <{each.fqid}>" for each in people)),
+            ("X-RSMF-Participants", "; ".join(map(_format_participant, people))),
             ("X-RSMF-AttachmentCount", str(len(self.files))),
             ("X-RSMF-EventCollectionID", document.header.room.id),
             ("MIME-Version", "1.0"),
@@ -314,6 +315,10 @@ def _encode_header(name: str, value: str) -> str:
         is_plain = None
     header = Header(value, "us-ascii" if is_plain else "utf-8", header_name=name)
     return " ".join(filter(None, [header.encode(linesep="\r\n"), address]))
+
+
+def _format_participant(person: Person) -> str:
+    return f"{person.name.translate(_SEPARATORS)} <{person.fqid.translate(_SEPARATORS)}>"
 
 
 def _format_address(person: Person) -> str:

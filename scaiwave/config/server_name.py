@@ -45,9 +45,10 @@ def find_server_name(text: str) -> ServerName | None:
 def normalize_server_name(text: str) -> str:
     """Return the form that all spellings of a server name share, for comparisons.
 
-    It is in lower case and has no default port; any other text is returned as it is.
+    It is in lower case, without default port or final dot; any other text is returned as it is.
     """
-    return name.text.removesuffix(":443") if (name := find_server_name(text)) else text
+    name = find_server_name(re.sub(r"\.?(:443)?$", "", text))
+    return name.text if name else text
 
 
 def get_server_name(config: Configuration) -> ServerName:

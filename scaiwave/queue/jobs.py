@@ -89,7 +89,6 @@ _DEFINITIONS = (
         cron="37 * * * *",
         is_scheduled=lambda config: False,
         is_of_cron=True,
-        why_off="Only cron starts it, with Redis too.",
         command="room search-index --inline",
     ),
     JobDefinition(

@@ -73,10 +73,13 @@ def show_act(site: AdminSite, request: HttpRequest, slug: str, row_id: str) -> H
         row = _find_row(site, request, act, row_id)
     except ScaiWaveError as error:
         return _render(site, request, act, None, act.form(), error=error)
-    if not act.is_offered(row):
-        messages.warning(request, NOT_OFFERED)
+    try:
+        if not act.is_offered(row):
+            raise ValidationError(NOT_OFFERED)
+        response = _ask_or_run(site, request, operator, act, row)
+    except ValidationError as problem:
+        messages.warning(request, problem.message)
         return HttpResponseRedirect(_get_page(request, act, row))
-    response = _ask_or_run(site, request, operator, act, row)
     # An act that has ended its own session could not save it.
     if response.status_code == HTTPStatus.FOUND and request.session.exists(
         request.session.session_key or ""
@@ -145,6 +148,7 @@ def keep_form(request: HttpRequest, slug: str, response: HttpResponseBase) -> No
 def _ask_or_run(
     site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
 ) -> HttpResponseBase:
+    """Raises ValidationError if the form refuses the selection before it asks for anything."""
     form = _build_form(request, operator, act, row)
     if request.method != "POST" or not form.is_valid():
         return _render(site, request, act, row, form)
@@ -263,10 +267,13 @@ def _get_page(request: HttpRequest, act: Act, row: Any) -> str:
 
 
 def _name_selection(site: AdminSite, request: HttpRequest, act: Act, form: forms.Form) -> str:
-    """Return the number and the first names of the rows: `2 selected: Anna, Ben.`"""
+    """Return the number and the first names of the rows: `2 selected: Crew, Staff.`"""
     admin: Any = site.get_model_admin(act.model)  # type: ignore[arg-type]
     ids = list(filter(is_uuid, form[SELECTED].value() or ()))
-    names = sorted(map(admin.format_name, admin.get_queryset(request).filter(pk__in=ids)))
+    rows = admin.get_queryset(request).filter(pk__in=ids)
+    if admin.list_select_related:
+        rows = rows.select_related(*admin.list_select_related)
+    names = sorted(map(admin.name_in_act, rows))
     return f"{len(names):,} selected: {list_some(names)}." if names else ""
 
 
@@ -283,15 +290,17 @@ def _render(
 ) -> TemplateResponse:
     form.label_suffix = ""
     if isinstance(act.model, RowSource):
-        title = act.model.title
+        title, name = act.model.title, str(row)
     else:
         title = capfirst(str(act.model._meta.verbose_name_plural))
+        admin: Any = site.get_model_admin(act.model)
+        name = "" if row is None else admin.name_in_act(row)
     note = act.get_note(row)
     if act.of_selection and not question:  # A question names the rows itself.
         note = _name_selection(site, request, act, form)
     context = {
         **site.each_context(request),
-        "title": act.title if row is None else f"{act.title}: {row}",
+        "title": act.title if row is None else f"{act.title}: {name}",
         "act": act,
         "row": row or title,
         "note": note,

@@ -104,7 +104,8 @@ class NoInput(forms.Form):
 class RowForm(forms.Form):
     """A form that depends on its row, such as one that shows the present values.
 
-    A form of a list has no row. Its fields are on it, so `fit` also adapts one that was sent.
+    A form of a list has no row. Its fields are on it, so `fit` also adapts one that was sent. It
+    raises ValidationError for a selection that the act can't be done to, before anything is asked.
     """
 
     def fit(self, operator: Operator, row: Any) -> None:

@@ -130,6 +130,7 @@ class ReadOnlyAdmin(_Admin):
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
     `export_name` is the name of an exported list where the title of the list is another word.
+    `name_in_act` names a row for an act, so that it can't be taken for another.
     `export_columns` has for a column its columns in the file: names, and what reads the values
     from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
@@ -167,6 +168,7 @@ class ReadOnlyAdmin(_Admin):
     unexported_fields: ClassVar[Sequence[str]] = ()
     named_by: ClassVar[Sequence[str]] = ()
     export_name: ClassVar[str] = ""
+    name_in_act: ClassVar[Any] = staticmethod(str)
     help_texts: ClassVar[Mapping[str, str]] = {}
     shows_related: ClassVar[bool] = True
     number_columns: ClassVar[Sequence[str]] = ()

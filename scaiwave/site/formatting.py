@@ -200,12 +200,6 @@ def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', model_url(model, "change", row_id), shown)
 
 
-def format_model_name(name: str) -> str:
-    """Return how a model is called whose name is known: "server key" for `serverkey`."""
-    model = _get_models_by_name().get(name)
-    return name if model is None else str(model._meta.verbose_name)
-
-
 def format_word(value: str) -> str:
     """Return a value of a fixed set as the site writes it: commands and kinds have other forms."""
     return _WORDS.get(value) or " ".join(value.replace("_", " ").replace("-", " ").split())

@@ -20,7 +20,6 @@ from scaiwave.site.formatting import (
     format_count,
     format_id,
     format_json,
-    format_model_name,
     format_time,
     format_word,
     link_to_id,
@@ -32,7 +31,7 @@ from scaiwave.site.terms import MAX_TERM_CHARS, is_uuid
 from tenants.audit.queries.actions import AUDIT_ACTIONS
 from tenants.audit.queries.entries import AuditFilter, filter_entries, search_entries
 from tenants.audit.queries.format import RECORD_BYTES, hash_statement
-from tenants.audit.texts import split_details
+from tenants.audit.texts import name_type, split_details
 from tenants.errors import AmbiguousName, TenantNotFound
 from tenants.lookup.subjects import load_participant_names
 from tenants.models import (
@@ -183,7 +182,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if not hasattr(entry, "present_name"):
             self.prefetch_columns([entry])
         link = link_to_id(entry.subject_type, entry.subject_id, entry.present_name)
-        kind = format_model_name(entry.subject_type)
+        kind = name_type(entry.subject_type)
         html = format_html('{} <span class="why note-below">{}</span>', link, kind)
         return FormattedValue(html, entry.present_name or entry.subject_id)
 

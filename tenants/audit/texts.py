@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
+
 from scaiwave.console.columns import Row
 from scaiwave.console.output import to_text
 
@@ -11,10 +13,16 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 def format_subject(entry: Row) -> str:
-    subject = f"{entry['subject_type']} {entry['subject'] or entry['subject_id']}"
+    subject = f"{name_type(entry['subject_type'])} {entry['subject'] or entry['subject_id']}"
     if entry["tenant"] is None or entry["subject_id"] == entry["tenant_id"]:
         return subject
     return f"{subject}, tenant {entry['tenant']}"
+
+
+def name_type(subject_type: str) -> str:
+    """Return how a model is called whose name is known: `server key` for `serverkey`."""
+    names = {each._meta.model_name: each._meta.verbose_name for each in apps.get_models()}
+    return str(names.get(subject_type, subject_type))
 
 
 def split_details(details: Row) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:

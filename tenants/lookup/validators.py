@@ -41,7 +41,7 @@ ROLE_SLUG_RULES = (
 )
 
 # Letters and symbols by their category: the fillers of Hangul, and the pattern without dots.
-_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 # The characters of RFC 3986: others would let a URL end, or mean something else, where it is shown.
 _HTTPS_URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.IGNORECASE | re.ASCII)
 # Names that only a network of its own knows. Browsers read a last label with digits as an address.
@@ -81,7 +81,7 @@ def validate_name(name: str, *, entity: str = "tenant") -> None:
 
 def has_visible_text(text: str) -> bool:
     """Return whether there is more than spaces, marks and fillers, which look like nothing."""
-    return any(unicodedata.category(char)[0] in "LNPS" for char in text if char not in _BLANKS)
+    return any(unicodedata.category(char)[0] in "LNPS" for char in text if char not in BLANKS)
 
 
 def validate_reason(reason: str) -> None:

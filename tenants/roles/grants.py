@@ -89,7 +89,7 @@ def _build_grant(
     outcome = _decide_outcome(existing)
     is_change = outcome is not GrantOutcome.ALREADY
     inactive = {
-        str(holder): "" if isinstance(holder, Group) else holder.inactive_reason,
+        describe(holder): "" if isinstance(holder, Group) else holder.inactive_reason,
         f"tenant {role.tenant.slug}": role.tenant.inactive_reason,
     }
     return Change(
@@ -308,7 +308,7 @@ def _build_revocation(
         names={"holder": describe(holder), "but": but},
         rest={**holder_row(holder), "remaining_paths": [each.names for each in paths]},
         notes=[
-            f"{each.participant} still has role {role.slug} through "
+            f"{describe(each.participant)} still has role {role.slug} through "
             f"{' > '.join(each.names)}, granted by {each.grant.granted_by}."
             for each in paths
         ],

@@ -6,6 +6,7 @@ import unicodedata
 from shlex import quote
 
 from tenants.errors import RoleBuiltIn
+from tenants.lookup.validators import BLANKS
 from tenants.roles.queries.roles import BUILT_IN
 
 # Characters of other scripts, and digits and signs, that look like the letters of the built-in
@@ -14,7 +15,7 @@ _SAME_LOOK = {
     "a": "аαɑ4@",
     "b": "Ьв8",
     "c": "сϲ",
-    "d": "ԁ",
+    "d": "ԁđ",
     "e": "еε3є",
     "i": "іιıl1|!ⅼյ",
     "m": "мʍ",
@@ -23,7 +24,7 @@ _SAME_LOOK = {
     "p": "рρ",
     "r": "гᴦ",
     "s": "ѕ5$ꜱ",
-    "t": "тτ7",
+    "t": "тτ7ŧ",
     "u": "υսц",
     "v": "ν",
     "w": "ѡ",
@@ -58,7 +59,9 @@ def _build_skeleton(name: str) -> str:
     """Return the letters that a reader sees: no case, accents, separators or foreign scripts."""
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     letters = decomposed.translate(_TO_LATIN).replace("rn", "m")
-    return "".join(letter for letter in letters if letter.isalnum())
+    # Letters of the category Lm look like accents.
+    seen = (each for each in letters if each.isalnum() and unicodedata.category(each) != "Lm")
+    return "".join(seen).translate(dict.fromkeys(map(ord, BLANKS)))
 
 
 _SKELETONS = {

@@ -72,8 +72,9 @@ def describe(holder: Holder, *, capitalise: bool = False) -> str:
 def describe_holders(holders: Sequence[Holder]) -> str:
     if len(holders) == 1:
         return describe(holders[0])
-    kind = "group" if isinstance(holders[0], Group) else "participant"
-    return count_names(kind, list(map(str, holders)))
+    if isinstance(holders[0], Group):
+        return count_names("group", list(map(str, holders)))
+    return count_names("participant", list(map(describe, holders)))
 
 
 def holder_row(holder: Holder) -> Row:

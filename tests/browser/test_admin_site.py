@@ -331,7 +331,7 @@ def test_success_values_of_a_chart_are_shown_by_keyboard_and_pointer(watched: Wa
     assert watched.take_problems() == []
 
 
-def test_success_all_removals_of_a_tenant_are_selected_at_once(watched: WatchedPage) -> None:
+def test_success_selected_rows_stay_selected_when_an_act_refuses_them(watched: WatchedPage) -> None:
     watched.open("/admin/identity_sync/pendingremoval/")
     page = watched.page
     approve = page.get_by_role("button", name="Approve selected")
@@ -341,6 +341,12 @@ def test_success_all_removals_of_a_tenant_are_selected_at_once(watched: WatchedP
     page.locator("[name=rows]:checked").first.uncheck()
     approve.click()
     assert "apply 13 removals" in page.get_by_role("alert").inner_text()
+    watched.open("/admin/tenants/participant/")
+    page.get_by_label("All rows of this page").check()
+    selected = page.locator(".selection output").inner_text()
+    page.get_by_role("button", name="Grant a role").click()
+    assert "Select rows of one tenant" in page.locator(".messagelist").inner_text()
+    assert page.locator(".selection output").inner_text() == selected
     assert watched.find_violations() == watched.take_problems() == []
 
 

@@ -115,6 +115,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     erased = new_id()  # SQLite stores IDs without dashes. A partner is of no tenant.
     run.losses = [
         *(["people", tenant.pk.hex, 2], ["affected_people", str(tenant.pk), 1]),
+        ["memberships", str(tenant.pk), 1],
         *(["people", erased.hex, 1], ["partners", "", 1]),
     ]
     run.warnings = ["Two groups have one name."]
@@ -135,7 +136,7 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     lines = re.findall(r"<div>([^<]*|<a [^>]*>[^<]*</a>): (\d [^<]*)</div>", page)
     own = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     assert lines == [
-        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 affected person"),
+        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 group membership"),
         *((str(erased), "1 person"), ("no tenant", "1 partner")),
     ]
     assert "Two groups have one name." in page
@@ -154,9 +155,9 @@ def test_success_values_of_a_change_are_readable(client: Client) -> None:
 @pytest.mark.parametrize(
     ("outcome", "sentence", "is_linked"),
     [
-        ("applied", "They are corrected, except for skipped rows.", True),
-        ("refused", "It was refused, so they remain.", False),
-        ("planned", "It was a dry run, so they remain.", False),
+        ("applied", ": 5 corrected, 5 skipped.", True),
+        ("refused", ". It was refused, so they remain.", False),
+        ("planned", ". It was a dry run, so they remain.", False),
     ],
 )
 def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
@@ -175,7 +176,7 @@ def test_success_overview_shows_drift_by_kind_of_the_last_full_sync(
     StoredOverview.objects.all().delete()
     page = client.get(index).content.decode()
     drift = page.partition("Drift by kind")[2].partition("</section>")[0]
-    assert f"found 10 differences. {sentence}" in drift
+    assert f"found 10 differences{sentence}" in drift
     assert ">1,200<" in drift
     assert (f"run__id__exact={run.pk}" in drift) is is_linked
     (table,) = client.get(index).context["overview"]["tables"]
@@ -205,7 +206,8 @@ def test_success_a_skipped_person_has_a_link(name: str, client: Client) -> None:
         )
     page = client.get(reverse("admin:identity_sync_syncskip_changelist")).content.decode()
     person = reverse("admin:tenants_participant_change", args=[anna.pk])
-    assert f'<a href="{person}">{name or "usr_anna"}</a>' in page
+    shown = f"{name} (usr_anna)" if name else "usr_anna"
+    assert f'<a href="{person}">{shown}</a>' in page
     assert page.count("/admin/tenants/participant/0") == 1
     new = SyncSkip.objects.get(subject_scaikey_id="usr_new")
     url = reverse("admin:identity_sync_syncskip_change", args=[new.pk])
@@ -227,6 +229,7 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
                 action="deactivate" if number < removed else "add",
                 subject_id=row_factories.make_participant(tenant, f"p{number}").pk,
                 subject_name=f"{slug} {number}",
+                subject_scaikey_id=f"usr_{number}" if number else "grp_1 usr_0",
                 reason_code="removed",
             )
     run.losses = [loss for loss in run.losses if loss[2]]
@@ -242,7 +245,8 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
     (link,) = re.findall(r'<a href="([^"]+)">All 12 changes of hikari', page)
     listed = client.get(link.replace("&amp;", "&")).context["cl"].result_list
     assert {change.tenant.slug for change in listed} == {"hikari"}
-    assert "hikari 9" in page
+    assert "hikari 9 (usr_9)</a>" in page
+    assert "hikari 0 (usr_0)" in page
     assert "hikari 11" not in page
 
 

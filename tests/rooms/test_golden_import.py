@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.models import KnownPeer
 from rooms.imports.import_room import import_room
 from scaiwave.core.operators import get_host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
@@ -18,6 +19,10 @@ from tests.scaiwave.row_factories import NOW
 @pytest.mark.django_db(transaction=True)
 def test_success_everything_that_the_format_has(media_root: Path) -> None:
     home, golden = a_home(), GOLDEN.read_bytes()
+    key = PUBLIC_KEY.removeprefix("ed25519:")
+    KnownPeer.objects.create(
+        server_name="chat.example.com", public_key=key, first_seen_at=NOW, last_seen_at=NOW
+    )
     done = import_room(
         operator=get_host_operator(),
         tenant=home.tenant.slug,

@@ -36,12 +36,14 @@ class Server:
         self.run("room", "export", room, "--tenant", tenant, "--output", str(file))
         return read_bundle(file.read_bytes())
 
-    def public_key(self) -> str:
-        return str(self.run("admin", "federation", "descriptor")["public_key"])
+    def save_descriptor(self, path: Path) -> Path:
+        path.write_text(json.dumps(self.run("admin", "federation", "descriptor")))
+        return path
 
-    def import_room(self, tenant: str, owner: str, file: Path, key: str) -> str:
-        words = ("--tenant", tenant, "--as", owner, "--input", str(file), "--key", key)
-        return str(self.run("room", "import", "seeded", *words)["room"]["id"])
+    def import_room(self, tenant: str, owner: str, file: Path, descriptor: Path) -> str:
+        words = ("--tenant", tenant, "--as", owner, "--input", str(file))
+        signer = ("--descriptor", str(descriptor))
+        return str(self.run("room", "import", "seeded", *words, *signer)["room"]["id"])
 
 
 def make_server(home: Path, url: str) -> Server:
@@ -78,13 +80,13 @@ def test_success_from_sqlite_to_postgresql_and_back(
     file = tmp_path / "first.zip"
     before = on_sqlite.export("acme", room, file)
     assert len(before.events) == 600
-    key = on_sqlite.public_key()
+    descriptor = on_sqlite.save_descriptor(tmp_path / "first.json")
     # Under another name: senders who claim to be of the importing server would be marked.
     renamed = Server({**on_sqlite.environment, "SCAIWAVE_SERVER_NAME": "renamed.example"})
     for number, there in enumerate((on_postgresql, renamed)):
         owner = there.seed("beta", "--rooms", "0")["owner_id"]
-        room = there.import_room("beta", owner, file, key)
-        key = there.public_key()
+        room = there.import_room("beta", owner, file, descriptor)
+        descriptor = there.save_descriptor(tmp_path / f"{number}.json")
         file = tmp_path / f"{number}.zip"
         after = there.export("beta", room, file)
         target = Target({"slug": "seeded", "name": "seeded"}, owner)

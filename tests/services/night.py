@@ -87,12 +87,12 @@ PARTS: Mapping[str, Part] = {
     "clock-leap-day": _at("2028-02-29T12:00:00", "half-and-ci"),
     "clock-year-end": _at("2027-12-31T23:45:00", "half-and-ci"),
     "clock-summer-time": _at("2027-03-28T01:45:00/Europe/Berlin", "swapped-and-ci"),
-    "browser": Part("pages, tasks and 10,000 tenants in a browser", 30, ("tests/browser",)),
+    "browser": Part("pages, tasks and 10,000 tenants in a browser", 20, ("tests/browser",)),
     "faults-1": Part(
         "half of the faults of connections", 45, ("tests/faults",), shard="1/2", splits_files=True
     ),
     "faults-2": Part("the others", 45, ("tests/faults",), shard="2/2", splits_files=True),
-    "removals": Part("mixes of losses, decisions and failures", 35, REMOVALS, splits_files=True),
+    "removals": Part("mixes of losses, decisions and failures", 45, REMOVALS, splits_files=True),
     "lists-sqlite": Part(
         "syncs of lists that omit rows", 20, LISTS, databases="sqlite", splits_files=True
     ),

@@ -8,11 +8,7 @@ from django.utils import timezone
 
 from identity_sync.models import Limit
 from identity_sync.reasons import Loss
-from identity_sync.removals.queries import (
-    SHORT_ID_CHARS,
-    count_by_tenant,
-    list_removals,
-)
+from identity_sync.removals.queries import SHORT_ID_CHARS, count_by_tenant, list_removals
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.text import pluralize
@@ -42,17 +38,8 @@ class Command(ListCommand):
         Column("state", "State", part=Part.STATUS),
     )
     keys = (
-        *(
-            "id",
-            "tenant_id",
-            "tenant",
-            "loss",
-            "kind",
-            "subject_id",
-            "subject",
-            "email",
-            "scaikey_id",
-        ),
+        *("id", "tenant_id", "tenant", "loss", "kind", "subject_id", "subject", "email"),
+        "scaikey_id",
         *("reason", "cause", "destination", "limit", "people", "roles", "memberships", "state"),
         *("first_seen_at", "last_seen_at", "runs", "decided_at", "decided_by", "decision_reason"),
         "expires_at",

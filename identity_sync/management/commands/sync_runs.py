@@ -6,7 +6,7 @@ from identity_sync.management.output import format_change_count, format_duration
 from identity_sync.models import Outcome, Trigger
 from identity_sync.reports.runs import SHORT_ID_CHARS, list_runs
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part, Row
+from scaiwave.console.columns import Column, Part, Row
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
@@ -25,27 +25,18 @@ class Command(ListCommand):
     plural = "runs"
     columns = (
         Column("short_id", "ID", part=Part.KEY),
-        Column("started_at", "Started", ColumnType.TIME),
-        Column("trigger", "Trigger"),
-        Column("tenant", "Tenant"),
+        Column("started_at", "Started"),  # Without a type it may take two lines.
         Column("outcome", "Outcome", part=Part.STATUS),
         Column("changes", "Changes"),
+        Column("tenant", "Tenant"),
+        Column("trigger", "Trigger", part=Part.EXTRA),
         Column("duration", "Duration", part=Part.EXTRA),
         Column("error_code", "Error", part=Part.ERROR),
     )
     keys = (
         *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
-        *(
-            "outcome",
-            "change_count",
-            "planned_count",
-            "kinds",
-            "requests",
-            "duration_seconds",
-            "error",
-            "id",
-            "tenant_id",
-        ),
+        *("outcome", "change_count", "planned_count", "kinds", "requests", "duration_seconds"),
+        *("error", "id", "tenant_id"),
     )
     default_limit = 20
     help = (

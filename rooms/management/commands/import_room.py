@@ -17,11 +17,12 @@ from rooms.management.bundle_io import (
     print_import_result,
     print_report,
 )
+from rooms.management.tenant_moves import add_signer_arguments
 from scaiwave.cli.command import OperatorCommand
 
 PASSED_OPTIONS = (
     *("tenant", "participant", "cut_references", "dry_run", "key", "require_signature", "public"),
-    "accept_unsigned",
+    *("accept_unsigned", "descriptor"),
 )
 
 
@@ -67,10 +68,7 @@ class Command(OperatorCommand):
             action="store_true",
             help="remove references to events that are not in the bundle",
         )
-        add(
-            "--key",
-            help="public key of the signer (ed25519:…), in addition to this server's own keys",
-        )
+        add_signer_arguments(parser)
         add(
             "--require-signature",
             action="store_true",

@@ -8,6 +8,7 @@ from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
 from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
+from rooms.management.tenant_moves import add_signer_arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -51,13 +52,7 @@ class Command(OperatorCommand):
             help="a bundle and its increments, or a directory with them: verify each, and the room "
             "after each",
         )
-        add("--key", help="public key of the signer (ed25519:…; default: this server's own keys)")
-        add(
-            "--descriptor",
-            metavar="FILE",
-            type=Path,
-            help="descriptor of the signer, saved from /.well-known/scaiwave/server",
-        )
+        add_signer_arguments(parser)
         add(
             "--require-signature",
             action="store_true",

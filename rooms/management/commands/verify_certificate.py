@@ -34,7 +34,7 @@ class Command(OperatorCommand):
 
     def handle(self, file: Path, tenant: str, **options: Any) -> None:
         key, descriptor = options["key"], options["descriptor"]
-        certificate = verify_certificate(
+        certificate, signer = verify_certificate(
             operator=None if key or descriptor else self.operator,
             file=file,
             key=key,
@@ -43,13 +43,12 @@ class Command(OperatorCommand):
         )
         if self.output.as_json:
             document = msgspec.to_builtins(certificate)
-            self.output.print_json({"valid": True, "certificate": document})
+            self.output.print_json({"valid": True, "signer": signer, "certificate": document})
             return
         erased = sum(each.before for each in certificate.counts)
         self.output.print_line(
-            f"The certificate is valid, signed by {certificate.server_name} with key "
-            f"{certificate.key_id}: {erased:,} rows and files were erased by "
-            f"{certificate.finished_at}, and none was found afterwards."
+            f"The certificate is valid, signed by {signer}: {erased:,} rows and files were erased "
+            f"by {certificate.finished_at}, and none was found afterwards."
         )
         self.output.print_line(certificate.statement)
         self.output.print_line("Not erased:")

@@ -20,15 +20,16 @@ class Command(ListCommand):
     columns = (
         Column("name", "Job", part=Part.KEY),
         Column("schedule", "Runs"),
+        Column("started_by", "Started by"),
         Column("next", "Next run", part=Part.STATUS),
         Column("last", "Last run", part=Part.STATUS),
         Column("outcome", "Outcome", part=Part.STATUS),
-        Column("error", "Problem", part=Part.ERROR),
+        Column("error", "Note", part=Part.ERROR),
         Column("command", "Command"),
     )
     keys = (
         *("name", "schedule", "cron", "next_at", "last_at", "outcome", "error_code", "problem"),
-        "command",
+        *("started_by", "command"),
     )
     parse_id = str
     help = (

@@ -50,10 +50,8 @@ class Trust:
                     fix="Compare it with the fingerprint that you noted. If they are the same, do "
                     "not use this backup.",
                 ) from None
-            no_keys = (
-                "" if trusted else " The database of this server can't be read, or has no keys."
-            )
-            raise BackupUntrusted(f"{path} {error}.{no_keys}") from None
+            no_keys = " The database of this server can't be read, or has no key that it can use."
+            raise BackupUntrusted(f"{path} {error}.{'' if trusted else no_keys}") from None
         except SignedFileError as error:
             raise BackupDamaged(f"{path} {error}.") from None
 

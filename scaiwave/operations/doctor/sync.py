@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import Error
 
 from identity_sync.errors import RemovalsPending, SyncOverdue
-from identity_sync.models import Outcome, SyncRun, SyncSkip
+from identity_sync.models import Outcome, SyncSkip
 from identity_sync.reasons import ON_PURPOSE, Reason
 from identity_sync.registration.credentials import verify_credentials
 from identity_sync.registration.missing import describe_missing_registration
@@ -131,7 +131,7 @@ def _list_sync_findings(health: SyncHealth, now: datetime) -> Iterator[Finding]:
             f"`{command}` lists them.",
         )
     yield from _list_warnings("sync", health)
-    latest = SyncRun.objects.full().ended().newest_first().first()
+    latest = health.judgement.latest
     others = SyncSkip.objects.exclude(reason_code__in=(Reason.PENDING, *ON_PURPOSE))
     is_named = any(isinstance(problem, RemovalsPending) for problem in health.problems)
     # The problem above already names a partial run that skipped nothing else.

@@ -127,12 +127,12 @@ def list_schedule(
 
 
 def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
-    """Return the jobs that have a schedule, with `problem` if nothing starts one.
+    """Return the jobs that have a schedule: what each is `started_by`, or `problem` if by nothing.
 
     Without Redis, or if it does not respond, nothing is known about their runs.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    schedulers, runs, problem = [], {}, "No scheduler is active."
+    schedulers, runs, source, problem = [], {}, "scheduler", "No scheduler is active."
     try:
         with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
             from scaiwave.operations.jobs.last_runs import read_last_runs
@@ -140,7 +140,7 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
 
             schedulers, runs = list_schedulers(redis), read_last_runs(redis, list(JOBS))
     except RedisNotConfigured:
-        problem = "Only cron starts it."
+        source, problem = "cron", ""
     except RedisUnreachable as error:
         problem = error.message
     if any(beat.is_active for beat in schedulers):
@@ -155,12 +155,14 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
             "last_at": last and last.ended_at,
             "outcome": last and ("failed" if last.error_code else "completed"),
             "error_code": (last and last.error_code) or None,
-            "problem": job.problem or problem or None,
+            "started_by": None if why else "cron" if job.definition.is_of_cron else source,
+            "problem": why or None,
             "command": job.definition.command,
         }
         for job in jobs
         if job.definition.cron
         for last in [job.last_run]
+        for why in ["" if job.definition.is_of_cron else job.problem or problem]
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.timesince import timesince
 
@@ -22,6 +22,8 @@ from identity_sync.errors import (
     SyncSkipsRepeated,
 )
 from identity_sync.models import (
+    FAILED_Q,
+    WRITTEN,
     Outcome,
     Registration,
     RegistrationState,
@@ -34,7 +36,7 @@ from identity_sync.models import (
 from identity_sync.registration.credentials import has_credentials
 from identity_sync.report import KINDS
 from identity_sync.reports.health import SyncHealth, judge_sync
-from identity_sync.reports.judgement import FAILURES, RunScope, find_pending, get_interval
+from identity_sync.reports.judgement import RunScope, describe_approved, find_pending, get_interval
 from identity_sync.reports.run_figures import (
     COLUMNS,
     NOT_APPLIED,
@@ -67,7 +69,6 @@ WEBHOOKS = "admin:identity_sync_webhookevent_changelist"
 REGISTER = "scaiwave sync register"
 SLOT, SLOTS = timedelta(minutes=10), 144
 CHARTED_DAYS = 30
-MAX_RECENT = 10
 _FROM_BEST = (Outcome.PLANNED, Outcome.APPLIED, Outcome.RUNNING, *reversed(NOT_APPLIED))
 _LEGEND = (
     ("applied", Tone.GOOD),
@@ -79,17 +80,17 @@ CHANGED = ("added", "updated", "deactivated", "restored")
 
 
 def build_sync_part(now: datetime) -> OverviewPart:
-    recent = list(_list_ended()[:MAX_RECENT])
     scope = RunScope(get_host_operator())
     health = judge_sync(scope, config=settings.CONFIG, now=now)
+    approved = describe_approved(scope, now)
     registration = Registration.objects.newest_first().first()
     return OverviewPart(
-        tasks=_list_tasks(scope, health, recent, registration, now),
+        tasks=_list_tasks(scope, health, approved, registration, now),
         health=[
-            _build_sync_card(health, recent, now),
+            _build_sync_card(health, approved, now),
             _build_registration_card(registration, health),
         ],
-        tables=[_build_drift_table(recent, now)],
+        tables=[_build_drift_table(now)],
         charts=[_build_run_chart(now), _build_change_chart(now)],
         lists=[_list_failed_syncs(), _list_failed_webhooks()],
     )
@@ -101,8 +102,10 @@ def build_limited_sync_part(operator: Operator, now: datetime) -> OverviewPart:
     operator.require(Permission.VIEW)
     scope = RunScope(operator)
     health = judge_sync(scope, config=settings.CONFIG, now=now)
-    card = replace(_build_sync_card(health, (), now), url=reverse(CHANGES))
-    return OverviewPart(tasks=list_pending(scope, now), health=[card])
+    approved = describe_approved(scope, now)
+    card = _build_sync_card(replace(health, warnings=[]), approved, now)
+    tasks = [*list_pending(scope, now), *_list_approved(approved)]
+    return OverviewPart(tasks=tasks, health=[replace(card, url=reverse(CHANGES))])
 
 
 def _list_ended() -> SyncRunQuerySet:
@@ -114,7 +117,7 @@ def _list_ended() -> SyncRunQuerySet:
 def _list_tasks(
     scope: RunScope,
     health: SyncHealth,
-    recent: Sequence[SyncRun],
+    approved: str,
     registration: Registration | None,
     now: datetime,
 ) -> list[Task]:
@@ -125,7 +128,7 @@ def _list_tasks(
             case RemovalsPending():
                 tasks += list_pending(scope, now)
             case SyncFailing():
-                tasks.append(_describe_failing(problem, recent))
+                tasks.append(_describe_failing(problem, health.judgement.latest))
             case SyncOverdue():
                 tasks.append(_make_task(problem, **_offer_sync()))
             case SyncSkipsRepeated():
@@ -140,6 +143,7 @@ def _list_tasks(
                 tasks.append(_make_task(problem, details, tone=tone, command=command))
             case _:
                 tasks.append(_make_task(problem, [problem.fix]))
+    tasks += _list_approved(approved)
     # With Redis the page judges the scheduler itself.
     is_known = bool(settings.REDIS_URL) and not health.schedule.clock_problem
     warnings = [each for each in health.warnings if each.check != "scheduler" or not is_known]
@@ -168,6 +172,11 @@ def list_pending(scope: RunScope, now: datetime) -> list[Task]:
     ]
 
 
+def _list_approved(text: str) -> list[Task]:
+    permission = "identity_sync.view_pendingremoval"
+    return [Task(text, permission, command="scaiwave sync", **_offer_sync())] if text else []
+
+
 def _offer_sync() -> dict[str, Any]:
     return {"button": "Sync now", "url": reverse("admin:act", args=["sync"]), "act": "sync"}
 
@@ -177,9 +186,8 @@ def _make_task(problem: ScaiWaveError, details: Sequence[str] = (), **fields: An
     return Task(problem.message, VIEW_RUNS, details=details, **values)
 
 
-def _describe_failing(problem: SyncFailing, recent: Sequence[SyncRun]) -> Task:
+def _describe_failing(problem: SyncFailing, last: SyncRun | None) -> Task:
     """Name the cause instead of codes, with its fix."""
-    last = next((run for run in recent if run.outcome in FAILURES), None)
     if last is None or not last.error_message:
         return _make_task(problem, [problem.fix])
     return Task(
@@ -197,30 +205,31 @@ _ABOUT_ROWS = (RemovalsPending, RemovalsPostponed, SyncSkipsRepeated)
 """Problems of some rows, while syncs succeed."""
 
 
-def _build_sync_card(health: SyncHealth, recent: Sequence[SyncRun], now: datetime) -> Card:
+def _build_sync_card(health: SyncHealth, approved: str, now: datetime) -> Card:
+    """Return the state of the sync. What makes it yellow is a detail, for there may be no task."""
     judgement = health.judgement
-    success = judgement.last_success
+    success, latest = judgement.last_success, judgement.latest
     ended_at = success.ended_at if success is not None else None
-    is_applied = all(isinstance(problem, _ABOUT_ROWS) for problem in health.problems)
+    has_failed = latest is not None and latest.outcome not in WRITTEN
+    is_broken = not all(isinstance(problem, _ABOUT_ROWS) for problem in health.problems)
     if judgement.running is not None:
         value = "in progress"
-    elif not health.problems:
-        value = "up to date"
-    elif is_applied:
-        value = "applied, except for skipped rows"
-    else:
+    elif is_broken or has_failed:
         value = "not up to date since" if ended_at else "never successful"
-    details = []
-    if judgement.running is None:
-        written = next((run for run in recent if run.outcome != Outcome.PLANNED), success)
-        details = _describe_next(written, health.schedule, now)
-    is_well = not health.problems and not health.warnings
+    else:
+        is_partial = health.problems or approved
+        value = "applied, except for skipped rows" if is_partial else "up to date"
+    details = [] if judgement.running else _describe_next(latest, health.schedule, now)
+    failure = f"The last full sync failed: {latest.error_code}." if latest and has_failed else ""
+    found = [each.message for each in health.problems] + [each.message for each in health.warnings]
+    reasons = list(filter(None, (failure, approved, *found)))
+    details += [] if is_broken else reasons
     return Card(
         title="Sync",
         value=value,
         url=f"{reverse(RUNS)}?outcome=applied" if ended_at else reverse(RUNS),
         permission=VIEW_RUNS,
-        tone=Tone.GOOD if is_well else Tone.WARN if is_applied else Tone.BAD,
+        tone=Tone.GOOD if not reasons else Tone.BAD if is_broken else Tone.WARN,
         details=details,
         at=ended_at.isoformat(timespec="seconds") if ended_at else "",
     )
@@ -246,17 +255,17 @@ def _format_age(at: datetime, now: datetime) -> str:
     return timesince(at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTable:
+def _build_drift_table(now: datetime) -> OverviewTable:
     """Show the differences from ScaiKey that the last full sync found, without asking ScaiKey."""
-    run: Any = next((run for run in recent if run.outcome != Outcome.FAILED), None)
-    if run is None and recent:
-        run = _list_ended().exclude(outcome=Outcome.FAILED).first()
+    run: Any = _list_ended().exclude(outcome=Outcome.FAILED).first()
     details = ""
     if run is not None:
         found, end = "no differences.", ""
         if count := count_differences(run):
-            found = f"{pluralize(count, 'difference')}. "
-            end = _DRIFT_ENDS[Outcome(run.outcome)]
+            found = pluralize(count, "difference")
+            skipped = sum(counts.get("skipped", 0) for counts in run.get_counts().values())
+            end = f": {count - skipped:,} corrected, {skipped:,} skipped."
+            end = _DRIFT_ENDS.get(Outcome(run.outcome), end)
         details = f"The full sync of {_format_age(run.started_at, now)} ago found {found}{end}"
     return OverviewTable(
         title="Drift by kind",
@@ -270,10 +279,8 @@ def _build_drift_table(recent: Sequence[SyncRun], now: datetime) -> OverviewTabl
 
 
 _DRIFT_ENDS = {
-    Outcome.APPLIED: "They are corrected, except for skipped rows.",
-    Outcome.PARTIAL: "They are corrected, except for skipped rows.",
-    Outcome.PLANNED: "It was a dry run, so they remain.",
-    Outcome.REFUSED: "It was refused, so they remain.",
+    Outcome.PLANNED: ". It was a dry run, so they remain.",
+    Outcome.REFUSED: ". It was refused, so they remain.",
 }
 
 
@@ -324,36 +331,40 @@ def _build_run_chart(now: datetime) -> Chart:
     """Build a chart with a column for each ten minutes, the time between two scheduled syncs."""
     start = now - SLOT * SLOTS
     runs = SyncRun.objects.full().filter(started_at__gt=start, started_at__lte=now)
-    ranks = {outcome.value: rank for rank, outcome in enumerate(_FROM_BEST)}
-    slots: dict[int, SyncRun] = {}
-    for run in runs.order_by("started_at", "id"):
-        slot = (run.started_at - start) // SLOT
-        # Of several runs in a slot that with the worst outcome stays, and of equal ones the last.
-        slots[slot] = max(run, slots.get(slot, run), key=lambda each: ranks[each.outcome])
+    # Without refused dry runs, and runs that the operator stopped.
+    runs = runs.filter(FAILED_Q | ~Q(outcome__in=(Outcome.FAILED, Outcome.REFUSED)))
+    slots: defaultdict[int, list[SyncRun]] = defaultdict(list)
+    for run in runs.order_by("-started_at", "-id"):
+        slots[(run.started_at - start) // SLOT].append(run)
     return Chart(
-        title="Full syncs of the last 24 hours, by duration",
+        title="Full syncs of the last 24 hours, the longest of each ten minutes",
         url=reverse(RUNS),
         permission=VIEW_RUNS,
         series=("seconds",),
-        points=[_build_run_point(slots.get(slot), start + slot * SLOT) for slot in range(SLOTS)],
+        points=[_build_run_point(slots[slot], start + slot * SLOT) for slot in range(SLOTS)],
         tones=_LEGEND,
         unit="s",
     )
 
 
-def _build_run_point(run: SyncRun | None, start: datetime) -> Point:
-    if run is None:
+def _build_run_point(runs: list[SyncRun], start: datetime) -> Point:
+    """Show the longest duration, and the run with the worst outcome, of equal ones the last."""
+    if not runs:
         return Point(
             label=_format_minute(start), values=(), text="no full sync", at=start.isoformat()
         )
-    seconds = run.duration_seconds
+    run = max(runs, key=lambda each: _FROM_BEST.index(Outcome(each.outcome)))
+    seconds = max(each.duration_seconds or 0.0 for each in runs)
+    text = f"{run.outcome}, {seconds:.1f} s" if seconds else run.outcome
+    if len(runs) > 1:
+        text = f"{len(runs)} syncs, the worst {run.outcome}, the longest {seconds:.1f} s"
     return Point(
         label=_format_minute(run.started_at),
         at=run.started_at.isoformat(),
         values=(seconds or 0.001,),
-        text=run.outcome if seconds is None else f"{run.outcome}, {seconds:.1f} s",
+        text=text,
         url=reverse(RUN, args=[run.pk]),
-        tone=OUTCOME_TONES.get(Outcome(run.outcome), Tone.NEUTRAL),
+        tone=OUTCOME_TONES.get(Outcome(run.outcome), Tone.INFO),
     )
 
 
@@ -391,7 +402,7 @@ def _build_change_chart(now: datetime) -> Chart:
 
 def _list_failed_syncs() -> EntryList:
     """List runs that failed or were refused. Skipped rows of partial syncs are tasks instead."""
-    failed = SyncRun.objects.filter(outcome__in=FAILURES, is_dry_run=False)
+    failed = SyncRun.objects.filter(FAILED_Q)
     entries = [
         Entry(
             text=run.error_message or "It ended without a message.",

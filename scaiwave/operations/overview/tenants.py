@@ -40,6 +40,7 @@ from tenants.models import (
 )
 from tenants.people.queries.figures import LimitShare, load_shares
 from tenants.people.queries.tenants import usage_month
+from tenants.roles.rules import describe
 
 if TYPE_CHECKING:
     from scaiwave.operations.jobs.job_pages import JobPage
@@ -367,19 +368,20 @@ _LIMIT_NAMES = {
 
 def _list_acts(entries: QuerySet[AuditEntry]) -> EntryList:
     latest = list(entries.order_by("-at", "-id")[:MAX_ENTRIES])
-    names = load_participant_names(latest)
+    names = load_participant_names(latest, describe)
     return EntryList(
         title="Last actions of operators",
         url=reverse("admin:tenants_auditentry_changelist"),
         permission="tenants.view_auditentry",
         entries=[
             Entry(
-                text=f"{entry.action} {names.get(entry.subject_id, entry.subject_name)}".strip(),
+                text=" ".join(filter(None, (entry.action, entry.details.get("role"), name))),
                 url=reverse("admin:tenants_auditentry_change", args=[entry.pk]),
                 details=f"by {entry.operator}",
                 at=entry.at.isoformat(timespec="seconds"),
             )
             for entry in latest
+            for name in [names.get(entry.subject_id, entry.subject_name)]
         ],
         empty="No actions are recorded.",
     )

@@ -13,7 +13,7 @@ COLUMNS = (
     Column("built_in", "Built in", ColumnType.FLAG),
     Column("participants", "Direct", ColumnType.COUNT),
     Column("groups", "Groups", ColumnType.COUNT),
-    Column("holders", "Holders", ColumnType.COUNT),
+    Column("holders", "Holders", ColumnType.COUNT, Part.STATUS),
 )
 
 
@@ -38,11 +38,16 @@ class Command(ListCommand):
     help = (
         "List the roles of a tenant, or of all tenants you may see. Counts the grants to "
         "participants and to groups, and all active participants who hold the role directly or "
-        "through groups. Without --tenant, built-in roles are left out until they are granted."
+        "through groups."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+
+    def load_rows(self, **options: Any) -> Any:
+        if options["tenant"] is None:
+            self.output.log("Built-in roles without a grant are listed only with --tenant.")
+        return super().load_rows(**options)
 
     def get_id(self, row: Row) -> Any:
         return str(row["id"] or row["slug"])  # A built-in role that was never granted has no ID.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import F, Q, Value
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from scaiwave import extensions
@@ -45,15 +44,15 @@ def list_participants(
     participants = visible_participants(operator).filter(status_q(status))
     if tenant is not None:
         participants = participants.filter(tenant=resolve_tenant(operator, tenant))
-    key: Combinable = F("display_name")
+    keys = [SortKey(F("display_name"))]
     if participant_type is not None:
         participants = participants.filter(participant_type=participant_type)
     if search:
         participants = participants.filter(contains_q(search, *SEARCH_FIELDS))
         # By the index of names, all people of the tenant would be read in an order in which they
         # are not stored, to find a few of them.
-        key = Coalesce(key, Value(""))
-    ordered = sort_rows(participants, [SortKey(key)], after=after)
+        keys = [SortKey(Coalesce("display_name", Value(""))), SortKey(F("tenant__slug"))]
+    ordered = sort_rows(participants, keys, after=after)
     rows = iter_objects(ordered.select_related("tenant")[: one_more(limit)])
     server_name = get_server_name()
     found = (

@@ -33,6 +33,7 @@ from tenants.people.queries.participants import list_groups_of
 from tenants.people.site.filters import PresenceFilter, StatusFilter, TenantFilter
 from tenants.people.site.status import StatusAdmin
 from tenants.roles.queries.roles import assignment_row, effective_roles
+from tenants.roles.rules import describe
 
 register_tab(Tenant, "People", Participant, "tenant", position=1)
 register_tab(Tenant, "Groups", Group, "tenant", position=2)
@@ -97,6 +98,7 @@ class ParticipantAdmin(StatusAdmin):
     more_fields = ("address", "server", "groups", "roles")
     hidden_fields = ("server_name",)
     export_name = "participants"
+    name_in_act = staticmethod(describe)
     field_models: ClassVar = {
         "groups": (Group, GroupMembership),
         "roles": (Role, RoleGrant, Group, GroupMembership),

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import Http404
 
-from scaiwave.core.bulk import BulkResult
+from scaiwave.core.bulk import BulkResult, list_some
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.operators import Operator
 from scaiwave.site.acts import (
@@ -35,6 +35,7 @@ from tenants.roles.grants import (
     revoke_role_from_many,
 )
 from tenants.roles.queries.roles import BUILT_IN, SUPER_ADMIN
+from tenants.roles.rules import describe
 from tenants.roles.update_role import update_role
 
 MAX_DESCRIPTION_CHARS = 1000
@@ -99,29 +100,29 @@ class SelectedRoleForm(RoleForm):
     """Roles of the tenant of the selected people or groups, which is the same for all."""
 
     rows = RowsField(label="")
-
-    list_visible: Callable[[Operator], QuerySet[Any]]
+    is_grant = False
 
     def fit(self, operator: Operator, row: Any) -> None:
         keys = list(filter(is_uuid, self["rows"].value() or ()))
-        rows = self.list_visible(operator).filter(pk__in=keys)
-        self.tenants = set(rows.values_list("tenant_id", flat=True))
-        if keys and not self.tenants:
+        visible: Any = (visible_participants(operator), visible_groups(operator))
+        holders = [each for rows in visible for each in rows.filter(pk__in=keys)]
+        self.tenants = {each.tenant_id for each in holders}
+        if keys and not holders:
             raise Http404
+        if len(self.tenants) > 1:
+            raise forms.ValidationError("Select rows of one tenant: each role belongs to one.")
+        removed = sorted(describe(each) for each in holders if each.absent_since)
+        if removed and self.is_grant:
+            text = f"Removed from ScaiKey: {list_some(removed)}. Deselect these first."
+            raise forms.ValidationError(text)
         self.offer_roles(operator, self.tenants)
 
     def clean(self) -> dict[str, Any]:
-        if len(self.tenants) > 1:
-            raise forms.ValidationError("Select rows of one tenant: each role belongs to one.")
         return {**self.cleaned_data, "tenant": str(next(iter(self.tenants), ""))}
 
 
-class SelectedPeopleForm(SelectedRoleForm):
-    list_visible = staticmethod(visible_participants)
-
-
-class SelectedGroupsForm(SelectedRoleForm):
-    list_visible = staticmethod(visible_groups)
+class SelectedGrantForm(SelectedRoleForm):
+    is_grant = True
 
 
 def _grant(call: ActCall) -> ChangeResult:
@@ -181,13 +182,13 @@ for holder, form, options in (
             options=options,
         )
     )
-for verb, change_many, to in (
-    ("grant", grant_role_to_many, "--to-group"),
-    ("revoke", revoke_role_from_many, "--from-group"),
+for verb, change_many, selected_form, to in (
+    ("grant", grant_role_to_many, SelectedGrantForm, "--to-group"),
+    ("revoke", revoke_role_from_many, SelectedRoleForm, "--from-group"),
 ):
-    for model, selected_form, holders in (
-        (Participant, SelectedPeopleForm, "--from-file <file>"),
-        (Group, SelectedGroupsForm, f"{to} <group> {to} <group>"),
+    for model, holders in (
+        (Participant, "--from-file <file>"),
+        (Group, f"{to} <group> {to} <group>"),
     ):
         register_acts(
             Act(

@@ -80,8 +80,9 @@ def test_success_repeated(rows: list[PendingRemoval]) -> None:
     assert AuditEntry.objects.filter(action="sync approve").count() == 1
     both = approve([rows[0].pk, rows[1].pk])
     assert both.sentence == (
-        f"1 removal approved: {rows[1].subject_name} in {rows[1].tenant} (removed). The next sync "
-        "looks it up again, and applies it if it is still true. 1 already approved."
+        f"1 removal approved: {rows[1].subject_name} ({rows[1].subject_scaikey_id}) in "
+        f"{rows[1].tenant} (removed). The next sync looks it up again, and applies it if it "
+        "is still true. 1 already approved."
     )
 
 
@@ -113,7 +114,7 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
 def test_success_dry_run_changes_nothing(rows: list[PendingRemoval]) -> None:
     decision = approve([row.pk for row in rows], dry_run=True)
     first = min(row.subject_name for row in rows)
-    assert decision.sentence.startswith(f"Would approve 30 removals: {first} in ")
+    assert decision.sentence.startswith(f"Would approve 30 removals: {first} (usr_")
     assert decision.sentence.endswith(", and 20 more.")
     assert decision.document()["changed"] is True
     assert get_states() == {RemovalState.PENDING}
@@ -137,8 +138,9 @@ def test_success_the_effect_names_whom(rows: list[PendingRemoval]) -> None:
     effects: list[str] = []
     approve([row.pk for row in rows], confirm=effects.append)
     [effect] = effects
-    names = sorted(row.subject_name for row in rows)
-    assert effect.startswith(f"The next sync will apply 30 removals: {names[0]} in ")
+    first = min(rows, key=lambda row: row.subject_name)
+    name = f"{first.subject_name} ({first.subject_scaikey_id})"
+    assert effect.startswith(f"The next sync will apply 30 removals: {name} in ")
     assert effect.endswith(", and 20 more.")
 
 
@@ -247,8 +249,8 @@ def test_success_commands(
         "sync_keep", str(rows[1].pk), "--reason", "on leave", "--until", day, "--yes"
     )
     assert text == (
-        f"Access kept for 1 removal until {day}: {rows[1].subject_name} in "
-        f"{rows[1].tenant} (removed).\n"
+        f"Access kept for 1 removal until {day}: {rows[1].subject_name} "
+        f"({rows[1].subject_scaikey_id}) in {rows[1].tenant} (removed).\n"
     )
     shown = run_command("show_participant", str(rows[1].subject_id))
     assert f"removed: removed from ScaiKey, until {day}" in shown
@@ -288,11 +290,18 @@ def test_success_commands(
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["--tenant", "acme"], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
+    [[], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
 )
 def test_fail_usage(scaikey: Sandbox, words: list[str]) -> None:
     with pytest.raises(UsageError):
         run_command("sync_approve", *words, "--yes")
+
+
+def test_fail_all_of_a_tenant_without_its_digest() -> None:
+    with pytest.raises(UsageError) as refused:
+        run_command("sync_approve", "--tenant", "a b", "--yes")
+    fix = "The digest is in the output of `scaiwave sync removals --tenant 'a b'`."
+    assert (refused.value.message, refused.value.fix) == ("--tenant needs --expect.", fix)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from identity_sync.models import PendingRemoval
 from scaiwave.ids import new_id
 from scaiwave.site.access import SCAIKEY_BACKEND
 from scaiwave.site.acts import MAX_SELECTED
-from tenants.models import AdminUser, AuditEntry, Tenant
+from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
@@ -69,6 +69,22 @@ def test_success_shows_the_removals_of_each_tenant_with_their_people(client: Cli
     assert f'formaction="{reverse("admin:act", args=[APPROVE])}' in page
 
 
+def test_success_dependents_are_shown_of_what_can_have_some(client: Client) -> None:
+    """The memberships of a person go too, and are not counted."""
+    person = make_removals("acme", 1)[0]
+    lab = row_factories.make_pending_removal(
+        row_factories.make_tenant("lab"), 9, kind="tenants", loss="tenant-removed", people=3
+    )
+    for row, is_shown in ((person, False), (lab, True)):
+        url = reverse("admin:identity_sync_pendingremoval_change", args=[row.pk])
+        page = client.get(url).content.decode()
+        shown = [f"field-{name}" in page for name in ("people", "roles", "memberships")]
+        assert shown == [is_shown] * 3
+    listed = client.get(reverse(LIST), {"state": "pending"}).content.decode()
+    cells = re.findall(r'<td[^>]*data-label="People"[^>]*>([^<]*)<', listed)
+    assert sorted(cells) == ["-", "3"]
+
+
 def test_success_e_mails_and_members_need_the_permission_for_people() -> None:
     make_removals("acme", 2)
     user = AdminUser.objects.create_user("viewer", is_staff=True)
@@ -88,11 +104,34 @@ def test_success_filters_show_the_list(client: Client) -> None:
     assert 'id="result_list"' in client.get(reverse(LIST), {"state": "pending"}).content.decode()
 
 
+def test_success_the_search_finds_what_the_rows_show() -> None:
+    acme = make_removals("acme", 2)[1]
+    make_removals("lab", 1)
+    Participant.objects.filter(pk=acme.subject_id).update(
+        scaikey_id=acme.person_scaikey_id, email="Zoé@example.com"
+    )
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    seen = Permission.objects.filter(codename__in=("view_pendingremoval", "view_participant"))
+    user.user_permissions.set(seen)
+    for term in ("acme 1", "ACME", "usr_waiting_1", "zoé@"):
+        page = client.get(reverse(LIST), {"q": term}).content.decode()
+        assert re.findall(r"<summary><strong>(\w+)</strong>", page) == ["acme"], term
+        assert page.count('name="rows"') == (2 if term == "ACME" else 1)
+        assert ("Zoé@example.com" in page, "usr_waiting_1" in page) == (True, True)
+    user.user_permissions.set(seen.exclude(codename="view_participant"))
+    assert "acme 1" not in client.get(reverse(LIST), {"q": "zoé@"}).content.decode()
+
+
 def test_success_approves_exactly_the_selected_rows(client: Client) -> None:
     rows = make_removals("acme", 4)
+    names = [f"acme {each} (usr_waiting_{each}) in acme (removed)" for each in range(2)]
+    form = post(client, KEEP, rows[:2], chosen="1").content.decode()
+    assert f"<p>2 selected: {names[0]}, {names[1]}.</p>" in form
     answer = post(client, APPROVE, rows[:2], chosen="1")
     page = answer.content.decode()
-    assert "The next sync will apply 2 removals: acme 0 in acme (removed), acme 1" in page
+    assert f"The next sync will apply 2 removals: {names[0]}, {names[1]}." in page
     assert set(get_states().values()) == {"pending"}
     tenant = Tenant.objects.get(slug="acme")
     row_factories.make_pending_removal(tenant, 9, subject_name="came in later")
@@ -131,7 +170,9 @@ def test_success_the_decision_of_another_operator_is_named_before_it_is_overridd
     PendingRemoval.objects.filter(pk=rows[0].pk).update(state="approved", **decided)
     asked = post(client, KEEP, rows[:2], reason="on leave")
     overrides = f"This overrides a decision: approved by paula on {now:%Y-%m-%d %H:%M} UTC."
-    assert asked.context["question"].endswith(f"acme 1 in acme (removed). {overrides}")
+    assert asked.context["question"].endswith(
+        f"acme 1 (usr_waiting_1) in acme (removed). {overrides}"
+    )
     confirm(client, asked, KEEP, rows[:2], reason="on leave")
     assert get_states() == {"acme 0": "kept", "acme 1": "kept", "acme 2": "pending"}
     asked = post(client, APPROVE, rows)

@@ -116,6 +116,10 @@ def test_fail_the_last_two_runs_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(started_at=NOW - timedelta(minutes=15))
     make_run(started_at=NOW - timedelta(minutes=9), **FAILED)
     assert get_codes() == []
+    for code, outcome in (("SW_INTERRUPTED", "failed"), ("SW_SYNC_PLAN_CHANGED", "refused")):
+        stopped = {**FAILED, "outcome": outcome, "error_code": code}
+        make_run(started_at=NOW - timedelta(minutes=8), **stopped)
+    assert get_codes() == []
     make_run(started_at=NOW - timedelta(minutes=8), outcome="planned")
     make_run(started_at=NOW - timedelta(minutes=7), tenant=make_tenant("acme", "tnt_1"))
     make_run(started_at=NOW - timedelta(minutes=5), **{**FAILED, "outcome": "refused"})

@@ -246,7 +246,7 @@ def test_fail_more_losses_or_fewer(scaikey: Sandbox, path: Path) -> None:
     for person, text in ((second, " new ("), (first, " no longer among them (")):
         name = Participant.objects.get(scaikey_id=person).display_name
         part = caught.value.message.partition(text)[2]
-        assert f"{name} in {tenant.slug} (removed)" in part
+        assert f"{name} ({person}) in {tenant.slug} (removed)" in part
     assert caught.value.fix == f"Make a new plan and review it: `scaiwave sync --plan {path}`."
     run = get_last_run()
     assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_PLAN_CHANGED")
@@ -276,7 +276,8 @@ def test_fail_every_kind_of_loss_is_named(scaikey: Sandbox, path: Path) -> None:
     scaikey.directory.remove_group(group["id"])
     with pytest.raises(SyncPlanChanged) as caught:
         apply(path)
-    assert f"1 new ({row.name} in {row.tenant.slug} (group-removed with " in caught.value.message
+    name = f"{row.name} ({row.scaikey_id})"
+    assert f"1 new ({name} in {row.tenant.slug} (group-removed with " in caught.value.message
     assert RoleGrant.objects.filter(participant__scaikey_id=person).count() == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_success_media() -> None:
 
 
 def test_success_signature() -> None:
-    key = key_from_text(PUBLIC_KEY)
+    key = replace(key_from_text(PUBLIC_KEY), is_own=True)
     with open_golden() as bundle:
         assert (
             verify_signature(bundle.signature, {key.key_id: key}).status is VerificationStatus.VALID

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import rfc8785
 
+from federation.errors import InvalidSignature
 from federation.keys.signing import VerifyingKey, key_from_text
 from rooms.bundle.signature import (
     SignatureDocument,
@@ -26,7 +27,7 @@ from tests.rooms.bundle.factories import (
 from tests.rooms.bundle.golden import PUBLIC_KEY, sign_document
 
 DOCUMENT = make_manifest(make_event(1))
-KEY = key_from_text(PUBLIC_KEY)
+KEY = replace(key_from_text(PUBLIC_KEY), is_own=True)
 KEYS = {KEY.key_id: KEY}
 ENTRIES = make_entries(DOCUMENT)
 RIGHT = sign_document(make_signature(ENTRIES, DOCUMENT, extra={"b": [1.5, "é\u2028"], "a": None}))
@@ -46,7 +47,7 @@ def verdict(
 
 def test_success_valid() -> None:
     assert verdict(RIGHT) is VerificationStatus.VALID
-    assert require_valid(read(RIGHT), KEYS) is VerificationStatus.VALID
+    assert require_valid(read(RIGHT), KEYS).status is VerificationStatus.VALID
 
 
 def test_success_what_is_signed_is_the_canonical_form() -> None:
@@ -63,7 +64,7 @@ def test_success_unsigned() -> None:
 
 def test_success_unknown_signer() -> None:
     assert verdict(RIGHT, {}) is VerificationStatus.UNKNOWN
-    assert require_valid(read(RIGHT), {}) is VerificationStatus.UNKNOWN
+    assert require_valid(read(RIGHT), {}).status is VerificationStatus.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_success_unknown_signer() -> None:
 def test_fail_wrong(changes: dict[str, object], why: str) -> None:
     found = read({**RIGHT, **changes})
     assert verify_signature(found, KEYS) == VerificationResult(
-        VerificationStatus.WRONG, why.format(KEY.key_id)
+        VerificationStatus.WRONG, why.format(KEY.key_id), InvalidSignature.fix
     )
     with pytest.raises(ImportRefused) as caught:
         require_valid(found, KEYS)

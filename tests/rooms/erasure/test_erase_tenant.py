@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.files.storage import default_storage
 from django.db import connection
 
+from federation.models import ServerKey
 from identity_sync.models import SyncRun
 from rooms.erasure import erase_tenant as module
 from rooms.erasure.certificate import read_certificate as load_certificate
@@ -34,6 +37,7 @@ from rooms.errors import (
     TenantReferenced,
     TenantRowsLeft,
 )
+from rooms.exports.export_room import load_signer
 from rooms.lifecycle import deletion
 from rooms.models import (
     Event,
@@ -206,7 +210,7 @@ def test_success_continues_in_each_phase(
     result = erase(str(tenant.pk), None, proof)
     assert result.changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
-    assert verify_certificate(operator=HOST_OPERATOR, file=proof).id == str(result.erasure_id)
+    assert verify_certificate(operator=HOST_OPERATOR, file=proof)[0].id == str(result.erasure_id)
     assert snapshot_of(other) == before
 
 
@@ -423,13 +427,17 @@ def test_fail_certificate_forged(tmp_path: Path) -> None:
     proof = tmp_path / "erased.json"
     key = str(tenant.pk)
     erase("acme", make_plan(tenant, tmp_path), proof)
-    assert verify_certificate(operator=HOST_OPERATOR, file=proof, tenant_id=key).holds == 0
+    assert verify_certificate(operator=HOST_OPERATOR, file=proof, tenant_id=key)[1] == "localhost"
     verify_certificate(operator=HOST_OPERATOR, file=proof, tenant_id="tnt_acme")
     text = proof.read_text()
     document = json.loads(text)
     descriptor = tmp_path / "descriptor.json"
     descriptor.write_text(run_command("show_descriptor", "--json"))
-    verify_certificate(operator=None, file=proof, descriptor=descriptor)
+    _, signer = verify_certificate(operator=None, file=proof, descriptor=descriptor)
+    assert signer == "localhost"
+    public = "ed25519:" + ServerKey.objects.get().public_key
+    _, signer = verify_certificate(operator=None, file=proof, key=public)
+    assert signer == f"key {document['key_id']}, which proves no server name"
     forgeries: list[Any] = [
         {**document, "rooms_not_exported": 0},
         {**document, "counts": []},
@@ -448,6 +456,41 @@ def test_fail_certificate_forged(tmp_path: Path) -> None:
     proof.write_text(text)
     with pytest.raises(CertificateInvalid, match="another tenant"):
         verify_certificate(operator=HOST_OPERATOR, file=proof, tenant_id="tnt_other")
+
+
+def _refuse_certificates_of_others(arguments: dict[str, Any], descriptor: Path) -> None:
+    """A key that is passed, or of another server, does not make a certificate this server's."""
+    (key,) = ServerKey.objects.all()
+    key.delete()
+    public, file = f"ed25519:{key.public_key}", arguments["certificate"]
+    original = file.read_text()
+    with pytest.raises(CertificateInvalid) as caught:
+        erase_again(**{**arguments, "key": public})
+    assert str(caught.value) == (
+        f"The signature of {file} is not valid. Key {key.key_id} is not a key of localhost."
+    )
+    document = {**json.loads(original), "server_name": "other.example"}
+    del document["signature"]
+    ServerKey.objects.bulk_create([key])
+    signer = load_signer(NOW)
+    assert signer is not None
+    document["signature"] = base64.b64encode(signer.sign(rfc8785.dumps(document))).decode()
+    file.write_text(json.dumps(document))
+    key.delete()
+    descriptor.write_text(json.dumps({"server_name": "other.example", "public_key": public}))
+    for given, named in (
+        ({"key": public}, f"key {key.key_id}, which proves no server name"),
+        ({"descriptor": descriptor}, "other.example"),
+    ):
+        with pytest.raises(CertificateInvalid) as caught:
+            erase_again(**{**arguments, **given})
+        assert str(caught.value) == f"{file} is signed by {named}, not by this server."
+        assert caught.value.fix == "Name a certificate of this server."
+    # Its descriptor has a key from after the backup.
+    file.write_text(original)
+    descriptor.write_text(json.dumps({"server_name": "localhost", "public_key": public}))
+    assert not erase_again(**{**arguments, "descriptor": descriptor, "dry_run": True}).changed
+    ServerKey.objects.bulk_create([key])
 
 
 def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
@@ -489,6 +532,7 @@ def test_success_again_after_a_restored_backup(tmp_path: Path) -> None:
     mark.delete()
     with pytest.raises(UsageError, match="is about tenant acme"):
         erase_again(**{**arguments, "tenant": "other"})
+    _refuse_certificates_of_others(arguments, tmp_path / "descriptor.json")
     assert erase_again(**arguments).changed
     assert not Tenant.objects.filter(pk=tenant.pk).exists()
     second.unlink()  # As if the process had ended before it wrote the file.

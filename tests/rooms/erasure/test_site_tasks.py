@@ -221,7 +221,7 @@ def test_success_a_tenant_is_erased_by_a_plan(
     assert list_acts(client, erasure) == ["Download certificate"]
     answer = post(client, CERTIFICATE, erasure)
     (tmp_path / "certificate.json").write_bytes(answer.getvalue())
-    proof = verify_certificate(operator=HOST_OPERATOR, file=tmp_path / "certificate.json")
+    proof, _ = verify_certificate(operator=HOST_OPERATOR, file=tmp_path / "certificate.json")
     assert (proof.operator, proof.operator_role) == ("olga", "super_admin")
     assert "2027-03-01" in {each.gone_by for each in proof.not_erased}
 

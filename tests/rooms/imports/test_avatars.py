@@ -96,9 +96,9 @@ def test_success_removed_from_earlier_senders_that_a_signature_proves(
     earlier = {"display_name": "Eve", "avatar_url": avatar, "fqid": "@eve:far.example"}
     bundle = make_bundle(ELSEWHERE, {"body": "Hi", "_imported_sender": earlier})
     bundle.signer = signer = Signer(Ed25519PrivateKey.generate())
-    stored, warnings = import_avatar(home, bundle, key=signer.key)
+    stored, (_, *warnings) = import_avatar(home, bundle, key=signer.key)
     assert stored in ("", {})
-    assert warnings == ((f"1 {REMOVED}",) if avatar else ())
+    assert tuple(warnings) == ((f"1 {REMOVED}",) if avatar else ())
 
 
 def test_success_an_attachment_of_the_bundle(home: ImportTargetRows) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pytest_django import Settings
 
-from federation.errors import InvalidKey
+from federation.errors import InvalidKey, SignatureRefused
 from federation.keys.ed25519 import compute_thumbprint
+from federation.keys.signing import key_from_text, name_signer
+from federation.models import KnownPeer
+from rooms.bundle.format import MIB
+from rooms.bundle.signature import VerificationStatus
 from rooms.errors import ImportRefused
-from rooms.models import Room
+from rooms.imports.verify_bundle import verify_bundle
+from rooms.models import Event, Room
+from scaiwave.config import load
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import UNSIGNED, import_bundle
 from tests.rooms.imports.test_permissions import Unread
+from tests.tenants.factories import HOST_OPERATOR, NOW
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 
@@ -64,10 +75,71 @@ def signer(private: Ed25519PrivateKey) -> Signer:
     return Signer(private)
 
 
-def test_success_known_key(home: ImportTargetRows, signer: Signer) -> None:
+def is_verified() -> bool:
+    (sender,) = Event.objects.values_list("content___imported_sender", flat=True)
+    Room.objects.all().delete()
+    return "unverified" not in sender
+
+
+def make_peer(name: str, raw: bytes) -> KnownPeer:
+    key = base64.b64encode(raw).decode()
+    return KnownPeer.objects.create(
+        server_name=name, public_key=key, first_seen_at=NOW, last_seen_at=NOW
+    )
+
+
+def test_success_known_key(home: ImportTargetRows, signer: Signer, tmp_path: Path) -> None:
+    """A key that is only passed proves no name; a descriptor or a known peer does."""
     bundle = Bundle([make_event(1)], signer=signer)
     result = import_bundle(home, bundle, key=signer.key, require_signature=True)
-    assert (result.signature, result.warnings) == ("valid", ())
+    assert (result.signature, result.warnings) == (
+        "valid",
+        (
+            f"The bundle is signed by key {signer.key_id}, which proves no server name, so all "
+            "senders are marked as unverified. To verify the name, pass --descriptor.",
+        ),
+    )
+    assert not is_verified()
+    saved = tmp_path / "old.json"
+    saved.write_text(json.dumps({"server_name": "Old.example:443", "public_key": signer.key}))
+    result = import_bundle(home, bundle, descriptor=saved, require_signature=True)
+    assert (result.signature, result.warnings, is_verified()) == ("valid", (), True)
+    make_peer("old.example", signer.raw)
+    result = import_bundle(home, bundle, key=signer.key, require_signature=True)
+    assert (result.signature, result.warnings, is_verified()) == ("valid", (), True)
+
+
+def test_fail_key_of_another_server(
+    home: ImportTargetRows, signer: Signer, tmp_path: Path, settings: Settings
+) -> None:
+    """The named server is a peer with another key, or this one; or the key is another server's."""
+    bundle, saved = Bundle([make_event(1)], signer=signer), tmp_path / "other.json"
+
+    def refuse(**options: Any) -> None:
+        with pytest.raises(ImportRefused) as caught:
+            import_bundle(home, bundle, **options)
+        assert str(caught.value) == (
+            f"The bundle's signature is not valid. Key {signer.key_id} is not a key of old.example."
+        )
+        assert caught.value.fix == (
+            "Nothing was imported. If you trust old.example, pass its descriptor with --descriptor."
+        )
+        found = verify_bundle(operator=HOST_OPERATOR, file=bundle.file(), max_bytes=MIB, **options)
+        assert found.verification.status is VerificationStatus.WRONG
+
+    for peer in (make_peer("old.example", bytes(32)), make_peer("other.example", signer.raw)):
+        refuse(key=signer.key)
+        peer.delete()
+    saved.write_text(json.dumps({"server_name": "other.example", "public_key": signer.key}))
+    refuse(descriptor=saved, key=signer.key)
+    settings.CONFIG = load({"SCAIWAVE_SERVER_NAME": "old.example"})
+    refuse(key=signer.key)
+    # No server can have the name of a key without one.
+    name = name_signer("far.example", key := key_from_text(signer.key))
+    assert name == f"key {signer.key_id}, which proves no server name"
+    with pytest.raises(SignatureRefused):
+        name_signer(name, key)
+    assert not Room.objects.exists()
 
 
 def test_success_unknown_key_is_reported(home: ImportTargetRows, signer: Signer) -> None:

@@ -151,7 +151,7 @@ class Life:
     def _redact(self, place: int, given: Json) -> None:
         if event := self._pick(place):
             event.content, event.original_content = {"redacted_by": given["text"]}, None
-            event.redacted_at = self.now
+            event.redacted_at = event.redacted_at or self.now  # It is redacted once.
             event.save()
 
     def _delete(self, place: int, given: Json) -> None:

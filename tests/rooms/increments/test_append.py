@@ -35,6 +35,7 @@ from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.imports.import_room import import_room
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
+from rooms.lookup.authors import note_renames
 from rooms.models import (
     Event,
     ImportIntent,
@@ -211,11 +212,24 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
     # Someone whose name was erased here gets no other by a change of the address.
     person.local_id, person.display_name = "again", "Again"
     person.save()
+    pair.life.do("add", 0, {"content": {"body": "secret"}})
     link = pair.end_day()
-    purged = row_factories.make_participant(pair.home.tenant, "zoe", purged_at=START)
+    erased = {"purged_at": START, "messages_erased_at": pair.life.now}
+    purged = row_factories.make_participant(pair.home.tenant, "zoe", **erased)
     Participant.objects.filter(pk=purged.pk).update(local_id="renamed")
     pair.append(link)
-    assert pair.event("message 0").content["_imported_sender"] == sender
+    # Nor do earlier messages come back, with the new address or by a later increment.
+    pair.life.day -= 1
+    pair.life.do("add", 0, {"content": {"body": "secret"}})
+    pair.life.day += 1
+    person.display_name = "Once more"
+    person.save()
+    pair.append(pair.end_day())
+    found = list(Event.objects.filter(room=pair.room).values_list("content", flat=True))
+    assert len([content for content in found if content.get("body") == ""]) == 2
+    assert "secret" not in str(found)
+    sender["display_name"] = "Deleted user"
+    assert [content["_imported_sender"] for content in found] == [sender] * len(found)
 
 
 @database
@@ -420,12 +434,34 @@ def test_success_take_theirs(pair: Copy) -> None:
 @database
 def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
     here = pair.event("message 0")
-    here.content, here.redacted_at = {}, START
+    imported_at = RoomImport.objects.get(room=pair.room).created_at
+    here.content, here.redacted_at = {}, imported_at + HOUR
     here.save()
     change(pair, "message 0", content={"body": "edited there"}, edited_at=pair.life.now)
     done = pair.append(pair.end_day())
     assert (done.changed, done.kept_local) == (0, 1)
     assert "edited there" not in pair.bodies()
+    # Nor does a text come back that the source has redacted too, of another sender.
+    other = row_factories.make_participant(pair.life.room.tenant, "other")
+    times = {"edited_at": None, "redacted_at": pair.life.now}
+    change(pair, "edited there", content={"body": "still there"}, sender=other, **times)
+    done = pair.append(pair.end_day())
+    assert done.warnings[-1].startswith("1 event imported without content: ")
+    assert "still there" not in pair.bodies()
+    # The source may say that it redacted it, at the same time or earlier, or delete it first.
+    for redacted_at in (START, here.redacted_at):
+        change(pair, "still there", redacted_at=redacted_at)
+        pair.append(pair.end_day())
+        assert "still there" not in pair.bodies()
+    again = Event.objects.get(room=pair.life.room, content__body="still there")
+    Event.objects.filter(pk=again.pk).delete()
+    pair.append(pair.end_day())
+    assert not Event.objects.filter(pk=here.pk).exists()
+    again.redacted_at = None
+    again.save(force_insert=True)
+    pair.append(pair.end_day())
+    assert Event.objects.filter(pk=here.pk).exists()
+    assert "still there" not in pair.bodies()
 
 
 @database
@@ -506,8 +542,8 @@ def test_success_erased_messages_do_not_come_back(
     done = json.loads(run_import(copy, *words, "--json"))
     assert plan["warnings"] == done["warnings"]
     assert (
-        "2 events imported without content: `purge-participant` erased the messages of their "
-        "author here."
+        "2 events imported without content: they were redacted here, or `purge-participant` "
+        "erased the messages of their author here."
     ) in done["warnings"]
     imported = Room.objects.get(pk=done["room"]["id"])
     assert list_stored(room.tenant) == [kept]
@@ -545,8 +581,63 @@ def test_success_erased_messages_do_not_come_back(
     Participant.objects.filter(pk=zoe.pk).update(absent_since=None, purged_at=None)
     life.day = 100_000
     life.do("add", 1, {"content": {"body": "back"}})
-    back = import_whole(copy.home, export_whole(life))
-    assert Event.objects.filter(room=back, content__body="back").exists() is is_signed
+    for now, is_back in ((START, False), (life.now, is_signed)):  # It is not from the future.
+        back = import_whole(copy.home, export_whole(life), now=now)
+        assert Event.objects.filter(room=back, content__body="back").exists() is is_back
+
+
+@database
+@pytest.mark.parametrize("is_earlier", [True, False])
+def test_success_an_erasure_outlives_a_new_name_of_the_source(
+    pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_earlier: bool
+) -> None:
+    """Also in rooms of later bases, and once the room whose increment had both names is gone."""
+    source, here = pair.life.room, pair.home.tenant
+    row_factories.make_participant(source.tenant, "zed")
+    life = Life(source, tmp_path / "renamed")
+    life.directory.mkdir()
+    zoe = make_person(here, "zoe", absent_since=START)
+    TenantImport.objects.create(
+        tenant=here, source_tenant_id=source.tenant_id, source_server_name="old.example",
+        is_new=True, people={f"@{source.creator.local_id}": str(zoe.pk)}, started_at=START,
+    )  # fmt: skip
+
+    def export_as(name: str) -> Path:
+        configure(monkeypatch, SCAIWAVE_SERVER_NAME=f"{name}.example")
+        life.do("add", 0, {"content": {"body": f"message of {name}"}})
+        life.do("add", 1, {"content": {"body": "of another"}})
+        assert life.end_day()
+        configure(monkeypatch, SCAIWAVE_SERVER_NAME="localhost")
+        return life.links()[-1]
+
+    def purge() -> None:
+        run_command("purge_participant", str(zoe.pk), "--with-messages", "--yes")
+
+    def list_bodies(room: Room) -> set[str]:
+        events = Event.objects.filter(room=room)
+        assert events.filter(content__body="of another").exists()
+        return set(events.values_list("content__body", flat=True)) - {"of another"}
+
+    first = import_whole(pair.home, export_as("old").read_bytes())
+    if is_earlier:
+        purge()
+    append(pair.home, export_as("older"))
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="older.example")
+    base = export_whole(life)
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="localhost")
+    again = import_whole(pair.home, base)
+    if not is_earlier:
+        purge()
+    append(pair.home, export_as("older"))
+    assert list_bodies(first) == list_bodies(again) == {""}
+    RoomImport.objects.filter(room=first).delete()
+    assert list_bodies(import_whole(pair.home, base)) == {""}
+    # No change of an address takes over other people, here or under another name.
+    known = TenantImport.objects.get().people
+    old = f"@{source.creator.local_id}:old.example"
+    note_renames(here, {old: "@boss:third.example", "@zoe:localhost": "@zoe:third.example"})
+    note_renames(here, {old: f"@{source.creator.local_id}:LocalHost"})
+    assert TenantImport.objects.get().people == known
 
 
 @database
@@ -696,7 +787,34 @@ def test_success_unsigned_link(pair: Copy) -> None:
     with pytest.raises(ImportRefused) as caught:
         pair.append(link)
     assert "is not known here. A known key has signed the bundles before it." in str(caught.value)
-    assert pair.append(link, key=f"ed25519:{keys[0].public_key}").applied
+    key = f"ed25519:{keys[0].public_key}"
+    with pytest.raises(ImportRefused, match="is not a key of localhost"):
+        pair.append(link, key=key)
+    ServerKey.objects.bulk_create(keys)
+    assert pair.append(link, key=key).applied
+
+
+@database
+def test_fail_another_server(pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only a key that proves the new name of the source continues its chain."""
+    with monkeypatch.context() as patch:
+        configure(patch, SCAIWAVE_SERVER_NAME="new.example")
+        link = pair.end_day()
+    (key,) = ServerKey.objects.all()
+    key.delete()
+    public, descriptor = f"ed25519:{key.public_key}", tmp_path / "new.json"
+    for options in ({"key": public}, {"accept_unsigned": True}):
+        with pytest.raises(ImportRefused) as caught:
+            pair.append(link, **options)
+        assert (str(caught.value), caught.value.fix) == (
+            "The increment names new.example, but its base localhost, and no key proves the new "
+            "name.",
+            "Nothing was imported. After a rename, pass the new descriptor with --descriptor.",
+        )
+    descriptor.write_text(json.dumps({"server_name": "new.example", "public_key": public}))
+    assert pair.append(link, descriptor=descriptor, dry_run=True).warnings == []
+    ServerKey.objects.bulk_create([key])
+    assert pair.append(link).applied
 
 
 @database

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_success_chain() -> None:
         assert chain.state.room.topic == "Changed"
         assert chain.state.senders[ANNA].display_name == "Deleted user"
         assert [totals.events for totals in chain.totals] == [19, 19]
-        key = key_from_text(PUBLIC_KEY)
+        key = replace(key_from_text(PUBLIC_KEY), is_own=True)
         for link in chain.links:
             found = verify_signature(link.bundle.signature, {key.key_id: key})
             assert found.status is VerificationStatus.VALID

@@ -17,6 +17,7 @@ from rooms.models import (
     ImportIntent,
     Media,
     Room,
+    RoomImport,
     RoomMedia,
     RoomMember,
     ScanStatus,
@@ -284,6 +285,21 @@ def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
     assert bring(out).figures["bundles"] == 1
     event = Event.objects.get(room=here, sender=bert)
     assert (event.content["body"], event.redacted_at is None) == ("", False)
+    # What was emptied here stays so if its bundles come again, after a return too.
+    Participant.objects.filter(pk=bert.pk).update(purged_at=NOW)
+    with on_old_server(source, here.tenant):
+        late = row_factories.make_event(
+            room, 5000, sender=Participant.objects.get(tenant=source, local_id=bert.local_id),
+            content={"body": "secret"}, created_at=tick(),
+        )  # fmt: skip
+        export(source, out, incremental=True)
+    assert bring(out).figures["bundles"] == 1
+    Participant.objects.filter(pk=bert.pk).update(purged_at=None, absent_since=None)
+    RoomImport.objects.filter(room=here).update(manifest_sha256="0" * 64)
+    assert bring(out).figures["bundles"] == 2
+    assert not Event.objects.filter(room=here, content__body="secret").exists()
+    assert Event.objects.filter(room=here, stream_position=late.stream_position).exists()
+    Participant.objects.filter(pk=bert.pk).update(absent_since=NOW)
     # The old server's own row of the same address, purged without messages, hides no erasure.
     old_server = TenantImport.objects.get().source_server_name
     fields = {"server_name": old_server, "purged_at": NOW}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -30,7 +33,13 @@ from rooms.search.scope import Scope
 from scaiwave.console.progress import null_progress
 from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
-from tenants.errors import ParticipantOnHold, RoleBuiltIn, RoomOnHold, TenantConflict
+from tenants.errors import (
+    InvalidRoleSlug,
+    ParticipantOnHold,
+    RoleBuiltIn,
+    RoomOnHold,
+    TenantConflict,
+)
 from tenants.holds.hold import add_hold
 from tenants.models import Group, GroupMembership, Hold, Participant, Role, RoleGrant, Tenant
 from tenants.roles.queries.super_admins import find_super_admin_holders
@@ -46,6 +55,7 @@ from tests.rooms.moves.factories import (
     tick,
     verify,
 )
+from tests.rooms.moves.test_hostile import _set, forge, rewrite
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -115,7 +125,7 @@ def test_success_by_email(out: Path) -> None:
     Participant.objects.filter(pk=twin.pk).update(scaikey_id=None)
     done = bring(out, people=options)
     assert done.figures["people_mapped"] == 1
-    assert set(TenantImport.objects.get().people.values()) == {str(bert.pk)}
+    assert str(bert.pk) in TenantImport.objects.get().people.values()
 
 
 def test_success_known_by_the_name_before(out: Path, settings: Settings) -> None:
@@ -362,6 +372,42 @@ def test_fail_another_row_under_a_known_id(tmp_path: Path) -> None:
         assert list(model._base_manager.filter(tenant=here).order_by("pk").values()) == rows
 
 
+def test_fail_mapped_people_become_others(out: Path, tmp_path: Path) -> None:
+    """A later export says that people who were found here have another address or ScaiKey ID."""
+    here = make_tenant("moved", scaikey_tenant_id=None)
+    anna = make_person(here, "anna", scaikey_id="usr_anna", local_id="anna.here")
+    bert = make_person(here, "bert", email="other@acme.example", local_id="bert.here")
+    people = write_map(tmp_path / "map.csv", f"@bert.acme:localhost,{bert.pk}")
+    bring(out, people=people)
+    TenantImport.objects.update(finished_at=None)
+
+    def swap(rows: list[Any]) -> None:
+        found = {row["local_id"]: row for row in rows}
+        found["anna.acme"]["local_id"], found["bert.acme"]["local_id"] = "bert.acme", "anna.acme"
+
+    def relink(rows: list[Any]) -> None:
+        for row in rows:
+            if row["local_id"] == "bert.acme":
+                row.update(scaikey_id="usr_mallory", email="mallory@acme.example")
+
+    before = TenantImport.objects.values().get()
+    for name, change, person in (("swap", swap, anna), ("relink", relink, bert)):
+        shutil.copytree(out, tmp_path / name)
+        forge(tmp_path / name, rewrite("people", change))
+        with pytest.raises(TenantImportRefused) as caught:
+            bring_alike(tmp_path / name)
+        assert str(caught.value) == (
+            f"The row {person.pk} of people has another participant_type or scaikey_id or local_id "
+            "or server_name than in the import before."
+        )
+        assert caught.value.fix == (
+            "Undo this change on the old server, export the tenant again, and import again. "
+            "Nothing was imported."
+        )
+        assert TenantImport.objects.values().get() == before
+    bring_alike(out)
+
+
 def test_fail_member_of_a_group_with_rights(tmp_path: Path) -> None:
     """A group of this server has super_admin; the export adds people to it, in a group that the
     next sync brings."""
@@ -463,6 +509,11 @@ def test_fail_look_alike_role(tmp_path: Path) -> None:
     leave(source)
     with pytest.raises(RoleBuiltIn, match="looks like the built-in role super_admin"):
         bring(tmp_path / "out")
+    for slug in ("\u0268nner", "x y/../z\n"):
+        forge(tmp_path / "out", rewrite("roles", partial(_set, slug=slug)))
+        with pytest.raises(InvalidRoleSlug) as caught:
+            bring_alike(tmp_path / "out")
+        assert str(caught.value) == f"Invalid slug of a role: {slug!r}."
     assert not Tenant.objects.filter(slug="moved").exists()
 
 

@@ -214,7 +214,7 @@ def test_success_the_run_is_audited() -> None:
     assert entry.details == {"restart": False, "ranges": 1}
     run = SearchBackfill.objects.get()
     started = f"started {run.started_at:%Y-%m-%d %H:%M:%S}"
-    assert entry.subject_name == f"tenant {run.tenant_id}, {started}"
+    assert entry.subject_name == f"tenant acme, {started}"
     run.tenant_id = None
     assert str(run) == f"all messages, {started}"
 

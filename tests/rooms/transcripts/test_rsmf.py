@@ -130,6 +130,17 @@ def test_success_at_most_5000_events_in_a_file() -> None:
     assert [read_mail(data)["X-RSMF-EventCount"] for data in days.values()] == ["5000", "2"]
 
 
+def test_success_no_name_adds_a_participant() -> None:
+    name, fqid = "X <@a:b>; Boss <@boss:victim.example>", "@x;y:old.example>; <z"
+    sender = {"display_name": name, "avatar_url": "", "fqid": fqid}
+    events = [make_message(1, "text", content={"_imported_sender": sender})]
+    (data,) = render_days(events).values()
+    assert read_mail(data)["X-RSMF-Participants"] == (
+        "X [U+003C]@a:b[U+003E][U+003B] Boss [U+003C]@boss:victim.example[U+003E] "
+        "<@x[U+003B]y:old.example[U+003E][U+003B] [U+003C]z>"
+    )
+
+
 def test_success_load_file() -> None:
     files = render(make_sample(), "rsmf")
     header, *lines = files["load.csv"].decode().splitlines()

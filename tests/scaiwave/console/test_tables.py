@@ -117,6 +117,29 @@ LISTS: dict[str, tuple[str, dict[str, Any], list[dict[str, str]]]] = {
             {**RUN, "short_id": "01a23189-29ea", "outcome": "applied"},
         ],
     ),
+    "sync_runs_of_all_tenants": (
+        "sync_runs",
+        {},
+        [
+            {**RUN, "short_id": "01a2318e-cc5e", **FAILED},
+            {**RUN, "short_id": "01a23189-29ea", "outcome": "planned", "changes": "0 (22 planned)"},
+        ],
+    ),
+    "list_roles": (
+        "list_roles",
+        {"tenant": None},
+        [
+            {
+                "tenant": "thalassa",
+                "slug": "tenant_admin",
+                "name": "Tenant Administrator",
+                "built_in": "yes",
+                "participants": "3",
+                "groups": "1",
+                "holders": "1,204",
+            }
+        ],
+    ),
     "sync_losses": (
         "sync_losses",
         {},
@@ -195,6 +218,7 @@ LISTS: dict[str, tuple[str, dict[str, Any], list[dict[str, str]]]] = {
                 "next": "in 6 min",
                 "last": "4 min ago",
                 "outcome": "failed",
+                "started_by": "scheduler",
                 "error": "SW_SCAIKEY_UNREACHABLE",
                 "command": "sync --scheduled --wait 60",
             },

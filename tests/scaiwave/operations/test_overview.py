@@ -19,7 +19,7 @@ from redis import Redis
 from rq.utils import utcformat
 
 from federation.models import ServerKey
-from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
+from identity_sync.models import PendingRemoval, Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.reasons import Reason
 from rooms.models import Room, SearchBackfill
 from rooms.search.scope import Scope
@@ -30,6 +30,7 @@ from scaiwave.operations.record_figures import record_figures
 from scaiwave.site.charts import HEIGHT, draw_chart
 from scaiwave.site.overview import OverviewPart
 from scaiwave.site.overview import load_overview as load_shown_overview
+from tenants.audit.record import record_audit
 from tenants.models import (
     AdminUser,
     DailyFigures,
@@ -152,7 +153,16 @@ def test_success_removals_that_wait_are_one_task_with_its_button(client: Client)
     ]
     assert len(list_shown(client, tasks[0]["url"])) == 3
     assert get_list("Last failures")["entries"] == []
-    assert get_cards()["Sync"]["value"] == "applied, except for skipped rows"
+    card = get_cards()["Sync"]
+    assert (card["value"], card["tone"]) == ("applied, except for skipped rows", "warn")
+    assert card["details"][-1] == tasks[0]["text"]
+    PendingRemoval.objects.update(state="approved", expires_at=NOW + timedelta(hours=23))
+    approved = "3 approved removals wait for the next sync. The first approval lapses in 23 hours."
+    task = find_task("3 approved")
+    assert (task["text"], task["button"]) == (approved, "Sync now")
+    card = get_cards()["Sync"]
+    assert (card["value"], card["tone"]) == ("applied, except for skipped rows", "warn")
+    assert card["details"][-1] == approved
 
 
 @pytest.mark.usefixtures("_registered")
@@ -196,27 +206,48 @@ def test_success_cards_count_as_lists_do() -> None:
         "2026-11-24T11:55:02+00:00",
     )
     assert card["details"] == ["The next is due in 5 minutes."]
+    make_run(2, "failed", error_code="SW_X")
+    card = get_cards()["Sync"]
+    assert (card["value"], card["tone"]) == ("not up to date since", "warn")
+    assert card["details"] == ["The next is due in 8 minutes.", "The last full sync failed: SW_X."]
+
+
+def test_success_the_drift_states_what_was_skipped() -> None:
+    kinds = {"participants": {"added": 3, "skipped": 2}}
+    for counts, end in (
+        (kinds, "5 differences: 3 corrected, 2 skipped."),
+        ({"groups": {"skipped": 177}}, "177 differences: 0 corrected, 177 skipped."),
+        ({"groups": {"updated": 1}}, "1 difference: 1 corrected, 0 skipped."),
+    ):
+        make_run(5, "partial", counts=counts)
+        tables = build.build_overview(NOW)["tables"]
+        (table,) = [each for each in tables if each["title"] == "Drift by kind"]
+        assert table["details"].endswith(f" found {end}")
 
 
 def test_success_syncs_of_the_day_have_columns_with_links() -> None:
     run = make_run(30, "failed", error_code="SW_SCAIKEY_UNREACHABLE", duration_seconds=4.0)
     make_run(20)
     make_run(26 * 60)
+    make_run(50, "failed", error_code="SW_INTERRUPTED")
+    make_run(40, "refused", is_dry_run=True)
+    make_run(60, "planned", is_dry_run=True)
     chart = get_chart("Full syncs")
     filled = [column for column in chart["columns"] if column.rectangles]
     assert len(chart["columns"]) == 144
-    assert [column.rectangles[0].style for column in filled] == ["bad", "good"]
+    assert [column.rectangles[0].style for column in filled] == ["info", "bad", "good"]
     assert [(each["name"], each["style"]) for each in chart["legend"]] == [
         ("applied", "bar good"),
         ("partial", "bar warn"),
         ("refused or failed", "bar bad"),
         ("running or a dry run", "bar info"),
     ]
-    assert [column.rectangles[0].height for column in filled] == [HEIGHT * 0.8, HEIGHT * 0.4]
+    heights = [HEIGHT * part for part in (0.4, 0.8, 0.4)]
+    assert [column.rectangles[0].height for column in filled] == heights
     assert chart["scale"] == ["5 s", "2.5 s", "0 s"]
-    assert sum(column.is_gap for column in chart["columns"]) == 142
-    assert filled[0].url == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
-    assert len(chart["rows"]) == 2
+    assert sum(column.is_gap for column in chart["columns"]) == 141
+    assert filled[1].url == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    assert len(chart["rows"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -228,13 +259,25 @@ def test_success_syncs_of_the_day_have_columns_with_links() -> None:
         (("planned", "applied"), "applied"),
     ],
 )
-def test_success_of_several_syncs_in_ten_minutes_the_worst_stays(
+def test_success_several_syncs_in_ten_minutes_have_the_worst_outcome_and_the_longest_duration(
     outcomes: tuple[str, ...], shown: str
 ) -> None:
     for number, outcome in enumerate(outcomes):
-        make_run(9 - number, outcome)
-    rows = get_chart("Full syncs")["rows"]
-    assert [row["text"] for row in rows] == [f"{shown}, 2.0 s"]
+        make_run(9 - number, outcome, duration_seconds=59.3 - number)
+    (row,) = get_chart("Full syncs")["rows"]
+    assert row["text"] == f"{len(outcomes)} syncs, the worst {shown}, the longest 59.3 s"
+    assert row["values"] == (59.3,)
+
+
+def test_success_the_last_acts_name_roles_and_people() -> None:
+    acme = row_factories.make_tenant("acme")
+    anna, details = row_factories.make_participant(acme, "anna"), {"role": "super_admin"}
+    record_audit(HOST_OPERATOR, "role grant", anna, NOW, details)
+    record_audit(HOST_OPERATOR, "suspend-participant", anna, NOW + timedelta(minutes=1))
+    assert [entry["text"] for entry in get_list("Last actions of operators")["entries"]] == [
+        "suspend-participant Anna (@anna.acme:localhost)",
+        "role grant super_admin Anna (@anna.acme:localhost)",
+    ]
 
 
 def test_success_changes_are_stacked_by_kind() -> None:
@@ -443,6 +486,11 @@ def test_success_the_last_failures_are_of_all_kinds_by_time(client: Client) -> N
     make_run(8, "failed", error_code="SW_X", error_message="It broke.", error_fix="Fix `it`.")
     make_run(4, "refused", is_dry_run=True)
     make_run(2, "partial")
+    for minutes, outcome, code in (
+        (1.5, "refused", "SW_SYNC_PLAN_CHANGED"),
+        (1, "failed", "SW_INTERRUPTED"),
+    ):
+        make_run(minutes, outcome, error_code=code)
     for number, minutes in enumerate((7, 6, 3)):
         make_webhook(number, minutes)
     make_webhook(9, 1, state="handled")
@@ -455,7 +503,7 @@ def test_success_the_last_failures_are_of_all_kinds_by_time(client: Client) -> N
     ]
     assert shown["entries"][-1]["details"] == "Fix `it`."
     listed = {link["text"]: list_shown(client, link["url"]) for link in shown["links"]}
-    assert [run.outcome for run in listed["failed syncs"]] == ["failed"]
+    assert [run.error_code for run in listed["failed syncs"]] == ["SW_X"]
     assert len(listed["failed webhooks"]) == 3
     assert list_shown(client, shown["url"]) == listed["failed syncs"]
 

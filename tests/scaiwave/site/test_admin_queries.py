@@ -27,7 +27,7 @@ from tests.scaiwave.site.addresses import Address, iter_addresses
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-MAX_OF_LIST, MAX_OF_PAGE, MAX_OF_OVERVIEW, MAX_OF_STORED_OVERVIEW = 12, 12, 44, 4
+MAX_OF_LIST, MAX_OF_PAGE, MAX_OF_OVERVIEW, MAX_OF_STORED_OVERVIEW = 12, 12, 46, 4
 SMALL, LARGE = 1, 3
 PARTNER, TENANT = "prt_northwind", "tnt_acme"
 HOUR = 3600.0

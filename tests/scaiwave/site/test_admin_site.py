@@ -58,8 +58,8 @@ from tests.scaiwave import row_factories
 from tests.scaiwave.site.every_model import MODELS, every_model
 from tests.scaiwave.site.pages import POLICY, InlineFinder, strip_markup
 
-LISTED: dict[type[Model], str] = {PendingRemoval: "?q="}
-"""Without a search, some lists are pages of their own."""
+LISTED: dict[type[Model], str] = {PendingRemoval: "?state="}
+"""Without a filter, some lists are pages of their own."""
 SECRETS = ("never to be seen", "pbkdf2", "md5$")
 
 pytestmark = pytest.mark.django_db

@@ -341,6 +341,8 @@ def test_success_participants_are_shown_by_their_present_name() -> None:
     assert row["subject"] == "Renamed"
     shown = json.loads(run_command("show_participant", str(anna.pk), "--json"))["participant"]
     assert [entry["subject"] for entry in shown["audit_entries"]] == ["Renamed"]
+    write(9, subject_type="syncrun", subject_name="all tenants")
+    assert "sync run all tenants" in run_command("list_audit")
 
 
 def test_success_copies_of_the_log_do_not_name_participants() -> None:

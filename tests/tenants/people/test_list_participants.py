@@ -143,6 +143,11 @@ def test_success_across_tenants_of_the_scope(acme: Tenant, monkeypatch: pytest.M
     assert run_command(*page).splitlines()[1].split()[:2] == ["acme", "Berta"]
     assert len(run_command("list_participants", "--jsonl").splitlines()) == 5
     assert len(run_command("list_participants", "--tenant", "acme", "--csv").splitlines()) == 5
+    for number, tenant in enumerate((Tenant.objects.get(slug="other"), acme)):
+        make_person(tenant, f"a{number}", display_name="Anna")
+    assert [tenant for tenant, name in find(HOST_OPERATOR) if name == "Anna"] == [
+        *("acme", "acme", "other")
+    ]
 
 
 def test_success_one_json_object_a_line(acme: Tenant) -> None:

@@ -64,11 +64,12 @@ def test_success_the_list_keeps_its_filter_and_the_form_names_the_people(client:
     assert f'formaction="{reverse("admin:act", args=[SUSPEND])}?{query}"' in (page.content.decode())
     url = f"{reverse('admin:act', args=[SUSPEND])}?tenant={tenant}&status=active"
     data: dict[str, Any] = {"rows": [each.pk for each in people], "chosen": "1"}
+    names = [f"P{each} (@p{each}.acme:localhost)" for each in range(5)]
     form = client.post(url, data).content.decode()
-    assert "<p>7 selected: P0, P1, P2, P3, P4 and 2 more.</p>" in form
+    assert f"<p>7 selected: {', '.join(names)} and 2 more.</p>" in form
     assert f'<a href="{reverse(LIST)}?{query}">Cancel</a>' in form
     one = client.post(url, {**data, "rows": [people[0].pk, "x"]}).content.decode()
-    assert "<p>1 selected: P0.</p>" in one
+    assert f"<p>1 selected: {names[0]}.</p>" in one
     data = {"rows": data["rows"], "reason": "merger"}
     asked = client.post(url, data)
     assert "<p>7 selected" not in asked.content.decode()
@@ -147,7 +148,8 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
                 "converted to a manual grant for 1 person; granted to 1 person; already granted to "
                 "1 person."
             )
-            assert asked.context["question"].endswith(f"(P0, P1). Expected: {outcome}")
+            both = "(P0 (@p0.acme:localhost), P1 (@p1.acme:localhost))."
+            assert asked.context["question"].endswith(f"{both} Expected: {outcome}")
             post(client, slug, people, role="editors", confirmed=find_confirmation(asked))
             assert f"Role editors {outcome}" in client.get(done["Location"]).content.decode()
     post(client, "role-revoke-role-from-file-file", people, role="editors")
@@ -157,6 +159,20 @@ def test_success_a_role_is_granted_to_people_and_revoked_from_them(client: Clien
 
 def test_fail_a_role_is_of_one_tenant(client: Client) -> None:
     people = [*make_people(1), row_factories.make_participant(row_factories.make_tenant("other"))]
-    answer = post(client, "role-grant-role-from-file-file", people, role="tenant_admin")
-    assert "Select rows of one tenant" in answer.content.decode()
+    for values in ({"chosen": "1"}, {"role": "tenant_admin"}):
+        answer = post(client, "role-grant-role-from-file-file", people, **values)
+        assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, reverse(LIST))
+        assert "Select rows of one tenant" in client.get(reverse(LIST)).content.decode()
     assert not RoleGrant.objects.exists()
+
+
+def test_fail_a_role_is_not_granted_to_removed_people(client: Client) -> None:
+    """Revoked it is: they may come back."""
+    people = make_people(2)
+    Participant.objects.filter(pk=people[1].pk).update(absent_since=NOW)
+    answer = post(client, "role-grant-role-from-file-file", people, chosen="1")
+    assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, reverse(LIST))
+    message = client.get(reverse(LIST)).content.decode()
+    assert "Removed from ScaiKey: P1 (@p1.acme:localhost). Deselect these first." in message
+    asked = post(client, "role-revoke-role-from-file-file", people, chosen="1")
+    assert asked.status_code == HTTPStatus.OK

@@ -73,8 +73,8 @@ def test_success_one_question_and_a_row_for_each() -> None:
     names = (f"@{anna.local_id}", "BERT@acme.example", str(cleo.pk))
     result = suspend(*names, confirm=questions.append)
     assert questions == [
-        "This blocks 2 participants (Anna, Cleo) until you run `scaiwave admin "
-        "resume-participant NAME`; syncs do not change this."
+        "This blocks 2 participants (Anna (@anna.acme:localhost), Cleo (@cleo.acme:localhost)) "
+        "until you run `scaiwave admin resume-participant NAME`; syncs do not change this."
     ]
     document = result.document()
     assert [(row["name"], row["changed"], row["error"]) for row in document["results"]] == [
@@ -94,7 +94,10 @@ def test_success_one_question_and_a_row_for_each() -> None:
     assert (again.document()["changed"], AuditEntry.objects.count()) == (False, 2)
     assert again.lines[0] == "Participant @anna.acme:localhost is already suspended (manually)."
     resume(*names, confirm=questions.append)
-    assert questions[1] == "This resumes 3 participants (Anna, Bert, Cleo)."
+    assert questions[1] == (
+        "This resumes 3 participants (Anna (@anna.acme:localhost), Bert (@bert.acme:localhost), "
+        "Cleo (@cleo.acme:localhost))."
+    )
     assert count_suspended() == 0
     last = AuditEntry.objects.order_by("pk").last()
     assert last is not None
@@ -261,7 +264,7 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     rows = "".join(f"Person {number};P{number}@acme.example\r\n" for number in range(40))
     file.write_bytes(("\ufeffName;E-mail\r\n" + rows + "\r\n;\r\n" + rows).encode())
     words = ("suspend_participant", "--from", str(file), "--tenant", "acme")
-    with pytest.raises(ConfirmationNeeded, match=r"This blocks 40 participants \(Person 0, "):
+    with pytest.raises(ConfirmationNeeded, match=r"This blocks 40 participants \(Person 0 \(@p0:"):
         run_command(*words)
     *preview, expected = run_command(*words, "--dry-run").splitlines()
     assert (len(preview), expected) == (40, "Expected: 40 participants suspended.")

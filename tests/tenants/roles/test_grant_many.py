@@ -64,7 +64,10 @@ def test_success_granted_taken_over_and_already() -> None:
     make_grant(role, people[2])
     questions: list[str] = []
     result = grant(names_of(people), confirm=questions.append)
-    assert questions == ["This grants role editors to 2 participants (Anna, Bert)."]
+    assert questions == [
+        "This grants role editors to 2 participants (Anna (@anna.acme:localhost), "
+        "Bert (@bert.acme:localhost))."
+    ]
     document = result.document()
     assert [(row["outcome"], row["changed"]) for row in document["results"]] == [
         *(("granted", True), ("taken_over", True), ("already_granted", False))
@@ -158,7 +161,8 @@ def test_success_revoked_with_the_paths_that_remain() -> None:
         assert [(row["changed"], row["remaining_paths"]) for row in rows] == [
             *((True, [["Crew"]]), (True, []), (False, [["Crew"]]))
         ]
-        assert "Anna still has role editors through Crew, granted by root." in result.lines
+        still = "Anna (@anna.acme:localhost) still has role editors through Crew, granted by root."
+        assert still in result.lines
     assert RoleGrant.objects.get().group == crew
     assert not revoke(names_of([anna, bert]), confirm=pytest.fail).document()["changed"]
     assert AuditEntry.objects.filter(action="role revoke").count() == 2

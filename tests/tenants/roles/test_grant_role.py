@@ -123,7 +123,7 @@ def test_success_to_a_suspended_participant() -> None:
     tenant = make_tenant()
     make_role(tenant)
     assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).lines[1:] == [
-        "The role has no effect while Anna is suspended manually."
+        "The role has no effect while Anna (@anna.acme:localhost) is suspended manually."
     ]
 
 

@@ -33,6 +33,10 @@ NAMES = [
     "super\u200b_admin",
     "Tenant administrator",
     "super_admin",
+    "Super administrator\u3164",
+    "\u115fSuper\u1160\uffa0 Admin",
+    "Tenant\u02baadmin",
+    "ŧenant admin",
 ]
 
 

@@ -62,7 +62,10 @@ def test_success_remaining_grants_are_reported() -> None:
     role = make_role(tenant)
     make_grant(role, anna)
     make_grant(role, all_group)
-    still = "Anna still has role editors through Backend > Engineering > All, granted by root."
+    still = (
+        "Anna (@anna.acme:localhost) still has role editors through Backend > Engineering > All, "
+        "granted by root."
+    )
     for dry_run in (True, False):
         result = revoke(anna, dry_run=dry_run)
         assert result.lines[1:] == [still]

@@ -164,7 +164,8 @@ def test_success_the_same_person_through_another_grant() -> None:
     grant(all_group, "super_admin")
     assert revoke(anna, "super_admin").lines == [
         "Role super_admin revoked from Anna (@anna.acme:localhost).",
-        "Anna still has role super_admin through Backend > Engineering > All, granted by root.",
+        "Anna (@anna.acme:localhost) still has role super_admin through Backend > Engineering > "
+        "All, granted by root.",
     ]
 
 

@@ -391,7 +391,14 @@ def test_fail_signature(site: BackupSite, tmp_path: Path) -> None:
     shutil.copytree(site.home, home, ignore=shutil.ignore_patterns("*.sqlite3*", "media"))
     elsewhere = {"SCAIWAVE_HOME": str(home), "SCAIWAVE_DB_URL": site.empty}
     ended = site.restore(backup, **elsewhere)
-    unknown = f"known here. The database of this server can't be read, or has no keys. {untrusted}"
+    unknown = (
+        "known here. The database of this server can't be read, or has no key that it can use. "
+        f"{untrusted}"
+    )
+    assert (ended.code, unknown in ended.err) == (1, True), ended.err
+    (tmp_path / "keyless").mkdir(mode=0o700)
+    keyless = {"SCAIWAVE_HOME": str(tmp_path / "keyless"), "SCAIWAVE_ENCRYPTION_KEYS": ""}
+    ended = site.verify(backup, **keyless)
     assert (ended.code, unknown in ended.err) == (1, True), ended.err
     ended = site.restore(backup, noted, **elsewhere)
     assert ended.code == 0, ended.out + ended.err

@@ -119,6 +119,7 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
         "cron": "3-59/10 * * * *",
         "command": "sync --scheduled --wait 60",
         "problem": "No scheduler is active.",
+        "started_by": None,
         **nothing,
     }
     assert found["refresh_usage"]["problem"] == "SCAIWAVE_SCAIGRID_URL is not set."
@@ -131,9 +132,10 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
         pipeline.execute()
     found = read()
     assert found["full_sync"]["next_at"] == "2026-12-01T12:13:00Z"
-    shown = ("outcome", "error_code", "problem")
-    assert [found["full_sync"][key] for key in shown] == ["failed", "SW_JOB_KILLED", None]
-    assert [found["run_retention"][key] for key in shown] == ["completed", None, None]
+    shown = ("outcome", "error_code", "problem", "started_by")
+    failed, completed = ["failed", "SW_JOB_KILLED"], ["completed", None]
+    assert [found["full_sync"][key] for key in shown] == [*failed, None, "scheduler"]
+    assert [found["run_retention"][key] for key in shown] == [*completed, None, "scheduler"]
     assert found["full_sync"]["last_at"] is not None
     restart = "The active scheduler was started with other settings: restart it."
     assert found["seal_audit"]["problem"] == restart
@@ -141,12 +143,13 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
     assert read()["full_sync"] == {
         **found["full_sync"],
         **nothing,
-        "problem": "Only cron starts it.",
+        "started_by": "cron",
     }
+    assert read()["refresh_usage"]["started_by"] is None
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     down = read()
     assert down["full_sync"]["problem"].startswith("Redis can't be used: Error 111 connecting to ")
-    assert down["backfill_search"]["problem"] == "Only cron starts it, with Redis too."
+    assert [down["backfill_search"][key] for key in shown[2:]] == [None, "cron"]
 
 
 def test_success_documents_are_as_documented(redis: Redis, run_jobs: Run) -> None:

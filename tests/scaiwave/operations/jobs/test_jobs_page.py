@@ -114,7 +114,7 @@ def test_success_the_schedule_has_every_job_with_its_last_run(
     assert rows["seal_audit"].endswith("unknown")
     assert "off SCAIWAVE_SCAIGRID_URL is not set." in rows["refresh_usage"]
     assert "off SCAIWAVE_PURGE_AFTER_DAYS is 0." in rows["purge_participants"]
-    by_cron = "every hour at minute 37 Only cron starts it, with Redis too."
+    by_cron = "every hour at minute 37 started by cron"
     assert rows["backfill_search"].startswith(f"backfill_search {by_cron} 37 * * * *")
     assert "on request: webhooks from ScaiKey" in rows["process_webhooks"]
 
