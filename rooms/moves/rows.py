@@ -176,6 +176,8 @@ class ExportedRows:
                 if table.model is Participant:
                     self.people[row["id"]] = row
                     fqid = (row["local_id"], normalize_server_name(row["server_name"]))
+                    if ":" in fqid[0] or not fqid[0].isprintable():
+                        raise TenantExportDamaged(f"{fqid[0]!a} of people is not a local ID.")
                     if fqid in fqids:
                         raise TenantExportDamaged(f"people has @{':'.join(fqid)} twice.")
                     fqids.add(fqid)

@@ -144,6 +144,12 @@ SIGNED: dict[str, Change] = {
         "people",
         lambda rows: _set(rows, local_id=rows[1]["local_id"], server_name=rows[1]["server_name"]),
     ),
+    "an address of two servers": rewrite(
+        "people", lambda rows: _set(rows, local_id="boss:victim.example.org")
+    ),
+    "an invisible letter in an address": rewrite(
+        "people", lambda rows: _set(rows, local_id=f"{rows[0]['local_id']}\u200b")
+    ),
     "an ID twice": rewrite("people", lambda rows: [*rows, {**rows[0], "local_id": "x"}]),
     "no tenant": rewrite("tenant", lambda rows: rows[:0]),
     "an unknown column": rewrite("people", lambda rows: _set(rows, password="x")),
