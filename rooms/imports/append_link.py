@@ -170,7 +170,8 @@ def _require_signature(run: BundleImport, imported: RoomImport) -> None:
     if not run.is_named and normalize_server_name(name) != normalize_server_name(before):
         raise ImportRefused(
             f"The increment names {name}, but its base {before}, and no key proves the new name.",
-            fix=f"{NOTHING_IMPORTED} After a rename, pass the new descriptor with --descriptor.",
+            fix=f"{NOTHING_IMPORTED} After a rename, pass the new descriptor with --descriptor, "
+            "or import a whole export.",
         )
     if not imported.is_signed or run.is_trusted or run.options.accept_unsigned:
         return

@@ -204,7 +204,7 @@ class LinkImport:
         with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
             self._write_rows(plan, first_position)
             run.complete(plan, intent, adds_room=False)
-            if run.is_trusted:  # An unsigned bundle has a say in its own room alone.
+            if run.is_named:  # Any other bundle has a say in its own room alone.
                 note_renames(tenant, self._renames)
         self.result.applied = True
 
@@ -381,7 +381,7 @@ class LinkImport:
             self._forbid_held(events_here := Event.objects.filter(pk__in=part))
             for key, at in find_emptied(events_here).items():
                 # Before the import, the source redacted it, and may change the time.
-                if at > self._imported_at:
+                if at > self._imported_at or key in self._edited_here:
                     rewriter.emptied.add(key)
                     by_id[key].redacted_at = at
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))

@@ -32,12 +32,12 @@ from rooms.imports.import_room import FOLLOWED_FIELDS, import_room
 from rooms.models import Event, Media, Room, RoomMedia
 from scaiwave.console.progress import null_progress
 from scaiwave.ids import new_id
-from tenants.models import Participant
+from tenants.models import Participant, Tenant
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.random_rooms import extras, places, texts
 from tests.rooms.round_trip import read_bundle
 from tests.scaiwave import row_factories
-from tests.tenants.factories import HOST_OPERATOR
+from tests.tenants.factories import HOST_OPERATOR, run_command
 
 MAX_BYTES = 2**26
 EVENT_FIELDS = (
@@ -308,3 +308,51 @@ def describe_room(room: Room, source_ids: Iterable[str], source_media: Mapping[s
     files = {(link.media.sha256, link.name, link.media.scan_status) for link in links}
     fields = {name: getattr(room, name) for name in FOLLOWED_FIELDS}
     return {"events": events, "media": files, "room": fields}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A room, and its copy on another server, which was imported from the base of its chain."""
+
+    life: Life
+    home: ImportTargetRows
+    room: Room
+
+    def end_day(self) -> Path:
+        assert self.life.end_day()
+        return self.life.links()[-1]
+
+    def append(self, link: Path, **options: Any) -> AppendResult:
+        return append(self.home, link, **options)
+
+    def event(self, body: str) -> Event:
+        return Event.objects.get(room=self.room, content__body=body)
+
+    def bodies(self) -> list[str]:
+        events = Event.objects.filter(room=self.room).order_by("stream_position")
+        return [event.content.get("body", "") for event in events]
+
+
+def change(pair: Copy, body: str, **fields: Any) -> None:
+    """Change an event of the source."""
+    event = Event.objects.get(room=pair.life.room, content__body=body)
+    for name, value in fields.items():
+        setattr(event, name, value)
+    event.save()
+
+
+def run_import(pair: Copy, *words: str) -> str:
+    home = pair.home
+    names = (home.workspace.slug, "--tenant", home.tenant.slug, "--as", str(home.anna.pk))
+    return run_command("import_room", *names, *words)
+
+
+def list_stored(tenant: Tenant) -> list[str]:
+    """Return the hashes of the files of a tenant in the store, which must be those of its rows."""
+    rows = [media.sha256 for media in Media.objects.filter(tenant=tenant).order_by("sha256")]
+    try:
+        _, files = default_storage.listdir(f"tenant/{tenant.pk}")
+    except FileNotFoundError:
+        files = []
+    assert sorted(files) == rows
+    return rows

@@ -27,13 +27,14 @@ from tests.rooms.bundle.factories import (
 )
 from tests.rooms.increments.histories import (
     MAX_BYTES,
+    Copy,
     Life,
     append,
     import_whole,
     merge,
     read_manifest,
 )
-from tests.rooms.increments.test_append import Copy, import_directory
+from tests.rooms.increments.test_append import import_directory
 from tests.rooms.test_round_trip import a_home
 from tests.rooms.transcripts.test_transcribe_room import transcribe_file
 from tests.scaiwave import row_factories
