@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.apps import apps
@@ -19,6 +20,7 @@ def format_subject(entry: Row) -> str:
     return f"{subject}, tenant {entry['tenant']}"
 
 
+@cache
 def name_type(subject_type: str) -> str:
     """Return how a model is called whose name is known: `server key` for `serverkey`."""
     names = {each._meta.model_name: each._meta.verbose_name for each in apps.get_models()}

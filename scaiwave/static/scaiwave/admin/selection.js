@@ -17,7 +17,8 @@ if (counter) {
     update();
   });
   // Rows stay selected if an act refuses them, which leads back to the list.
-  const sent = (document.querySelector(".messagelist .warning") && sessionStorage.selection) ?? "";
+  const refused = document.querySelector(".messagelist .warning");
+  const sent = (refused && sessionStorage.selection)?.split(",") ?? [];
   for (const box of form.querySelectorAll("[name=rows]")) box.checked ||= sent.includes(box.value);
   form.addEventListener("submit", () => (sessionStorage.selection = new FormData(form).getAll("rows")));
   // A browser that goes back keeps what was selected.
