@@ -76,7 +76,8 @@ class VerifiedBundle:
             return BundleNotVerified(f"The bundle is not valid: {found} found.")
         if self.verification.status is VerificationStatus.WRONG:
             return BundleNotVerified(
-                f"The bundle's signature is not valid. {self.verification.reason}"
+                f"The bundle's signature is not valid. {self.verification.reason}",
+                fix=f"Do not import it. {self.verification.fix}",
             )
         if self.require_signature and self.verification.status is not VerificationStatus.VALID:
             return BundleNotVerified(
@@ -301,7 +302,7 @@ def verify_signatures(
         if result.status is VerificationStatus.WRONG:
             raise BundleNotVerified(
                 f"The signature of {name} is not valid. {result.reason}",
-                fix="Do not rely on it. Get the bundle again.",
+                fix=f"Do not rely on it. {result.fix}",
             )
     return min((result.status for result in results.values()), key=_WORST_FIRST.index)
 

@@ -126,6 +126,10 @@ def test_fail_key_of_another_server(
         )
         found = verify_bundle(operator=HOST_OPERATOR, file=bundle.file(), max_bytes=MIB, **options)
         assert found.verification.status is VerificationStatus.WRONG
+        assert found.error is not None
+        assert found.error.fix == (
+            "Do not import it. If you trust old.example, pass its descriptor with --descriptor."
+        )
 
     for peer in (make_peer("old.example", bytes(32)), make_peer("other.example", signer.raw)):
         refuse(key=signer.key)
