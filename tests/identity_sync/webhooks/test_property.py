@@ -203,11 +203,12 @@ def assert_handled(scaikey: ScriptedScaiKey) -> None:
     assert_nothing_lost(scaikey, before, None, set())
     unhandled = WebhookEvent.objects.exclude(state=WebhookState.HANDLED)
     rows = list(unhandled.values_list("event_type", "error_message"))
+    known = {fact[-1] for fact in collect_local_facts()}
     for event_type, message in rows:
-        # Without another record of that kind, nothing proves that look-ups work.
+        # Without another record of that kind that is known, nothing proves that look-ups work.
         collection = f"{event_type.partition('.')[0]}s"
         assert "proves nothing" in message
-        assert not scaikey.directory.lists[collection].rows
+        assert known.isdisjoint(scaikey.directory.lists[collection].rows)
     if rows:
         sync(allow_removals=EVERYTHING, allow_no_super_admin=True)
 
@@ -271,6 +272,28 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
     ],
 )
 @example(size=SIZE, story=[Delivery(unfounded=5)])
+@example(  # The event of the only other group is lost, so that it is not known.
+    size=Size(seed=27, people=3, groups=3),
+    story=[
+        Delivery((DirectoryChange("suspend_partners", 3),), seed=260),
+        Delivery(
+            (DirectoryChange("revive_people", 1, 264), DirectoryChange("activate_partners", 2, 884)),
+            seed=172,
+            during_sync=True,
+        ),
+        Delivery(
+            (
+                DirectoryChange("activate_partners", 2, 182),
+                DirectoryChange("delete_people", 3, 253),
+                DirectoryChange("suspend_tenants", 4, 273),
+                DirectoryChange("delete_groups", 4, 66),
+                DirectoryChange("add_group", 4, 792),
+            ),
+            seed=396,
+            lost=0.4,
+        ),
+    ],
+)
 def test_success_any_delivery_ends_in_sync(
     scaikey: ScriptedScaiKey, size: Size, story: list[Delivery]
 ) -> None:
