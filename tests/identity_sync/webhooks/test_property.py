@@ -277,7 +277,10 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
     story=[
         Delivery((DirectoryChange("suspend_partners", 3),), seed=260),
         Delivery(
-            (DirectoryChange("revive_people", 1, 264), DirectoryChange("activate_partners", 2, 884)),
+            (
+                DirectoryChange("revive_people", 1, 264),
+                DirectoryChange("activate_partners", 2, 884),
+            ),
             seed=172,
             during_sync=True,
         ),
