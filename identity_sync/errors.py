@@ -169,7 +169,7 @@ class SyncCollectionEmpty(SyncStopped):
     code = "SW_SYNC_COLLECTION_EMPTY"
     remedy = (
         "Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
-        "pass the flag that the error names."
+        "write a plan with `scaiwave sync --plan plan.json`, and review and apply it."
     )
 
 

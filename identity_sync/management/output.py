@@ -32,7 +32,7 @@ _FACTS = (
     Column("outcome", "Outcome"),
     Column("changes", "Changes"),
     Column("losses", "Losses of access"),
-    Column("requests", "Requests", ColumnType.COUNT),
+    Column("requests", "Requests"),
 )
 _PLAN = (
     Column("plan_run_id", "Applied the plan of"),
@@ -188,13 +188,16 @@ def print_run(output: Output, run: Row) -> None:
     for warning in run["warnings"] or ():
         output.warn(warning)
     error = run["error"] or {}
+    hidden = "hidden" if run["kinds"] is None else None  # See describe_run.
     facts = {
         **run,
-        "changes": format_change_count(run),
+        "operator": run["operator"] or hidden,
+        "changes": format_change_count(run) or hidden,
         "duration": format_duration(run["duration_seconds"]),
-        "losses": format_losses(run["losses"] or {}) or None,
-        "error_message": f"{error.get('message') or ''} [{error.get('code')}]".strip(),
-        "error_fix": error.get("fix"),
+        "losses": format_losses(run["losses"] or {}) or hidden,
+        "requests": hidden or f"{run['requests']:,}",
+        "error_message": f"{error.get('message') or hidden or ''} [{error.get('code')}]".strip(),
+        "error_fix": error.get("fix") or hidden,
     }
     plan = (column for column in _PLAN if run[column.key])
     output.print_record([*_FACTS, *plan, *(_ERROR if error else ())], facts)

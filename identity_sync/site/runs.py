@@ -231,7 +231,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
             "fix": getattr(run, "shown_error_fix", run.error_fix),
             "badge": self.outcome_badge(run),
             "is_running": is_running,
-            "is_interrupted": is_running and not is_locked(LOCK),
+            # It may have ended between the read of its row and the look at the lock.
+            "is_interrupted": is_running
+            and not is_locked(LOCK)
+            and SyncRun.objects.filter(pk=run.pk, outcome=Outcome.RUNNING).exists(),
             "sees_skips": self._can_view(request, SyncSkip),
             "sees_removals": self._can_view(request, PendingRemoval),
         }

@@ -113,9 +113,6 @@ def plan_changes(
         unreadable=fetched.unreadable,
         targets_only=targets_only,
     )
-    plan.claimed = fetch_number(
-        "SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)"
-    )
     _count_staged(plan)
     done, total = 0, sum(plan.staged.values())
     progress(done, total)

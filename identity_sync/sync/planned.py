@@ -20,10 +20,9 @@ class Plan:
     `present` counts the rows of each kind before the run, `staged` what ScaiKey returned, and
     `unplaced` which of them have no tenant here. `conflicts` are tenants that are skipped because
     of their slug, `inconsistent` the kinds whose removals stopped, `unreadable` the lists that
-    can't be read. `claimed` counts the losses that the lists claimed. `tenant` is the only one of
-    the run, or None. A run for single records (`targets_only`) has no complete lists.
-    `apply_command` is the command that applies the file of a plan for review. `counted_apart` are
-    the losses that have a limit of their own.
+    can't be read. `tenant` is the only one of the run, or None. A run for single records
+    (`targets_only`) has no complete lists. `apply_command` is the command that applies the file of
+    a plan for review. `counted_apart` are the losses that have a limit of their own.
     """
 
     tenant: Tenant | None = None
@@ -37,7 +36,6 @@ class Plan:
     unusable: int = 0
     unreadable: Mapping[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
     counted_apart: list[list[Any]] = field(default_factory=list)
-    claimed: int = 0
     targets_only: bool = False
     apply_command: str = ""
 

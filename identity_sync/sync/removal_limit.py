@@ -128,7 +128,7 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
         )
         return
     for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, total)
+        _ensure_not_empty(plan, kind, report)
     if not has_removals:
         return
     plan.counted_apart = _judge_announced(limit) + _judge_suspensions(limit)
@@ -320,7 +320,7 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
     if limit.allows(total):
         return
     for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, total)
+        _ensure_not_empty(plan, kind, report)
     find_losses(APPLIED)
     if exceeded := _find_exceeded(limit):
         measure = exceeded[0]
@@ -343,11 +343,11 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
     raise RemovalLimitExceeded(
         f"This plan {text}. No changes were made.",
         report=report,
-        **_advise("If this is correct, ", plan, total),
+        **_advise("If this is correct, ", plan),
     )
 
 
-def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
+def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport) -> None:
     counts = plan.kinds[kind]
     # Without any record in the list a postponed removal has nothing to be compared with.
     removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
@@ -368,21 +368,17 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
             "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
             "has none, ",
             plan,
-            max(total, plan.claimed),
         ),
     )
 
 
-def _advise(condition: str, plan: Plan, total: int) -> dict[str, str]:
+def _advise(condition: str, plan: Plan) -> dict[str, str]:
     """Return the fix of a `SyncStopped` that begins with a condition, and its command."""
-    review = f"{plan.plan_command} --dry-run -v 2"
-    if plan.targets_only:
-        text, command = f"let a full sync decide: `{review}` shows its plan.", review
-    elif command := plan.apply_command:
+    if command := plan.apply_command:
         text = f"review the plan, then apply exactly its losses of access: `{command}`."
     else:
-        command = f"{plan.plan_command} --allow-removals {total}"
-        text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
+        command = f"{plan.plan_command} --plan plan.json"
+        text = f"write a plan and review its losses of access: `{command}`."
     return {"fix": condition + text, "command": command}
 
 

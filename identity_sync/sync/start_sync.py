@@ -103,11 +103,12 @@ def start_sync(
         pass  # Without credentials the run would fail before it is recorded.
     if is_locked(LOCK):
         raise build_locked_error("Another sync is running", shows_host=operator.sees_everything)
-    run_id = new_id()
+    run_id, name = new_id(), row.slug if row else "all tenants"
     with _reserve_start() as (start, is_queued):
         with transaction.atomic():
             details = {"dry_run": dry_run}
-            subject = AuditSubject(SUBJECT_TYPE, str(run_id), row.slug if row else "all tenants")
+            name += " (dry run)" if dry_run else ""
+            subject = AuditSubject(SUBJECT_TYPE, str(run_id), name)
             record_audit(operator, ACTION, subject, now, details, tenant=row)
         start(run_id)
     return SyncRequest(run_id, row, dry_run, is_queued)

@@ -95,7 +95,7 @@ class SearchBackfill(models.Model):
     def __str__(self) -> str:
         chosen = {"tenant": self.tenant, "room": self.room_id, "since": self.since}
         scope = ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
-        return f"{scope or 'all messages'}, started {self.started_at:%Y-%m-%d %H:%M:%S}"
+        return f"{scope or 'all messages'}, started {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class SearchRange(models.Model):

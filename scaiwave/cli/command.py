@@ -53,13 +53,17 @@ class ConfirmationDeclined(RefusedError):
 
 
 class VerbFormatter(DjangoHelpFormatter):
-    """Lists the command's own options first, and keeps the line breaks of a text."""
+    """Lists the command's own options first, and keeps line breaks and indented lines."""
 
     # Django moves its common options to the end; the suite's common options belong there too.
     show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input", "--yes"}
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if "\n" in text else super()._fill_text(text, width, indent)
+        fill = super()._fill_text
+        return "\n".join(
+            line if len(line) <= width or line[0] == " " else fill(line, width, indent)
+            for line in text.split("\n")
+        )
 
     def _format_action_invocation(self, action: Action) -> str:
         """Write the value once, as Python 3.13 does: the generated pages are the same for all."""

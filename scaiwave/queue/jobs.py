@@ -97,7 +97,7 @@ _DEFINITIONS = (
         get_timeout=lambda config: DAY,
         accepts=takes_one_id,
         runs_once=True,
-        occasion="Export tenant and Plan erasure in this site",
+        occasion="Export tenant or Plan erasure in the admin site",
     ),
     JobDefinition(
         "identity_sync.jobs.full_sync",
@@ -117,7 +117,7 @@ _DEFINITIONS = (
         wait_seconds=9 * MINUTE,
         accepts=takes_one_id,
         runs_once=True,
-        occasion="Sync now and Dry run in this site",
+        occasion="Sync now or Dry run in the admin site",
     ),
     JobDefinition(
         "identity_sync.jobs.process_webhooks",

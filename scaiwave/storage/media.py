@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -177,10 +176,6 @@ def storage_settings(config: Configuration) -> dict[str, Any]:
             "BACKEND": "scaiwave.storage.media.AtomicFileSystemStorage",
             "OPTIONS": {"location": str(media_root(config))},
         }
-    if find_spec("storages") is None:
-        raise S3LibrariesMissing(
-            "SCAIWAVE_S3_BUCKET is set, but the Python libraries for S3 are not installed."
-        )
     for part in ("ACCESS_KEY", "SECRET_KEY"):
         if not settings[part]:
             raise SettingMissing(

@@ -17,19 +17,25 @@ from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from typing import Any
 
-from boto3.s3.transfer import TransferConfig
-from botocore.awsrequest import AWSConnection
-from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-)
 from django.core.files.base import File
-from storages.backends.s3 import S3Storage
 
-from scaiwave.storage.media import MediaVersioned
+from scaiwave.storage.media import MediaVersioned, S3LibrariesMissing
+
+try:
+    from boto3.s3.transfer import TransferConfig
+    from botocore.awsrequest import AWSConnection
+    from botocore.config import Config
+    from botocore.exceptions import (
+        ClientError,
+        IncompleteReadError,
+        ReadTimeoutError,
+        ResponseStreamingError,
+    )
+    from storages.backends.s3 import S3Storage
+except ImportError as error:
+    raise S3LibrariesMissing(
+        "SCAIWAVE_S3_BUCKET is set, but the Python libraries for S3 are not installed."
+    ) from error
 
 _NO_FILE = {"404", "NoSuchKey"}
 _REFUSED = {"AccessDenied", "403", "InvalidRequest", "ObjectLocked"}

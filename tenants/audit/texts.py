@@ -15,7 +15,7 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 def format_subject(entry: Row) -> str:
     subject = f"{name_type(entry['subject_type'])} {entry['subject'] or entry['subject_id']}"
-    if entry["tenant"] is None or entry["subject_id"] == entry["tenant_id"]:
+    if entry["tenant"] is None or entry["tenant"] in subject.replace(",", " ").split():
         return subject
     return f"{subject}, tenant {entry['tenant']}"
 

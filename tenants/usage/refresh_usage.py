@@ -12,7 +12,7 @@ from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
-from tenants.audit.record import record_audit
+from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import Tenant, TokenUsage
 from tenants.people.queries.tenants import usage_month
 
@@ -58,7 +58,7 @@ def refresh_usage(
             update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
         )
         name, rest = result.subject["month"], result.rest
-        subject = TokenUsage(id=name, tenant=Tenant(slug="all tenants"), month=month)
+        subject = AuditSubject("tokenusage", name, f"all tenants {name}")
         details = {
             "month": name,
             "updated": rest["updated_tenants"],

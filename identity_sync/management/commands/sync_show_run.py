@@ -57,6 +57,8 @@ class Command(ListCommand):
         changes: Iterable[Row] = self.call_service(options, run_id=self.run["run_id"])
         if not (options["csv"] or self.output.as_json):
             print_run(self.output, self.run)
+            if self.run["kinds"] is None:
+                self.plural = "changes in your tenants"
         return changes
 
     def load_rest(self) -> Row:

@@ -42,7 +42,7 @@ class Command(OperatorCommand):
     help = (
         "Fill the index of `scaiwave room search`, and correct it after messages changed.\n\n"
         "Workers of the job queue do it, or with --inline this process. You can stop it at any "
-        "time; the\nsame command resumes it. With --dry-run it prints what there is to do."
+        "time; the same command resumes it. With --dry-run it prints what there is to do."
     )
     changes = True
 

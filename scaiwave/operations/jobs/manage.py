@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from scaiwave.console.text import pluralize
@@ -14,9 +15,11 @@ from scaiwave.operations.jobs.queries import build_job_row, get_job
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import JobNotFailed, JobNotFound, JobRefused, JobRunning
 from tenants.audit.record import AuditSubject, record_audit
+from tenants.models import AuditEntry
 
 if TYPE_CHECKING:
     from scaiwave.operations.jobs.queue_state import QueuedJob
+    from scaiwave.queue.records import JobRecord
 
 CLEARABLE = ("failed", "waiting")
 
@@ -56,7 +59,7 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         if job.record.definition.runs_once:
             raise JobRefused(
                 f"Job {job.id} can't be run again: it was a request, and each runs once.",
-                fix="Start another one: `scaiwave sync`, or Sync now in the admin site.",
+                fix=f"Start another one: {_describe_request(job.record)}.",
             )
         result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:
@@ -75,6 +78,17 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
                 fix="`scaiwave jobs list` lists the jobs.",
             )
         return result
+
+
+def _describe_request(record: JobRecord) -> str:
+    """Return the command that does what a job was requested for, or the acts that request it."""
+    entry = AuditEntry.objects.filter(
+        action="request-sync", subject_type="syncrun", subject_id=record.arguments[0]
+    ).first()
+    if entry is None:
+        return record.definition.occasion
+    tenant = f" --tenant {quote(entry.tenant_slug)}" if entry.tenant_id else ""
+    return f"`scaiwave sync{tenant}{' --dry-run' if entry.details['dry_run'] else ''}`"
 
 
 def delete_job(

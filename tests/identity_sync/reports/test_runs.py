@@ -14,7 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from identity_sync.errors import SyncRunNotFound
-from identity_sync.management.output import format_change_count, format_run_changes
+from identity_sync.management.output import format_change_count, format_run_changes, print_run
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from identity_sync.reports.runs import (
     find_changes_of_participant,
@@ -24,6 +24,7 @@ from identity_sync.reports.runs import (
 )
 from identity_sync.sync.history import delete_expired_values
 from scaiwave.config import load
+from scaiwave.console.output import Output
 from scaiwave.core.operators import Operator
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.errors import AmbiguousName, TenantNotFound
@@ -269,6 +270,12 @@ def test_success_a_narrow_scope_sees_its_own_runs_and_changes(make_operator: Any
     hidden = ("operator", "change_count", "planned_count", "kinds", "requests", "losses")
     assert {full[name] for name in (*hidden, "warnings")} == {None}
     assert full["error"] == {"code": "SW_X", "message": None, "fix": None}
+    stdout = io.StringIO()
+    print_run(Output(stdout=stdout, stderr=stdout), full)
+    shown = dict(line.split(maxsplit=1) for line in stdout.getvalue().splitlines() if line)
+    words = ("Operator", "Changes", "Requests", "Error", "Fix")
+    assert [shown[word] for word in words] == ["hidden"] * 3 + ["hidden [SW_X]", "hidden"]
+    assert "Losses of access  hidden" in stdout.getvalue()
     changes = list_changes(operator=operator, run_id=runs["full"].pk)
     assert [row["subject"] for row in changes] == ["Anna"]
     for name in ("lab", "webhook lab"):

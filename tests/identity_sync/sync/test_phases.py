@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from identity_sync.models import LOCK, Outcome, SyncRun
+from identity_sync.site import runs
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.phases import PhaseRecorder
 from identity_sync.sync.run import run_sync
@@ -71,7 +72,9 @@ def test_success_a_run_has_phases_until_it_ends(scaikey: Sandbox) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_alive", [True, False])
-def test_success_page_shows_the_phases_of_a_run_in_progress(is_alive: bool) -> None:
+def test_success_page_shows_the_phases_of_a_run_in_progress(
+    is_alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run()
     run.phases = [
         {"name": "People", "done": 1200, "total": 5000, "has_ended": True},
@@ -86,6 +89,12 @@ def test_success_page_shows_the_phases_of_a_run_in_progress(is_alive: bool) -> N
         page = client.get(url).content.decode()
     assert ("1,200 of 5,000" in page) is ("data-live" in page) is is_alive
     assert ("has ended without a result" in page) is not is_alive
+    # The run ends after the page has read it: its process has a result.
+    ended = SyncRun.objects.filter(pk=run.pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "is_locked", lambda name: ended.update(outcome=Outcome.FAILED) > 1)
+        page = client.get(url).content.decode()
+    assert ("has ended without a result" in page, "data-live" in page) == (False, True)
     SyncRun.objects.update(outcome=Outcome.APPLIED)
     assert "data-live" not in client.get(url).content.decode()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -12,11 +15,15 @@ from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
 from identity_sync.models import PendingRemoval
+from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.run import apply_sync_plan, write_sync_plan
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Partner, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
+    HOST,
     MEMBERS,
     USERS,
     dump_rows,
@@ -278,8 +285,39 @@ def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
     with pytest.raises(SyncCollectionEmpty) as caught:
         sync(tenant=tenant.slug)
 
-    assert f"`scaiwave sync --tenant {tenant.slug} --allow-removals " in caught.value.fix
+    assert caught.value.fix == (
+        "Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
+        f"write a plan and review its losses of access: `scaiwave sync --tenant {tenant.slug} "
+        "--plan plan.json`."
+    )
     assert dump_rows() == before
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=200, groups=9)
+def test_fail_an_empty_list_names_commands_that_show_and_apply_its_losses(
+    scaikey: Sandbox, tmp_path: Path
+) -> None:
+    sync()
+    for row in list_people(scaikey)[:30]:
+        scaikey.directory.remove_user(row["id"])
+    with pytest.raises(SyncPartial, match="30 removals"):
+        sync()
+    for group in list_groups(scaikey):
+        scaikey.directory.remove_group(group["id"])
+    path = tmp_path / "plan.json"
+    options = SyncOptions(HOST, null_progress_factory)
+
+    with pytest.raises(SyncCollectionEmpty) as caught:
+        sync()
+    assert caught.value.command == "scaiwave sync --plan plan.json"
+    with pytest.raises(SyncCollectionEmpty) as caught:
+        write_sync_plan(options, path)
+
+    assert caught.value.command == f"scaiwave sync --apply {path}"
+    losses = Counter(row["kind"] for row in json.loads(path.read_text())["removals"])
+    assert losses == {"participants": 30, "groups": 9}
+    apply_sync_plan(options, path)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:

@@ -176,6 +176,7 @@ def test_success_a_dry_run_changes_nothing_and_is_shown(
     post(client, "sync-dry-run")
     run = run_next_job(redis)
     assert run.outcome == "planned"
+    assert AuditEntry.objects.get().subject_name == "all tenants (dry run)"
     assert not Participant.objects.exists()
     page = client.get(reverse("admin:identity_sync_syncrun_change", args=[run.pk]))
     assert "80" in page.content.decode().partition('class="figures')[2]

@@ -213,7 +213,7 @@ def test_success_the_run_is_audited() -> None:
     assert (entry.operator, entry.tenant_slug) == ("root", "acme")
     assert entry.details == {"restart": False, "ranges": 1}
     run = SearchBackfill.objects.get()
-    started = f"started {run.started_at:%Y-%m-%d %H:%M:%S}"
+    started = f"started {run.started_at:%Y-%m-%d %H:%M:%S UTC}"
     assert entry.subject_name == f"tenant acme, {started}"
     run.tenant_id = None
     assert str(run) == f"all messages, {started}"

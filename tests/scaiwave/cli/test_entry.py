@@ -13,7 +13,7 @@ from scaiwave import __version__
 from scaiwave.cli import main
 from scaiwave.cli.entry import run_guarded
 from scaiwave.cli.hints import HINTS
-from scaiwave.cli.overview import MANAGE_COMMANDS, format_group, format_overview
+from scaiwave.cli.overview import MANAGE_COMMANDS, PAGES, format_group, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
 from tests.scaiwave.cli_helpers import run_at_terminal, run_example, run_scaiwave, run_shell
 
@@ -74,6 +74,8 @@ def test_success_help_fits_a_screen() -> None:
     lines += [line for group in GROUPS for line in format_group(group).splitlines()]
     too_long = [line for line in lines if len(line) > 80]
     assert not too_long, "Shorten the `words` or the `summary` of these commands."
+    pages = Path(PAGES).read_text().replace("\\n", "\n").replace("\t", "\n").splitlines()
+    assert not [line for line in pages if len(line) > 80 and not line.startswith(" ")]
 
 
 @pytest.mark.parametrize("words", [["admin", "--help"], ["sync", "--help"], ["help"]])

@@ -9,15 +9,18 @@ from typing import Any, cast
 
 import pytest
 from django.core.files.base import ContentFile, File
+from pytest_django import Settings
 
 from scaiwave.config import load
 from scaiwave.core.errors import SettingMissing
+from scaiwave.operations.doctor.rooms import check_media_store
 from scaiwave.storage.media import (
     AtomicFileSystemStorage,
     S3LibrariesMissing,
     media_root,
     storage_settings,
 )
+from tests.scaiwave.row_factories import NOW
 
 NAME = "tenant/1/0123"
 
@@ -149,10 +152,19 @@ def test_fail_incomplete_bucket_configuration(lacking: str, tmp_path: Path) -> N
 
 
 def test_fail_libraries_of_a_bucket_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
+    """It is one failed check of `doctor`, beside all others."""
     monkeypatch.setitem(sys.modules, "storages", None)
-    environment = {"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_S3_BUCKET": "chat"}
+    monkeypatch.delitem(sys.modules, "storages.backends.s3", raising=False)
+    monkeypatch.delitem(sys.modules, "scaiwave.storage.s3", raising=False)
+    given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret"}
+    environment = {f"SCAIWAVE_S3_{part}": value for part, value in given.items()}
+    config = load({"SCAIWAVE_HOME": str(tmp_path), **environment})
+    settings.STORAGES = {**settings.STORAGES, "default": storage_settings(config)}
     with pytest.raises(S3LibrariesMissing) as caught:
-        storage_settings(load(environment))
+        list(check_media_store(config, NOW))
+    assert caught.value.message == (
+        "SCAIWAVE_S3_BUCKET is set, but the Python libraries for S3 are not installed."
+    )
     assert "scripts/requirements/s3.txt" in caught.value.fix

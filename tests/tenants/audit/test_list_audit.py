@@ -343,6 +343,12 @@ def test_success_participants_are_shown_by_their_present_name() -> None:
     assert [entry["subject"] for entry in shown["audit_entries"]] == ["Renamed"]
     write(9, subject_type="syncrun", subject_name="all tenants")
     assert "sync run all tenants" in run_command("list_audit")
+    for number, kind, name in ((10, "searchbackfill", "tenant acme, now"), (11, "room", "acme-2")):
+        subject = {"subject_type": kind, "subject_id": "1", "subject_name": name}
+        write(number, "x", anna.tenant, **subject)
+    page = run_command("list_audit")
+    assert "search backfill tenant acme, now\n" in page
+    assert "room acme-2, tenant acme" in page
 
 
 def test_success_copies_of_the_log_do_not_name_participants() -> None:

@@ -120,10 +120,11 @@ def test_success_one_audit_row() -> None:
     make_tenant("acme")
     refresh(usage(acme=3, gone=5))
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.subject_id, entry.subject_name) == (
+    assert (entry.action, entry.subject_id, entry.subject_name, entry.tenant_slug) == (
         "refresh-usage",
         "2026-11",
         "all tenants 2026-11",
+        "",
     )
     assert entry.details == {"month": "2026-11", "updated": 1, "total_tokens": 3, "unknown": 1}
 

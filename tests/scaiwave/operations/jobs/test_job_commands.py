@@ -35,9 +35,10 @@ from scaiwave.queue.errors import (
 )
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteQueue
+from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import AuditEntry
 from tests.queue_helpers import REQUESTED_SYNC, plant_call, plant_job
-from tests.scaiwave.row_factories import NOW
+from tests.scaiwave.row_factories import NOW, make_tenant
 from tests.test_authorisation import run
 from tests.test_json_output import assert_names, match, read_page
 
@@ -200,9 +201,15 @@ def test_fail_retry(redis: Redis) -> None:
         retry_job(operator=HOST, job_id="foreign", now=NOW)
     redis.flushdb()
     plant_failed(redis, "once", call=REQUESTED_SYNC)
-    with pytest.raises(JobRefused, match="it was a request, and each runs once"):
+    with pytest.raises(JobRefused, match="it was a request, and each runs once") as caught:
         retry_job(operator=HOST, job_id="once", now=NOW)
+    assert caught.value.fix == "Start another one: Sync now or Dry run in the admin site."
     assert AuditEntry.objects.count() == 0
+    subject = AuditSubject("syncrun", REQUESTED_SYNC[1], "acme (dry run)")
+    record_audit(HOST, "request-sync", subject, NOW, {"dry_run": True}, tenant=make_tenant("acme"))
+    with pytest.raises(JobRefused) as caught:
+        retry_job(operator=HOST, job_id="once", now=NOW)
+    assert caught.value.fix == "Start another one: `scaiwave sync --tenant acme --dry-run`."
 
 
 def test_success_clear(redis: Redis) -> None:
