@@ -57,7 +57,6 @@ MAX_LOCK_WAIT_SECONDS = 60
 """How long a requested sync waits for one that has started since it was requested."""
 POLL_SECONDS = 0.1
 
-_REDIS_TIMEOUT_SECONDS = 2.0
 _INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
 
 logger = logging.getLogger(__name__)
@@ -210,7 +209,7 @@ def _is_queue_ready() -> bool:
     from scaiwave.queue.rq_queue import is_last_waiting
 
     try:
-        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             is_waiting = is_last_waiting(redis, JOB)
     except RedisUnreachable as error:
         logger.warning("A requested sync is started without Redis: %s", error.message)
@@ -227,7 +226,7 @@ def _enqueue(run_id: UUID) -> None:
     from scaiwave.queue.connection import open_redis
     from scaiwave.queue.rq_queue import enqueue_job
 
-    with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+    with open_redis() as redis:
         enqueue_job(redis, JOB, str(run_id))
 
 

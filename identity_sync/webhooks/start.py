@@ -16,7 +16,6 @@ from tenants.lookup.restoration import find_restoration
 
 JOB = "identity_sync.jobs.process_webhooks"
 
-_REDIS_TIMEOUT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def _enqueue() -> bool:
     from scaiwave.queue.rq_queue import enqueue_job, is_last_waiting
 
     try:
-        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             if not is_last_waiting(redis, JOB):
                 enqueue_job(redis, JOB)
     except RedisUnreachable as error:

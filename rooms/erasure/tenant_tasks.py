@@ -62,7 +62,6 @@ MAX_START_TIME = timedelta(minutes=15)
 """A task that still waits then may have been lost with Redis, so another one may be started."""
 ENDED_EARLY = "Its process has ended early."
 _WRITE_SECONDS = 2.0
-_REDIS_TIMEOUT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +208,7 @@ def _launch(task_id: UUID) -> None:
         from scaiwave.queue.rq_queue import enqueue_job
 
         try:
-            with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+            with open_redis() as redis:
                 enqueue_job(redis, JOB, str(task_id))
         except RedisUnreachable as error:
             logger.warning("A requested task is started without Redis: %s", error.message)

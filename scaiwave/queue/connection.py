@@ -15,13 +15,18 @@ from scaiwave.queue.errors import RedisKeyMisused, RedisNotConfigured, RedisUnre
 if TYPE_CHECKING:
     from redis import Redis
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 2.0
+"""How long a request to Redis may take for which a person, a browser or a monitor waits."""
+PROCESS_SECONDS = 10.0
+"""The same for a worker or a scheduler; a request for the next job waits for a part of it."""
 MAX_REDIS_ERROR_CHARS = 200
 
 
 @contextmanager
-def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterator[Redis]:
-    """Connect to Redis; `timeout` is for each request, in seconds. Large values are not kept.
+def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
+    """Connect to Redis; `timeout` is for each request, TIMEOUT_SECONDS unless the caller says so.
+
+    Large values are not kept.
 
     Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
     """
@@ -33,13 +38,14 @@ def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterato
 
     from scaiwave.queue.bounded_values import limit_values
 
+    timeout = timeout or TIMEOUT_SECONDS
     try:
         with (
             Redis.from_url(
                 settings.REDIS_URL,
                 socket_connect_timeout=timeout,
                 socket_timeout=timeout,
-                retry=Retry(ConstantBackoff(0.1), retries),
+                retry=Retry(ConstantBackoff(0.1), 0),
             ) as redis,
             check_responses(),
         ):

@@ -37,8 +37,6 @@ FAIL_BELOW_BYTES = 100 * MIB
 WARN_BELOW_INODES = 10_000
 """Files that can still be created on a disk, unless a twentieth of all is less."""
 
-REDIS_TIMEOUT_SECONDS = 3.0
-"""How long to wait for Redis."""
 
 
 class InvalidConfiguration(ConfigurationError):
@@ -170,7 +168,7 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("redis", f"Not configured: {work}.")
         return
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             redis.ping()
             findings = [
                 passed("redis", "Redis is available."),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scaiwave.operations.jobs.last_runs import LastRun
     from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
 
-REDIS_TIMEOUT_SECONDS = 2.0
 PAGE_SIZE = 25
 MAX_RUNNING = 100
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
@@ -67,7 +66,7 @@ def load_job_overview(
     Raises RedisNotConfigured and RedisUnreachable.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+    with open_redis() as redis:
         from scaiwave.operations.jobs.job_pages import read_job_page
         from scaiwave.operations.jobs.last_runs import read_last_runs
         from scaiwave.operations.jobs.queue_state import JobState
@@ -134,7 +133,7 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
     operator.require(Permission.VIEW_PLATFORM)
     schedulers, runs, source, problem = [], {}, "scheduler", "No scheduler is active."
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             from scaiwave.operations.jobs.last_runs import read_last_runs
             from scaiwave.queue.heartbeats import list_schedulers
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import Error
 
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.queue.connection import open_redis
+from scaiwave.queue.connection import PROCESS_SECONDS, open_redis
 from scaiwave.queue.definitions import QUEUES
 from scaiwave.queue.errors import QueueUnknown
 from scaiwave.queue.jobs import JOBS
@@ -21,8 +21,6 @@ from tenants.counters import increment_counter
 from tenants.lookup.restoration import require_activated
 
 REFUSALS_COUNTER = "jobs_refused"
-REQUEST_SECONDS = 10.0
-"""How long a request to Redis may take; one for the next job waits for a part of it."""
 
 
 def run_worker(
@@ -40,7 +38,7 @@ def run_worker(
             fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
         )
     _require_activated()
-    with open_redis(timeout=REQUEST_SECONDS) as redis:
+    with open_redis(timeout=PROCESS_SECONDS) as redis:
         from scaiwave.operations.jobs.worker import SuiteWorker
         from scaiwave.operations.notifications.news import report_problems
 
@@ -79,7 +77,7 @@ def run_scheduler(*, operator: Operator) -> int:
         for definition in JOBS.values()
         if definition.cron and definition.is_scheduled(settings.CONFIG)
     ]
-    with open_redis(timeout=REQUEST_SECONDS) as redis:
+    with open_redis(timeout=PROCESS_SECONDS) as redis:
         from scaiwave.operations.jobs.scheduler import Scheduler
 
         for number in (signal.SIGTERM, signal.SIGINT):

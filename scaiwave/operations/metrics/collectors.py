@@ -37,7 +37,6 @@ from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
 from tenants.counters import read_counter
 from tenants.holds.queries import holds_in_force
 
-REDIS_TIMEOUT_SECONDS = 2.0
 _DAY = timedelta(days=1)
 _ROOM_COUNTERS = {
     EXPORTS_COUNTER: "Bundles that were read to their end.",
@@ -80,7 +79,7 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     states = (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
-    with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+    with open_redis() as redis:
         counts = [_label("queue", count_jobs(redis, state)) for state in states]
         workers, schedulers = list_workers(redis), list_schedulers(redis)
     active = [beat for beat in schedulers if beat.is_active]

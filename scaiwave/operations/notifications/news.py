@@ -43,7 +43,6 @@ logger = logging.getLogger(__name__)
 JOB = "scaiwave.operations.jobs.tasks.send_notifications"
 LOCK = "notifications"
 TICK_SECONDS = 60.0
-REDIS_TIMEOUT_SECONDS = 2.0
 
 TITLES = {
     "sync_failing": ("Syncs fail", "identity_sync/syncrun/"),
@@ -221,7 +220,7 @@ def _try_to_enqueue() -> bool:
     from scaiwave.queue.rq_queue import enqueue_job, is_last_waiting
 
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             if is_last_waiting(redis, JOB):
                 return False
             if _has_due():

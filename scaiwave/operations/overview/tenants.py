@@ -56,7 +56,6 @@ MAX_FAILURES = 5
 VIEW_JOBS = "tenants.view_auditentry"
 CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
-REDIS_TIMEOUT_SECONDS = 2.0
 _BAD_STATES = (State.WARN.value, State.FAIL.value)
 _JUDGED_CHECKS = {"keys", "limits", "scheduler", "search", "sync"}
 """The checks of `doctor` whose problems are tasks already, as they are now."""
@@ -221,7 +220,7 @@ def _build_process_part(now: datetime) -> OverviewPart:
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             workers, schedulers = list_workers(redis), list_schedulers(redis)
             failed = read_job_page(redis, JobState.FAILED, number=1, size=MAX_FAILURES)
     except ScaiWaveError as error:

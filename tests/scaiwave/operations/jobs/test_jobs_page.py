@@ -250,7 +250,7 @@ def test_fail_redis_is_down(client: Client, settings: Settings) -> None:
 def test_fail_redis_is_silent(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaiwave.operations.jobs.overview.REDIS_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("scaiwave.queue.connection.TIMEOUT_SECONDS", 0.1)
     server = SilentServer()
     settings.REDIS_URL = server.url.replace("http", "redis")
     assert open_page(client).context["error"].code == "SW_REDIS_UNREACHABLE"
