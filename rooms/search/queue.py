@@ -14,7 +14,6 @@ from scaiwave.ids import new_id
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import BACKGROUND
 from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.raw_values import iterate_list
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,8 +40,8 @@ def enqueue_jobs(run_id: UUID, ranges: int) -> int:
     with _open_queue() as redis:
         from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
 
-        job_ids = iterate_list(redis, SuiteQueue(BACKGROUND, redis).key)
-        queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
+        job_ids = SuiteQueue(BACKGROUND, connection=redis).get_job_ids()
+        queued = sum(job_id.startswith(prefix) for job_id in job_ids)
         for _ in range(jobs - queued):
             enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)
     return max(jobs, queued)

@@ -26,7 +26,6 @@ NOT_CONFIGURED = "not_configured"
 """A server without Redis does not need it."""
 
 
-
 @api_view("GET", "HEAD")
 def health(request: HttpRequest) -> HttpResponse:
     """Check every server that this one needs: 503 if one of them is unavailable."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -26,8 +25,6 @@ MAX_REDIS_ERROR_CHARS = 200
 def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
     """Connect to Redis; `timeout` is for each request, TIMEOUT_SECONDS unless the caller says so.
 
-    Large values are not kept.
-
     Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
     """
     if not settings.REDIS_URL:
@@ -36,44 +33,17 @@ def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
     from redis.backoff import ConstantBackoff
     from redis.retry import Retry
 
-    from scaiwave.queue.bounded_values import limit_values
-
     timeout = timeout or TIMEOUT_SECONDS
     try:
-        with (
-            Redis.from_url(
-                settings.REDIS_URL,
-                socket_connect_timeout=timeout,
-                socket_timeout=timeout,
-                retry=Retry(ConstantBackoff(0.1), 0),
-            ) as redis,
-            check_responses(),
-        ):
-            limit_values(redis)
+        with Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=timeout,
+            socket_timeout=timeout,
+            retry=Retry(ConstantBackoff(0.1), 0),
+        ) as redis:
             yield redis
     except RedisError as error:
         raise map_redis_error(error) from error
-
-
-@contextmanager
-def check_responses() -> Iterator[None]:
-    """Raise InvalidResponse where redis-py or RQ fails because it can't read a response.
-
-    They rely on the type of each, so that damaged ones, or another server, end in any exception.
-    """
-    from redis.exceptions import InvalidResponse
-
-    try:
-        yield
-    except (
-        *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
-        *(TypeError, ValueError),
-    ) as error:
-        # By redis-py or RQ, and not by the code that uses them.
-        *_, (frame, _) = walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in {"redis", "rq"}:
-            raise
-        raise InvalidResponse(f"{type(error).__name__} in the library that read it") from error
 
 
 def map_redis_error(error: Exception) -> RedisUnreachable:

@@ -19,11 +19,14 @@ maintenance, which may take an hour."""
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 MAX_SYNC_SECONDS = 12 * HOUR
 """The limit of a sync, unless a setting says otherwise."""
+GRACE_SECONDS = 60
+"""How long a job may run on after a signal to its worker."""
 FAILED_JOB_SECONDS = 7 * DAY
 """How long Redis keeps a failed job."""
 
 
 _STEPS = re.compile(r"(\d+)-59/(\d+)", re.ASCII)
+REFUSALS_COUNTER = "jobs_refused"
 
 
 class RefusalReason(Enum):

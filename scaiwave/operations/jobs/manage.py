@@ -16,7 +16,7 @@ from scaiwave.queue.errors import JobNotFailed, JobNotFound, JobRefused, JobRunn
 from tenants.audit.record import AuditSubject, record_audit
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.queue_state import QueuedJob
+    from scaiwave.operations.jobs.jobs_in_redis import QueuedJob
 
 CLEARABLE = ("failed", "waiting")
 
@@ -41,19 +41,19 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState, requeue_failed_job
+        from scaiwave.operations.jobs.jobs_in_redis import JobState, requeue_failed_job
 
         job = get_job(redis, job_id)
         if job.state is not JobState.FAILED:
             raise JobNotFailed(
                 f"Job {job.id} has not failed: it is {job.state.value}.", fix=JobNotFailed.remedy
             )
-        if job.record is None:
+        if job.problem or job.job is None:
             raise JobRefused(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
             )
-        if job.record.definition.runs_once:
+        if job.job.runs_once:
             raise JobRefused(
                 f"Job {job.id} can't be run again: it was a request, and each runs once.",
                 fix="Start another one: `scaiwave sync`, or Sync now in the admin site.",
@@ -65,11 +65,11 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         record_audit(
             operator=operator,
             action="jobs retry",
-            subject=AuditSubject("job", job.id, job.record.definition.name),
+            subject=AuditSubject("job", job.id, job.name),
             now=now,
             details={"error": _get_error_code(job)},
         )
-        if not requeue_failed_job(redis, job.record):
+        if not requeue_failed_job(job.job):
             raise JobNotFailed(
                 f"Job {job.id} has been retried or cleared by someone else.",
                 fix="`scaiwave jobs list` lists the jobs.",
@@ -91,8 +91,8 @@ def delete_job(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState
-        from scaiwave.operations.jobs.queue_state import delete_job as delete_from_queue
+        from scaiwave.operations.jobs.jobs_in_redis import JobState
+        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
 
         job = get_job(redis, job_id)
         if job.state is JobState.RUNNING:
@@ -100,22 +100,21 @@ def delete_job(
         result = Change(DELETION, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
-        name = job.record.definition.name if job.record else "refused"
-        confirm(f"This deletes the {job.state.value} job {job.id} ({name}).")
+        confirm(f"This deletes the {job.state.value} job {job.id} ({job.name}).")
         record_audit(
             operator=operator,
             action="jobs delete",
-            subject=AuditSubject("job", job.id, name),
+            subject=AuditSubject("job", job.id, job.name),
             now=now,
             details={"state": job.state.value, "error": _get_error_code(job)},
         )
-        if not delete_from_queue(redis, job):
+        if not delete_from_queue(job):
             raise JobNotFound(f"Job {job.id} has been started or deleted by now.")
         return result
 
 
 def _get_error_code(job: QueuedJob) -> str:
-    return (job.record.error or {}).get("code", "") if job.record else ""
+    return ((job.job and job.job.last_error) or {}).get("code", "")
 
 
 def clear_jobs(
@@ -133,11 +132,11 @@ def clear_jobs(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.job_pages import delete_jobs, iterate_jobs
-        from scaiwave.operations.jobs.queue_state import JobState
+        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs
+        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
 
-        jobs = iterate_jobs(redis, JobState(state))
-        names = Counter(job.record.definition.name if job.record else "refused" for job in jobs)
+        jobs = list(iterate_jobs(redis, JobState(state)))
+        names = Counter(job.name for job in jobs)
         subject = {"state": state, "count": names.total()}
         named = {"jobs": pluralize(names.total(), f"{state} job", f"{state} jobs")}
         if dry_run or not names:
@@ -150,5 +149,6 @@ def clear_jobs(
             now=now,
             details={"state": state, "jobs": dict(sorted(names.items()))},
         )
-        delete_jobs(redis, JobState(state))
+        for job in jobs:
+            delete_from_queue(job)
         return Change(CLEARANCE, subject, changed=True, names=named)

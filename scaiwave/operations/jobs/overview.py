@@ -17,12 +17,11 @@ from scaiwave.queue.jobs import JOBS
 from tenants.lookup.serializers import Row
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.job_pages import JobPage
+    from scaiwave.operations.jobs.jobs_in_redis import JobPage
     from scaiwave.operations.jobs.last_runs import LastRun
     from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
 
 PAGE_SIZE = 25
-MAX_RUNNING = 100
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
 
 
@@ -67,20 +66,19 @@ def load_job_overview(
     """
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.job_pages import read_job_page
+        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs, read_job_page
         from scaiwave.operations.jobs.last_runs import read_last_runs
-        from scaiwave.operations.jobs.queue_state import JobState
         from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
         wanted = JobState(state) if state else None
         page = read_job_page(redis, wanted, number=number, size=PAGE_SIZE)
-        running = read_job_page(redis, JobState.RUNNING, number=1, size=MAX_RUNNING)
+        running = list(iterate_jobs(redis, JobState.RUNNING))
         workers, schedulers = list_workers(redis), list_schedulers(redis)
         last_runs = read_last_runs(redis, list(JOBS))
     names = defaultdict(list)
-    for job in running.jobs:
-        if job.record is not None:
-            names[job.record.worker].append(job.record.definition.name)
+    for each in running:
+        if each.job is not None:
+            names[str(each.job.worker_name)].append(each.name)
     return JobOverview(
         [WorkerState(each, names[each.name], find_worker_problem(each, now)) for each in workers],
         schedulers,

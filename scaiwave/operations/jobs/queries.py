@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
@@ -14,7 +14,7 @@ from tenants.lookup.serializers import Row
 if TYPE_CHECKING:
     from redis import Redis
 
-    from scaiwave.operations.jobs.queue_state import QueuedJob
+    from scaiwave.operations.jobs.jobs_in_redis import QueuedJob
 
 STATES = ("running", "waiting", "failed")
 
@@ -23,8 +23,7 @@ def list_jobs(*, operator: Operator, state: str | None, limit: int | None) -> It
     """Yield the jobs: running, then waiting, then failed. Raises RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.job_pages import iterate_jobs
-        from scaiwave.operations.jobs.queue_state import JobState
+        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs
 
         jobs = iterate_jobs(redis, JobState(state) if state else None)
         for job in islice(jobs, limit):
@@ -35,19 +34,19 @@ def show_job(*, operator: Operator, job_id: str) -> Row:
     """Return a job with its arguments. Raises JobNotFound and RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        job = get_job(redis, job_id)
-    record = job.record
+        queued = get_job(redis, job_id)
+    job = None if queued.problem else queued.job
     return {
-        **build_job_row(job),
-        "function": record.definition.function if record else None,
-        "arguments": record.arguments if record else None,
-        "created_at": record.created_at if record else None,
+        **build_job_row(queued),
+        "function": job and job.func_name,
+        "arguments": job and job.args,
+        "created_at": job and job.created_at,
     }
 
 
 def get_job(redis: Redis, job_id: str) -> QueuedJob:
     """Raises JobNotFound."""
-    from scaiwave.operations.jobs.queue_state import find_job_by_id
+    from scaiwave.operations.jobs.jobs_in_redis import find_job_by_id
 
     job = find_job_by_id(redis, job_id)
     if job is None:
@@ -55,20 +54,19 @@ def get_job(redis: Redis, job_id: str) -> QueuedJob:
     return job
 
 
-def build_job_row(job: QueuedJob) -> Row:
+def build_job_row(queued: QueuedJob) -> Row:
     """A job that workers refuse has a `problem`, and is unknown otherwise."""
-    record = job.record
-    error: dict[str, Any] | None = dict(record.error) if record and record.error else None
+    job = None if queued.problem else queued.job
     return {
-        "id": job.id,
-        "name": record.definition.name if record else None,
-        "queue": job.queue,
-        "state": job.state.value,
-        "enqueued_at": record.enqueued_at if record else None,
-        "started_at": record.started_at if record else None,
-        "ended_at": record.ended_at if record else None,
-        "worker": (record.worker or None) if record else None,
-        "attempts": record.attempts if record else None,
-        "error": error,
-        "problem": job.problem or None,
+        "id": queued.id,
+        "name": job and job.name,
+        "queue": queued.queue.name,
+        "state": queued.state.value,
+        "enqueued_at": job and job.enqueued_at,
+        "started_at": job and job.started_at,
+        "ended_at": job and job.ended_at,
+        "worker": (job and job.worker_name) or None,
+        "attempts": job and job.attempts,
+        "error": queued.job and queued.job.last_error,
+        "problem": queued.problem or None,
     }

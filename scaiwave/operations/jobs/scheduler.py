@@ -24,12 +24,14 @@ from rq.cron import CronJob
 
 from scaiwave.ids import new_id
 from scaiwave.operations.jobs.error_log import RedisWatch
-from scaiwave.operations.jobs.maintenance import move_wrong_types
-from scaiwave.queue.connection import check_responses
 from scaiwave.queue.definitions import QUEUES, JobDefinition
-from scaiwave.queue.heartbeats import STALE_AFTER, delete_stale_schedulers, get_redis_time
-from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
-from scaiwave.queue.raw_values import expect
+from scaiwave.queue.heartbeats import (
+    ENQUEUED_KEY,
+    SCHEDULERS_KEY,
+    STALE_AFTER,
+    delete_stale_schedulers,
+    get_redis_time,
+)
 from scaiwave.queue.rq_queue import enqueue_job
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scaiwave.scheduler")
 
+SCHEDULER_LOCK_KEY = "scaiwave:scheduler:lock"
 LOCK_SECONDS = 20.0
 BEAT_SECONDS = 2.0
 
@@ -85,25 +88,22 @@ class Scheduler:
         self.step()
         while not stop.wait(BEAT_SECONDS):
             try:
-                with check_responses():
-                    self.step()
+                self.step()
             except RedisError as error:
                 self._watch.report(error)
             else:
                 self._watch.report(None)
         # Release the lock, so that another scheduler takes over at once.
         try:
-            with check_responses():
-                self._redis.hdel(SCHEDULERS_KEY, self.name)
-                if self._is_active:
-                    self._lock.release()
+            self._redis.hdel(SCHEDULERS_KEY, self.name)
+            if self._is_active:
+                self._lock.release()
         except (RedisError, LockError) as error:
             logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
         logger.info("Scheduler %s stopped.", self.name)
 
     def step(self) -> None:
         """Take or renew the lock, enqueue due jobs if this scheduler has it, and report."""
-        move_wrong_types(self._redis, logger)
         was_active = self._is_active
         self._is_active = self._has_lock()
         now = self._clock()
@@ -138,7 +138,7 @@ class Scheduler:
         slot = int(due_at.timestamp())
         # Not whether it is later: a clock that was ahead must not hold up the times that follow.
         last = self._redis.set(ENQUEUED_KEY.format(definition.name), slot, get=True)
-        if expect(last or b"", bytes) == str(slot).encode():
+        if last == str(slot).encode():
             return
         job_id: str | None = f"{definition.name}-{slot}"
         if self._redis.exists(f"rq:job:{job_id}"):  # It failed before the clock was set back.

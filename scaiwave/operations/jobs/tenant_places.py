@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -27,21 +26,16 @@ class _Jobs:
         if not settings.REDIS_URL:
             return 0
         with open_redis() as redis:
-            from scaiwave.operations.jobs.job_pages import iterate_jobs
-            from scaiwave.operations.jobs.queue_state import JobState, delete_job
+            from scaiwave.operations.jobs.jobs_in_redis import JobState, delete_job, iterate_jobs
 
-            states = (JobState.WAITING, JobState.FAILED)
             jobs = [
-                job
-                for state in states
-                for job in iterate_jobs(redis, state)
-                if (record := job.record)
-                and tenant.mentions.are_in(
-                    json.dumps([record.arguments, dict(record.error or {})], default=str)
-                )
+                queued
+                for state in (JobState.WAITING, JobState.FAILED)
+                for queued in iterate_jobs(redis, state)
+                if (job := queued.job) and tenant.mentions.are_in(f"{job.data!r}{job.last_error}")
             ]
-            for job in jobs if deletes else ():
-                delete_job(redis, job)
+            for queued in jobs if deletes else ():
+                delete_job(queued)
         return len(jobs)
 
 

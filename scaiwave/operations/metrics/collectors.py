@@ -30,9 +30,8 @@ from rooms.search.backlog import MAX_EVENTS
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.rooms import judge_backlog
-from scaiwave.operations.jobs.run_processes import REFUSALS_COUNTER
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import RefusalReason
+from scaiwave.queue.definitions import REFUSALS_COUNTER, RefusalReason
 from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
 from tenants.counters import read_counter
 from tenants.holds.queries import holds_in_force
@@ -74,8 +73,7 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     """Yield nothing without Redis. Raises RedisUnreachable."""
     if not settings.REDIS_URL:
         return
-    from scaiwave.operations.jobs.job_pages import count_jobs
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import JobState, count_jobs
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     states = (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
@@ -109,7 +107,7 @@ def collect_job_refusals(now: datetime) -> Iterator[Metric]:
     counts = {labels["reason"]: count for labels, count in read_counter(REFUSALS_COUNTER)}
     # Prometheus does not notice the increase of a count that begins with 1.
     samples = _label("reason", {name.value: counts.get(name.value, 0) for name in RefusalReason})
-    description = "Jobs in Redis that workers have discarded, by reason."
+    description = "Jobs in Redis that workers have refused, by reason."
     yield Metric(REFUSALS_COUNTER, description, samples, is_counter=True)
 
 

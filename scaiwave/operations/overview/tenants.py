@@ -43,8 +43,7 @@ from tenants.people.queries.tenants import usage_month
 from tenants.roles.rules import describe
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.job_pages import JobPage
-    from scaiwave.operations.jobs.queue_state import QueuedJob
+    from scaiwave.operations.jobs.jobs_in_redis import JobPage, QueuedJob
     from scaiwave.queue.heartbeats import WorkerBeat
 
 TENANTS = "admin:tenants_tenant_changelist"
@@ -214,8 +213,7 @@ def _build_process_part(now: datetime) -> OverviewPart:
     url = reverse("admin:jobs")
     if not settings.REDIS_URL:
         return OverviewPart(health=[Card("Background jobs", "run by cron", url, VIEW_JOBS)])
-    from scaiwave.operations.jobs.job_pages import read_job_page
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import JobState, read_job_page
     from scaiwave.queue.connection import open_redis
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
@@ -245,7 +243,7 @@ def _build_process_part(now: datetime) -> OverviewPart:
 def _judge_workers(
     workers: list[WorkerBeat], page: JobPage, now: datetime
 ) -> tuple[list[Task], Card]:
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import JobState
 
     bad = [problem for beat in workers if (problem := find_worker_problem(beat, now))]
     waiting, failed = page.counts[JobState.WAITING], page.counts[JobState.FAILED]
@@ -285,14 +283,13 @@ def list_failures(name: str, url: str, permission: str, entries: list[Entry]) ->
 
 def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
     """What Redis has is untrusted: anyone who reaches it may have written the texts."""
-    record = job.record
-    error = record.error if record is not None else None
-    name = record.definition.name if record is not None else clean_text(job.id)
+    error = job.job.last_error if job.job else None
+    name = clean_text(job.id) if job.problem else job.name
     if error is not None:
         text, fix = clean_text(error["message"]), clean_text(error["fix"])
     else:
         text, fix = f"It can't be run: {clean_text(job.problem)}." if job.problem else "", ""
-    ended_at = record.ended_at if record is not None else None
+    ended_at = job.job.ended_at if job.job else None
     return Entry(
         text=f"{name}: {text or 'it failed without a message.'}",
         url=url,

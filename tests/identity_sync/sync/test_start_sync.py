@@ -42,7 +42,7 @@ from identity_sync.sync.start_sync import (
 )
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
-from scaiwave.queue.rq_queue import SuiteJob, open_queues
+from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
@@ -50,6 +50,7 @@ from tests.concurrency import run_concurrently
 from tests.identity_sync.sync.helpers import HOST, USERS, list_people_of_tenant
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
+from tests.queue_helpers import take
 from tests.scaiwave import row_factories
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 from tests.scaiwave.site.pages import sign_in, submit
@@ -86,7 +87,7 @@ def post(client: Client, slug: str, row: Any = None, **values: str) -> Any:
 
 def run_next_job(redis: Redis) -> SyncRun:
     """Do what a worker does with the next job, and return the run that it was."""
-    job = open_queues(redis)[0].take(None)
+    job = take(redis)
     assert isinstance(job, SuiteJob)
     try:
         job.perform()

@@ -19,14 +19,12 @@ from scaiwave.cli.verbs import VerbPath
 from scaiwave.core.mentions import ErasedTenant, Mentions
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.jobs.last_runs import write_last_run
-from scaiwave.operations.jobs.maintenance import fail_job
 from scaiwave.operations.jobs.manage import clear_jobs, delete_job, retry_job
 from scaiwave.operations.jobs.queries import list_jobs, show_job
 from scaiwave.operations.jobs.scheduler import Scheduler
 from scaiwave.operations.jobs.tenant_places import list_places
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.errors import (
-    JobKilled,
     JobNotFailed,
     JobNotFound,
     JobRefused,
@@ -34,9 +32,9 @@ from scaiwave.queue.errors import (
     RedisUnreachable,
 )
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.rq_queue import SuiteQueue
 from tenants.models import AuditEntry
-from tests.queue_helpers import REQUESTED_SYNC, plant_call, plant_job
+from tests import queue_helpers
+from tests.queue_helpers import REQUESTED_SYNC, plant_call, plant_job, take
 from tests.scaiwave.row_factories import NOW
 from tests.test_authorisation import run
 from tests.test_json_output import assert_names, match, read_page
@@ -53,11 +51,7 @@ def run_jobs(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def plant_failed(redis: Redis, job_id: str, call: tuple[str, ...] = (SYNC,)) -> None:
-    plant_call(redis, job_id, *call)
-    queue = SuiteQueue("default", redis)
-    job = queue.take(None)
-    assert job is not None
-    fail_job(queue, job, JobKilled("It was\x1b[31m killed."))
+    queue_helpers.plant_failed(redis, job_id, "It was\x1b[31m killed.", call)
 
 
 def get_states() -> dict[str, str]:
@@ -126,10 +120,8 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
     clock = lambda: datetime(2026, 12, 1, 12, 4, tzinfo=UTC)  # noqa: E731
     Scheduler(redis, [JOBS[SYNC], JOBS["rooms.jobs.run_retention"]], clock).step()
     plant_failed(redis, "a")
-    with redis.pipeline() as pipeline:
-        write_last_run(pipeline, SYNC, error_code="SW_JOB_KILLED")
-        write_last_run(pipeline, "rooms.jobs.run_retention")
-        pipeline.execute()
+    write_last_run(redis, SYNC, error_code="SW_JOB_KILLED")
+    write_last_run(redis, "rooms.jobs.run_retention")
     found = read()
     assert found["full_sync"]["next_at"] == "2026-12-01T12:13:00Z"
     shown = ("outcome", "error_code", "problem", "started_by")
@@ -182,9 +174,9 @@ def test_success_retry(redis: Redis) -> None:
     assert (entry.action, entry.subject_type, entry.subject_id, entry.subject_name) == (
         *("jobs retry", "job", "a", "full_sync"),
     )
-    job = SuiteQueue("default", redis).take(None)
+    job = take(redis)
     assert job is not None
-    assert job.record.error is None
+    assert job.last_error is None
 
 
 def test_fail_retry(redis: Redis) -> None:
@@ -258,7 +250,7 @@ def test_fail_delete_what_a_worker_takes_at_the_question(redis: Redis) -> None:
     plant_call(redis, "waiting", SYNC)
 
     def take(question: str) -> None:
-        assert SuiteQueue("default", redis).take(None) is not None
+        assert queue_helpers.take(redis) is not None
 
     with pytest.raises(JobNotFound):
         delete_job(operator=HOST, job_id="waiting", confirm=take, now=NOW)

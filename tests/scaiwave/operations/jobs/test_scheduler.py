@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from scaiwave.operations.jobs.scheduler import Scheduler
+from scaiwave.operations.jobs.scheduler import SCHEDULER_LOCK_KEY, Scheduler
 from scaiwave.queue.definitions import JobDefinition
-from scaiwave.queue.heartbeats import list_schedulers
+from scaiwave.queue.heartbeats import SCHEDULERS_KEY, list_schedulers
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.keys import SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
-from scaiwave.queue.raw_values import read_list
 from scaiwave.queue.rq_queue import SuiteQueue
+from tests.queue_helpers import take
 
 pytestmark = [pytest.mark.redis, pytest.mark.dated]
 START = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
@@ -41,7 +40,7 @@ def definitions() -> list[JobDefinition]:
 
 
 def queued(redis: Redis) -> list[str]:
-    return [job_id.decode() for job_id in read_list(redis, "rq:queue:default")]
+    return SuiteQueue("default", connection=redis).get_job_ids()
 
 
 def slot(minute: int) -> str:
@@ -57,10 +56,10 @@ def test_success_a_job_at_each_time(
         clock.advance(minutes=1)
         redis.delete(SCHEDULER_LOCK_KEY)  # as if the minute had passed for Redis too
     assert queued(redis) == [slot(3)]
-    job = SuiteQueue("default", redis).take(None)
+    job = take(redis)
     assert job is not None
     assert 530 < redis.ttl(job.key) <= 540, "it expires before the next one"
-    assert job.time_limit == 12 * 60 * 60 + 60
+    assert job.timeout == 12 * 60 * 60 + 60
 
 
 def test_success_one_of_two_is_active_and_the_other_takes_over(
