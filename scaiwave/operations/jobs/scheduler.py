@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from rq.cron import CronJob
 
 from scaiwave.ids import new_id
 from scaiwave.operations.jobs.error_log import RedisWatch
+from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import (
     ENQUEUED_KEY,
@@ -32,7 +34,7 @@ from scaiwave.queue.heartbeats import (
     delete_stale_schedulers,
     get_redis_time,
 )
-from scaiwave.queue.rq_queue import enqueue_job
+from scaiwave.queue.rq_queue import enqueue_job, open_queues
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,15 +43,20 @@ logger = logging.getLogger("scaiwave.scheduler")
 
 SCHEDULER_LOCK_KEY = "scaiwave:scheduler:lock"
 LOCK_SECONDS = 20.0
+CLEANING_SECONDS = 15
 BEAT_SECONDS = 2.0
 
 
 @dataclass
 class _Entry:
-    """A scheduled job. `checked_at` is the time until which all its times have been enqueued."""
+    """A scheduled job. `checked_at` is the time until which all its times have been enqueued.
+
+    `due_at` is the last time that this scheduler has enqueued.
+    """
 
     definition: JobDefinition
     checked_at: datetime
+    due_at: datetime | None = None
 
     def find_next(self) -> datetime:
         """Return the first time after `checked_at` at which the job is due."""
@@ -82,6 +89,7 @@ class Scheduler:
         )
         self._is_active = False
         self._watch = RedisWatch(logger, "Scheduler")
+        self._next_cleaning = 0.0
 
     def run(self, stop: Event) -> None:
         """Raises RedisError if Redis can't be used at the start; later it is tried again."""
@@ -121,7 +129,11 @@ class Scheduler:
                 if due_at <= now:
                     # If the host was asleep, the times that it missed count once.
                     entry.checked_at = max(due_at, now - timedelta(seconds=LOCK_SECONDS))
+                    entry.due_at = due_at
                     self._enqueue(entry.definition, due_at)
+            if time.monotonic() >= self._next_cleaning:
+                self._next_cleaning = time.monotonic() + CLEANING_SECONDS
+                self._clean_up(now)
         self._report()
 
     def _has_lock(self) -> bool:
@@ -146,6 +158,17 @@ class Scheduler:
         job_id = enqueue_job(self._redis, definition.function, job_id=job_id)
         self.enqueued += 1
         logger.info("Job enqueued: %s (%s).", definition.name, job_id)
+
+    def _clean_up(self, now: datetime) -> None:
+        """Find what killed workers have left, since all others may be busy for hours, and enqueue
+        again what a Redis that has lost its memory should have.
+        """
+        SuiteWorker(open_queues(self._redis), connection=self._redis).clean_registries()
+        for entry in self._entries:
+            wait = timedelta(seconds=entry.definition.wait_seconds or 0)
+            is_kept = self._redis.exists(ENQUEUED_KEY.format(entry.definition.name))
+            if entry.due_at and now < entry.due_at + wait and not is_kept:
+                self._enqueue(entry.definition, entry.due_at)
 
     def _report(self) -> None:
         """Leave a heartbeat, and delete the heartbeats of schedulers that are gone."""

@@ -12,9 +12,10 @@ from scaiwave.queue.definitions import JobDefinition
 from scaiwave.queue.heartbeats import SCHEDULERS_KEY, list_schedulers
 from scaiwave.queue.jobs import JOBS
 from scaiwave.queue.rq_queue import SuiteQueue
-from tests.queue_helpers import take
+from tests.queue_helpers import plant_call, take
 
 pytestmark = [pytest.mark.redis, pytest.mark.dated]
+PURGE = "tenants.jobs.purge_participants"
 START = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
 
 
@@ -103,6 +104,36 @@ def test_success_times_that_were_missed_count_once(
     scheduler.step()
     assert len(queued(redis)) == 1
     assert list_schedulers(redis)[0].next_runs["full_sync"] == clock.now.replace(minute=3, second=0)
+
+
+def test_success_what_redis_has_lost_is_enqueued_again(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaiwave.operations.jobs.scheduler.CLEANING_SECONDS", 0)
+    scheduler = Scheduler(redis, definitions, clock)
+    scheduler.step()
+    clock.advance(minutes=3)
+    scheduler.step()
+    redis.delete("rq:queue:default", f"rq:job:{slot(3)}")  # as `jobs delete` does
+    scheduler.step()
+    assert queued(redis) == []
+    redis.flushdb()
+    scheduler.step()
+    assert queued(redis) == [slot(3)]
+    redis.flushdb()
+    clock.advance(minutes=9)
+    scheduler.step()
+    assert queued(redis) == [], "it would have expired"
+
+
+def test_success_it_cleans_up_while_all_workers_are_busy(
+    redis: Redis, clock: Clock, definitions: list[JobDefinition]
+) -> None:
+    plant_call(redis, "job", PURGE, retries_left="1", status="started")
+    redis.delete("rq:queue:default")
+    redis.zadd("rq:wip:default", {"job:execution": 1})
+    Scheduler(redis, definitions, clock).step()
+    assert queued(redis) == ["job"]
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=10), timedelta(hours=2)])
