@@ -51,9 +51,7 @@ _SCHEMA_COMMANDS = frozenset(
 # They report an older schema, or back it up before it is migrated.
 _COMMANDS_ON_OLDER_SCHEMAS = frozenset({"doctor", "create_backup"})
 # Commands without words: the web server or a service manager starts them through `manage`.
-_OWN_PROCESSES = frozenset(
-    {"process_webhooks", "rqworker", "run_requested_sync", "run_tenant_task"}
-)
+_OWN_PROCESSES = frozenset({"process_webhooks", "rqworker", "run_job"})
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 

@@ -75,7 +75,7 @@ class JobDefinition:
     `at_front` the job goes before all waiting jobs.
     `on_killed` is the path of a function that records the end of the job's work, with the reason,
     after its process was killed. One that `runs_once` is a request that has an ID: it can't be
-    repeated.
+    repeated. `process` is the command that does the same without Redis, unless it is `run_job`.
     """
 
     function: str
@@ -93,6 +93,7 @@ class JobDefinition:
     at_front: bool = False
     on_killed: str = ""
     runs_once: bool = False
+    process: str = ""
 
     @property
     def path(self) -> str:

@@ -36,8 +36,6 @@ logger = logging.getLogger("scaiwave.worker")
 MAINTENANCE_SECONDS = 25
 """How often a queue is cleaned of what killed workers have left."""
 ERROR_FIELDS = ("error_code", "error_message", "error_fix")
-LAST_JOB_KEY = "scaiwave:last_job:{}"
-"""The ID of the last job of this name that was enqueued."""
 _FIELDS = frozenset(
     (
         *("data", "origin", "status", "description", "ttl", "worker_name", "last_heartbeat"),
@@ -203,13 +201,13 @@ def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]
 def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None = None) -> str:
     """Put a job of the table into its queue, and return its ID.
 
-    The definition must accept the arguments. `is_last_waiting` finds the job.
+    The definition must accept the arguments.
     """
     definition = JOBS[function]
     job = SuiteQueue(definition.queue, connection=redis).enqueue(
         function,
         *arguments,
-        job_id=job_id or f"{definition.name}-{new_id().hex}",
+        job_id=job_id or _get_prefix(function, arguments) + new_id().hex,
         job_timeout=definition.get_timeout(settings.CONFIG),
         ttl=definition.wait_seconds,
         failure_ttl=FAILED_JOB_SECONDS,
@@ -218,13 +216,27 @@ def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None
         at_front=definition.at_front,
         retry=None if definition.runs_once else Retry(max=1, enqueue_at_front=True),
     )
-    redis.set(LAST_JOB_KEY.format(definition.name), job.id)
     return str(job.id)
 
 
-def is_last_waiting(redis: Redis, function: str) -> bool:
-    """Whether the job of this function that was enqueued last still waits for a worker."""
-    definition = JOBS[function]
-    job_id = redis.get(LAST_JOB_KEY.format(definition.name))
-    key = SuiteQueue(definition.queue, connection=redis).key
-    return bool(job_id) and redis.lpos(key, job_id) is not None  # type: ignore[arg-type]
+def wake(redis: Redis, function: str, *arguments: str, jobs: int = 1) -> int:
+    """Let so many jobs of the same call wait for a worker; return how many there are.
+
+    One that runs may be about to end, so another one may wait.
+    """
+    waiting = count_waiting(redis, function, *arguments)
+    for _ in range(jobs - waiting):
+        enqueue_job(redis, function, *arguments)
+    return max(jobs, waiting)
+
+
+def count_waiting(redis: Redis, function: str, *arguments: str) -> int:
+    """Return how many jobs with these arguments, or with any, wait for a worker."""
+    key = SuiteQueue(JOBS[function].queue, connection=redis).key
+    prefix = _get_prefix(function, arguments).encode()
+    job_ids: Any = redis.lrange(key, 0, -1)
+    return sum(job_id.startswith(prefix) for job_id in job_ids)
+
+
+def _get_prefix(function: str, arguments: Sequence[str]) -> str:
+    return "-".join((JOBS[function].name, *arguments, ""))

@@ -217,11 +217,11 @@ def _try_to_enqueue() -> bool:
     """Queue a job for the e-mails that are due, if any; return whether that is up to workers."""
     if not settings.REDIS_URL:
         return False
-    from scaiwave.queue.rq_queue import enqueue_job, is_last_waiting
+    from scaiwave.queue.rq_queue import count_waiting, enqueue_job
 
     try:
         with open_redis() as redis:
-            if is_last_waiting(redis, JOB):
+            if count_waiting(redis, JOB):
                 return False
             if _has_due():
                 enqueue_job(redis, JOB)

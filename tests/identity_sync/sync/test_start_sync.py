@@ -32,7 +32,7 @@ from identity_sync.errors import (
 from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.sync.start_sync import (
-    COMMAND,
+    JOB,
     MAX_REQUEST_AGE,
     PROCESS_LOCK,
     SyncRequest,
@@ -365,6 +365,6 @@ def is_running(live: LiveServer) -> bool:
         except OSError:
             continue
         ours = f"SCAIWAVE_HOME={live.home}".encode() in environment
-        if ours and COMMAND.encode() in words and words[0] == sys.executable.encode():
+        if ours and JOB.encode() in words and words[0] == sys.executable.encode():
             return True
     return False
