@@ -112,15 +112,18 @@ def list_schedule(
     operator.require(Permission.VIEW_PLATFORM)
     active = next((beat for beat in schedulers if beat.is_active), None)
     definitions = sorted(JOBS.values(), key=lambda definition: not definition.cron)
-    return [
-        _build_scheduled_job(
-            definition,
-            is_off=not definition.is_scheduled(config),
-            active=active,
-            last_run=runs.get(definition.function),
-        )
-        for definition in definitions
-    ]
+    found = []
+    for definition in definitions:
+        is_off = not definition.is_scheduled(config)
+        next_at = active.next_runs.get(definition.name) if active and definition.cron else None
+        problem = ""
+        if definition.cron and is_off:
+            problem = definition.why_off
+        elif definition.cron and active and next_at is None:
+            problem = "The active scheduler was started with other settings: restart it."
+        last_run = runs.get(definition.function)
+        found.append(ScheduledJob(definition, is_off, next_at, last_run, problem))
+    return found
 
 
 def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
@@ -161,19 +164,3 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
         for last in [job.last_run]
         for why in ["" if job.definition.is_of_cron else job.problem or problem]
     ]
-
-
-def _build_scheduled_job(
-    definition: JobDefinition,
-    *,
-    is_off: bool,
-    active: SchedulerBeat | None,
-    last_run: LastRun | None,
-) -> ScheduledJob:
-    next_at = active.next_runs.get(definition.name) if active and definition.cron else None
-    problem = ""
-    if definition.cron and is_off:
-        problem = definition.why_off
-    elif definition.cron and active and next_at is None:
-        problem = "The active scheduler was started with other settings: restart it."
-    return ScheduledJob(definition, is_off, next_at, last_run, problem)

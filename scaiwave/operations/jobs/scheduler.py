@@ -163,7 +163,7 @@ class Scheduler:
         """Find what killed workers have left, since all others may be busy for hours, and enqueue
         again what a Redis that has lost its memory should have.
         """
-        SuiteWorker(open_queues(self._redis), connection=self._redis).clean_registries()
+        SuiteWorker(open_queues(self._redis), connection=self._redis).clean_registries()  # type: ignore[no-untyped-call]
         for entry in self._entries:
             wait = timedelta(seconds=entry.definition.wait_seconds or 0)
             is_kept = self._redis.exists(ENQUEUED_KEY.format(entry.definition.name))

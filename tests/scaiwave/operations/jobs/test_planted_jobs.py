@@ -237,7 +237,7 @@ def test_success_nothing_that_is_planted_runs_in_plain_rqworker(
         redis.rpush("rq:queue:default:intermediate", "lost")
         command = [*MANAGE, "rqworker", "--burst", "--with-scheduler"]
         listener.setblocking(False)
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert ended.returncode == 0, ended.stderr

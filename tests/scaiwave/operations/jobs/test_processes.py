@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis, RedisError
@@ -42,6 +43,7 @@ from tests.scaiwave.cli_helpers import run_process
 from tests.services.redis import start_redis
 from tests.services.unprivileged_user import ServiceUser
 from tests.test_json_output import match, read_page
+from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.redis, pytest.mark.once, pytest.mark.only_on("sqlite")]
 SYNC = "identity_sync.jobs.full_sync"
@@ -211,6 +213,29 @@ def test_success_a_killed_job_and_a_killed_worker(redis: Redis, home: Path) -> N
     assert "Job completed: full_sync (second)" in log
     assert {job["id"] for job in list_jobs()} == {"job", "once"}
     assert redis.keys("rq:executions:*") == []
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="SCAIWAVE_TEST_NIGHTLY is not set.")
+@pytest.mark.parametrize("is_repeated", [True, False])
+@pytest.mark.sandbox(people=5, tenants=2, groups=1)
+def test_success_within_two_minutes_a_job_starts_again_or_fails(
+    is_repeated: bool, redis: Redis, home: Path
+) -> None:
+    """Nothing but the silence of the worker tells the other processes of it."""
+    name, value = ("attempts", b"2") if is_repeated else ("status", b"failed")
+    with blocked_syncs(home), start_suite("worker") as first, start_suite("worker") as other:
+        wait_until(lambda: redis.scard("rq:workers") == 2)
+        enqueue_job(redis, SYNC, job_id="job")
+        wait_until(lambda: is_running(redis))
+        if not is_repeated:  # This is its second start.
+            redis.hdel("rq:job:job", "retries_left")
+        name_of_worker: Any = redis.hget("rq:job:job", "worker_name")
+        pid = redis.hget(f"rq:worker:{name_of_worker.decode()}", "pid")
+        worker = first if pid == b"%d" % first.pid else other
+        worker.send_signal(signal.SIGSTOP)  # so that it does not notice the end of its job
+        kill_job(worker)
+        worker.kill()
+        wait_until(lambda: redis.hget("rq:job:job", name) == value, seconds=120)
 
 
 def test_success_a_job_that_a_killed_worker_had_not_started(redis: Redis) -> None:
