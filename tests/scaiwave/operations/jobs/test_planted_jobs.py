@@ -233,6 +233,8 @@ def test_success_nothing_that_is_planted_runs_in_plain_rqworker(
             plant(f"{name}-s", data, key="rq:scheduled:default", status="scheduled")
             plant(f"{name}-a", data, key="rq:wip:default", status="started", retries_left="1")
             redis.zadd("rq:wip:default", {f"{name}-a:execution": 1})
+        redis.sadd("rq:groups", "g")
+        redis.sadd("rq:group:g", "good", "pickle")
         plant("lost", bomb("lost"), key="rq:elsewhere")
         redis.rpush("rq:queue:default:intermediate", "lost")
         command = [*MANAGE, "rqworker", "--burst", "--with-scheduler"]
