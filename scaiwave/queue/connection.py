@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 TIMEOUT_SECONDS = 2.0
-"""How long a request to Redis may take for which a person, a browser or a monitor waits."""
+"""How long a request to Redis may take while a person, a browser or a monitor waits."""
 PROCESS_SECONDS = 10.0
 """The same for a worker or a scheduler; a request for the next job waits for a part of it."""
 MAX_REDIS_ERROR_CHARS = 200
@@ -23,7 +23,7 @@ MAX_REDIS_ERROR_CHARS = 200
 
 @contextmanager
 def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
-    """Connect to Redis; `timeout` is for each request, TIMEOUT_SECONDS unless the caller says so.
+    """Connect to Redis; `timeout` is for each request, TIMEOUT_SECONDS if it is None.
 
     Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
     """

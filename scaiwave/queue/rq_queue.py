@@ -1,9 +1,9 @@
 """RQ's job and queue, with JSON alone and with one table of functions.
 
-Whoever can write to Redis can start the functions of the table, and nothing else. A job keeps only
-the fields that RQ's bookkeeping needs: callbacks, webhooks, results, dependencies, groups, rate
-limits and repeats of a record are never loaded, so that RQ's own code finds none to run. All limits
-come from the table.
+A writer of Redis can start the functions of the table, and nothing else. A job keeps only the
+fields that RQ's bookkeeping needs: callbacks, webhooks, results, dependencies, groups, rate limits
+and repeats of a record are never loaded, so that RQ's own code finds none to run. All limits come
+from the table.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _FIELDS = frozenset(
 class SuiteJob(Job):
     """A job of the table, or one that ends with SW_JOB_REFUSED.
 
-    `failure` is the error of this run, `last_error` that of the last one, and `attempts` how often
-    a worker has started it, or None if that is not known.
+    `failure` is the error of this run, `last_error` the error of the last one, and `attempts` how
+    often a worker has started it, or None if that is not known.
     """
 
     success_callback = failure_callback = stopped_callback = None
@@ -73,7 +73,7 @@ class SuiteJob(Job):
         connection: Redis | None = None,
         serializer: Any = None,
     ) -> SuiteJob:
-        """Raises NoSuchJobError, also for a record that can't be read: RQ drops its ID."""
+        """Raises NoSuchJobError, even for a record that can't be read: RQ drops its ID."""
         try:
             return super().fetch(id, connection)  # type: ignore[return-value]
         except ValueError as error:

@@ -74,7 +74,7 @@ def list_ids(redis: Redis, state: JobState) -> list[tuple[SuiteQueue, bytes]]:
             ids = redis.lrange(queue.key, 0, -1)
         elif state is JobState.FAILED:
             ids = redis.zrevrangebyscore(queue.failed_job_registry.key, "+inf", time.time())
-        else:  # The ID of a job, and that of its execution
+        else:  # The ID of a job, and the ID of its execution
             members: Any = redis.zrange(queue.started_job_registry.key, 0, -1, desc=True)
             ids = [member.partition(b":")[0] for member in members]
         found += [(queue, raw_id) for raw_id in ids]
@@ -129,7 +129,7 @@ def _restore(redis: Redis, raw_id: bytes, record: Mapping[bytes, bytes]) -> Suit
 
 
 def count_jobs(redis: Redis, state: JobState) -> dict[str, int]:
-    """Return how many jobs each queue has in this state, without those that have expired."""
+    """Return how many jobs each queue has in this state, without expired ones."""
     counts = {queue.name: 0 for queue in open_queues(redis)}
     with redis.pipeline(transaction=False) as pipeline:
         entries = list_ids(redis, state)

@@ -221,7 +221,7 @@ def test_success_a_killed_job_and_a_killed_worker(redis: Redis, home: Path) -> N
 def test_success_within_two_minutes_a_job_starts_again_or_fails(
     is_repeated: bool, redis: Redis, home: Path
 ) -> None:
-    """Nothing but the silence of the worker tells the other processes of it."""
+    """Nothing but the silence of the worker shows it to the other processes."""
     name, value = ("attempts", b"2") if is_repeated else ("status", b"failed")
     with blocked_syncs(home), start_suite("worker") as first, start_suite("worker") as other:
         wait_until(lambda: redis.scard("rq:workers") == 2)
