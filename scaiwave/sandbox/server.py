@@ -108,8 +108,11 @@ class Sandbox(SandboxState):
             self.requests.end(f"{request.method} {request.target}", status)
 
     def _handle_with_faults(self, request: Request) -> Response:
-        if self.latency:
-            self._stopping.wait(self.latency)  # and not sleep, so that `stop` need not wait
+        started = time.monotonic()
+        while (left := started + self.latency - time.monotonic()) > 0:
+            # Neither `stop` nor a lower latency has to wait for the end.
+            if self._stopping.wait(min(left, 0.1)):
+                break
         rule = request.rule = self.faults.claim_rule(request)
         if rule is None:
             return self._dispatch(request)
