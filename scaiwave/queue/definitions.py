@@ -16,6 +16,8 @@ QUEUES = (URGENT, BACKGROUND)
 """The queues of this server, in the order of a worker: events and syncs before
 maintenance, which may take an hour."""
 
+STATES = RUNNING, WAITING, FAILED = ("running", "waiting", "failed")
+
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 MAX_SYNC_SECONDS = 12 * HOUR
 """The limit of a sync, unless a setting says otherwise."""

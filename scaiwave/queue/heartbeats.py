@@ -50,7 +50,7 @@ class WorkerBeat:
     host: str
     pid: int
     state: str
-    seen_at: datetime | None
+    seen_at: datetime
     is_suite: bool
 
 
@@ -62,43 +62,34 @@ def get_redis_time(redis: Redis) -> datetime:
 
 def list_schedulers(redis: Redis) -> list[SchedulerBeat]:
     """Return the schedulers with a recent heartbeat, the active one first."""
-    beats = [beat for _, beat in _read_schedulers(redis) if beat is not None]
+    now = get_redis_time(redis)
+    beats = [beat for beat in _read_schedulers(redis) if abs(now - beat.seen_at) <= STALE_AFTER]
     return sorted(beats, key=lambda beat: (not beat.is_active, beat.name))
 
 
 def delete_stale_schedulers(redis: Redis) -> None:
-    if stale := [name for name, beat in _read_schedulers(redis) if beat is None]:
-        redis.hdel(SCHEDULERS_KEY, *stale)
+    recent = {beat.name for beat in list_schedulers(redis)}
+    for beat in _read_schedulers(redis):
+        if beat.name not in recent:
+            redis.hdel(SCHEDULERS_KEY, beat.name)
 
 
-def _read_schedulers(redis: Redis) -> Iterator[tuple[bytes, SchedulerBeat | None]]:
-    """Yield the names of the entries, and what each contains if that is readable and recent."""
-    now = get_redis_time(redis)
+def _read_schedulers(redis: Redis) -> Iterator[SchedulerBeat]:
     entries: Mapping[bytes, bytes] = redis.hgetall(SCHEDULERS_KEY)  # type: ignore[assignment]
     for name, entry in entries.items():
-        beat = None
-        with suppress(ValueError, TypeError, LookupError, AttributeError):
-            beat = _parse_scheduler(name, entry)
-        is_recent = beat is not None and abs(now - beat.seen_at) <= STALE_AFTER
-        yield name, beat if is_recent else None
-
-
-def _parse_scheduler(name: bytes, entry: bytes) -> SchedulerBeat:
-    """Raises ValueError, TypeError, LookupError or AttributeError."""
-    values = json.loads(entry)
-    return SchedulerBeat(
-        name=name.decode(),
-        host=str(values["host"]),
-        pid=int(values["pid"]),
-        is_active=values["is_active"] is True,
-        started_at=parse_time(values["started_at"]),
-        seen_at=parse_time(values["seen_at"]),
-        next_runs={name: parse_time(text) for name, text in values["next_runs"].items()},
-    )
+        values = json.loads(entry)
+        yield SchedulerBeat(
+            name=name.decode(),
+            host=values["host"],
+            pid=values["pid"],
+            is_active=values["is_active"],
+            started_at=parse_time(values["started_at"]),
+            seen_at=parse_time(values["seen_at"]),
+            next_runs={job: parse_time(text) for job, text in values["next_runs"].items()},
+        )
 
 
 def parse_time(text: str) -> datetime:
-    """Raises ValueError or TypeError."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -118,15 +109,9 @@ def list_workers(redis: Redis) -> list[WorkerBeat]:
         found = pipeline.execute()
     beats = []
     for key, values in zip(keys, found, strict=True):
-        host, pid, state, seen, suite, death = (
-            (value or b"").decode("utf-8", "replace") for value in values
-        )
+        host, pid, state, seen, suite, death = ((value or b"").decode() for value in values)
         if not seen or death:
             continue
-        seen_at = None
-        with suppress(ValueError):
-            seen_at = parse_time(seen)
-        name = key.decode("utf-8", "replace").removeprefix("rq:worker:")
-        number = int(pid) if pid.isdigit() else 0
-        beats.append(WorkerBeat(name, host, number, state, seen_at, bool(suite)))
+        name = key.decode().removeprefix("rq:worker:")
+        beats.append(WorkerBeat(name, host, int(pid or 0), state, parse_time(seen), bool(suite)))
     return beats

@@ -50,13 +50,14 @@ class SuiteJob(Job):
     """A job of the table, or one that ends with SW_JOB_REFUSED.
 
     `failure` is the error of this run, `last_error` the error of the last one, and `attempts` how
-    often a worker has started it, or None if that is not known.
+    often a worker has started it, or None if that is not known. `state` is one of STATES.
     """
 
     success_callback = failure_callback = stopped_callback = None
     failure: ScaiWaveError | None = None
     last_error: Mapping[str, str] | None = None
     attempts: int | None = None
+    state = ""
 
     def __init__(
         self,
@@ -67,15 +68,10 @@ class SuiteJob(Job):
         super().__init__(id, connection, JSONSerializer)  # `rqworker` asks for pickle.
 
     @classmethod
-    def fetch(
-        cls,
-        id: str,  # noqa: A002 - RQ's name
-        connection: Redis | None = None,
-        serializer: Any = None,
-    ) -> SuiteJob:
+    def fetch(cls, *args: Any, **options: Any) -> SuiteJob:
         """Raises NoSuchJobError, even for a record that can't be read: RQ drops its ID."""
         try:
-            return super().fetch(id, connection)  # type: ignore[return-value]
+            return super().fetch(*args, **options)  # type: ignore[return-value]
         except ValueError as error:
             raise NoSuchJobError(f"Its record in Redis can't be read: {error}.") from error
 

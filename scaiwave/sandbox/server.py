@@ -110,7 +110,7 @@ class Sandbox(SandboxState):
     def _handle_with_faults(self, request: Request) -> Response:
         started = time.monotonic()
         while (left := started + self.latency - time.monotonic()) > 0:
-            # Neither `stop` nor a lower latency has to wait for the end.
+            # Both `stop` and a lower latency end the wait.
             if self._stopping.wait(min(left, 0.1)):
                 break
         rule = request.rule = self.faults.claim_rule(request)

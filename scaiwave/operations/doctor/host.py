@@ -21,6 +21,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ConfigurationError, DiskFull, MigrationsPending
 from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import FAILED, WAITING
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.storage import media as media_storage
 from scaiwave.storage.error_mapping import map_database_error
@@ -193,11 +194,11 @@ def _check_suspension(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_workers(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.jobs_in_redis import JobState, count_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
     from scaiwave.queue.heartbeats import list_workers
 
     workers = list_workers(redis)
-    count = sum(count_jobs(redis, JobState.WAITING).values())
+    count = len(load_jobs(redis, WAITING))
     waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
     for worker in workers:
         if not worker.is_suite:
@@ -219,9 +220,9 @@ def _check_workers(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_failed_jobs(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.jobs_in_redis import JobState, count_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-    if count := sum(count_jobs(redis, JobState.FAILED).values()):
+    if count := len(load_jobs(redis, FAILED)):
         yield warned(
             "jobs",
             f"{pluralize(count, 'failed job', 'failed jobs')} in the last 7 days.",

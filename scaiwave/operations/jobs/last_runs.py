@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -34,8 +33,7 @@ def read_last_runs(redis: Redis, functions: Sequence[str]) -> dict[str, LastRun]
     """Return the last runs that are known, by function."""
     runs = {}
     for function, entry in zip(functions, redis.hmget(LAST_RUNS_KEY, functions), strict=True):
-        with suppress(ValueError, TypeError, LookupError):
-            values = json.loads(entry or "")
-            ended_at = parse_time(values["ended_at"])
-            runs[function] = LastRun(ended_at, str(values["error_code"]))
+        if entry:
+            values = json.loads(entry)
+            runs[function] = LastRun(parse_time(values["ended_at"]), values["error_code"])
     return runs

@@ -12,13 +12,14 @@ from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.jobs.queries import build_job_row, get_job
 from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import FAILED, RUNNING, WAITING
 from scaiwave.queue.errors import JobNotFailed, JobNotFound, JobRefused, JobRunning
 from tenants.audit.record import AuditSubject, record_audit
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.jobs_in_redis import QueuedJob
+    from scaiwave.queue.rq_queue import SuiteJob
 
-CLEARABLE = ("failed", "waiting")
+CLEARABLE = (FAILED, WAITING)
 
 RETRY = ChangeWords(
     "job", "Would put job {id} into the queue again.", "Job {id} put into the queue again."
@@ -41,19 +42,19 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import JobState, requeue_failed_job
+        from scaiwave.operations.jobs.jobs_in_redis import requeue_failed_job
 
         job = get_job(redis, job_id)
-        if job.state is not JobState.FAILED:
+        if job.state != FAILED:
             raise JobNotFailed(
-                f"Job {job.id} has not failed: it is {job.state.value}.", fix=JobNotFailed.remedy
+                f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
             )
-        if job.problem or job.job is None:
+        if job.problem:
             raise JobRefused(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
             )
-        if job.job.runs_once:
+        if job.runs_once:
             raise JobRefused(
                 f"Job {job.id} can't be run again: it was a request, and each runs once.",
                 fix="Start another one: `scaiwave sync`, or Sync now in the admin site.",
@@ -69,7 +70,7 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
             now=now,
             details={"error": _get_error_code(job)},
         )
-        if not requeue_failed_job(job.job):
+        if not requeue_failed_job(job):
             raise JobNotFailed(
                 f"Job {job.id} has been retried or cleared by someone else.",
                 fix="`scaiwave jobs list` lists the jobs.",
@@ -91,30 +92,29 @@ def delete_job(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import JobState
         from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
 
         job = get_job(redis, job_id)
-        if job.state is JobState.RUNNING:
+        if job.state == RUNNING:
             raise JobRunning(f"Job {job.id} is running.")
         result = Change(DELETION, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
-        confirm(f"This deletes the {job.state.value} job {job.id} ({job.name}).")
+        confirm(f"This deletes the {job.state} job {job.id} ({job.name}).")
         record_audit(
             operator=operator,
             action="jobs delete",
             subject=AuditSubject("job", job.id, job.name),
             now=now,
-            details={"state": job.state.value, "error": _get_error_code(job)},
+            details={"state": job.state, "error": _get_error_code(job)},
         )
         if not delete_from_queue(job):
             raise JobNotFound(f"Job {job.id} has been started or deleted by now.")
         return result
 
 
-def _get_error_code(job: QueuedJob) -> str:
-    return ((job.job and job.job.last_error) or {}).get("code", "")
+def _get_error_code(job: SuiteJob) -> str:
+    return (job.last_error or {}).get("code", "")
 
 
 def clear_jobs(
@@ -132,10 +132,10 @@ def clear_jobs(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs
         from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-        jobs = list(iterate_jobs(redis, JobState(state)))
+        jobs = load_jobs(redis, state)
         names = Counter(job.name for job in jobs)
         subject = {"state": state, "count": names.total()}
         named = {"jobs": pluralize(names.total(), f"{state} job", f"{state} jobs")}

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.core.paginator import Page, Paginator
+
 from scaiwave.config import Configuration
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import JobDefinition, describe_cron
+from scaiwave.queue.definitions import FAILED, RUNNING, WAITING, JobDefinition, describe_cron
 from scaiwave.queue.errors import RedisNotConfigured, RedisUnreachable
 from scaiwave.queue.jobs import JOBS
 from tenants.lookup.serializers import Row
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.jobs_in_redis import JobPage
     from scaiwave.operations.jobs.last_runs import LastRun
     from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
+    from scaiwave.queue.rq_queue import SuiteJob
 
 PAGE_SIZE = 25
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
@@ -54,36 +56,39 @@ class JobOverview:
     workers: Sequence[WorkerState]
     schedulers: Sequence[SchedulerBeat]
     schedule: Sequence[ScheduledJob]
-    page: JobPage
+    counts: Mapping[str, int]
+    page: Page[SuiteJob]
 
 
 def load_job_overview(
-    *, operator: Operator, config: Configuration, state: str | None, number: int, now: datetime
+    *, operator: Operator, config: Configuration, state: str, number: str, now: datetime
 ) -> JobOverview:
-    """Return all of it, with a page of the jobs in this state, or of all.
+    """Return all of it, with a page of the running, then the failed, then the waiting jobs.
+
+    The newest of each state are the first. A page beyond the last is the last one.
 
     Raises RedisNotConfigured and RedisUnreachable.
     """
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs, read_job_page
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
         from scaiwave.operations.jobs.last_runs import read_last_runs
         from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
-        wanted = JobState(state) if state else None
-        page = read_job_page(redis, wanted, number=number, size=PAGE_SIZE)
-        running = list(iterate_jobs(redis, JobState.RUNNING))
+        jobs = {each: load_jobs(redis, each) for each in (RUNNING, FAILED, WAITING)}
         workers, schedulers = list_workers(redis), list_schedulers(redis)
         last_runs = read_last_runs(redis, list(JOBS))
+    jobs[WAITING].reverse()
     names = defaultdict(list)
-    for each in running:
-        if each.job is not None:
-            names[str(each.job.worker_name)].append(each.name)
+    for job in jobs[RUNNING]:
+        names[str(job.worker_name)].append(job.name)
+    shown = jobs[state] if state else [job for each in jobs.values() for job in each]
     return JobOverview(
         [WorkerState(each, names[each.name], find_worker_problem(each, now)) for each in workers],
         schedulers,
         list_schedule(operator=operator, config=config, schedulers=schedulers, runs=last_runs),
-        page,
+        {each: len(found) for each, found in jobs.items()},
+        Paginator(shown, PAGE_SIZE).get_page(number),
     )
 
 
@@ -91,8 +96,6 @@ def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
     """Return why a worker needs attention, or an empty text."""
     if not beat.is_suite:
         return "A worker of RQ, which runs whatever Redis contains: stop it."
-    if beat.seen_at is None:
-        return "Its heartbeat can't be read."
     if now - beat.seen_at > MAX_HEARTBEAT_AGE:
         seconds = (now - beat.seen_at).total_seconds()
         return f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."

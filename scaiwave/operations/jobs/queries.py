@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from scaiwave.core.operators import Operator, Permission
@@ -14,59 +13,56 @@ from tenants.lookup.serializers import Row
 if TYPE_CHECKING:
     from redis import Redis
 
-    from scaiwave.operations.jobs.jobs_in_redis import QueuedJob
-
-STATES = ("running", "waiting", "failed")
+    from scaiwave.queue.rq_queue import SuiteJob
 
 
 def list_jobs(*, operator: Operator, state: str | None, limit: int | None) -> Iterator[Row]:
     """Yield the jobs: running, then waiting, then failed. Raises RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-        jobs = iterate_jobs(redis, JobState(state) if state else None)
-        for job in islice(jobs, limit):
-            yield build_job_row(job)
+        jobs = load_jobs(redis, *filter(None, [state]))
+    yield from map(build_job_row, jobs[:limit])
 
 
 def show_job(*, operator: Operator, job_id: str) -> Row:
     """Return a job with its arguments. Raises JobNotFound and RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        queued = get_job(redis, job_id)
-    job = None if queued.problem else queued.job
+        job = get_job(redis, job_id)
+    known = None if job.problem else job
     return {
-        **build_job_row(queued),
-        "function": job and job.func_name,
-        "arguments": job and job.args,
-        "created_at": job and job.created_at,
+        **build_job_row(job),
+        "function": known and known.func_name,
+        "arguments": known and known.args,
+        "created_at": known and known.created_at,
     }
 
 
-def get_job(redis: Redis, job_id: str) -> QueuedJob:
+def get_job(redis: Redis, job_id: str) -> SuiteJob:
     """Raises JobNotFound."""
-    from scaiwave.operations.jobs.jobs_in_redis import find_job_by_id
+    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-    job = find_job_by_id(redis, job_id)
-    if job is None:
-        raise JobNotFound(f"Job not found: {job_id}.")
-    return job
+    for job in load_jobs(redis):
+        if job.id == job_id:
+            return job
+    raise JobNotFound(f"Job not found: {job_id}.")
 
 
-def build_job_row(queued: QueuedJob) -> Row:
+def build_job_row(job: SuiteJob) -> Row:
     """A job that workers refuse has a `problem`, and is unknown otherwise."""
-    job = None if queued.problem else queued.job
+    known = None if job.problem else job
     return {
-        "id": queued.id,
-        "name": job and job.name,
-        "queue": queued.queue.name,
-        "state": queued.state.value,
-        "enqueued_at": job and job.enqueued_at,
-        "started_at": job and job.started_at,
-        "ended_at": job and job.ended_at,
-        "worker": (job and job.worker_name) or None,
-        "attempts": job and job.attempts,
-        "error": queued.job and queued.job.last_error,
-        "problem": queued.problem or None,
+        "id": job.id,
+        "name": known and known.name,
+        "queue": job.origin,
+        "state": job.state,
+        "enqueued_at": known and known.enqueued_at,
+        "started_at": known and known.started_at,
+        "ended_at": known and known.ended_at,
+        "worker": (known and known.worker_name) or None,
+        "attempts": known and known.attempts,
+        "error": job.last_error,
+        "problem": job.problem or None,
     }

@@ -9,6 +9,7 @@ from django.conf import settings
 from scaiwave.core.mentions import ErasedTenant
 from scaiwave.extensions import TenantPlace
 from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import FAILED, WAITING
 
 
 class _Jobs:
@@ -26,16 +27,15 @@ class _Jobs:
         if not settings.REDIS_URL:
             return 0
         with open_redis() as redis:
-            from scaiwave.operations.jobs.jobs_in_redis import JobState, delete_job, iterate_jobs
+            from scaiwave.operations.jobs.jobs_in_redis import delete_job, load_jobs
 
             jobs = [
-                queued
-                for state in (JobState.WAITING, JobState.FAILED)
-                for queued in iterate_jobs(redis, state)
-                if (job := queued.job) and tenant.mentions.are_in(f"{job.data!r}{job.last_error}")
+                job
+                for job in load_jobs(redis, WAITING, FAILED)
+                if tenant.mentions.are_in(f"{job.data!r}{job.last_error}")
             ]
-            for queued in jobs if deletes else ():
-                delete_job(queued)
+            for job in jobs if deletes else ():
+                delete_job(job)
         return len(jobs)
 
 

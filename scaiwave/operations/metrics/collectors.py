@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -31,7 +32,14 @@ from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import REFUSALS_COUNTER, RefusalReason
+from scaiwave.queue.definitions import (
+    FAILED,
+    QUEUES,
+    REFUSALS_COUNTER,
+    RUNNING,
+    WAITING,
+    RefusalReason,
+)
 from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
 from tenants.counters import read_counter
 from tenants.holds.queries import holds_in_force
@@ -73,23 +81,25 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     """Yield nothing without Redis. Raises RedisUnreachable."""
     if not settings.REDIS_URL:
         return
-    from scaiwave.operations.jobs.jobs_in_redis import JobState, count_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
-    states = (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
     with open_redis() as redis:
-        counts = [_label("queue", count_jobs(redis, state)) for state in states]
+        found = Counter((job.state, job.origin) for job in load_jobs(redis))
         workers, schedulers = list_workers(redis), list_schedulers(redis)
     active = [beat for beat in schedulers if beat.is_active]
-    seen = [beat.seen_at.timestamp() for beat in workers if beat.seen_at is not None]
-    yield Metric("jobs_waiting", "Jobs that wait for a worker.", counts[0])
-    yield Metric("jobs_running", "Jobs in progress.", counts[1])
-    yield Metric("jobs_failed", "Failed jobs that Redis keeps.", counts[2])
+    for state, description in (
+        (WAITING, "Jobs that wait for a worker."),
+        (RUNNING, "Jobs in progress."),
+        (FAILED, "Failed jobs that Redis keeps."),
+    ):
+        counts = _label("queue", {queue: found[state, queue] for queue in QUEUES})
+        yield Metric(f"jobs_{state}", description, counts)
     yield _gauge("workers", "Workers with a recent heartbeat.", len(workers))
     yield _gauge(
         "worker_last_heartbeat_timestamp_seconds",
         "Latest heartbeat of a worker, in Unix time.",
-        max(seen, default=None),
+        max((beat.seen_at.timestamp() for beat in workers), default=None),
     )
     yield Metric(
         "schedulers",

