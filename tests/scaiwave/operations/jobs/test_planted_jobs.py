@@ -229,7 +229,8 @@ def test_success_nothing_that_is_planted_runs_in_plain_rqworker(
                 waits = {"status": "deferred", "dependency_ids": ids}
                 plant(child_id, child, key="rq:deferred:default", **waits)
                 redis.sadd(f"rq:job:{name}:dependents", child_id)
-        for name, data in (("pickle", bomb("pickle")), ("call", call("call"))):
+        wrong = json.dumps([GOOD, None, [str(traps)], {}]).encode()
+        for name, data in (("pickle", bomb("pickle")), ("call", call("call")), ("wrong", wrong)):
             plant(name, data)
             plant(f"{name}-s", data, key="rq:scheduled:default", status="scheduled")
             plant(f"{name}-a", data, key="rq:wip:default", status="started", retries_left="1")
@@ -247,10 +248,14 @@ def test_success_nothing_that_is_planted_runs_in_plain_rqworker(
     assert list(traps.iterdir()) == []
     assert "Traceback" not in ended.stderr
     failed = SuiteQueue("default", connection=redis).failed_job_registry.get_job_ids()
+    names = ("pickle", "call", "wrong")
     codes = {job_id: redis.hget(f"rq:job:{job_id}", "error_code") for job_id in failed}
     assert codes == {
-        **dict.fromkeys(("pickle", "call", "pickle-s", "call-s"), b"SW_JOB_REFUSED"),
+        **dict.fromkeys(
+            (f"{each}{end}" for each in names for end in ("", "-s")), b"SW_JOB_REFUSED"
+        ),
         **dict.fromkeys(("pickle-a", "call-a"), b"SW_JOB_KILLED"),
+        "wrong-a": b"SW_JOB_REFUSED",
         "failing": b"SW_SYNC_NOT_REGISTERED",
     }
     assert redis.llen("rq:queue:default") == redis.exists("rq:job:good") == 0
