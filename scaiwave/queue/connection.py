@@ -48,17 +48,9 @@ def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
 
 def map_redis_error(error: Exception) -> RedisUnreachable:
     """Return the error of this suite. The library's message may contain the URL."""
-    from redis.exceptions import InvalidResponse
-
     first_line = str(error).partition("\n")[0]
     reason = settings.CONFIG.mask_answer(first_line, MAX_REDIS_ERROR_CHARS).rstrip(".")
     reason = reason or type(error).__name__
-    if isinstance(error, InvalidResponse):
-        return RedisUnreachable(
-            f"Redis can't be used: its response can't be read: {reason}.",
-            fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
-            "between it and this host changes what it sends.",
-        )
     if isinstance(error.__context__, socket.gaierror):
         return RedisUnreachable(
             "The host name in SCAIWAVE_REDIS_URL can't be resolved.",

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django_rq.queues import DjangoRQ
-from redis.exceptions import ResponseError
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job, Retry
 from rq.serializers import JSONSerializer
@@ -83,12 +82,9 @@ class SuiteJob(Job):
         self.result_ttl, self.failure_ttl = 0, FAILED_JOB_SECONDS
         if self.runs_once or (self.retries_left or 0) > 1:
             self.retries_left = None
-        code, message, fix = (
-            fields.get(name, b"").decode("utf-8", "replace") for name in ERROR_FIELDS
-        )
+        code, message, fix = (fields.get(name, b"").decode() for name in ERROR_FIELDS)
         self.last_error = {"code": code, "message": message, "fix": fix} if code else None
-        with suppress(ValueError):
-            self.attempts = int(fields.get("attempts", b""))
+        self.attempts = int(fields["attempts"]) if "attempts" in fields else None
 
     @property
     def definition(self) -> JobDefinition | None:
@@ -141,8 +137,7 @@ class SuiteJob(Job):
         if definition is None or self.problem:
             raise JobRefused(f"{self.problem}.")
         self.connection.hdel(self.key, *ERROR_FIELDS)
-        with suppress(ResponseError):  # It may be no number, like anything in Redis.
-            self.connection.hincrby(self.key, "attempts", 1)
+        self.connection.hincrby(self.key, "attempts", 1)
         name, started = definition.name, time.monotonic()
         logger.info("Job started: %s (%s).", name, self.id)
         module, _, function = definition.path.rpartition(".")

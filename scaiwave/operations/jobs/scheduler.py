@@ -24,8 +24,9 @@ from redis.lock import Lock
 from rq.cron import CronJob
 
 from scaiwave.ids import new_id
-from scaiwave.operations.jobs.error_log import RedisWatch
+from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.operations.jobs.worker import SuiteWorker
+from scaiwave.queue.connection import map_redis_error
 from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import (
     ENQUEUED_KEY,
@@ -88,19 +89,23 @@ class Scheduler:
             redis, SCHEDULER_LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False
         )
         self._is_active = False
-        self._watch = RedisWatch(logger, "Scheduler")
         self._next_cleaning = 0.0
 
     def run(self, stop: Event) -> None:
         """Raises RedisError if Redis can't be used at the start; later it is tried again."""
         self.step()
+        waits = False
         while not stop.wait(BEAT_SECONDS):
             try:
                 self.step()
             except RedisError as error:
-                self._watch.report(error)
+                if not waits:
+                    log_error(logger, "Scheduler waits for Redis", map_redis_error(error))
+                waits = True
             else:
-                self._watch.report(None)
+                if waits:
+                    logger.warning("Redis is available again.")
+                waits = False
         # Release the lock, so that another scheduler takes over at once.
         try:
             self._redis.hdel(SCHEDULERS_KEY, self.name)

@@ -81,15 +81,6 @@ def test_success_attempts_are_counted_and_the_last_end_is_known(redis: Redis, lo
     }
 
 
-@pytest.mark.usefixtures("allow")
-def test_success_attempts_that_are_no_number_do_not_stop_a_job(redis: Redis, log: Path) -> None:
-    job_id = enqueue_job(redis, "tests.scaiwave.operations.jobs.slow_jobs.end")
-    redis.hset(f"rq:job:{job_id}", "attempts", "many")
-    worker = start(redis)
-    worker.work(burst=True)
-    assert worker.counts["completed"] == 1
-
-
 def test_success_maintenance_goes_on_under_a_stream_of_urgent_jobs(
     redis: Redis, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
