@@ -194,11 +194,11 @@ def _check_suspension(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_workers(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
     from scaiwave.queue.heartbeats import list_workers
 
     workers = list_workers(redis)
-    count = len(load_jobs(redis, WAITING))
+    count = sum(count_jobs(redis, WAITING).values())
     waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
     for worker in workers:
         if not worker.is_suite:
@@ -220,9 +220,9 @@ def _check_workers(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_failed_jobs(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
 
-    if count := len(load_jobs(redis, FAILED)):
+    if count := sum(count_jobs(redis, FAILED).values()):
         yield warned(
             "jobs",
             f"{pluralize(count, 'failed job', 'failed jobs')} in the last 7 days.",

@@ -13,19 +13,28 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-def load_jobs(redis: Redis, *states: str) -> list[SuiteJob]:
+def load_jobs(redis: Redis, *states: str, limit: int | None = None) -> list[SuiteJob]:
     """Return the jobs in these states, or all: the waiting in their order, the others newest first.
 
-    Expired ones are left out: workers drop their IDs.
+    `limit` is the most of one queue and state. Expired jobs are left out: workers drop their IDs.
     """
     jobs = []
     for state in states or STATES:
         for queue in open_queues(redis):
-            found: Any = SuiteJob.fetch_many(_list_ids(queue, state), redis)
+            found: Any = SuiteJob.fetch_many(_list_ids(queue, state)[:limit], redis)
             for job in filter(None, found):
                 job.state, job.origin = state, queue.name
                 jobs.append(job)
     return jobs
+
+
+def count_jobs(redis: Redis, state: str) -> dict[str, int]:
+    """Return how many jobs each queue has in this state, without expired ones."""
+    counts: dict[str, Any] = {}
+    for queue in open_queues(redis):
+        keys = [SuiteJob.key_for(job_id) for job_id in _list_ids(queue, state)]
+        counts[queue.name] = redis.exists(*keys) if keys else 0
+    return counts
 
 
 def _list_ids(queue: SuiteQueue, state: str) -> list[str]:

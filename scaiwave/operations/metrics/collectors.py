@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -34,7 +33,6 @@ from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import (
     FAILED,
-    QUEUES,
     REFUSALS_COUNTER,
     RUNNING,
     WAITING,
@@ -81,20 +79,16 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     """Yield nothing without Redis. Raises RedisUnreachable."""
     if not settings.REDIS_URL:
         return
-    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     with open_redis() as redis:
-        found = Counter((job.state, job.origin) for job in load_jobs(redis))
+        counts = [_label("queue", count_jobs(redis, state)) for state in (WAITING, RUNNING, FAILED)]
         workers, schedulers = list_workers(redis), list_schedulers(redis)
     active = [beat for beat in schedulers if beat.is_active]
-    for state, description in (
-        (WAITING, "Jobs that wait for a worker."),
-        (RUNNING, "Jobs in progress."),
-        (FAILED, "Failed jobs that Redis keeps."),
-    ):
-        counts = _label("queue", {queue: found[state, queue] for queue in QUEUES})
-        yield Metric(f"jobs_{state}", description, counts)
+    yield Metric("jobs_waiting", "Jobs that wait for a worker.", counts[0])
+    yield Metric("jobs_running", "Jobs in progress.", counts[1])
+    yield Metric("jobs_failed", "Failed jobs that Redis keeps.", counts[2])
     yield _gauge("workers", "Workers with a recent heartbeat.", len(workers))
     yield _gauge(
         "worker_last_heartbeat_timestamp_seconds",

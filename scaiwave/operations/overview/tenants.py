@@ -214,18 +214,19 @@ def _build_process_part(now: datetime) -> OverviewPart:
     url = reverse("admin:jobs")
     if not settings.REDIS_URL:
         return OverviewPart(health=[Card("Background jobs", "run by cron", url, VIEW_JOBS)])
-    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs, load_jobs
     from scaiwave.queue.connection import open_redis
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     try:
         with open_redis() as redis:
             workers, schedulers = list_workers(redis), list_schedulers(redis)
-            waiting, failed = (load_jobs(redis, state) for state in (WAITING, FAILED))
+            counts = [sum(count_jobs(redis, state).values()) for state in (WAITING, FAILED)]
+            failed = load_jobs(redis, FAILED, limit=MAX_FAILURES)
     except ScaiWaveError as error:
         task = Task(error.message, VIEW_JOBS, Tone.BAD, [error.fix])
         return OverviewPart([task], [Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD)])
-    worker_tasks, worker_card = _judge_workers(workers, len(waiting), len(failed), now)
+    worker_tasks, worker_card = _judge_workers(workers, *counts, now=now)
     is_active = any(beat.is_active for beat in schedulers)
     tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
     if not is_active:
@@ -242,7 +243,7 @@ def _build_process_part(now: datetime) -> OverviewPart:
 
 
 def _judge_workers(
-    workers: list[WorkerBeat], waiting: int, failed: int, now: datetime
+    workers: list[WorkerBeat], waiting: int, failed: int, *, now: datetime
 ) -> tuple[list[Task], Card]:
     bad = [problem for beat in workers if (problem := find_worker_problem(beat, now))]
     jobs = reverse("admin:jobs")
