@@ -50,12 +50,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Database
 DATABASES = {"default": database.database_settings(CONFIG, is_web=PROFILE == "web")}
 
-# Redis, for the job queue (`scaiwave.queue`). RQ's pages and commands are not installed: they read
-# jobs with pickle, and pass by the permissions and the audit log.
+# Redis, for the job queue (`scaiwave.queue`).
 REDIS_URL = database.get_redis_url(CONFIG)
-# django-rq is not an application here: its dashboard and its commands read jobs as pickles.
+# django-rq is not an application here: its pages pass by the permissions and the audit log.
 RQ_QUEUES = {name: {"URL": REDIS_URL} for name in QUEUES}
-RQ = {"QUEUE_CLASS": "scaiwave.queue.rq_queue.SuiteQueue"}
+RQ = {
+    "JOB_CLASS": "scaiwave.queue.rq_queue.SuiteJob",
+    "QUEUE_CLASS": "scaiwave.queue.rq_queue.SuiteQueue",
+    "WORKER_CLASS": "scaiwave.operations.jobs.worker.SuiteWorker",
+}
 
 # Secrets. They and the database are not created here: `manage migrate` creates them.
 SECRET_KEY = secret_keys.find_secret_key(CONFIG)

@@ -18,10 +18,10 @@ import pytest
 from redis import Redis
 from rq.utils import utcformat
 
-from scaiwave.operations.jobs.maintenance import fail_job
+from scaiwave.operations.jobs.last_runs import write_last_run
 from scaiwave.queue.errors import JobKilled
-from scaiwave.queue.keys import SCHEDULERS_KEY
-from scaiwave.queue.rq_queue import SuiteQueue
+from scaiwave.queue.heartbeats import SCHEDULERS_KEY
+from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
 
 SUITE = [sys.executable, "-m", "scaiwave.cli"]
 MANAGE = [*SUITE, "manage"]
@@ -54,12 +54,27 @@ def plant_call(redis: Redis, job_id: str, function: str, *arguments: Any, **fiel
 def plant_failed(
     redis: Redis, job_id: str, message: str = "It was killed.", call: tuple[str, ...] = (SYNC,)
 ) -> None:
-    """Let the next job fail, which must be this one: the queue must be empty."""
-    plant_call(redis, job_id, *call)
-    queue = SuiteQueue("default", redis)
-    job = queue.take(None)
-    assert job is not None
-    fail_job(queue, job, JobKilled(message))
+    """Leave a failed job as a worker does."""
+    error = {"error_code": JobKilled.code, "error_message": message, "error_fix": JobKilled.fix}
+    ended_at = utcformat(datetime.now(UTC))
+    plant_call(redis, job_id, *call, **error, ended_at=ended_at)
+    redis.hset(f"rq:job:{job_id}", "status", "failed")
+    redis.lrem("rq:queue:default", 0, job_id)
+    redis.zadd("rq:failed:default", {job_id: time.time() + 1000})
+    write_last_run(redis, call[0], error_code=JobKilled.code)
+
+
+def take(redis: Redis, queue: str = "default") -> SuiteJob | None:
+    """Take the next job as a worker does."""
+    found = SuiteQueue.dequeue_any([SuiteQueue(queue, connection=redis)], None, redis)
+    return found[0] if found else None
+
+
+def expire_heartbeats(redis: Redis) -> None:
+    """Let the next clean-up find what killed workers have left, as a minute without them does."""
+    members: Any = redis.zrange("rq:wip:default", 0, -1)
+    redis.zadd("rq:wip:default", dict.fromkeys(members, 1))
+    redis.delete("rq:clean_registries:default")
 
 
 def plant_worker(redis: Redis, name: str, **fields: Any) -> None:

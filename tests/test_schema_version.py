@@ -115,8 +115,8 @@ def test_fail_processes_of_the_web_server(database_url: str, migrated: str) -> N
     remove_last_migration(RawDatabase(database_url))
     for words in (
         ("process_webhooks",),
-        ("run_requested_sync", str(uuid4())),
-        ("run_tenant_task", str(uuid4())),
+        ("run_job", "identity_sync.jobs.run_requested_sync", str(uuid4())),
+        ("run_job", "rooms.jobs.run_tenant_task", str(uuid4())),
         ("list_tenants",),
     ):
         ended = run_scaiwave("manage", *words)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FULL_SYNC = "full_sync"
 """The name of the scheduled job."""
-REDIS_TIMEOUT_SECONDS = 2.0
-"""A monitor waits for the answer."""
 SCHEDULED_MINUTES = range(3, 60, 10)
 """The minutes of the scheduler, and of the documented crontab line."""
 
@@ -134,7 +132,7 @@ def _find_scheduler() -> tuple[SchedulerBeat | None, datetime | None, RedisUnrea
     if not settings.REDIS_URL:
         return None, None, None
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             from scaiwave.queue.heartbeats import list_schedulers, read_enqueued_at
 
             active = [beat for beat in list_schedulers(redis) if beat.is_active]

@@ -40,12 +40,12 @@ from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
 from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.launch import build_command
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.restoration import require_activated
 from tenants.models import AuditEntry, Tenant
 
 JOB = "identity_sync.jobs.run_requested_sync"
-COMMAND = "run_requested_sync"
 ACTION = "request-sync"
 REQUEST_LOCK = "sync-request"
 """The process lock of a request from its look at the queue until its job is in it."""
@@ -57,7 +57,6 @@ MAX_LOCK_WAIT_SECONDS = 60
 """How long a requested sync waits for one that has started since it was requested."""
 POLL_SECONDS = 0.1
 
-_REDIS_TIMEOUT_SECONDS = 2.0
 _INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
 
 logger = logging.getLogger(__name__)
@@ -208,11 +207,11 @@ def _reserve_start() -> Iterator[tuple[Callable[[UUID], None], bool]]:
 def _is_queue_ready() -> bool:
     """Return whether Redis can be used. Raises `SyncLocked` if a requested sync is waiting."""
     from scaiwave.queue.connection import open_redis
-    from scaiwave.queue.rq_queue import is_last_waiting
+    from scaiwave.queue.rq_queue import count_waiting
 
     try:
-        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-            is_waiting = is_last_waiting(redis, JOB)
+        with open_redis() as redis:
+            is_waiting = count_waiting(redis, JOB)
     except RedisUnreachable as error:
         logger.warning("A requested sync is started without Redis: %s", error.message)
         return False
@@ -228,12 +227,12 @@ def _enqueue(run_id: UUID) -> None:
     from scaiwave.queue.connection import open_redis
     from scaiwave.queue.rq_queue import enqueue_job
 
-    with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+    with open_redis() as redis:
         enqueue_job(redis, JOB, str(run_id))
 
 
 def _start_process(descriptor: int, run_id: UUID) -> None:
     try:
-        start_detached([COMMAND, str(run_id)], lock=descriptor)
+        start_detached(build_command(JOB, str(run_id)), lock=descriptor)
     except (OSError, subprocess.SubprocessError) as error:
         raise SyncNotStarted(f"No process can be started: {error}.") from error

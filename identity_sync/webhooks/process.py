@@ -30,7 +30,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.restoration import require_activated
 from tenants.models import Tenant
 
-PROCESS_LOCK = "webhooks-process"
+PROCESS_LOCK = "process-webhooks"
 """The file that is locked while a separate process for webhooks runs on this host."""
 
 POLL_SECONDS = 0.5

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import socket
 import subprocess
 import time
@@ -38,10 +37,9 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.core.errors import ScaiWaveError, UsageError
 from scaiwave.core.files import make_directories, translate_write_errors
-from scaiwave.core.locks import is_locked, lock_file, process_lock
+from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.core.operators import Operator, OperatorRole, Permission
-from scaiwave.core.processes import start_detached
-from scaiwave.queue.errors import RedisUnreachable
+from scaiwave.queue.launch import launch
 from scaiwave.storage.error_mapping import translate_errors
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.resolve import resolve_tenant
@@ -50,7 +48,7 @@ from tenants.lookup.validators import validate_required_reason
 from tenants.models import AuditEntry, Tenant, TenantErasure
 from tenants.people.suspension import suspend_tenant
 
-JOB, COMMAND = "rooms.jobs.run_tenant_task", "run_tenant_task"
+JOB = "rooms.jobs.run_tenant_task"
 ACTION = {
     TaskKind.EXPORT: "request-export",
     TaskKind.PLAN: "request-plan",
@@ -62,7 +60,6 @@ MAX_START_TIME = timedelta(minutes=15)
 """A task that still waits then may have been lost with Redis, so another one may be started."""
 ENDED_EARLY = "Its process has ended early."
 _WRITE_SECONDS = 2.0
-_REDIS_TIMEOUT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -204,27 +201,12 @@ def _record(operator: Operator, task: TenantTask, details: dict[str, Any], now: 
 
 def _launch(task_id: UUID) -> None:
     """Let a worker run the task; without Redis a process of its own. Raises `TenantBusy`."""
-    if settings.REDIS_URL:
-        from scaiwave.queue.connection import open_redis
-        from scaiwave.queue.rq_queue import enqueue_job
-
-        try:
-            with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
-                enqueue_job(redis, JOB, str(task_id))
-        except RedisUnreachable as error:
-            logger.warning("A requested task is started without Redis: %s", error.message)
-        else:
-            return
-    if (descriptor := lock_file(f"tenant-task-{task_id}")) is None:
-        raise TenantBusy("Its process has been started already.", fix="Wait for its end.")
     try:
-        start_detached([COMMAND, str(task_id)], lock=descriptor)
+        launch(JOB, str(task_id))
     except (OSError, subprocess.SubprocessError) as error:
         problem = TenantBusy(f"No process can be started: {error}.", fix="Start it again later.")
         _end(task_id, error=_describe_error(problem))
         raise problem from error
-    finally:
-        os.close(descriptor)
 
 
 def run_task(task_id: UUID) -> dict[str, Any]:

@@ -10,11 +10,8 @@ from uuid import UUID
 from django.conf import settings
 
 from rooms.errors import QueueUnavailable
-from scaiwave.ids import new_id
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import BACKGROUND
 from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.raw_values import iterate_list
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -36,16 +33,10 @@ def enqueue_jobs(run_id: UUID, ranges: int) -> int:
 
     Repeated calls add none, for example from cron while no worker is running.
     """
-    prefix = f"search-{run_id.hex}-"
-    jobs = min(max(ranges, 1), MAX_QUEUED_JOBS)
     with _open_queue() as redis:
-        from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
+        from scaiwave.queue.rq_queue import wake
 
-        job_ids = iterate_list(redis, SuiteQueue(BACKGROUND, redis).key)
-        queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
-        for _ in range(jobs - queued):
-            enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)
-    return max(jobs, queued)
+        return wake(redis, JOB, str(run_id), jobs=min(max(ranges, 1), MAX_QUEUED_JOBS))
 
 
 @contextmanager

@@ -35,7 +35,6 @@ _DJANGO_WORDS = ("help", "version")
 # Commands of Django's that operators must not run, with their effect and the alternative.
 _RUNS_ANYTHING = "would run whatever Redis contains"
 _BLOCKED_COMMANDS = {
-    "rqworker": (_RUNS_ANYTHING, "Run `scaiwave worker`."),
     "rqworker-pool": (_RUNS_ANYTHING, "Run `scaiwave worker`, once for each process."),
     "rqcron": ("would enqueue jobs that no worker runs", "Run `scaiwave scheduler`."),
     "rqscheduler": ("would enqueue jobs that no worker runs", "Run `scaiwave scheduler`."),
@@ -51,8 +50,8 @@ _SCHEMA_COMMANDS = frozenset(
 )
 # They report an older schema, or back it up before it is migrated.
 _COMMANDS_ON_OLDER_SCHEMAS = frozenset({"doctor", "create_backup"})
-# Commands without words, which the web server starts through `manage`.
-_OWN_PROCESSES = frozenset({"process_webhooks", "run_requested_sync", "run_tenant_task"})
+# Commands without words: the web server or a service manager starts them through `manage`.
+_OWN_PROCESSES = frozenset({"process_webhooks", "rqworker", "run_job"})
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -15,13 +14,16 @@ from scaiwave.queue.errors import RedisKeyMisused, RedisNotConfigured, RedisUnre
 if TYPE_CHECKING:
     from redis import Redis
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 2.0
+"""How long a request to Redis may take while a person, a browser or a monitor waits."""
+PROCESS_SECONDS = 10.0
+"""The same for a worker or a scheduler; a request for the next job waits for a part of it."""
 MAX_REDIS_ERROR_CHARS = 200
 
 
 @contextmanager
-def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterator[Redis]:
-    """Connect to Redis; `timeout` is for each request, in seconds. Large values are not kept.
+def open_redis(*, timeout: float | None = None) -> Iterator[Redis]:
+    """Connect to Redis; `timeout` is for each request, TIMEOUT_SECONDS if it is None.
 
     Raises RedisNotConfigured, and RedisUnreachable for any error of Redis in the block.
     """
@@ -31,58 +33,24 @@ def open_redis(*, timeout: float = TIMEOUT_SECONDS, retries: int = 0) -> Iterato
     from redis.backoff import ConstantBackoff
     from redis.retry import Retry
 
-    from scaiwave.queue.bounded_values import limit_values
-
+    timeout = timeout or TIMEOUT_SECONDS
     try:
-        with (
-            Redis.from_url(
-                settings.REDIS_URL,
-                socket_connect_timeout=timeout,
-                socket_timeout=timeout,
-                retry=Retry(ConstantBackoff(0.1), retries),
-            ) as redis,
-            check_responses(),
-        ):
-            limit_values(redis)
+        with Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=timeout,
+            socket_timeout=timeout,
+            retry=Retry(ConstantBackoff(0.1), 0),
+        ) as redis:
             yield redis
     except RedisError as error:
         raise map_redis_error(error) from error
 
 
-@contextmanager
-def check_responses() -> Iterator[None]:
-    """Raise InvalidResponse where redis-py or RQ fails because it can't read a response.
-
-    They rely on the type of each, so that damaged ones, or another server, end in any exception.
-    """
-    from redis.exceptions import InvalidResponse
-
-    try:
-        yield
-    except (
-        *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
-        *(TypeError, ValueError),
-    ) as error:
-        # By redis-py or RQ, and not by the code that uses them.
-        *_, (frame, _) = walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in {"redis", "rq"}:
-            raise
-        raise InvalidResponse(f"{type(error).__name__} in the library that read it") from error
-
-
 def map_redis_error(error: Exception) -> RedisUnreachable:
     """Return the error of this suite. The library's message may contain the URL."""
-    from redis.exceptions import InvalidResponse
-
     first_line = str(error).partition("\n")[0]
     reason = settings.CONFIG.mask_answer(first_line, MAX_REDIS_ERROR_CHARS).rstrip(".")
     reason = reason or type(error).__name__
-    if isinstance(error, InvalidResponse):
-        return RedisUnreachable(
-            f"Redis can't be used: its response can't be read: {reason}.",
-            fix="Check that SCAIWAVE_REDIS_URL is the address of a Redis server, and that nothing "
-            "between it and this host changes what it sends.",
-        )
     if isinstance(error.__context__, socket.gaierror):
         return RedisUnreachable(
             "The host name in SCAIWAVE_REDIS_URL can't be resolved.",

@@ -16,14 +16,19 @@ QUEUES = (URGENT, BACKGROUND)
 """The queues of this server, in the order of a worker: events and syncs before
 maintenance, which may take an hour."""
 
+STATES = RUNNING, WAITING, FAILED = ("running", "waiting", "failed")
+
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 MAX_SYNC_SECONDS = 12 * HOUR
 """The limit of a sync, unless a setting says otherwise."""
+GRACE_SECONDS = 60
+"""How long a job may run on after a signal to its worker."""
 FAILED_JOB_SECONDS = 7 * DAY
 """How long Redis keeps a failed job."""
 
 
 _STEPS = re.compile(r"(\d+)-59/(\d+)", re.ASCII)
+REFUSALS_COUNTER = "jobs_refused"
 
 
 class RefusalReason(Enum):
@@ -72,7 +77,7 @@ class JobDefinition:
     `at_front` the job goes before all waiting jobs.
     `on_killed` is the path of a function that records the end of the job's work, with the reason,
     after its process was killed. One that `runs_once` is a request that has an ID: it can't be
-    repeated.
+    repeated. `process` is the command that does the same without Redis, unless it is `run_job`.
     """
 
     function: str
@@ -90,6 +95,7 @@ class JobDefinition:
     at_front: bool = False
     on_killed: str = ""
     runs_once: bool = False
+    process: str = ""
 
     @property
     def path(self) -> str:

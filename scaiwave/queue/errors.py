@@ -25,13 +25,10 @@ class RedisUnreachable(ConfigurationError):
 
 
 class RedisKeyMisused(RedisUnreachable):
-    """A key of the queue in Redis is of another type: this suite has not written it."""
+    """A key in Redis is of another type: another program has written it."""
 
     code = "SW_REDIS_KEY_TYPE"
-    fix = (
-        "`scaiwave doctor` names the key, and a worker renames it. Delete it then, and find out "
-        "who else can write to Redis."
-    )
+    fix = "Find out who else can write to Redis, and give this server a Redis database of its own."
 
 
 class RedisNotConfigured(SettingMissing):
@@ -63,8 +60,8 @@ class JobRefused(RefusedError):
         "After an upgrade nothing needs to be done. Otherwise find out who else can write to Redis."
     )
     remedy = (
-        "It was discarded. Jobs of a release without JSON jobs are refused once after the upgrade, "
-        "and the scheduler enqueues new ones. Otherwise find out "
+        "It was not run, and `scaiwave jobs delete` deletes it. Jobs of a release without JSON "
+        "jobs are refused after the upgrade; the scheduler enqueues new ones. Otherwise find out "
         "[who else can write to Redis](../explanation/security.md#redis)."
     )
 

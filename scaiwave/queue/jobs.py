@@ -124,6 +124,7 @@ _DEFINITIONS = (
         on_killed="identity_sync.jobs.record_killed_run",
         get_timeout=lambda config: HOUR,
         occasion="webhooks from ScaiKey",
+        process="process_webhooks",
     ),
     JobDefinition(
         "scaiwave.operations.jobs.tasks.send_notifications",

@@ -1,60 +1,62 @@
-"""RQ's job and queue, with JSON in place of pickle and without what else runs code from Redis."""
+"""RQ's job and queue, with JSON alone and with one table of functions.
+
+A writer of Redis can start the functions of the table, and nothing else. A job keeps only the
+fields that RQ's bookkeeping needs: callbacks, webhooks, results, dependencies, groups, rate limits
+and repeats of a record are never loaded, so that RQ's own code finds none to run. All limits come
+from the table.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django_rq.queues import DjangoRQ
-from rq.exceptions import DequeueTimeout, NoSuchJobError
-from rq.intermediate_queue import IntermediateQueue
-from rq.job import Job, JobStatus
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.job import Job, Retry
+from rq.serializers import JSONSerializer
 
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.ids import new_id
-from scaiwave.queue.bounded_values import MAX_LOOK, OversizedValue, delete_oversized
 from scaiwave.queue.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.queue.errors import JobRefused
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.keys import LAST_JOB_KEY
-from scaiwave.queue.raw_values import MAX_NAME_BYTES, expect, read_list
-from scaiwave.queue.records import (
-    JobRecord,
-    UnsafeJob,
-    find_missing,
-    parse_job_id,
-    read_record,
-    read_records,
-)
 
 if TYPE_CHECKING:
     from redis import Redis
 
 logger = logging.getLogger("scaiwave.worker")
 
-MAX_DROPPED = 1000
-OnRefused = Callable[[RefusalReason], None]
-
-
-class JsonSerializer:
-    """The serializer of every job. It reads nothing: `scaiwave.queue.records` does."""
-
-    @staticmethod
-    def dumps(value: Any, /) -> bytes:
-        return json.dumps(value).encode()
-
-    @staticmethod
-    def loads(data: bytes, /) -> Any:
-        raise NotImplementedError
+MAINTENANCE_SECONDS = 25
+"""How often a queue is cleaned of what killed workers have left."""
+ERROR_FIELDS = ("error_code", "error_message", "error_fix")
+_FIELDS = frozenset(
+    (
+        *("data", "origin", "status", "description", "ttl", "worker_name", "last_heartbeat"),
+        *("created_at", "enqueued_at", "started_at", "ended_at"),
+        *("retries_left", "enqueue_at_front_on_retry"),
+    )
+)
+"""What RQ may read of a record. Beside it are `attempts` and ERROR_FIELDS, of this suite."""
 
 
 class SuiteJob(Job):
-    """A job whose record has been checked; all its limits come from its definition."""
+    """A job of the table, or one that ends with SW_JOB_REFUSED.
 
-    record: JobRecord
+    `failure` is the error of this run, `last_error` the error of the last one, and `attempts` how
+    often a worker has started it, or None if that is not known. `state` is one of STATES.
+    """
+
+    success_callback = failure_callback = stopped_callback = None
+    failure: ScaiWaveError | None = None
+    last_error: Mapping[str, str] | None = None
+    attempts: int | None = None
+    state = ""
 
     def __init__(
         self,
@@ -62,184 +64,170 @@ class SuiteJob(Job):
         connection: Redis | None = None,
         serializer: Any = None,
     ) -> None:
-        super().__init__(id, connection=connection, serializer=JsonSerializer)
-
-    @property
-    def definition(self) -> JobDefinition:
-        return self.record.definition
-
-    @property
-    def time_limit(self) -> int:
-        """In seconds."""
-        return self.definition.get_timeout(settings.CONFIG)
+        super().__init__(id, connection, JSONSerializer)  # `rqworker` asks for pickle.
 
     @classmethod
-    def fetch(
-        cls,
-        id: str,  # noqa: A002 - RQ's name
-        connection: Redis | None = None,
-        serializer: Any = None,
-    ) -> SuiteJob:
-        """Raises NoSuchJobError, which includes UnsafeJob."""
-        job = cls(parse_job_id(id), connection=connection)
-        job.refresh()
-        return job
-
-    @classmethod
-    def fetch_many(
-        cls, job_ids: Iterable[str], connection: Redis, serializer: Any = None
-    ) -> list[Job | None]:
-        raise NotImplementedError  # only jobs with dependencies need it
-
-    def refresh(self) -> None:
-        record = read_record(self.connection, self.id)
-        self.record = record
-        self._status = JobStatus.QUEUED
-        self.func_name = record.definition.function
-        self.args, self.kwargs = record.arguments, {}
-        self.description = record.definition.name
-        self.origin = record.queue
-        self.timeout = self.time_limit
-        self.enqueued_at, self.started_at = record.enqueued_at, record.started_at
-        self.failure_ttl = FAILED_JOB_SECONDS
+    def fetch(cls, *args: Any, **options: Any) -> SuiteJob:
+        """Raises NoSuchJobError, even for a record that can't be read: RQ drops its ID."""
+        try:
+            return super().fetch(*args, **options)  # type: ignore[return-value]
+        except ValueError as error:
+            raise NoSuchJobError(f"Its record in Redis can't be read: {error}.") from error
 
     def restore(self, raw_data: Any) -> None:
-        raise NotImplementedError  # it would read everything
+        fields = {name.decode("latin-1"): value for name, value in raw_data.items()}
+        super().restore({name.encode(): fields[name] for name in _FIELDS & fields.keys()})
+        definition = self.definition
+        self.timeout = definition.get_timeout(settings.CONFIG) if definition else 1
+        self.result_ttl, self.failure_ttl = 0, FAILED_JOB_SECONDS
+        if self.runs_once or (self.retries_left or 0) > 1:
+            self.retries_left = None
+        code, message, fix = (fields.get(name, b"").decode() for name in ERROR_FIELDS)
+        self.last_error = {"code": code, "message": message, "fix": fix} if code else None
+        self.attempts = int(fields["attempts"]) if "attempts" in fields else None
+
+    @property
+    def definition(self) -> JobDefinition | None:
+        with suppress(DeserializationError):
+            return JOBS.get(self.func_name) if isinstance(self.func_name, str) else None
+        return None
+
+    @property
+    def name(self) -> str:
+        return self.definition.name if self.definition and not self.problem else "refused"
+
+    @property
+    def problem(self) -> str:
+        """Why no worker runs it, or an empty text."""
+        refusal = self.find_refusal()
+        return refusal[1] if refusal else ""
+
+    @property
+    def runs_once(self) -> bool:
+        return self.definition is None or self.definition.runs_once
+
+    def find_refusal(self) -> tuple[RefusalReason, str] | None:
+        """Return why no worker runs it."""
+        try:
+            name, definition = self.func_name, self.definition
+        except DeserializationError:
+            is_pickled = self.data[:1] == b"\x80"
+            what = "pickled, as in earlier releases" if is_pickled else "not JSON"
+            return RefusalReason.FORMAT, f"it is {what}"
+        if not isinstance(name, str) or self.instance is not None:
+            return RefusalReason.FORMAT, "it is not a call of a function"
+        if definition is None:
+            text = f"{name[:120]} is not a function that workers may run"
+            return RefusalReason.FUNCTION, text
+        if self.kwargs or not isinstance(self.args, list) or not definition.accepts(self.args):
+            text = f"{definition.name} does not accept its arguments"
+            return RefusalReason.ARGUMENTS, text
+        return None
+
+    def is_kept(self) -> bool:
+        """Whether Redis still has the record. Heartbeats leave a part of one that it has lost."""
+        if self.connection.hexists(self.key, "data"):
+            return True
+        self.connection.delete(self.key)
+        return False
 
     def perform(self) -> Any:
-        module, _, name = self.definition.path.rpartition(".")
-        return getattr(import_module(module), name)(*self.record.arguments)
+        """Raises JobRefused, and what the function raises."""
+        definition = self.definition
+        if definition is None or self.problem:
+            raise JobRefused(f"{self.problem}.")
+        self.connection.hdel(self.key, *ERROR_FIELDS)
+        self.connection.hincrby(self.key, "attempts", 1)
+        name, started = definition.name, time.monotonic()
+        logger.info("Job started: %s (%s).", name, self.id)
+        module, _, function = definition.path.rpartition(".")
+        result = getattr(import_module(module), function)(*self.args)
+        seconds = time.monotonic() - started
+        logger.info("Job completed: %s (%s) in %.1f s.", name, self.id, seconds)
+        return result
 
 
 class SuiteQueue(DjangoRQ):
-    """A queue that discards jobs which this server must not run, and reports them.
-
-    `django_rq.get_queue` returns it too (see RQ in the settings), with options of which it takes
-    none: its jobs are JSON, and are enqueued at once.
-    """
+    """A queue of SuiteJobs. `django_rq.get_queue` returns it too (see RQ in the settings)."""
 
     job_class = SuiteJob
-    on_refused: OnRefused | None = None
 
-    def __init__(self, name: str, connection: Redis, **ignored: Any) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]
-            name,
-            connection=connection,
-            job_class=SuiteJob,
-            serializer=JsonSerializer,
-            commit_mode="auto",
-        )
+    def __init__(self, *args: Any, **options: Any) -> None:
+        ours = {"serializer": JSONSerializer, "job_class": SuiteJob, "commit_mode": "auto"}
+        super().__init__(*args, **{**options, **ours})  # type: ignore[no-untyped-call]
 
-    @property
-    def intermediate_key(self) -> str:
-        return IntermediateQueue.get_intermediate_queue_key(self.key)
+    @classmethod
+    def dequeue_any(  # type: ignore[override]
+        cls, queues: Any, timeout: int | None, connection: Redis, **options: Any
+    ) -> tuple[SuiteJob, SuiteQueue] | None:
+        """Look into one queue after the other, and wait at the first one.
 
-    def take(self, seconds: int | None) -> SuiteJob | None:
-        """Return the next job that may be run, or None if none arrives within these seconds.
-
-        It stays in RQ's intermediate queue until it is started, so that it is not lost. With None
-        it does not wait. It returns None also after MAX_DROPPED entries that can't be run, so that
-        a worker sends heartbeats and can be stopped however many there are.
+        From a single queue RQ moves the ID of a job to where it is found again if the worker is
+        killed before it starts the job; from several it takes it out.
         """
-        left = MAX_DROPPED
-        while left > 0:
-            try:
-                _, raw_id = self.lmove(self.connection, self.key, seconds) or (None, None)
-            except DequeueTimeout:
-                return None
-            if raw_id is None:
-                return None
-            left -= 1
-            raw_id = expect(raw_id, bytes)
-            try:
-                return SuiteJob.fetch(parse_job_id(raw_id), connection=self.connection)
-            except UnsafeJob as unsafe:
-                self.discard(raw_id, unsafe)
-            except NoSuchJobError:  # it has expired
-                self.remove_intermediate(raw_id)
-                left -= self._drop_expired(min(left, MAX_LOOK))
-        return None
+        found: Any = None
+        for queue in queues:
+            found = found or super().dequeue_any([queue], None, connection, **options)
+        if found is None and timeout is not None:
+            found = super().dequeue_any(queues[:1], timeout, connection, **options)
+        if found is not None:
+            job, queue = found
+            seen_key = queue.intermediate_queue.get_first_seen_key(job.id)
+            connection.set(seen_key, time.time(), ex=300)
+        return found  # type: ignore[no-any-return]
 
-    def _drop_expired(self, limit: int) -> int:
-        """Drop the first entries whose jobs have expired, all at once; return how many."""
-        first = read_list(self.connection, self.key, limit=limit) if limit else []
-        expired = find_missing(self.connection, first)
-        if not expired:  # What is left of a job may be of no use.
-            pairs = zip(first, read_records(self.connection, first), strict=True)
-            expired = [raw_id for raw_id, found in pairs if type(found) is NoSuchJobError]
-        with self.connection.pipeline(transaction=False) as pipeline:
-            for raw_id in expired:
-                pipeline.lrem(self.key, 1, raw_id)  # type: ignore[arg-type]
-            pipeline.execute()
-        return len(expired)
+    def move_dependents_to_ready(self, *args: Any, **options: Any) -> dict[str, list[str]]:
+        return {}  # No job of this suite has any.
 
-    def remove_intermediate(self, raw_id: bytes) -> None:
-        self.connection.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]
-
-    def discard(self, raw_id: bytes, unsafe: UnsafeJob) -> None:
-        """Delete a job that must not be run, log it, and report it."""
-        if isinstance(raw_id, OversizedValue):
-            self.discard_oversized()
-            return
-        with self.connection.pipeline() as pipeline:
-            pipeline.lrem(self.intermediate_key, 1, raw_id)  # type: ignore[arg-type]
-            pipeline.delete(b"rq:job:" + raw_id)
-            pipeline.execute()
-        self._report_refused(raw_id.decode("ascii", "backslashreplace")[:120], unsafe)
-
-    def discard_oversized(self) -> None:
-        """Delete the entries of the queue and its registries that are larger than any job ID."""
-        registries = (self.started_job_registry.key, self.failed_job_registry.key)
-        for key in (self.intermediate_key, self.key, *registries):
-            for size in delete_oversized(self.connection, key, is_list=key not in registries):
-                unsafe = UnsafeJob(RefusalReason.SIZE, f"its ID has {size:,} bytes")
-                self._report_refused(f"an entry of {key}", unsafe)
-
-    def _report_refused(self, text: str, unsafe: UnsafeJob) -> None:
-        logger.error(
-            "Job refused: %s: %s. [%s] Fix: %s",
-            text,
-            unsafe.message,
-            JobRefused.code,
-            JobRefused.fix,
-            extra={"job_id": text, "code": JobRefused.code, "reason": unsafe.reason.value},
-        )
-        if self.on_refused is not None:
-            self.on_refused(unsafe.reason)
+    def acquire_maintenance_lock(self) -> bool:
+        """RQ's lock lasts 15 minutes, and remains if its worker is killed."""
+        key = self.registry_cleaning_key
+        return bool(self.connection.set(key, 1, nx=True, ex=MAINTENANCE_SECONDS))
 
 
 def open_queues(redis: Redis, names: Sequence[str] = QUEUES) -> list[SuiteQueue]:
-    return [SuiteQueue(name, redis) for name in names]
+    return [SuiteQueue(name, connection=redis) for name in names]
 
 
 def enqueue_job(redis: Redis, function: str, *arguments: str, job_id: str | None = None) -> str:
     """Put a job of the table into its queue, and return its ID.
 
-    The definition must accept the arguments. `is_last_waiting` finds the job.
+    The definition must accept the arguments.
     """
     definition = JOBS[function]
-    job = SuiteQueue(definition.queue, redis).enqueue(
+    job = SuiteQueue(definition.queue, connection=redis).enqueue(
         function,
         *arguments,
-        job_id=job_id or f"{definition.name}-{new_id().hex}",
+        job_id=job_id or _get_prefix(function, arguments) + new_id().hex,
         job_timeout=definition.get_timeout(settings.CONFIG),
         ttl=definition.wait_seconds,
         failure_ttl=FAILED_JOB_SECONDS,
         result_ttl=0,
         description=definition.name,
         at_front=definition.at_front,
+        retry=None if definition.runs_once else Retry(max=1, enqueue_at_front=True),
     )
-    redis.set(LAST_JOB_KEY.format(definition.name), job.id)
-    return job.id
+    return str(job.id)
 
 
-def is_last_waiting(redis: Redis, function: str) -> bool:
-    """Whether the job of this function that was enqueued last still waits for a worker.
+def wake(redis: Redis, function: str, *arguments: str, jobs: int = 1) -> int:
+    """Let so many jobs of the same call wait for a worker; return how many there are.
 
-    Earlier ones are before it in the queue. Other entries are not read: there may be very many.
+    One that runs may be about to end, so another one may wait.
     """
-    definition = JOBS[function]
-    last_key = LAST_JOB_KEY.format(definition.name)
-    job_id = expect(redis.getrange(last_key, 0, MAX_NAME_BYTES), bytes)
-    key = SuiteQueue(definition.queue, redis).key
-    return bool(job_id) and redis.lpos(key, job_id) is not None  # type: ignore[arg-type]
+    waiting = count_waiting(redis, function, *arguments)
+    for _ in range(jobs - waiting):
+        enqueue_job(redis, function, *arguments)
+    return max(jobs, waiting)
+
+
+def count_waiting(redis: Redis, function: str, *arguments: str) -> int:
+    """Return how many jobs with these arguments, or with any, wait for a worker."""
+    key = SuiteQueue(JOBS[function].queue, connection=redis).key
+    prefix = _get_prefix(function, arguments).encode()
+    job_ids: Any = redis.lrange(key, 0, -1)
+    return sum(job_id.startswith(prefix) for job_id in job_ids)
+
+
+def _get_prefix(function: str, arguments: Sequence[str]) -> str:
+    return "-".join((JOBS[function].name, *arguments, ""))

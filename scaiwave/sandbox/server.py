@@ -108,8 +108,11 @@ class Sandbox(SandboxState):
             self.requests.end(f"{request.method} {request.target}", status)
 
     def _handle_with_faults(self, request: Request) -> Response:
-        if self.latency:
-            self._stopping.wait(self.latency)  # and not sleep, so that `stop` need not wait
+        started = time.monotonic()
+        while (left := started + self.latency - time.monotonic()) > 0:
+            # Both `stop` and a lower latency end the wait.
+            if self._stopping.wait(min(left, 0.1)):
+                break
         rule = request.rule = self.faults.claim_rule(request)
         if rule is None:
             return self._dispatch(request)

@@ -23,11 +23,17 @@ from redis import Redis, RedisError
 
 from identity_sync.models import LOCK
 from scaiwave.core.locks import _advisory_key
-from scaiwave.queue.raw_values import read_members_before
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.nginx import run_nginx
-from tests.queue_helpers import plant_call, run_worker, start_suite, stop, wait_until
+from tests.queue_helpers import (
+    expire_heartbeats,
+    plant_call,
+    run_worker,
+    start_suite,
+    stop,
+    wait_until,
+)
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.operations.jobs.test_processes import kill_job
 from tests.services.redis import find_program
@@ -188,9 +194,7 @@ def kill_worker_in_its_job(redis: Redis, worker: subprocess.Popen[str]) -> None:
     kill_job(worker)
     worker.kill()
     worker.communicate(timeout=30)
-    (member,) = read_members_before(redis, "rq:wip:default", 9e12, limit=2)
-    redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
-    redis.delete("scaiwave:cleaning:default")
+    expire_heartbeats(redis)
 
 
 def assert_scheduled_sync(redis: Redis) -> None:

@@ -22,7 +22,7 @@ from scaiwave.queue.rq_queue import SuiteJob, SuiteQueue
 from scaiwave.site.access import SCAIKEY_BACKEND, find_scaikey_operator
 from scaiwave.web.session_values import OPERATOR_KEY
 from tenants.accounts.oidc.backend import ScaiKeyBackend
-from tests.queue_helpers import plant_call
+from tests.queue_helpers import plant_call, take
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
 BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
@@ -127,7 +127,7 @@ def test_success_a_queued_job_of_a_function_that_has_moved(
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
         plant_call(redis, "prune_records-1", "tenants.jobs.prune_records")
-        job = SuiteQueue("default", redis).take(None)
+        job = take(redis)
         assert job is not None
         assert set(job.perform()) >= {"sessions", "webhook_events"}
         redis.flushdb()

@@ -354,22 +354,50 @@ def test_success_the_administrator_signs_in_again(server: OldServer) -> None:
 
 @pytest.mark.redis
 def test_success_queued_jobs_of_the_old_release(server: OldServer, redis_url: str) -> None:
-    """Those of 0.1.0 are discarded; those of 0.2.0 run."""
+    """Those of 0.1.0 are refused; those of 0.2.0 run."""
     redis = Redis.from_url(redis_url)
     redis.flushdb()
     jobs = load_queue(server.data, redis)
     log = run_worker(**server.environment, SCAIWAVE_REDIS_URL=redis_url)
+    is_refused = server.data.name == "v0_1_0"
     for job in jobs:
         assert job in log
-        assert redis.exists(f"rq:job:{job}") == 0
-    is_discarded = "SW_JOB_REFUSED" in log
-    assert is_discarded is (server.data.name == "v0_1_0")
-    assert is_discarded or log.count("Job completed") == len(jobs) == 2
+        assert redis.exists(f"rq:job:{job}") == is_refused
+    assert ("SW_JOB_REFUSED" in log) is is_refused
+    assert is_refused or log.count("Job completed") == len(jobs) == 2
     assert redis.llen("rq:queue:default") == 0
 
 
+@pytest.mark.redis
+def test_success_queued_jobs_of_0_3(server: OldServer, redis_url: str) -> None:
+    """A failed one, one of a killed worker, and requests of which this server has no rows."""
+    environment = {**server.environment, "SCAIWAVE_REDIS_URL": redis_url}
+    redis = Redis.from_url(redis_url)
+    redis.flushdb()
+    load_queue(Path(__file__).parent / "v0_3_0", redis)
+    jobs = json.loads(run_process([*SCRIPT, "jobs", "list", "--json"], **environment).out)["jobs"]
+    found = {job["name"]: (job["state"], job["attempts"], job["error"]) for job in jobs}
+    error = found.pop("full_sync")
+    assert error[:2] == ("failed", 1)
+    assert error[2]["message"] == "The process of the job ended by signal 9."
+    assert found == {
+        "prune_records": ("running", None, None),
+        "run_requested_sync": ("waiting", None, None),
+        "run_tenant_task": ("waiting", None, None),
+    }
+    retried = run_process([*SCRIPT, "jobs", "retry", "full_sync_of_0_3_0"], **environment)
+    assert retried.code == 0, retried.err
+    log = run_worker(**environment)
+    assert "Job failed: prune_records (prune_records_of_0_3_0): The worker was killed" in log
+    for name in ("full_sync", "run_requested_sync", "run_tenant_task"):
+        assert f"Job started: {name} ({name}_of_0_3_0)." in log
+    assert "SW_JOB_REFUSED" not in log
+    assert "Traceback" not in log
+    redis.flushdb()
+
+
 def load_queue(data: Path, redis: Redis) -> list[str]:
-    """Return the IDs of the jobs."""
+    """Return the IDs of the jobs that wait."""
     ids = []
     for key, value in json.loads((data / "queue.json").read_text(encoding="utf-8")).items():
         match value:
@@ -377,10 +405,15 @@ def load_queue(data: Path, redis: Redis) -> list[str]:
                 mapping: Any = {name: base64.b64decode(text) for name, text in fields.items()}
                 redis.hset(key, mapping=mapping)
             case {"list": items}:
-                ids += [base64.b64decode(item).decode() for item in items]
-                redis.rpush(key, *ids)
+                waiting = [base64.b64decode(item).decode() for item in items]
+                ids += waiting
+                redis.rpush(key, *waiting)
             case {"set": items}:
                 redis.sadd(key, *map(base64.b64decode, items))
+            case {"zset": scores}:
+                redis.zadd(key, scores)
+            case {"string": text}:
+                redis.set(key, base64.b64decode(text))
             case _:
                 raise AssertionError(value)
     return ids

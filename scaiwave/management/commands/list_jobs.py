@@ -6,7 +6,8 @@ from typing import Any
 
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
-from scaiwave.operations.jobs.queries import STATES, list_jobs
+from scaiwave.operations.jobs.queries import list_jobs
+from scaiwave.queue.definitions import STATES
 
 
 class Command(ListCommand):

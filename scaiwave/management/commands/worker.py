@@ -5,8 +5,7 @@ from typing import Any
 
 from scaiwave.management.processes import ServiceCommand
 from scaiwave.operations.jobs.run_processes import run_worker
-
-GRACE_SECONDS = 60
+from scaiwave.queue.definitions import GRACE_SECONDS
 
 
 class Command(ServiceCommand):

@@ -21,7 +21,8 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ConfigurationError, DiskFull, MigrationsPending
 from scaiwave.operations.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.errors import RedisKeyMisused, RedisUnreachable
+from scaiwave.queue.definitions import FAILED, WAITING
+from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.storage import media as media_storage
 from scaiwave.storage.error_mapping import map_database_error
 from tenants.models import Notice
@@ -36,9 +37,6 @@ FAIL_BELOW_BYTES = 100 * MIB
 
 WARN_BELOW_INODES = 10_000
 """Files that can still be created on a disk, unless a twentieth of all is less."""
-
-REDIS_TIMEOUT_SECONDS = 3.0
-"""How long to wait for Redis."""
 
 
 class InvalidConfiguration(ConfigurationError):
@@ -170,11 +168,11 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("redis", f"Not configured: {work}.")
         return
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             redis.ping()
             findings = [
                 passed("redis", "Redis is available."),
-                *_check_keys(redis),
+                *_check_suspension(redis),
                 *_check_workers(redis),
                 *_check_failed_jobs(redis),
             ]
@@ -184,27 +182,23 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield from findings
 
 
-def _check_keys(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.queue.keys import find_large_keys, find_wrong_types
+def _check_suspension(redis: Redis) -> Iterator[Finding]:
+    from rq.suspension import is_suspended
 
-    for sentence in find_wrong_types(redis).values():
-        yield failed("redis", RedisKeyMisused(f"{sentence}."))
-    for key, size in find_large_keys(redis).items():
+    if is_suspended(redis):
         yield warned(
-            "redis",
-            f"{key} takes {format_bytes(size)}: more than the jobs of this server need.",
-            "Find out who else can write to Redis. Workers discard wrong entries of queues; other "
-            f"keys are written again after `redis-cli unlink {key}`.",
+            "workers",
+            "The workers are suspended, so that all jobs wait.",
+            "Let them go on: `rq resume --url $SCAIWAVE_REDIS_URL`.",
         )
 
 
 def _check_workers(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.job_pages import count_jobs
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
     from scaiwave.queue.heartbeats import list_workers
 
     workers = list_workers(redis)
-    count = sum(count_jobs(redis, JobState.WAITING).values())
+    count = sum(count_jobs(redis, WAITING).values())
     waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
     for worker in workers:
         if not worker.is_suite:
@@ -226,10 +220,9 @@ def _check_workers(redis: Redis) -> Iterator[Finding]:
 
 
 def _check_failed_jobs(redis: Redis) -> Iterator[Finding]:
-    from scaiwave.operations.jobs.job_pages import count_jobs
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
 
-    if count := sum(count_jobs(redis, JobState.FAILED).values()):
+    if count := sum(count_jobs(redis, FAILED).values()):
         yield warned(
             "jobs",
             f"{pluralize(count, 'failed job', 'failed jobs')} in the last 7 days.",

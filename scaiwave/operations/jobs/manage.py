@@ -13,15 +13,15 @@ from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.operations.jobs.queries import build_job_row, get_job
 from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import FAILED, RUNNING, WAITING
 from scaiwave.queue.errors import JobNotFailed, JobNotFound, JobRefused, JobRunning
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.models import AuditEntry
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.queue_state import QueuedJob
-    from scaiwave.queue.records import JobRecord
+    from scaiwave.queue.rq_queue import SuiteJob
 
-CLEARABLE = ("failed", "waiting")
+CLEARABLE = (FAILED, WAITING)
 
 RETRY = ChangeWords(
     "job", "Would put job {id} into the queue again.", "Job {id} put into the queue again."
@@ -44,22 +44,22 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState, requeue_failed_job
+        from scaiwave.operations.jobs.jobs_in_redis import requeue_failed_job
 
         job = get_job(redis, job_id)
-        if job.state is not JobState.FAILED:
+        if job.state != FAILED:
             raise JobNotFailed(
-                f"Job {job.id} has not failed: it is {job.state.value}.", fix=JobNotFailed.remedy
+                f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
             )
-        if job.record is None:
+        if job.problem:
             raise JobRefused(
                 f"Job {job.id} can't be run: {job.problem}.",
                 fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
             )
-        if job.record.definition.runs_once:
+        if job.runs_once:
             raise JobRefused(
                 f"Job {job.id} can't be run again: it was a request, and each runs once.",
-                fix=f"Start another one: {_describe_request(job.record)}.",
+                fix=f"Start another one: {_describe_request(job)}.",
             )
         result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:
@@ -68,11 +68,11 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         record_audit(
             operator=operator,
             action="jobs retry",
-            subject=AuditSubject("job", job.id, job.record.definition.name),
+            subject=AuditSubject("job", job.id, job.name),
             now=now,
             details={"error": _get_error_code(job)},
         )
-        if not requeue_failed_job(redis, job.record):
+        if not requeue_failed_job(job):
             raise JobNotFailed(
                 f"Job {job.id} has been retried or cleared by someone else.",
                 fix="`scaiwave jobs list` lists the jobs.",
@@ -80,13 +80,13 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         return result
 
 
-def _describe_request(record: JobRecord) -> str:
+def _describe_request(job: SuiteJob) -> str:
     """Return the command that does what a job was requested for, or the acts that request it."""
     entry = AuditEntry.objects.filter(
-        action="request-sync", subject_type="syncrun", subject_id=record.arguments[0]
+        action="request-sync", subject_type="syncrun", subject_id=job.args[0]
     ).first()
     if entry is None:
-        return record.definition.occasion
+        return job.definition.occasion if job.definition else ""
     tenant = f" --tenant {quote(entry.tenant_slug)}" if entry.tenant_id else ""
     return f"`scaiwave sync{tenant}{' --dry-run' if entry.details['dry_run'] else ''}`"
 
@@ -105,31 +105,29 @@ def delete_job(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.queue_state import JobState
-        from scaiwave.operations.jobs.queue_state import delete_job as delete_from_queue
+        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
 
         job = get_job(redis, job_id)
-        if job.state is JobState.RUNNING:
+        if job.state == RUNNING:
             raise JobRunning(f"Job {job.id} is running.")
         result = Change(DELETION, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
-        name = job.record.definition.name if job.record else "refused"
-        confirm(f"This deletes the {job.state.value} job {job.id} ({name}).")
+        confirm(f"This deletes the {job.state} job {job.id} ({job.name}).")
         record_audit(
             operator=operator,
             action="jobs delete",
-            subject=AuditSubject("job", job.id, name),
+            subject=AuditSubject("job", job.id, job.name),
             now=now,
-            details={"state": job.state.value, "error": _get_error_code(job)},
+            details={"state": job.state, "error": _get_error_code(job)},
         )
-        if not delete_from_queue(redis, job):
+        if not delete_from_queue(job):
             raise JobNotFound(f"Job {job.id} has been started or deleted by now.")
         return result
 
 
-def _get_error_code(job: QueuedJob) -> str:
-    return (job.record.error or {}).get("code", "") if job.record else ""
+def _get_error_code(job: SuiteJob) -> str:
+    return (job.last_error or {}).get("code", "")
 
 
 def clear_jobs(
@@ -147,11 +145,11 @@ def clear_jobs(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.job_pages import delete_jobs, iterate_jobs
-        from scaiwave.operations.jobs.queue_state import JobState
+        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-        jobs = iterate_jobs(redis, JobState(state))
-        names = Counter(job.record.definition.name if job.record else "refused" for job in jobs)
+        jobs = load_jobs(redis, state)
+        names = Counter(job.name for job in jobs)
         subject = {"state": state, "count": names.total()}
         named = {"jobs": pluralize(names.total(), f"{state} job", f"{state} jobs")}
         if dry_run or not names:
@@ -164,5 +162,6 @@ def clear_jobs(
             now=now,
             details={"state": state, "jobs": dict(sorted(names.items()))},
         )
-        delete_jobs(redis, JobState(state))
+        for job in jobs:
+            delete_from_queue(job)
         return Change(CLEARANCE, subject, changed=True, names=named)

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.core.paginator import Page, Paginator
+
 from scaiwave.config import Configuration
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import JobDefinition, describe_cron
+from scaiwave.queue.definitions import FAILED, RUNNING, WAITING, JobDefinition, describe_cron
 from scaiwave.queue.errors import RedisNotConfigured, RedisUnreachable
 from scaiwave.queue.jobs import JOBS
 from tenants.lookup.serializers import Row
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.job_pages import JobPage
     from scaiwave.operations.jobs.last_runs import LastRun
     from scaiwave.queue.heartbeats import SchedulerBeat, WorkerBeat
+    from scaiwave.queue.rq_queue import SuiteJob
 
-REDIS_TIMEOUT_SECONDS = 2.0
 PAGE_SIZE = 25
-MAX_RUNNING = 100
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
 
 
@@ -56,37 +56,39 @@ class JobOverview:
     workers: Sequence[WorkerState]
     schedulers: Sequence[SchedulerBeat]
     schedule: Sequence[ScheduledJob]
-    page: JobPage
+    counts: Mapping[str, int]
+    page: Page[SuiteJob]
 
 
 def load_job_overview(
-    *, operator: Operator, config: Configuration, state: str | None, number: int, now: datetime
+    *, operator: Operator, config: Configuration, state: str, number: str, now: datetime
 ) -> JobOverview:
-    """Return all of it, with a page of the jobs in this state, or of all.
+    """Return all of it, with a page of the running, then the failed, then the waiting jobs.
+
+    The newest of each state are the first. A page beyond the last is the last one.
 
     Raises RedisNotConfigured and RedisUnreachable.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
-        from scaiwave.operations.jobs.job_pages import read_job_page
+    with open_redis() as redis:
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
         from scaiwave.operations.jobs.last_runs import read_last_runs
-        from scaiwave.operations.jobs.queue_state import JobState
         from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
-        wanted = JobState(state) if state else None
-        page = read_job_page(redis, wanted, number=number, size=PAGE_SIZE)
-        running = read_job_page(redis, JobState.RUNNING, number=1, size=MAX_RUNNING)
+        jobs = {each: load_jobs(redis, each) for each in (RUNNING, FAILED, WAITING)}
         workers, schedulers = list_workers(redis), list_schedulers(redis)
         last_runs = read_last_runs(redis, list(JOBS))
+    jobs[WAITING].reverse()
     names = defaultdict(list)
-    for job in running.jobs:
-        if job.record is not None:
-            names[job.record.worker].append(job.record.definition.name)
+    for job in jobs[RUNNING]:
+        names[str(job.worker_name)].append(job.name)
+    shown = jobs[state] if state else [job for each in jobs.values() for job in each]
     return JobOverview(
         [WorkerState(each, names[each.name], find_worker_problem(each, now)) for each in workers],
         schedulers,
         list_schedule(operator=operator, config=config, schedulers=schedulers, runs=last_runs),
-        page,
+        {each: len(found) for each, found in jobs.items()},
+        Paginator(shown, PAGE_SIZE).get_page(number),
     )
 
 
@@ -94,8 +96,6 @@ def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
     """Return why a worker needs attention, or an empty text."""
     if not beat.is_suite:
         return "A worker of RQ, which runs whatever Redis contains: stop it."
-    if beat.seen_at is None:
-        return "Its heartbeat can't be read."
     if now - beat.seen_at > MAX_HEARTBEAT_AGE:
         seconds = (now - beat.seen_at).total_seconds()
         return f"It has sent no heartbeat for {seconds:,.0f} s: it hangs, or its clock is wrong."
@@ -115,15 +115,18 @@ def list_schedule(
     operator.require(Permission.VIEW_PLATFORM)
     active = next((beat for beat in schedulers if beat.is_active), None)
     definitions = sorted(JOBS.values(), key=lambda definition: not definition.cron)
-    return [
-        _build_scheduled_job(
-            definition,
-            is_off=not definition.is_scheduled(config),
-            active=active,
-            last_run=runs.get(definition.function),
-        )
-        for definition in definitions
-    ]
+    found = []
+    for definition in definitions:
+        is_off = not definition.is_scheduled(config)
+        next_at = active.next_runs.get(definition.name) if active and definition.cron else None
+        problem = ""
+        if definition.cron and is_off:
+            problem = definition.why_off
+        elif definition.cron and active and next_at is None:
+            problem = "The active scheduler was started with other settings: restart it."
+        last_run = runs.get(definition.function)
+        found.append(ScheduledJob(definition, is_off, next_at, last_run, problem))
+    return found
 
 
 def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
@@ -134,7 +137,7 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
     operator.require(Permission.VIEW_PLATFORM)
     schedulers, runs, source, problem = [], {}, "scheduler", "No scheduler is active."
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             from scaiwave.operations.jobs.last_runs import read_last_runs
             from scaiwave.queue.heartbeats import list_schedulers
 
@@ -164,19 +167,3 @@ def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
         for last in [job.last_run]
         for why in ["" if job.definition.is_of_cron else job.problem or problem]
     ]
-
-
-def _build_scheduled_job(
-    definition: JobDefinition,
-    *,
-    is_off: bool,
-    active: SchedulerBeat | None,
-    last_run: LastRun | None,
-) -> ScheduledJob:
-    next_at = active.next_runs.get(definition.name) if active and definition.cron else None
-    problem = ""
-    if definition.cron and is_off:
-        problem = definition.why_off
-    elif definition.cron and active and next_at is None:
-        problem = "The active scheduler was started with other settings: restart it."
-    return ScheduledJob(definition, is_off, next_at, last_run, problem)

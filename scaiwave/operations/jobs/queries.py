@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
@@ -14,21 +13,17 @@ from tenants.lookup.serializers import Row
 if TYPE_CHECKING:
     from redis import Redis
 
-    from scaiwave.operations.jobs.queue_state import QueuedJob
-
-STATES = ("running", "waiting", "failed")
+    from scaiwave.queue.rq_queue import SuiteJob
 
 
 def list_jobs(*, operator: Operator, state: str | None, limit: int | None) -> Iterator[Row]:
     """Yield the jobs: running, then waiting, then failed. Raises RedisUnreachable."""
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.job_pages import iterate_jobs
-        from scaiwave.operations.jobs.queue_state import JobState
+        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-        jobs = iterate_jobs(redis, JobState(state) if state else None)
-        for job in islice(jobs, limit):
-            yield build_job_row(job)
+        jobs = load_jobs(redis, *filter(None, [state]))
+    yield from map(build_job_row, jobs[:limit])
 
 
 def show_job(*, operator: Operator, job_id: str) -> Row:
@@ -36,39 +31,38 @@ def show_job(*, operator: Operator, job_id: str) -> Row:
     operator.require(Permission.VIEW_PLATFORM)
     with open_redis() as redis:
         job = get_job(redis, job_id)
-    record = job.record
+    known = None if job.problem else job
     return {
         **build_job_row(job),
-        "function": record.definition.function if record else None,
-        "arguments": record.arguments if record else None,
-        "created_at": record.created_at if record else None,
+        "function": known and known.func_name,
+        "arguments": known and known.args,
+        "created_at": known and known.created_at,
     }
 
 
-def get_job(redis: Redis, job_id: str) -> QueuedJob:
+def get_job(redis: Redis, job_id: str) -> SuiteJob:
     """Raises JobNotFound."""
-    from scaiwave.operations.jobs.queue_state import find_job_by_id
+    from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 
-    job = find_job_by_id(redis, job_id)
-    if job is None:
-        raise JobNotFound(f"Job not found: {job_id}.")
-    return job
+    for job in load_jobs(redis):
+        if job.id == job_id:
+            return job
+    raise JobNotFound(f"Job not found: {job_id}.")
 
 
-def build_job_row(job: QueuedJob) -> Row:
+def build_job_row(job: SuiteJob) -> Row:
     """A job that workers refuse has a `problem`, and is unknown otherwise."""
-    record = job.record
-    error: dict[str, Any] | None = dict(record.error) if record and record.error else None
+    known = None if job.problem else job
     return {
         "id": job.id,
-        "name": record.definition.name if record else None,
-        "queue": job.queue,
-        "state": job.state.value,
-        "enqueued_at": record.enqueued_at if record else None,
-        "started_at": record.started_at if record else None,
-        "ended_at": record.ended_at if record else None,
-        "worker": (record.worker or None) if record else None,
-        "attempts": record.attempts if record else None,
-        "error": error,
+        "name": known and known.name,
+        "queue": job.origin,
+        "state": job.state,
+        "enqueued_at": known and known.enqueued_at,
+        "started_at": known and known.started_at,
+        "ended_at": known and known.ended_at,
+        "worker": (known and known.worker_name) or None,
+        "attempts": known and known.attempts,
+        "error": job.last_error,
         "problem": job.problem or None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,16 +14,13 @@ from django.conf import settings
 from django.db import Error
 
 from scaiwave.core.operators import Operator, Permission
-from scaiwave.queue.connection import open_redis
+from scaiwave.queue.connection import PROCESS_SECONDS, open_redis
 from scaiwave.queue.definitions import QUEUES
 from scaiwave.queue.errors import QueueUnknown
 from scaiwave.queue.jobs import JOBS
-from tenants.counters import increment_counter
 from tenants.lookup.restoration import require_activated
 
-REFUSALS_COUNTER = "jobs_refused"
-REQUEST_SECONDS = 10.0
-"""How long a request to Redis may take; one for the next job waits for a part of it."""
+logger = logging.getLogger("scaiwave.worker")
 
 
 def run_worker(
@@ -40,18 +38,16 @@ def run_worker(
             fix=f"Leave it out, or write one of: {', '.join(QUEUES)}.",
         )
     _require_activated()
-    with open_redis(timeout=REQUEST_SECONDS) as redis:
+    with open_redis(timeout=PROCESS_SECONDS) as redis:
         from scaiwave.operations.jobs.worker import SuiteWorker
-        from scaiwave.operations.notifications.news import report_problems
+        from scaiwave.queue.rq_queue import open_queues
 
-        worker = SuiteWorker(
-            redis,
-            queues or QUEUES,
-            grace_seconds=grace_seconds,
-            on_refused=lambda reason: increment_counter(REFUSALS_COUNTER, reason=reason.value),
-            on_minute=report_problems,
-        )
-        worker.work_until_stopped(burst=burst)
+        worker = SuiteWorker(open_queues(redis, queues or QUEUES), connection=redis)
+        worker.grace_seconds = grace_seconds
+        logger.info("Worker started for the queues: %s.", ", ".join(worker.queue_names()))
+        with suppress(SystemExit):  # the end of the grace period
+            worker.work(burst=burst, logging_level="WARNING")
+        logger.info("Worker stopped.")
     return worker.counts
 
 
@@ -79,7 +75,7 @@ def run_scheduler(*, operator: Operator) -> int:
         for definition in JOBS.values()
         if definition.cron and definition.is_scheduled(settings.CONFIG)
     ]
-    with open_redis(timeout=REQUEST_SECONDS) as redis:
+    with open_redis(timeout=PROCESS_SECONDS) as redis:
         from scaiwave.operations.jobs.scheduler import Scheduler
 
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,30 +24,40 @@ from redis.lock import Lock
 from rq.cron import CronJob
 
 from scaiwave.ids import new_id
-from scaiwave.operations.jobs.error_log import RedisWatch
-from scaiwave.operations.jobs.maintenance import move_wrong_types
-from scaiwave.queue.connection import check_responses
+from scaiwave.operations.jobs.error_log import log_error
+from scaiwave.operations.jobs.worker import SuiteWorker
+from scaiwave.queue.connection import map_redis_error
 from scaiwave.queue.definitions import QUEUES, JobDefinition
-from scaiwave.queue.heartbeats import STALE_AFTER, delete_stale_schedulers, get_redis_time
-from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULER_LOCK_KEY, SCHEDULERS_KEY
-from scaiwave.queue.raw_values import expect
-from scaiwave.queue.rq_queue import enqueue_job
+from scaiwave.queue.heartbeats import (
+    ENQUEUED_KEY,
+    SCHEDULERS_KEY,
+    STALE_AFTER,
+    delete_stale_schedulers,
+    get_redis_time,
+)
+from scaiwave.queue.rq_queue import enqueue_job, open_queues
 
 if TYPE_CHECKING:
     from redis import Redis
 
 logger = logging.getLogger("scaiwave.scheduler")
 
+SCHEDULER_LOCK_KEY = "scaiwave:scheduler:lock"
 LOCK_SECONDS = 20.0
+CLEANING_SECONDS = 15
 BEAT_SECONDS = 2.0
 
 
 @dataclass
 class _Entry:
-    """A scheduled job. `checked_at` is the time until which all its times have been enqueued."""
+    """A scheduled job. `checked_at` is the time until which all its times have been enqueued.
+
+    `due_at` is the last time that this scheduler has enqueued.
+    """
 
     definition: JobDefinition
     checked_at: datetime
+    due_at: datetime | None = None
 
     def find_next(self) -> datetime:
         """Return the first time after `checked_at` at which the job is due."""
@@ -78,32 +89,34 @@ class Scheduler:
             redis, SCHEDULER_LOCK_KEY, timeout=LOCK_SECONDS, blocking=False, thread_local=False
         )
         self._is_active = False
-        self._watch = RedisWatch(logger, "Scheduler")
+        self._next_cleaning = 0.0
 
     def run(self, stop: Event) -> None:
         """Raises RedisError if Redis can't be used at the start; later it is tried again."""
         self.step()
+        waits = False
         while not stop.wait(BEAT_SECONDS):
             try:
-                with check_responses():
-                    self.step()
+                self.step()
             except RedisError as error:
-                self._watch.report(error)
+                if not waits:
+                    log_error(logger, "Scheduler waits for Redis", map_redis_error(error))
+                waits = True
             else:
-                self._watch.report(None)
+                if waits:
+                    logger.warning("Redis is available again.")
+                waits = False
         # Release the lock, so that another scheduler takes over at once.
         try:
-            with check_responses():
-                self._redis.hdel(SCHEDULERS_KEY, self.name)
-                if self._is_active:
-                    self._lock.release()
+            self._redis.hdel(SCHEDULERS_KEY, self.name)
+            if self._is_active:
+                self._lock.release()
         except (RedisError, LockError) as error:
             logger.debug("The lock of the scheduler was not released: %s", type(error).__name__)
         logger.info("Scheduler %s stopped.", self.name)
 
     def step(self) -> None:
         """Take or renew the lock, enqueue due jobs if this scheduler has it, and report."""
-        move_wrong_types(self._redis, logger)
         was_active = self._is_active
         self._is_active = self._has_lock()
         now = self._clock()
@@ -121,7 +134,11 @@ class Scheduler:
                 if due_at <= now:
                     # If the host was asleep, the times that it missed count once.
                     entry.checked_at = max(due_at, now - timedelta(seconds=LOCK_SECONDS))
+                    entry.due_at = due_at
                     self._enqueue(entry.definition, due_at)
+            if time.monotonic() >= self._next_cleaning:
+                self._next_cleaning = time.monotonic() + CLEANING_SECONDS
+                self._clean_up(now)
         self._report()
 
     def _has_lock(self) -> bool:
@@ -138,7 +155,7 @@ class Scheduler:
         slot = int(due_at.timestamp())
         # Not whether it is later: a clock that was ahead must not hold up the times that follow.
         last = self._redis.set(ENQUEUED_KEY.format(definition.name), slot, get=True)
-        if expect(last or b"", bytes) == str(slot).encode():
+        if last == str(slot).encode():
             return
         job_id: str | None = f"{definition.name}-{slot}"
         if self._redis.exists(f"rq:job:{job_id}"):  # It failed before the clock was set back.
@@ -146,6 +163,17 @@ class Scheduler:
         job_id = enqueue_job(self._redis, definition.function, job_id=job_id)
         self.enqueued += 1
         logger.info("Job enqueued: %s (%s).", definition.name, job_id)
+
+    def _clean_up(self, now: datetime) -> None:
+        """Find what killed workers have left, since all others may be busy for hours, and enqueue
+        again what a Redis that has lost its memory should have.
+        """
+        SuiteWorker(open_queues(self._redis), connection=self._redis).clean_registries()  # type: ignore[no-untyped-call]
+        for entry in self._entries:
+            wait = timedelta(seconds=entry.definition.wait_seconds or 0)
+            is_kept = self._redis.exists(ENQUEUED_KEY.format(entry.definition.name))
+            if entry.due_at and now < entry.due_at + wait and not is_kept:
+                self._enqueue(entry.definition, entry.due_at)
 
     def _report(self) -> None:
         """Leave a heartbeat, and delete the heartbeats of schedulers that are gone."""

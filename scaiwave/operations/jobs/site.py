@@ -1,4 +1,4 @@
-"""The page of the jobs in Redis, with the acts for each. The content of Redis is untrusted."""
+"""The page of the jobs in Redis, with the acts for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from scaiwave.operations.jobs.overview import (
     list_schedule,
     load_job_overview,
 )
-from scaiwave.operations.jobs.queries import STATES, build_job_row, show_job
+from scaiwave.operations.jobs.queries import build_job_row, show_job
+from scaiwave.queue.definitions import STATES
 from scaiwave.queue.errors import JobNotFound, RedisNotConfigured
 from scaiwave.queue.jobs import JOBS as DEFINITIONS
 from scaiwave.site.access import sees_everything
@@ -41,7 +42,6 @@ from scaiwave.site.pages import SitePage, register_page
 from scaiwave.storage.error_mapping import translate_errors
 from tenants.lookup.serializers import Row
 
-MAX_PAGE_DIGITS = 9
 ONCE = {definition.name for definition in DEFINITIONS.values() if definition.runs_once}
 """Jobs that can't be run again: the page of their run offers that, as a new request."""
 TONES = {"running": Tone.INFO, "waiting": Tone.NEUTRAL, "failed": Tone.BAD}
@@ -146,15 +146,13 @@ def show_jobs(site: AdminSite, request: HttpRequest) -> HttpResponse:
 
 
 def _load(request: HttpRequest, state: str) -> tuple[JobOverview | None, ScaiWaveError | None]:
-    page = request.GET.get("page", "")
-    is_number = page.isascii() and page.isdigit() and len(page) <= MAX_PAGE_DIGITS
     try:
         with translate_errors():
             overview = load_job_overview(
                 operator=_get_reader(request),
                 config=settings.CONFIG,
-                state=state or None,
-                number=int(page) if is_number else 1,
+                state=state,
+                number=request.GET.get("page", ""),
                 now=timezone.now(),
             )
     except ScaiWaveError as error:
@@ -165,10 +163,9 @@ def _load(request: HttpRequest, state: str) -> tuple[JobOverview | None, ScaiWav
 def _build_list(request: HttpRequest, overview: JobOverview, state: str) -> dict[str, Any]:
     """Return the list of jobs: its tabs, its rows with their acts, and its pages."""
     page = overview.page
-    counts = {kind.value: count for kind, count in page.counts.items()}
-    tabs = [("", "All", sum(counts.values()))]
-    tabs += [(name, name.capitalize(), counts[name]) for name in ("running", "failed", "waiting")]
-    jobs = [ListedJob(build_job_row(job)) for job in page.jobs]
+    tabs = [("", "All", sum(overview.counts.values()))]
+    tabs += [(name, name.capitalize(), count) for name, count in overview.counts.items()]
+    jobs = [ListedJob(build_job_row(job)) for job in page]
     return {
         "has_scheduler": any(beat.is_active for beat in overview.schedulers),
         "state": state,
@@ -191,17 +188,11 @@ def _format_job(request: HttpRequest, job: ListedJob) -> dict[str, Any]:
     error = {key: clean_text(text) for key, text in (row["error"] or {}).items()}
     return {
         **row,
-        "id": clean_text(job.pk),
         "tone": TONES[row["state"]],
         "error": error,
         "problem": clean_text(row["problem"] or ""),
-        "acts": list_act_links(request, JOBS, job) if is_addressable(job.pk) else [],
+        "acts": list_act_links(request, JOBS, job),
     }
-
-
-def is_addressable(job_id: str) -> bool:
-    """Whether the ID is one that RQ creates, and not an entry that anyone has left in Redis."""
-    return job_id.isascii() and job_id.replace("-", "").replace("_", "").isalnum()
 
 
 def _find_start_link(request: HttpRequest, job: ScheduledJob) -> ActLink | None:

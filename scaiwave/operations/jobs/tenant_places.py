@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from django.conf import settings
 from scaiwave.core.mentions import ErasedTenant
 from scaiwave.extensions import TenantPlace
 from scaiwave.queue.connection import open_redis
+from scaiwave.queue.definitions import FAILED, WAITING
 
 
 class _Jobs:
@@ -27,21 +27,15 @@ class _Jobs:
         if not settings.REDIS_URL:
             return 0
         with open_redis() as redis:
-            from scaiwave.operations.jobs.job_pages import iterate_jobs
-            from scaiwave.operations.jobs.queue_state import JobState, delete_job
+            from scaiwave.operations.jobs.jobs_in_redis import delete_job, load_jobs
 
-            states = (JobState.WAITING, JobState.FAILED)
             jobs = [
                 job
-                for state in states
-                for job in iterate_jobs(redis, state)
-                if (record := job.record)
-                and tenant.mentions.are_in(
-                    json.dumps([record.arguments, dict(record.error or {})], default=str)
-                )
+                for job in load_jobs(redis, WAITING, FAILED)
+                if tenant.mentions.are_in(f"{job.data!r}{job.last_error}")
             ]
             for job in jobs if deletes else ():
-                delete_job(redis, job)
+                delete_job(job)
         return len(jobs)
 
 

@@ -1,7 +1,8 @@
-"""The worker: RQ's, for jobs that this server may run, with the errors and the log of this suite.
+"""The worker: RQ's, with the errors and the log of this suite, and an end of the grace period.
 
 Each job has a process of its own, which ignores SIGTERM, so that only the worker decides about it:
-the job may finish within the grace period, and is put back into the queue otherwise.
+the job may finish within the grace period, and is put back into the queue otherwise. What killed
+workers leave is found by RQ's registries.
 """
 
 from __future__ import annotations
@@ -9,285 +10,132 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import Any, NoReturn
 
 from django.db import connections
-from redis.exceptions import RedisError, ResponseError
-from rq import Worker
-from rq.executions import Execution
+from django.utils.module_loading import import_string
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.exceptions import AbandonedJobError, DeserializationError, NoSuchJobError
 from rq.job import JobStatus
-from rq.timeouts import HorseMonitorTimeoutException, UnixSignalDeathPenalty
-from rq.worker import WorkerStatus
+from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+from rq.worker import RoundRobinWorker
+from rq.worker_registration import register
 
 from scaiwave import __version__
 from scaiwave.core.errors import ScaiWaveError, TimeLimitSignal
-from scaiwave.operations.jobs.error_log import RedisWatch, log_error
+from scaiwave.operations.jobs.error_log import log_error
 from scaiwave.operations.jobs.last_runs import write_last_run
-from scaiwave.operations.jobs.maintenance import (
-    clean_up_queue,
-    fail_job,
-    move_wrong_types,
-    put_back_job,
-    record_killed,
+from scaiwave.operations.notifications.news import report_problems
+from scaiwave.queue.definitions import GRACE_SECONDS, REFUSALS_COUNTER, RefusalReason
+from scaiwave.queue.errors import JobDefect, JobKilled, JobRefused, JobTimedOut
+from scaiwave.queue.rq_queue import (
+    ERROR_FIELDS,
+    MAINTENANCE_SECONDS,
+    SuiteJob,
+    SuiteQueue,
 )
-from scaiwave.queue.connection import check_responses, map_redis_error
-from scaiwave.queue.definitions import RefusalReason
-from scaiwave.queue.errors import JobDefect, JobKilled, JobTimedOut
-from scaiwave.queue.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
 from scaiwave.storage.error_mapping import translate_errors
-
-if TYPE_CHECKING:
-    from redis import Redis
+from tenants.counters import increment_counter
 
 logger = logging.getLogger("scaiwave.worker")
 
-WAIT_SECONDS = 2
-"""How long a request for the next job waits, and so how soon an idle worker stops or takes a job of
-a later queue."""
-MAX_IN_A_ROW = 4
-"""Jobs of the first queue before one of another comes first."""
 HEARTBEAT_SECONDS = 5
-HEARTBEAT_TTL_SECONDS = 60
-"""A worker without a heartbeat for so long is gone."""
-MAINTENANCE_SECONDS = 30
-MAX_RETRY_SECONDS = 30.0
-MAX_BURST_FAILURES = 5
-"""How often in a row a worker that is to end by itself tries a Redis that can't be used."""
-OVERTIME_SECONDS = 60
-"""A job that does not end with its time limit is killed after so many more seconds."""
-MAX_RECORD_ATTEMPTS = 30
-"""How often a job that has ended tries to record that, once a second."""
+RETRY_SECONDS = 30
+"""How long a worker waits for a Redis in silence."""
+WORKER_TTL_SECONDS = 17
+"""RQ waits 15 seconds less for a job, and keeps a silent worker for 60 seconds more."""
 
 
 class _TimeLimit(UnixSignalDeathPenalty):
     """Ends a job like a signal does, so that `except Exception` in it lets it pass."""
 
-    def handle_death_penalty(self, signum: int, frame: FrameType | None) -> NoReturn:
-        raise TimeLimitSignal
+    def handle_death_penalty(self, signum: int, frame: Any) -> NoReturn:
+        raise TimeLimitSignal if self._exception is JobTimeoutException else self._exception
 
 
-class SuiteWorker(Worker):
-    """Runs jobs until it is stopped; with `burst`, until the queues are empty.
+class SuiteWorker(RoundRobinWorker):
+    """Takes turns between its queues: events may fill one for days, and seals must go on.
 
     `grace_seconds` is how long the job in progress may run on after SIGTERM or SIGINT. A second
     signal ends the grace period. `counts` are the jobs that were completed, failed, put back and
     refused.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        queues: Sequence[str],
-        *,
-        grace_seconds: float,
-        on_refused: OnRefused,
-        on_minute: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.suite_queues = open_queues(redis, queues)
-        super().__init__(
-            self.suite_queues,
-            connection=redis,
-            job_class=SuiteJob,
-            queue_class=SuiteQueue,
-            worker_ttl=HEARTBEAT_TTL_SECONDS,
-            job_monitoring_interval=HEARTBEAT_SECONDS,
-        )
-        for queue in self.suite_queues:
-            queue.on_refused = self._count_refused
+    death_penalty_class = _TimeLimit
+    grace_seconds: float = GRACE_SECONDS
+
+    def __init__(self, queues: Any, *args: Any, **options: Any) -> None:
+        ours = {
+            "serializer": JSONSerializer,
+            "job_class": SuiteJob,
+            "queue_class": SuiteQueue,
+            "maintenance_interval": MAINTENANCE_SECONDS,
+            "job_monitoring_interval": HEARTBEAT_SECONDS,
+            "worker_ttl": WORKER_TTL_SECONDS,
+            "exception_handlers": [record_failure],
+        }
+        super().__init__(queues, *args, **{**options, **ours})
         self.counts = {"completed": 0, "failed": 0, "put_back": 0, "refused": 0}
-        self._on_refused, self._on_minute = on_refused, on_minute
-        self._grace_seconds = grace_seconds
-        self._stop_by: float | None = None
-        self._watch = RedisWatch(logger, "Worker")
-        self._in_a_row = 0
-        self._next_heartbeat = self._next_maintenance = self._next_minute = 0.0
 
-    def _set_connection(self, connection: Redis) -> Redis:
-        """Keep the timeout of the connection: RQ's is longer, for longer requests."""
-        return connection
+    def run_maintenance_tasks(self) -> None:
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        report_problems()
+        connections.close_all()  # A job's process must not inherit a connection.
 
-    @property
-    def is_stopping(self) -> bool:
-        return self._stop_by is not None
+    # Redis may be restarted at any moment, also while the end of a job is recorded, and may lose
+    # its memory: RQ never repeats what it has registered once.
 
-    # Starting and stopping
+    def bootstrap(self, *args: Any, **options: Any) -> None:
+        super().bootstrap(*args, **options)
+        self.connection.set_retry(Retry(ConstantBackoff(1), RETRY_SECONDS))
 
-    def work_until_stopped(self, *, burst: bool) -> None:
-        """Raises RedisError if Redis can't be used at the start; later it is tried again.
-
-        With `burst` it is also raised after MAX_BURST_FAILURES.
-        """
-        self._move_wrong_types()
-        self.register_birth()  # type: ignore[no-untyped-call]
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._request_stop)
-        logger.info("Worker started for the queues: %s.", ", ".join(self.queue_names()))
-        failures = 0
-        try:
-            while not self.is_stopping:
-                try:
-                    with check_responses():
-                        has_worked = self._work_once(burst)
-                except RedisError as error:
-                    if self._move_wrong_types():
-                        continue
-                    failures += 1
-                    if burst and failures == MAX_BURST_FAILURES:
-                        raise
-                    self._watch.report(error)
-                    self._sleep(min(2.0 ** min(failures - 1, 10), MAX_RETRY_SECONDS))
-                    continue
-                failures = 0
-                self._watch.report(None)
-                if burst and not has_worked:
-                    break
-        finally:
-            with suppress(RedisError), check_responses():
-                self.register_death()  # type: ignore[no-untyped-call]
-        logger.info("Worker stopped.")
-
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        """Stop after the job in progress. It must not log: a line may be half written."""
-        grace = 0.0 if self.is_stopping else self._grace_seconds
-        self._stop_by = time.monotonic() + grace
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self.is_stopping and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 0.2))
-
-    def _move_wrong_types(self) -> bool:
-        """Move keys of another type away, which stop everything; return whether there were any."""
-        with suppress(RedisError), check_responses():
-            return move_wrong_types(self.connection, logger)
-        return False
+    def teardown(self) -> None:
+        self.connection.set_retry(Retry(NoBackoff(), 0))
+        with suppress(RedisError):
+            super().teardown()  # type: ignore[no-untyped-call]
 
     def serialize(self) -> dict[str, Any]:
-        return {**super().serialize(), "scaiwave": __version__}
+        return {**super().serialize(), "scaiwave": __version__, "state": self.get_state()}
 
-    # The queue
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        super().heartbeat(timeout, pipeline)
+        with self.connection.pipeline() as own:
+            values: Any = self.serialize()
+            own.hset(self.key, mapping=values)
+            register(self, own)
+            own.execute()
 
-    def _work_once(self, burst: bool) -> bool:
-        """Return whether there was a job, or entries of the queues are left to look at."""
-        now = time.monotonic()
-        if now >= self._next_maintenance:
-            self._next_maintenance = now + MAINTENANCE_SECONDS
-            move_wrong_types(self.connection, logger)
-            for queue in self.suite_queues:
-                clean_up_queue(queue)
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + HEARTBEAT_SECONDS
-            # Also send the rest, if Redis has lost it or it has expired.
-            is_listed = self.connection.sismember(self.redis_workers_keys, self.key)
-            if is_listed and self.connection.hexists(self.key, "scaiwave"):
-                self.heartbeat(HEARTBEAT_TTL_SECONDS)
-            else:
-                self.connection.delete(self.key)
-                self.register_birth()  # type: ignore[no-untyped-call]
-        if now >= self._next_minute:
-            self._next_minute = now + 60
-            self._on_minute()
-            connections.close_all()  # A job's process must not inherit a connection.
-        job = self._take()
-        if job is None and not burst:
-            job = self.suite_queues[0].take(WAIT_SECONDS)
-        if job is None:
-            return any(self.connection.llen(queue.key) for queue in self.suite_queues)
-        if self.is_stopping:
-            put_back_job(self._get_queue(job), job)
-        else:
-            self.execute_job(job, self._get_queue(job))
-        return True
-
-    def _take(self) -> SuiteJob | None:
-        """Take a job of the first queue that has one. After MAX_IN_A_ROW of the first queue the
-        others come before it: webhooks may fill it for days, and seals and purges must go on."""
-        first, *others = self.suite_queues
-        order = (first, *others) if self._in_a_row < MAX_IN_A_ROW else (*others, first)
-        for queue in order:
-            if (job := queue.take(None)) is not None:
-                self._in_a_row = self._in_a_row + 1 if queue is first else 0
-                return job
-        return None
-
-    def _get_queue(self, job: SuiteJob) -> SuiteQueue:
-        return next(queue for queue in self.suite_queues if queue.name == job.origin)
-
-    def _count_refused(self, reason: RefusalReason) -> None:
-        self.counts["refused"] += 1
-        try:
-            with translate_errors():
-                self._on_refused(reason)
-        except ScaiWaveError as error:
-            log_error(logger, "A refused job was not counted", error)
-        finally:
-            connections.close_all()  # A job's process must not inherit a connection.
+    def maintain_heartbeats(self, *args: Any) -> None:
+        with suppress(RedisError):  # RQ would end here, without its job's process.
+            super().maintain_heartbeats(*args)
 
     # A job, in the process of the worker
 
-    def execute_job(self, job: SuiteJob, queue: SuiteQueue) -> None:  # type: ignore[override]
+    def execute_job(self, job: Any, queue: Any) -> None:
         connections.close_all()
-        execution = self.prepare_execution(job)
-        self.fork_work_horse(job, queue)
-        ended = self._monitor(job, execution)
-        self.executions.pop(execution.id, None)
-        if ended != os.EX_OK:
-            reason = "The worker was stopped during this run."
-            if ended is not None:
-                error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
-                reason = error.message
-            record_killed(job.definition, reason)
-        status = self.connection.hget(job.key, "status")
+        super().execute_job(job, queue)
+        status, code = self.connection.hmget(job.key, "status", ERROR_FIELDS[0])
         if status == JobStatus.FAILED.value.encode():
-            self.counts["failed"] += 1
-        elif status is None or ended == os.EX_OK:
+            self.counts["refused" if code == JobRefused.code.encode() else "failed"] += 1
+        elif status is None:
             self.counts["completed"] += 1
-        elif ended is None or status == JobStatus.QUEUED.value.encode():
-            put_back_job(queue, job, execution)
-            self.counts["put_back"] += 1
-            logger.warning("Job put back into the queue: %s (%s).", job.definition.name, job.id)
+
+    def handle_work_horse_killed(self, job: Any, pid: Any, status: int | None, usage: Any) -> None:
+        """RQ has killed it itself if it has no status."""
+        if status is None:
+            error: ScaiWaveError = _build_timeout(job)
+            _record_killed(job, error.message)
         else:
-            error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
-            fail_job(queue, job, error, execution)
-            self.counts["failed"] += 1
-            _log_failure(job, error)
-        self.set_state(WorkerStatus.IDLE)
-
-    def _monitor(self, job: SuiteJob, execution: Execution) -> int | ScaiWaveError | None:
-        """Wait for the end of the job's process.
-
-        Return its status, the error if it was killed for its time, and None if it was stopped.
-        """
-        started = time.monotonic()
-        kill_at = started + job.time_limit + OVERTIME_SECONDS
-        next_heartbeat = started + HEARTBEAT_SECONDS
-        result: ScaiWaveError | None = None
-        is_killed = False
-        status: int | None = None
-        while True:
-            try:
-                with self.death_penalty_class(1, HorseMonitorTimeoutException):
-                    _, status, _ = self.wait_for_horse()
-                break
-            except HorseMonitorTimeoutException:
-                pass
-            now = time.monotonic()
-            if self._stop_by is not None and now >= self._stop_by:
-                is_killed = True
-                self.kill_horse()
-            elif now >= kill_at:
-                is_killed, result = True, _timeout_error(job)
-                self.kill_horse()
-            elif now >= next_heartbeat:
-                next_heartbeat = now + HEARTBEAT_SECONDS
-                with suppress(RedisError), check_responses():  # The job does not depend on it.
-                    self.maintain_heartbeats(job, execution)
-        self._horse_pid = 0
-        return result if is_killed and status != 0 else status
+            code = os.waitstatus_to_exitcode(status)
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            error = _build_killed(job, f"The process of the job ended {how}.")
+        record_failure(job, type(error), error, None)
 
     # A job, in its own process
 
@@ -295,84 +143,140 @@ class SuiteWorker(Worker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    def perform_job(  # type: ignore[override]
-        self, job: SuiteJob, queue: SuiteQueue, execution: Execution
-    ) -> bool:
-        """Run the job and record its end; return whether it succeeded."""
-        self.prepare_job_execution(job, remove_from_intermediate_queue=True)
-        with suppress(ResponseError):  # It may be no number, like anything in Redis.
-            self.connection.hincrby(job.key, "attempts", 1)
-        logger.info("Job started: %s (%s).", job.definition.name, job.id)
-        started = time.monotonic()
-        error = self._perform(job)
-        seconds = time.monotonic() - started
-        if error is None:
-            logger.info("Job completed: %s (%s) in %.1f s.", job.definition.name, job.id, seconds)
-        for attempt in range(MAX_RECORD_ATTEMPTS):
-            try:
-                with check_responses():
-                    self._record(job, queue, execution, error)
-                break
-            except RedisError as redis_error:
-                if self._move_wrong_types():
-                    continue
-                if attempt == MAX_RECORD_ATTEMPTS - 1:
-                    what = f"The end of job {job.definition.name} ({job.id}) was not recorded"
-                    log_error(logger, what, map_redis_error(redis_error), job_id=job.id)
-                time.sleep(1)
-        connections.close_all()
-        return error is None
+    def prepare_job_execution(self, job: Any, remove_from_intermediate_queue: bool = True) -> None:
+        super().prepare_job_execution(job, remove_from_intermediate_queue=True)
 
-    def _perform(self, job: SuiteJob) -> ScaiWaveError | None:
-        try:
-            limit = _TimeLimit(job.time_limit)  # type: ignore[no-untyped-call]
-            with limit, translate_errors():
-                job.perform()
-        except TimeLimitSignal:
-            error: ScaiWaveError = _timeout_error(job)
-        except ScaiWaveError as known:
-            error = known
-        except Exception as defect:
-            error = JobDefect(f"{type(defect).__name__} in {job.definition.name}.")
-            logger.exception("Job failed with a defect: %s (%s).", job.definition.name, job.id)
-            return error
-        else:
-            return None
-        _log_failure(job, error)
-        return error
+    def handle_job_success(self, job: Any, *args: Any, **options: Any) -> None:
+        if job.is_kept():  # RQ calls a lost record a failure.
+            super().handle_job_success(job, *args, **options)
+        write_last_run(self.connection, job.func_name)
 
-    def _record(
-        self, job: SuiteJob, queue: SuiteQueue, execution: Execution, error: ScaiWaveError | None
+    # A job that has failed: in its own process, after its process was killed, or never started
+
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        record_failure(job, *exc_info)
+
+    def handle_job_failure(
+        self, job: Any, queue: Any, *args: Any, execution: Any = None, **options: Any
     ) -> None:
-        if error is not None:
-            fail_job(queue, job, error, execution)
-            return
+        if job.failure is None and execution is None:  # Its worker was killed before it started it.
+            job.retries_left = (job.retries_left or 0) + 1
+            logger.warning("Job put back into the queue: %s (%s).", job.name, job.id)
+        elif job.failure is None:
+            error = _build_killed(job, "A command of RQ has stopped it.")
+            record_failure(job, JobKilled, error, None)
+        if job.is_kept():
+            options |= {
+                "execution": execution,
+                "exc_string": job.failure.code if job.failure else "",
+            }
+            super().handle_job_failure(job, queue, *args, **options)
+        job.failure = None
+
+    # Stopping
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Send the second signal at the end of the grace period. RQ ignores one within a second."""
+        end = Timer(max(self.grace_seconds, 1.1), os.kill, (os.getpid(), signal.SIGTERM))
+        end.daemon = True
+        end.start()
+
+    def request_force_stop(self, signum: int, frame: Any) -> None:
+        """Kill the job, and put it back; RQ would leave that to the worker that finds it."""
+        try:
+            super().request_force_stop(signum, frame)
+        except SystemExit:
+            signal.alarm(0)  # RQ's look at the job's process
+            for execution in list(self.executions.values()):
+                with suppress(NoSuchJobError):
+                    self._put_back(SuiteJob.fetch(execution.job_id, self.connection), execution)
+            raise
+
+    def _put_back(self, job: SuiteJob, execution: Any) -> None:
+        if job.get_status(refresh=False) not in (JobStatus.STARTED, JobStatus.QUEUED):
+            return  # It has ended with the grace period.
+        _record_killed(job, "The worker was stopped during this run.")
+        job.retries_left = (job.retries_left or 0) + 1
+        job.enqueue_at_front_on_retry = True
+        queue = SuiteQueue(job.origin, connection=self.connection)
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
-            pipeline.delete(job.key)
-            write_last_run(pipeline, job.definition.function)
-            self.increment_successful_job_count(pipeline)
+            pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            job.retry(queue, pipeline)
             pipeline.execute()
+        self.counts["put_back"] += 1
+        logger.warning("Job put back into the queue: %s (%s).", job.name, job.id)
 
 
-def _timeout_error(job: SuiteJob) -> JobTimedOut:
-    return JobTimedOut(f"{job.definition.name} took longer than its limit of {job.time_limit:,} s.")
+def record_failure(job: SuiteJob, kind: Any, error: Any, traceback: Any) -> None:
+    """Write the error of a job into its record, and log it. Only a killed job is tried again."""
+    failure = job.failure = _build_failure(job, error)
+    if isinstance(failure, JobRefused):
+        what = f"Job refused: {job.id}"
+        _count_refusal(job)
+    else:
+        what = f"Job failed: {job.name} ({job.id})"
+    if not isinstance(failure, JobKilled):
+        job.retries_left = None
+    texts = (failure.code, failure.message[:1000], failure.fix[:1000])
+    with suppress(RedisError):
+        if job.is_kept():
+            job.connection.hset(job.key, mapping=dict(zip(ERROR_FIELDS, texts, strict=True)))
+        if job.definition:
+            write_last_run(job.connection, job.definition.function, error_code=failure.code)
+    if isinstance(failure, JobDefect):
+        logger.error("Defect in a job.", exc_info=(kind, error, traceback))
+    function = job.definition.function if job.definition else ""
+    log_error(logger, what, failure, job_id=job.id, function=function)
 
 
-def _killed_error(status: int) -> JobKilled:
-    how = (
-        f"by signal {os.WTERMSIG(status)}"
-        if os.WIFSIGNALED(status)
-        else f"with exit code {os.waitstatus_to_exitcode(status)}"
-    )
-    return JobKilled(f"The process of the job ended {how}.")
+def _build_failure(job: SuiteJob, error: BaseException) -> ScaiWaveError:
+    try:
+        with translate_errors():
+            raise error
+    except ScaiWaveError as known:
+        return known
+    except TimeLimitSignal:
+        return _build_timeout(job)
+    except AbandonedJobError:
+        # RQ lists the lost execution for a minute more, and fails at the end of the next one.
+        job.connection.delete(job.execution_registry.key)
+        return _build_killed(job, "The worker was killed, or its host failed.")
+    except DeserializationError:
+        return JobRefused(f"{job.problem}.")
+    except BaseException as defect:  # noqa: BLE001 - RQ gives whatever ended the job
+        return JobDefect(f"{type(defect).__name__} in {job.name}.")
 
 
-def _log_failure(job: SuiteJob, error: ScaiWaveError) -> None:
-    log_error(
-        logger,
-        f"Job failed: {job.definition.name} ({job.id})",
-        error,
-        job_id=job.id,
-        function=job.definition.function,
-    )
+def _build_timeout(job: SuiteJob) -> JobTimedOut:
+    return JobTimedOut(f"{job.name} took longer than its limit of {job.timeout:,} s.")
+
+
+def _build_killed(job: SuiteJob, reason: str) -> JobKilled:
+    _record_killed(job, reason)
+    return JobKilled(reason)
+
+
+def _record_killed(job: SuiteJob, reason: str) -> None:
+    """Record that a killed job has ended, so that no report takes its work for running."""
+    if job.definition and job.definition.on_killed:
+        with _database(f"The end of the run of {job.name} was not recorded"):
+            import_string(job.definition.on_killed)(reason)
+
+
+def _count_refusal(job: SuiteJob) -> None:
+    reason, _ = job.find_refusal() or (RefusalReason.FORMAT, "")
+    with _database("A refused job was not counted"):
+        increment_counter(REFUSALS_COUNTER, reason=reason.value)
+
+
+@contextmanager
+def _database(what: str) -> Iterator[None]:
+    """Log an error of the database, and close it: a job's process must not inherit a connection."""
+    try:
+        with translate_errors():
+            yield
+    except ScaiWaveError as error:
+        log_error(logger, what, error)
+    finally:
+        connections.close_all()

@@ -30,14 +30,18 @@ from rooms.search.backlog import MAX_EVENTS
 from scaiwave.core.clock import get_latest_time
 from scaiwave.core.operators import get_host_operator
 from scaiwave.operations.doctor.rooms import judge_backlog
-from scaiwave.operations.jobs.run_processes import REFUSALS_COUNTER
 from scaiwave.queue.connection import open_redis
-from scaiwave.queue.definitions import RefusalReason
+from scaiwave.queue.definitions import (
+    FAILED,
+    REFUSALS_COUNTER,
+    RUNNING,
+    WAITING,
+    RefusalReason,
+)
 from tenants.audit.chain import get_first_day, get_last_ended_day, load_chain
 from tenants.counters import read_counter
 from tenants.holds.queries import holds_in_force
 
-REDIS_TIMEOUT_SECONDS = 2.0
 _DAY = timedelta(days=1)
 _ROOM_COUNTERS = {
     EXPORTS_COUNTER: "Bundles that were read to their end.",
@@ -75,16 +79,13 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     """Yield nothing without Redis. Raises RedisUnreachable."""
     if not settings.REDIS_URL:
         return
-    from scaiwave.operations.jobs.job_pages import count_jobs
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
-    states = (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
-    with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
-        counts = [_label("queue", count_jobs(redis, state)) for state in states]
+    with open_redis() as redis:
+        counts = [_label("queue", count_jobs(redis, state)) for state in (WAITING, RUNNING, FAILED)]
         workers, schedulers = list_workers(redis), list_schedulers(redis)
     active = [beat for beat in schedulers if beat.is_active]
-    seen = [beat.seen_at.timestamp() for beat in workers if beat.seen_at is not None]
     yield Metric("jobs_waiting", "Jobs that wait for a worker.", counts[0])
     yield Metric("jobs_running", "Jobs in progress.", counts[1])
     yield Metric("jobs_failed", "Failed jobs that Redis keeps.", counts[2])
@@ -92,7 +93,7 @@ def collect_job_metrics(now: datetime) -> Iterator[Metric]:
     yield _gauge(
         "worker_last_heartbeat_timestamp_seconds",
         "Latest heartbeat of a worker, in Unix time.",
-        max(seen, default=None),
+        max((beat.seen_at.timestamp() for beat in workers), default=None),
     )
     yield Metric(
         "schedulers",
@@ -110,7 +111,7 @@ def collect_job_refusals(now: datetime) -> Iterator[Metric]:
     counts = {labels["reason"]: count for labels, count in read_counter(REFUSALS_COUNTER)}
     # Prometheus does not notice the increase of a count that begins with 1.
     samples = _label("reason", {name.value: counts.get(name.value, 0) for name in RefusalReason})
-    description = "Jobs in Redis that workers have discarded, by reason."
+    description = "Jobs in Redis that workers have refused, by reason."
     yield Metric(REFUSALS_COUNTER, description, samples, is_counter=True)
 
 

@@ -43,7 +43,6 @@ logger = logging.getLogger(__name__)
 JOB = "scaiwave.operations.jobs.tasks.send_notifications"
 LOCK = "notifications"
 TICK_SECONDS = 60.0
-REDIS_TIMEOUT_SECONDS = 2.0
 
 TITLES = {
     "sync_failing": ("Syncs fail", "identity_sync/syncrun/"),
@@ -218,11 +217,11 @@ def _try_to_enqueue() -> bool:
     """Queue a job for the e-mails that are due, if any; return whether that is up to workers."""
     if not settings.REDIS_URL:
         return False
-    from scaiwave.queue.rq_queue import enqueue_job, is_last_waiting
+    from scaiwave.queue.rq_queue import count_waiting, enqueue_job
 
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
-            if is_last_waiting(redis, JOB):
+        with open_redis() as redis:
+            if count_waiting(redis, JOB):
                 return False
             if _has_due():
                 enqueue_job(redis, JOB)

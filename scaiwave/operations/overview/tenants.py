@@ -16,6 +16,7 @@ from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission, get_host_operator
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.jobs.overview import find_worker_problem
+from scaiwave.queue.definitions import FAILED, WAITING
 from scaiwave.site.formatting import NEAR_LIMIT, Tone, clean_text
 from scaiwave.site.overview import (
     Card,
@@ -43,9 +44,8 @@ from tenants.people.queries.tenants import usage_month
 from tenants.roles.rules import describe
 
 if TYPE_CHECKING:
-    from scaiwave.operations.jobs.job_pages import JobPage
-    from scaiwave.operations.jobs.queue_state import QueuedJob
     from scaiwave.queue.heartbeats import WorkerBeat
+    from scaiwave.queue.rq_queue import SuiteJob
 
 TENANTS = "admin:tenants_tenant_changelist"
 PEOPLE = "admin:tenants_participant_changelist"
@@ -56,7 +56,6 @@ MAX_FAILURES = 5
 VIEW_JOBS = "tenants.view_auditentry"
 CHARTED_MONTHS = 12
 CHARTED_DAYS = 90
-REDIS_TIMEOUT_SECONDS = 2.0
 _BAD_STATES = (State.WARN.value, State.FAIL.value)
 _JUDGED_CHECKS = {"keys", "limits", "scheduler", "search", "sync"}
 """The checks of `doctor` whose problems are tasks already, as they are now."""
@@ -215,19 +214,19 @@ def _build_process_part(now: datetime) -> OverviewPart:
     url = reverse("admin:jobs")
     if not settings.REDIS_URL:
         return OverviewPart(health=[Card("Background jobs", "run by cron", url, VIEW_JOBS)])
-    from scaiwave.operations.jobs.job_pages import read_job_page
-    from scaiwave.operations.jobs.queue_state import JobState
+    from scaiwave.operations.jobs.jobs_in_redis import count_jobs, load_jobs
     from scaiwave.queue.connection import open_redis
     from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
     try:
-        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+        with open_redis() as redis:
             workers, schedulers = list_workers(redis), list_schedulers(redis)
-            failed = read_job_page(redis, JobState.FAILED, number=1, size=MAX_FAILURES)
+            counts = [sum(count_jobs(redis, state).values()) for state in (WAITING, FAILED)]
+            failed = load_jobs(redis, FAILED, limit=MAX_FAILURES)
     except ScaiWaveError as error:
         task = Task(error.message, VIEW_JOBS, Tone.BAD, [error.fix])
         return OverviewPart([task], [Card("Workers", "unknown", url, VIEW_JOBS, Tone.BAD)])
-    worker_tasks, worker_card = _judge_workers(workers, failed, now)
+    worker_tasks, worker_card = _judge_workers(workers, *counts, now=now)
     is_active = any(beat.is_active for beat in schedulers)
     tone, value = (Tone.GOOD, "running") if is_active else (Tone.BAD, "not detected")
     if not is_active:
@@ -235,7 +234,7 @@ def _build_process_part(now: datetime) -> OverviewPart:
         show = {"button": "Show the schedule", "url": url}
         worker_tasks.append(Task(what, VIEW_JOBS, tone, command="scaiwave scheduler", **show))
     failed_url = f"{url}?state=failed#jobs"
-    entries = [_describe_failed_job(job, failed_url) for job in failed.jobs]
+    entries = [_describe_failed_job(job, failed_url) for job in failed[:MAX_FAILURES]]
     return OverviewPart(
         tasks=worker_tasks,
         health=[worker_card, Card("Scheduler", value, url, VIEW_JOBS, tone)],
@@ -244,12 +243,9 @@ def _build_process_part(now: datetime) -> OverviewPart:
 
 
 def _judge_workers(
-    workers: list[WorkerBeat], page: JobPage, now: datetime
+    workers: list[WorkerBeat], waiting: int, failed: int, *, now: datetime
 ) -> tuple[list[Task], Card]:
-    from scaiwave.operations.jobs.queue_state import JobState
-
     bad = [problem for beat in workers if (problem := find_worker_problem(beat, now))]
-    waiting, failed = page.counts[JobState.WAITING], page.counts[JobState.FAILED]
     jobs = reverse("admin:jobs")
     links = [
         CardLink(f"{pluralize(waiting, 'job')} waiting", f"{jobs}?state=waiting#jobs"),
@@ -284,16 +280,13 @@ def list_failures(name: str, url: str, permission: str, entries: list[Entry]) ->
     )
 
 
-def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
-    """What Redis has is untrusted: anyone who reaches it may have written the texts."""
-    record = job.record
-    error = record.error if record is not None else None
-    name = record.definition.name if record is not None else clean_text(job.id)
+def _describe_failed_job(job: SuiteJob, url: str) -> Entry:
+    error = job.last_error
+    name = job.id if job.problem else job.name
     if error is not None:
         text, fix = clean_text(error["message"]), clean_text(error["fix"])
     else:
         text, fix = f"It can't be run: {clean_text(job.problem)}." if job.problem else "", ""
-    ended_at = record.ended_at if record is not None else None
     return Entry(
         text=f"{name}: {text or 'it failed without a message.'}",
         url=url,
@@ -301,7 +294,7 @@ def _describe_failed_job(job: QueuedJob, url: str) -> Entry:
         tone=Tone.BAD,
         badge="job failed",
         code=clean_text(error["code"]) if error is not None else "",
-        at=ended_at.astimezone(UTC).isoformat(timespec="seconds") if ended_at else "",
+        at=job.ended_at.astimezone(UTC).isoformat(timespec="seconds") if job.ended_at else "",
     )
 
 

@@ -12,15 +12,14 @@ from redis import Redis
 
 from identity_sync.reports.schedule import SCHEDULED_MINUTES
 from scaiwave.operations.jobs.scheduler import Scheduler
-from scaiwave.queue.heartbeats import read_enqueued_at
+from scaiwave.queue.heartbeats import ENQUEUED_KEY, SCHEDULERS_KEY, read_enqueued_at
 from scaiwave.queue.jobs import JOBS, SYNC_CRON
-from scaiwave.queue.keys import ENQUEUED_KEY, SCHEDULERS_KEY
-from scaiwave.queue.raw_values import read_members_before
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase, copy_database
 from tests.queue_helpers import (
     MANAGE,
     SUITE,
+    expire_heartbeats,
     plant_call,
     plant_scheduler,
     run_worker,
@@ -166,9 +165,7 @@ def test_success_the_run_of_a_job_that_ends_early_is_recorded_at_once(
         else:
             stop(worker)
     if end == "lost":
-        (member,) = read_members_before(redis, "rq:wip:default", 9e12, limit=2)
-        redis.zadd("rq:wip:default", {member: 1})  # once it has sent no heartbeat for long enough
-        redis.delete("scaiwave:cleaning:default")
+        expire_heartbeats(redis)
         run_worker()
     rows = database.rows("SELECT outcome, error_code, error_message FROM sw_sync_runs")
     reason = {

@@ -22,11 +22,12 @@ from identity_sync.webhooks.start import start_processing
 from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.queue.definitions import BACKGROUND, QUEUES, URGENT
 from scaiwave.queue.jobs import JOBS
-from scaiwave.queue.rq_queue import SuiteQueue, enqueue_job
+from scaiwave.queue.rq_queue import enqueue_job
 from scaiwave.sandbox import Sandbox
 from tests.concurrency import run_concurrently
 from tests.identity_sync.sync.helpers import HOST, list_people, sync
 from tests.identity_sync.webhooks.factories import make_body
+from tests.queue_helpers import take
 from tests.tenants.fake_scaikey import make_config
 
 numbers = count()
@@ -88,10 +89,9 @@ def test_success_the_next_job_stands_behind_a_queued_sync(
         redis.flushdb()
         enqueue_job(redis, "identity_sync.jobs.full_sync")
         jobs.process_webhooks()
-        queue = SuiteQueue(URGENT, redis)
         names = []
-        while (job := queue.take(None)) is not None:
-            names.append(job.definition.name)
+        while (job := take(redis)) is not None:
+            names.append(job.name)
         redis.flushdb()
     assert names == ["full_sync", "process_webhooks"]
 
@@ -116,17 +116,16 @@ def test_success_a_queued_sync_waits_for_one_job_of_a_stream(
 
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
-        queue = SuiteQueue(URGENT, redis)
         deliver()
-        job = queue.take(None)
+        job = take(redis)
         deliver()
         sync_job = enqueue_job(redis, "identity_sync.jobs.full_sync")
         names = []
         while job is not None and job.id != sync_job:
-            names.append(job.definition.name)
+            names.append(job.name)
             deliver()
             job.perform()
-            job = queue.take(None)
+            job = take(redis)
         assert names == ["process_webhooks"]
         assert job is not None
         job.perform()

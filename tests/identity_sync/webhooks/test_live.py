@@ -220,7 +220,7 @@ def test_success_background_process_if_redis_is_down(
     with serve(synced.url, home, sandbox, SCAIWAVE_REDIS_URL="redis://127.0.0.1:1") as live:
         live.deliver("user.suspended", person)
         wait_for(lambda: live.states() == ["handled"])
-        assert "Webhooks are handled without Redis: Redis can't be used: " in (
+        assert "process_webhooks is started without Redis: Redis can't be used: " in (
             home / "web.log"
         ).read_text(encoding="utf-8")
 

@@ -26,11 +26,12 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.locks import process_lock
 from scaiwave.core.sql import execute
 from scaiwave.ids import new_id
-from scaiwave.queue.rq_queue import SuiteJob, open_queues
+from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.holds.hold import add_hold
 from tenants.models import AdminUser, AuditEntry, Tenant, TenantErasure
 from tests.concurrency import run_concurrently
+from tests.queue_helpers import take
 from tests.rooms.erasure.factories import NOT_EXPORTED, make_closed_tenant, plant
 from tests.rooms.moves.factories import make_moving_tenant
 from tests.scaiwave.row_factories import make_tenant_task
@@ -99,7 +100,7 @@ def get_code(row: Any) -> str:
 
 def work(redis: Redis) -> None:
     """Do what a worker does with the next job."""
-    job = open_queues(redis)[1].take(None)
+    job = take(redis, "background")
     assert isinstance(job, SuiteJob)
     job.perform()
     redis.flushdb()

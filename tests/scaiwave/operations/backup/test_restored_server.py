@@ -88,7 +88,7 @@ def test_success_status_and_doctor_report_it(scaikey: Sandbox, settings: Setting
 def test_success_webhook_is_stored_and_waits(scaikey: Sandbox) -> None:
     receive_event(make_body("user.updated", "usr-1", "evt_1"), now=timezone.now())
     start_processing()
-    assert not is_file_locked("webhooks-process")
+    assert not is_file_locked("process-webhooks")
     assert WebhookEvent.objects.get().state == "pending"
 
 

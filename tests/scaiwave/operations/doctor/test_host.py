@@ -140,6 +140,7 @@ def test_success_finished_jobs_are_not_counted(
 def test_success_workers_of_rq_are_reported(settings: Settings, home: Path, redis_url: str) -> None:
     from redis import Redis
     from rq import SimpleWorker
+    from rq.suspension import suspend
 
     from scaiwave.operations.jobs.worker import SuiteWorker
 
@@ -147,7 +148,7 @@ def test_success_workers_of_rq_are_reported(settings: Settings, home: Path, redi
     config = load({"SCAIWAVE_HOME": str(home)})
     with Redis.from_url(redis_url) as client:
         client.flushdb()
-        ours = SuiteWorker(client, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+        ours = SuiteWorker(["default"], connection=client)
         ours.register_birth()  # type: ignore[no-untyped-call]
         assert states(list(checks.check_redis(config, NOW)))[1:] == [("workers", "pass")]
         theirs = SimpleWorker(["default"], connection=client)
@@ -157,6 +158,9 @@ def test_success_workers_of_rq_are_reported(settings: Settings, home: Path, redi
         assert found[0].fix == "Stop it, and start `scaiwave worker` instead."
         client.delete(ours.key, theirs.key)  # as Redis does without heartbeats
         assert states(list(checks.check_redis(config, NOW)))[1:] == [("workers", "warn")]
+        suspend(client)
+        found = list(checks.check_redis(config, NOW))[1:]
+        assert found[0].message == "The workers are suspended, so that all jobs wait."
         client.flushdb()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
+from typing import Any
 
 
 def sleep() -> None:
@@ -23,3 +26,8 @@ def end() -> None:
 
 def rest() -> None:
     """End at once, too."""
+
+
+def leave_a_trap(*arguments: Any) -> None:
+    """What a planted callback names."""
+    Path(os.environ["PLANTED_TRAP"]).touch()
