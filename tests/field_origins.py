@@ -154,6 +154,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
     "tenants.Notice": _declare(
         local="id topic seen_at reported_at mark attempts attempted_at error"
     ),
+    "tenants.SchemaState": _declare(derived="number oldest_served"),
     "tenants.StoredOverview": _declare(derived="id scope built_at document"),
     # Accounts of the admin site.
     "tenants.AdminUser": _declare(

@@ -16,12 +16,20 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
+from scaiwave import __version__
 from scaiwave.core.errors import DatabaseNewer
-from scaiwave.storage.schema_version import OWN_APPS, known_schema_required, require_known_schema
+from scaiwave.storage.schema_version import (
+    OWN_APPS,
+    is_served_by_later_schema,
+    known_schema_required,
+    require_known_schema,
+)
+from tenants.models import SchemaState
 from tests.databases import RawDatabase, copy_database
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.web_process import build_environment, listen, run_gunicorn
 
+SERVES_LATER = "UPDATE sw_schema SET oldest_served = '0.5.0'"
 LATER = "INSERT INTO django_migrations (app, name, applied) VALUES ('{}', '{}', '2027-01-01')"
 
 
@@ -50,6 +58,7 @@ def test_success_one_query_and_other_applications_do_not_count() -> None:
 
 @pytest.mark.django_db
 def test_fail_unknown_migrations() -> None:
+    SchemaState.objects.all().delete()
     for number in range(96, 100):  # One more than the message lists.
         apply_later("tenants", f"00{number}_later")
     with pytest.raises(DatabaseNewer) as caught:
@@ -82,7 +91,9 @@ def test_success_a_database_without_migrations() -> None:
 
 def test_fail_commands(database_url: str, migrated: str) -> None:
     copy_database(migrated, database_url)
-    RawDatabase(database_url).execute(LATER.format("rooms", "0099_later"))
+    database = RawDatabase(database_url)
+    database.execute(LATER.format("rooms", "0099_later"))
+    database.execute(SERVES_LATER)
     for words in (
         ("admin", "list-tenants"),
         ("admin", "create-tenant", "--local", "--slug", "new", "--name", "New"),
@@ -99,6 +110,50 @@ def test_fail_commands(database_url: str, migrated: str) -> None:
     # What needs no database, and what shows its state, still works.
     assert run_scaiwave("sync", "show-config").code == 0
     assert "[X] 0001_initial" in run_scaiwave("manage", "showmigrations", "rooms").out
+
+
+def test_success_a_later_schema_that_serves_this_release(database_url: str, migrated: str) -> None:
+    """As after the upgrade of another host: a new column, and a new table."""
+    copy_database(migrated, database_url)
+    database = RawDatabase(database_url)
+    database.execute(LATER.format("tenants", "0099_later"))
+    database.execute("ALTER TABLE sw_tenants ADD COLUMN later varchar(10) NULL")
+    database.execute("CREATE TABLE sw_later (id integer PRIMARY KEY, later text)")
+    create = ("admin", "create-tenant", "--local", "--slug", "new", "--name", "New")
+    assert run_scaiwave(*create).code == 0
+    assert "new" in run_scaiwave("admin", "list-tenants").out
+    checks = json.loads(run_scaiwave("doctor", "--json").out)["checks"]
+    (finding,) = [check for check in checks if check["check"] == "migrations"]
+    assert (finding["state"], finding["message"]) == (
+        "warn",
+        f"A later release has migrated the database. It still serves this one, {__version__}.",
+    )
+    # What must know every table.
+    for words in (
+        ("manage", "migrate"),
+        ("admin", "purge-participant", "@a:b.example", "--tenant", "new", "--yes"),
+        ("admin", "erase-tenant", "new", "--without-export", "--plan", "plan"),
+        ("admin", "export-tenant", "new", "--output-dir", "directory"),
+    ):
+        ended = run_scaiwave(*words)
+        assert (ended.code, "[SW_DATABASE_NEWER]" in ended.err) == (2, True), ended
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("served", "is_served"),
+    [("0.4.0", True), ("0.4.0.dev0", True), ("0.3.9", True), ("0.4.1", False), ("0.10.0", False)],
+)
+def test_success_oldest_release_served(
+    served: str, is_served: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaiwave.storage.schema_version.__version__", "0.4.0.dev0")
+    assert not is_served_by_later_schema(connection)
+    apply_later()
+    SchemaState.objects.update_or_create(number=1, defaults={"oldest_served": served})
+    assert is_served_by_later_schema(connection) is is_served
+    SchemaState.objects.all().delete()
+    assert not is_served_by_later_schema(connection)
 
 
 def remove_last_migration(database: RawDatabase) -> tuple[str, str]:

@@ -41,6 +41,7 @@ from scaiwave.core.locks import is_locked, process_lock
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.queue.launch import launch
 from scaiwave.storage.error_mapping import translate_errors
+from scaiwave.storage.schema_version import require_known_schema
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.restoration import require_activated
@@ -234,6 +235,7 @@ def run_task(task_id: UUID) -> dict[str, Any]:
         result, error = {}, None
         try:
             with translate_errors():
+                require_known_schema(connection, allow_newer=False)  # As its command does.
                 run = _RUNNERS[entry.action] if is_waiting else _erase
                 result = run(entry, tasks.first())  # type: ignore[arg-type]
         except ScaiWaveError as problem:

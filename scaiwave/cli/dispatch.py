@@ -50,6 +50,11 @@ _SCHEMA_COMMANDS = frozenset(
 )
 # They report an older schema, or back it up before it is migrated.
 _COMMANDS_ON_OLDER_SCHEMAS = frozenset({"doctor", "create_backup"})
+# They must know every table, so that nothing is left out or left behind.
+_COMMANDS_ON_OWN_SCHEMA = frozenset(
+    {"migrate", "erase_tenant", "export_participant", "export_tenant", "import_tenant"}
+    | {"purge_participant"}
+)
 # Commands without words: the web server or a service manager starts them through `manage`.
 _OWN_PROCESSES = frozenset({"process_webhooks", "rqworker", "run_job"})
 # Commands of Django's that start a web server.
@@ -63,7 +68,12 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     is_own = name in {*(verb.command for verb in VERBS.values()), *_OWN_PROCESSES}
     allow_older = not is_own or name in _COMMANDS_ON_OLDER_SCHEMAS
     is_exempt = name in _SCHEMA_COMMANDS
-    check = nullcontext() if is_exempt else known_schema_required(allow_older=allow_older)
+    allow_newer = name not in _COMMANDS_ON_OWN_SCHEMA
+    check = (
+        nullcontext()
+        if is_exempt
+        else known_schema_required(allow_older=allow_older, allow_newer=allow_newer)
+    )
     try:
         with translate_errors(), check:
             if command == "manage":

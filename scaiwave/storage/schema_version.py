@@ -1,8 +1,8 @@
 """Notice a database that a later release has migrated, or this one has not.
 
-Old code on new tables fails anywhere, or loses the values of new columns, and new code on old
-tables may work in part. Only the migrations of the suite's own applications count: commands do not
-load all others.
+New code on old tables may work in part. Old code works on the tables of a later release, if it is
+not older than the release that `sw_schema` names: scripts/check refuses what would break it.
+Only the migrations of the suite's own applications count: commands do not load all others.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ MARK_APP, MARK_PREFIX = "tenants", "incomplete_restore_"
 """The mark of an incomplete restore, in place of a migration, so that every release refuses it. It
 names the backup, whose restore may begin again there."""
 _MAX_LISTED = 3
+_SERVED_QUERY = "SELECT oldest_served FROM sw_schema"
 _QUERY = "SELECT app, name FROM django_migrations WHERE app IN (%s, %s, %s, %s) ORDER BY id"
 
 
 @contextmanager
-def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
+def known_schema_required(*, allow_older: bool = False, allow_newer: bool = True) -> Iterator[None]:
     """Check the first connection that is opened in this block, with one query.
 
     The connection raises DatabaseNewer, and is closed, if its database has migrations that this
-    code does not have, and MigrationsPending if it lacks some, unless `allow_older`. Nothing is
-    checked, or connected to, if the block needs no database.
+    code does not have, unless `allow_newer` and it says that it serves this release. It raises
+    MigrationsPending if the database lacks some, unless `allow_older`. Nothing is checked, or
+    connected to, if the block needs no database.
     """
 
     def check(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         try:
-            require_known_schema(connection, allow_older=allow_older)
+            require_known_schema(connection, allow_older=allow_older, allow_newer=allow_newer)
         except (DatabaseNewer, MigrationsPending):
             connection.close()  # The next use must not pass.
             raise
@@ -53,7 +55,9 @@ def known_schema_required(*, allow_older: bool = False) -> Iterator[None]:
         connection_created.disconnect(check)
 
 
-def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool = False) -> None:
+def require_known_schema(
+    connection: BaseDatabaseWrapper, *, allow_older: bool = False, allow_newer: bool = True
+) -> None:
     """Raises DatabaseNewer or MigrationsPending. A database without migrations passes."""
     names = _read_applied(connection)
     if _is_incomplete(names):
@@ -61,9 +65,34 @@ def require_known_schema(connection: BaseDatabaseWrapper, *, allow_older: bool =
             "The database is incomplete: restoring a backup into it was interrupted.",
             fix="Run the same `scaiwave admin restore` again, or create another database.",
         )
-    require_known_migrations(names)
+    if not (allow_newer and is_served_by_later_schema(connection, names)):
+        require_known_migrations(names)
     if names and not allow_older and set(_iter_known()).difference(names):
         raise older_schema_error()
+
+
+def is_served_by_later_schema(
+    connection: BaseDatabaseWrapper, names: Iterable[str] | None = None
+) -> bool:
+    """Whether a later release has migrated the database, and left it fit for this one.
+
+    `names` are the migrations of the database, if they are known.
+    """
+    applied = _read_applied(connection) if names is None else names
+    if set(applied) <= set(_iter_known()):
+        return False
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVED_QUERY)
+            row = cursor.fetchone()
+    except Error:  # No release before 0.4 can work with a later schema.
+        return False
+    return row is not None and _parse(row[0]) <= _parse(__version__)
+
+
+def _parse(release: str) -> list[int]:
+    """Return the numbers of a release, such as 0.4.0, of which 0.4.0.dev0 is a part."""
+    return [int(number) for number in release.split(".")[:3]]
 
 
 def is_migrated(connection: BaseDatabaseWrapper, app: str = "") -> bool | None:

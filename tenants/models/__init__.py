@@ -21,6 +21,7 @@ from tenants.models.notices import Notice
 from tenants.models.overview import DailyFigures, StoredOverview
 from tenants.models.restoration import Restoration
 from tenants.models.roles import Role, RoleGrant, RoleSource
+from tenants.models.schema import SchemaState
 
 __all__ = [
     "ACTIVE",
@@ -45,6 +46,7 @@ __all__ = [
     "Role",
     "RoleGrant",
     "RoleSource",
+    "SchemaState",
     "StoredOverview",
     "Tenant",
     "TenantErasure",

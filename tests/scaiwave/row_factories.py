@@ -59,6 +59,7 @@ from tenants.models import (
     Restoration,
     Role,
     RoleGrant,
+    SchemaState,
     StoredOverview,
     Tenant,
     TenantErasure,
@@ -344,6 +345,7 @@ def _make_server_rows(tenant: Tenant, number: int) -> None:
     DoctorRun.objects.get_or_create(
         number=1, defaults={"ran_at": NOW, "operator": "root", "is_healthy": True}
     )
+    SchemaState.objects.get_or_create(number=1, defaults={"oldest_served": "0.4.0"})
     Notice.objects.create(topic=f"topic{number}", seen_at=NOW, attempted_at=NOW, error="refused")
     Restoration.objects.get_or_create(
         number=1,

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import Error, connection
 
+from scaiwave import __version__
 from scaiwave.config import Configuration
 from scaiwave.config.mail import RECIPIENTS, load_mail_settings
 from scaiwave.console.output import format_bytes
@@ -25,6 +26,7 @@ from scaiwave.queue.definitions import FAILED, WAITING
 from scaiwave.queue.errors import RedisUnreachable
 from scaiwave.storage import media as media_storage
 from scaiwave.storage.error_mapping import map_database_error
+from scaiwave.storage.schema_version import is_served_by_later_schema
 from tenants.models import Notice
 
 if TYPE_CHECKING:
@@ -126,6 +128,12 @@ def _check_migrations() -> Iterator[Finding]:
             f"{pluralize(len(pending), 'migration is', 'migrations are')} pending: {names}{more}."
         )
         yield failed("migrations", error)
+    elif is_served_by_later_schema(connection):
+        yield warned(
+            "migrations",
+            f"A later release has migrated the database. It still serves this one, {__version__}.",
+            "Install that release on this host too.",
+        )
     else:
         yield passed("migrations", "All migrations are applied.")
 
