@@ -41,6 +41,7 @@ from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q, note_renames
 from rooms.lookup.holds import contains_held, is_file_held, require_room_not_held
 from rooms.models import Event, RemovedFile, Room, RoomImport, RoomMedia, ScanStatus
 from rooms.stream_positions import END_POSITION
+from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched, execute
@@ -170,10 +171,12 @@ class LinkImport:
         self._imported_at = format_timestamp(self.imported.created_at)
         self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
         self._renames: dict[str, str] = {}
+        server = f":{normalize_server_name(self.bundle.header.server_name)}"
         # The new address of someone whose data was erased here might be no one's.
         for key, sender in self.bundle.header.senders.items():
             fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
-            self._renames[fqid] = self.run.origin.normalize(sender.fqid)
+            if (new := self.run.origin.normalize(sender.fqid)).endswith(server):
+                self._renames[fqid] = new  # No server says how people of another are named now.
             if fqid in self.run.erasures:
                 self._kept.setdefault(key, fqid)
             sender.fqid = self._kept.get(key, sender.fqid)

@@ -31,7 +31,6 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce
 
 from rooms.bundle.format import IMPORTED_SENDER, REFERENCE_KEYS
 from rooms.lifecycle.deletion import Deletion, Positions, lock_room
@@ -181,10 +180,10 @@ class Removal:
         number = redacted.update(
             content=_sql(self._bare, JSONField()),
             original_content=None,
-            # A redaction that was redacted would be about nothing.
+            # A redaction that was redacted would be about nothing. All others were emptied now, also
+            # those that another server had redacted, and left with a text.
             redacted_at=Case(
-                When(event_type=self._redactions, then=F("redacted_at")),
-                default=Coalesce(F("redacted_at"), deletion.now),
+                When(event_type=self._redactions, then=F("redacted_at")), default=deletion.now
             ),
         )
         return finish, self._build_result(self._find_deleted(batch, positions).delete()[0], number)
