@@ -72,8 +72,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         "created_at links tip_exported_at tip_events tip_room edited_here is_signed"
     ),
     "rooms.TenantImport": _declare(
-        local="id tenant source_tenant_id source_server_name is_new people index_sha256 "
-        "exported_at operator started_at finished_at"
+        local="id tenant source_tenant_id source_server_name is_new people emptied_events "
+        "index_sha256 exported_at operator started_at finished_at"
     ),
     "rooms.TenantTask": _declare(
         local="id tenant kind state directory result plan phases error requested_at started_at "

@@ -78,7 +78,7 @@ class RoomImport(models.Model):
     tip_exported_at = models.DateTimeField("last export", null=True, blank=True)
     tip_events = models.BigIntegerField("events at the last export", null=True, blank=True)
     tip_room = models.JSONField("room at the last export", null=True, blank=True)
-    # IDs without hyphens are of events that were emptied here, and then deleted or replaced.
+    # IDs without hyphens are of events that were emptied here, and then deleted.
     edited_here = models.JSONField(
         "events edited here", default=list, blank=True, help_text="IDs, as of the last increment"
     )
@@ -114,6 +114,9 @@ class TenantImport(models.Model):
     source_server_name = models.CharField("exporting server", max_length=255)
     is_new = models.BooleanField("created by the import")
     people = models.JSONField("mapped people", default=dict, blank=True)
+    emptied_events = models.JSONField(
+        "events emptied here", null=True, blank=True, help_text="IDs of events that were deleted"
+    )
     index_sha256 = models.CharField("SHA-256 of the last index", max_length=64, blank=True)
     exported_at = models.DateTimeField("last export", null=True, blank=True)
     operator = models.CharField(max_length=1000)

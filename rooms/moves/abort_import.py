@@ -63,7 +63,7 @@ def abort_tenant_import(
         if not dry_run:
             # An import that follows an interrupted abort stores the files of its rooms again.
             with open_deletion(operator, now) as deletion:
-                delete_rooms(tenant, list(rooms.values_list("pk", flat=True)))
+                delete_rooms(record, list(rooms.values_list("pk", flat=True)))
                 deletion.index.remove_tenant(tenant.pk)
             cast(MediaStore, default_storage).erase_below(get_storage_name(tenant.pk, ""))
             with transaction.atomic():

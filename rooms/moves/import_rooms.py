@@ -14,6 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
@@ -28,7 +29,16 @@ from rooms.imports.intents import complete_intent, import_intent, release_on_com
 from rooms.imports.media import MediaPlan, store_files
 from rooms.lookup.authors import Erasure, find_erasures
 from rooms.lookup.media import exists_with_size
-from rooms.models import Event, ImportIntent, Media, Room, RoomImport, RoomMedia, ScanStatus
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    ScanStatus,
+    TenantImport,
+)
 from rooms.models.media import get_storage_name
 from rooms.moves.index import LinkInfo, RoomEntry
 from rooms.moves.mapping import TenantMapping
@@ -109,7 +119,7 @@ class RoomsDestination:
     """The tenant here, and the new ID of everyone in it, by the old one."""
 
     operator: Operator
-    tenant: Tenant
+    record: TenantImport
     mapping: TenantMapping
     people: Mapping[str, str]
     source_server_name: str
@@ -118,6 +128,10 @@ class RoomsDestination:
     now: datetime
     progress_factory: ProgressFactory
     dry_run: bool
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.record.tenant
 
 
 def import_moved_room(
@@ -139,15 +153,29 @@ def import_moved_room(
     return len(wanted) - len(done)
 
 
-def delete_rooms(tenant: Tenant, keys: Sequence[UUID]) -> None:
+def delete_rooms(record: TenantImport, keys: Sequence[UUID]) -> None:
     """Delete rooms of the tenant with their content; their files stay. Raises `OnHold`."""
+    tenant = record.tenant
     for part in batched(keys):
         with transaction.atomic():
             block_new_holds()
             require_tenant_not_held(tenant, f"delete rooms of tenant {tenant.slug}")
+            _note_emptied(record, Event.objects.filter(tenant=tenant, room__in=part))
             for model in (Event, RoomMedia, RoomImport):
                 model.objects.filter(tenant=tenant, room__in=part).delete()
             Room.all_objects.filter(tenant=tenant, pk__in=part).delete()
+
+
+def _note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
+    """Note which of these events were emptied since the first import, before they are deleted.
+
+    The next bundles may have them again, in any room and under any sender.
+    """
+    known = set(record.emptied_events or ())
+    found = find_emptied(events.filter(redacted_at__gte=record.started_at))
+    if not found.keys() <= known:
+        record.emptied_events = sorted(known | found.keys())
+        record.save(update_fields=["emptied_events"])
 
 
 @dataclass
@@ -189,10 +217,14 @@ class _Link:
             else (0, "")
         )
         found = (position.sequence, position.parent) if position else (0, "")
+        entry, room = self.entry, header.room
+        total = header.increment.after.events if header.increment else bundle.counts.events
         if (
-            (bundle.manifest_sha256, header.room.id) != (self.info.manifest_sha256, self.entry.id)
+            (bundle.manifest_sha256, room.id) != (self.info.manifest_sha256, entry.id)
             or found != expected
             or header.window is not None
+            or (self.info == entry.links[-1] and total != entry.events)
+            or room.room_type != entry.room_type
         ):
             raise TenantExportDamaged(
                 f"{self.info.name} of room {self.entry.id} is not the bundle of the index."
@@ -235,13 +267,8 @@ class _Link:
 
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
-        records = RoomImport.objects.filter(room=self.row["id"])
-        # Events that were emptied since the first import. The next bundles may have some of them if
-        # the room is replaced.
-        since = Event.objects.filter(room=self.row["id"], redacted_at__gte=to.mapping.absent_at)
-        emptied = set(find_emptied(since)).union(*records.values_list("edited_here", flat=True))
         if header.increment is None:
-            delete_rooms(to.tenant, [self.row["id"]])
+            delete_rooms(to.record, [self.row["id"]])
             room = Room.objects.create(**self.row)
             RoomImport.objects.create(
                 tenant=to.tenant,
@@ -251,21 +278,21 @@ class _Link:
                 source_server_name=to.source_server_name,
                 operator=to.operator.name,
                 created_at=to.now,
-                edited_here=sorted(emptied),
             )
         else:
             room = Room.objects.select_for_update().get(pk=self.row["id"])
-            record = records.get()
+            record = RoomImport.objects.get(room=room)
             if len(record.links) + 1 != self.number:
                 raise ImportRunning("Another import into this room has just ended.")
             record.links = [*record.links, bundle.manifest_sha256]
             record.save(update_fields=["links"])
+            _note_emptied(to.record, Event.objects.filter(room=room))
             self._delete(bundle, room)
         self._write_media(bundle, room)
         senders = {key: UUID(to.people[key]) for key in header.senders}
         erasures = find_erasures(to.tenant.pk, senders.values())
         rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, to.origin, erasures)
-        rewriter.emptied = emptied
+        rewriter.emptied = set(to.record.emptied_events or ())
         with to.progress_factory("Writing events") as progress:
             write_events(
                 bundle.content.iter_batches(),

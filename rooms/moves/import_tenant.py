@@ -292,7 +292,7 @@ class _Import:
         resumed.update(suspended_by_hand_at=record.started_at)
         find_holders = partial(find_super_admin_holders, roles=SERVER_ROLES, with_absent=True)
         holders = find_holders()
-        self._delete_rooms(record.tenant, mapping)
+        self._delete_rooms(record, mapping)
         self._write_rows(record, mapping)
         if gained := find_holders() - holders:
             raise TenantImportRefused(
@@ -330,24 +330,24 @@ class _Import:
             started_at=now,
         )
 
-    def _delete_rooms(self, tenant: Tenant, mapping: TenantMapping) -> None:
+    def _delete_rooms(self, record: TenantImport, mapping: TenantMapping) -> None:
         """Delete rooms that the export lacks, and rooms deleted here, which come back."""
         stale = set(find_stale(self.export, mapping, "rooms"))
         # A purge may have deleted some of their events.
-        hidden = Room.all_objects.filter(tenant=tenant).exclude(deleted_at=None)
+        hidden = Room.all_objects.filter(tenant=record.tenant).exclude(deleted_at=None)
         if deleted := sorted(set(hidden.values_list("pk", flat=True)) - stale):
             self.warnings.append(
                 f"{pluralize(len(deleted), 'room')} deleted here and imported again, first "
                 f"{deleted[0]}. To leave a room out, delete it on the old server."
             )
-        delete_rooms(tenant, [*stale, *deleted])
+        delete_rooms(record, [*stale, *deleted])
 
     def write_rooms(self, record: TenantImport, mapping: TenantMapping) -> None:
         """Write the rooms, and their members; open the tenant. A dry run checks the bundles."""
         export, options = self.export, self.options
         to = RoomsDestination(
             self.operator,
-            record.tenant,
+            record,
             mapping,
             {str(key): str(mapping(key)) for key in export.people},
             export.index.server_name,

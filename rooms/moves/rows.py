@@ -6,7 +6,7 @@ belongs to the tenant, and the rows that it refers to are in the export.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,10 +26,11 @@ from rooms.bundle.format import MIB
 from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged
 from rooms.lookup.export_metadata import export_blocker
-from rooms.models import Room
+from rooms.models import Room, Workspace
 from rooms.moves.index import FileInfo, TenantIndex, name_rows
 from scaiwave.config.server_name import normalize_server_name
 from scaiwave.extensions import TENANT_TABLES, TenantTable
+from tenants.lookup.validators import is_role_slug
 from tenants.models import Participant, Partner, Tenant
 
 Row = dict[str, Any]
@@ -42,6 +43,14 @@ _MAX_INTEGERS = {
 _MAX_VALUES = {"power_level": 100}
 _FIRST_TIME, _END_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Databases and time zones would shift others out of the range that Python has."""
+_FORMS: Mapping[str, Callable[[str], object]] = {
+    "local_id": lambda text: text.isprintable() and ":" not in text,
+    "email": str.isprintable,
+    "contact_email": str.isprintable,
+    "slug": is_role_slug,
+}
+"""What texts must be like that people recognise others or rooms by. Other slugs are checked when
+they are imported, and workspaces may have reserved ones."""
 ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
 """The tables without the rows of rooms that are not exported, and their columns with the room."""
 _encode = msgspec.json.Encoder().encode
@@ -176,8 +185,6 @@ class ExportedRows:
                 if table.model is Participant:
                     self.people[row["id"]] = row
                     fqid = (row["local_id"], normalize_server_name(row["server_name"]))
-                    if ":" in fqid[0] or not fqid[0].isprintable():
-                        raise TenantExportDamaged(f"{fqid[0]!a} of people is not a local ID.")
                     if fqid in fqids:
                         raise TenantExportDamaged(f"people has @{':'.join(fqid)} twice.")
                     fqids.add(fqid)
@@ -209,6 +216,12 @@ class ExportedRows:
             self.tenant = row
         elif table.model is Room and (row["deleted_at"] or export_blocker(Room(**row))):
             raise TenantExportDamaged(f"Room {row['id']} may not be in an export.")
+        for name, is_valid in _FORMS.items():
+            is_checked = name in row and (name != "slug" or table.model is Workspace)
+            if is_checked and not is_valid(row[name]):
+                raise TenantExportDamaged(
+                    f"The row {row['id']} of {table.name} has an invalid {name}: {row[name]!a}."
+                )
         for column, model in table.references.items():
             if (value := row[column]) is not None and value not in self._ids[model]:
                 raise TenantExportDamaged(

@@ -330,6 +330,39 @@ def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
     assert not default_storage.exists(get_storage_name(here.tenant_id, media.sha256))
 
 
+def test_success_emptied_events_stay_so_after_they_left(tmp_path: Path) -> None:
+    """Also under another sender, once an export had left them or their room out."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    room = Room.objects.get(tenant=source, room_type="dm")
+    said = Event.objects.get(room=room, sender__local_id__startswith="bert")
+    said.content = {"body": "secret"}
+    said.save()
+    export(source, out)
+    leave(source)
+    bring(out)
+    here = Tenant.objects.get(slug="moved")
+    bert = Participant.objects.get(tenant=here, local_id__startswith="bert")
+    run_command("purge_participant", str(bert.pk), "--with-messages", "--yes")
+    said.sender = room.creator
+    for is_room in (False, True, False):
+        with on_old_server(source, here):
+            if is_room:
+                Room.objects.filter(pk=room.pk).update(deleted_at=NOW)
+            else:
+                Event.objects.filter(pk=said.pk).delete()
+            export(source, out, incremental=True)
+        bring(out)
+        there = Room.objects.filter(tenant=here, room_type="dm")
+        assert there.exists() is not is_room
+        with on_old_server(source, here):
+            Room.all_objects.filter(pk=room.pk).update(deleted_at=None)
+            said.save(force_insert=not is_room)
+            export(source, out, incremental=True)
+        bring(out)
+        bodies = Event.objects.filter(room=there.get()).values_list("content__body", flat=True)
+        assert sorted(bodies) == ["", "hi"]
+
+
 def test_success_abort(tmp_path: Path) -> None:
     """With the files of a bundle that was interrupted, and texts in the search index."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"

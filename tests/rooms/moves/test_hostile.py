@@ -150,6 +150,16 @@ SIGNED: dict[str, Change] = {
     "an invisible letter in an address": rewrite(
         "people", lambda rows: _set(rows, local_id=f"{rows[0]['local_id']}\u200b")
     ),
+    "a header in an e-mail address": rewrite(
+        "people", lambda rows: _set(rows, email="a@b.c\r\nBcc: d@e.f")
+    ),
+    "a header in the tenant's e-mail address": rewrite(
+        "tenant", lambda rows: _set(rows, contact_email="a@b.c\nBcc: d@e.f")
+    ),
+    "an invisible letter in a slug": rewrite(
+        "workspaces", lambda rows: _set(rows, slug="ma\u3164in")
+    ),
+    "a path in place of a slug": rewrite("workspaces", lambda rows: _set(rows, slug="../x")),
     "an ID twice": rewrite("people", lambda rows: [*rows, {**rows[0], "local_id": "x"}]),
     "no tenant": rewrite("tenant", lambda rows: rows[:0]),
     "an unknown column": rewrite("people", lambda rows: _set(rows, password="x")),
@@ -263,6 +273,14 @@ def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:
         "Get the directory again from the server that wrote it, unchanged. Tenant moved is "
         "suspended and incomplete. Run the same command again, or pass --abort."
     )
+
+
+def test_fail_false_figures(out: Path) -> None:
+    for figures in ({"events": 10**15}, {"room_type": "incognito"}):
+        forge(out, lambda d, i, figures=figures: _first_room(i).update(figures))  # type: ignore[misc]
+        with pytest.raises(TenantExportDamaged) as caught:
+            bring(out)
+        assert str(caught.value).endswith(" is not the bundle of the index.")
 
 
 def test_fail_swapped_bundles_of_a_new_base(out: Path, tmp_path: Path) -> None:
