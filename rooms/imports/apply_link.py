@@ -44,8 +44,11 @@ from rooms.stream_positions import END_POSITION
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
 from scaiwave.core.sql import batched, execute
+from scaiwave.extensions import PERSONAL_DATA_ERASERS, PurgedPerson
+from tenants.errors import ParticipantOnHold
 from tenants.holds.queries import block_new_holds
 from tenants.lookup.serializers import Row
+from tenants.models.directory import DELETED_NAME
 
 _MAX_LISTED = 5
 _KEPT = "kept_addresses"
@@ -199,13 +202,13 @@ class LinkImport:
         if run.options.dry_run:
             with transaction.atomic(durable=True):
                 self._write_rows(plan, END_POSITION)
+                self._note_renames()
                 transaction.set_rollback(True)
             return
         with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
             self._write_rows(plan, first_position)
             run.complete(plan, intent, adds_room=False)
-            if run.is_named:  # Any other bundle has a say in its own room alone.
-                note_renames(tenant, self._renames)
+            self._note_renames()
         self.result.applied = True
 
     def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
@@ -515,6 +518,31 @@ class LinkImport:
                     assignment = f"{column} = json_set({column}, '$.{IMPORTED_SENDER}', json(%s))"
                     where = f"json_extract({column}, '$.{IMPORTED_SENDER}.fqid') = %s"
                 self._execute(assignment, where, description, fqid)
+
+    def _note_renames(self) -> None:
+        """Note new addresses of people, and erase names that earlier imports brought with them."""
+        tenant = self.run.target.tenant
+        # A bundle that proves no name has a say in its own room alone.
+        renames = note_renames(tenant, self._renames) if self.run.is_named else {}
+        for fqid, person in renames.items():
+            events = Event.objects.filter(imported_from_q([fqid]), tenant=tenant)
+            if not person.purged_at or not events.exists():
+                continue
+            if contains_held(events):
+                raise ParticipantOnHold(
+                    f"The increment has a new address of {person.pk}, whose data was erased here, "
+                    "and a hold covers events with this address."
+                )
+            subject = PurgedPerson(person.pk, person.scaikey_id or "", frozenset(), frozenset())
+            for eraser in PERSONAL_DATA_ERASERS:
+                eraser.load()([subject], DELETED_NAME)
+            left = events.filter(redacted_at=None).exclude(event_type="swp.room.member").count()
+            if person.messages_erased_at and left:
+                self.result.warnings.append(
+                    f"{pluralize(left, 'event')} of {fqid}, whose messages were erased here, came "
+                    "with earlier imports. Run `scaiwave admin purge-participant "
+                    f"{person.pk} --with-messages` again."
+                )
 
     # The room and the record.
 

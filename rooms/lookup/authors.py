@@ -138,19 +138,22 @@ def pair_fqids(people: Iterable[Participant]) -> Iterator[tuple[str, Participant
         yield from ((fqid, person) for fqid in dict.fromkeys([*fqids, *normal]))
 
 
-def note_renames(tenant: Tenant, renames: Mapping[str, str]) -> None:
+def note_renames(tenant: Tenant, renames: Mapping[str, str]) -> dict[str, Participant]:
     """Note the address of moved people, by the one before, after another server was renamed.
 
     The name before the colon never changes, and no address of this server is one of another.
+    Returns the addresses that were unknown.
     """
-    own = get_server_name()
+    own, added = get_server_name(), dict[str, Participant]()
     for move in TenantImport.objects.filter(tenant=tenant) if any(renames) else ():
         for fqid, person in pair_fqids(tenant.participants.all()):
             new = renames.get(fqid, "")
             is_same = new.startswith(f"{fqid.partition(':')[0]}:")
-            if is_same and not any(normalize_fqid(each, own)[1] for each in (fqid, new)):
-                move.people.setdefault(new, str(person.pk))
+            is_ours = any(normalize_fqid(each, own)[1] for each in (fqid, new))
+            if is_same and not is_ours and new not in move.people:
+                move.people[new], added[new] = str(person.pk), person
         move.save(update_fields=["people"])
+    return added
 
 
 def list_fqids(people: Iterable[UUID]) -> list[str]:

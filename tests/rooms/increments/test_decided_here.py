@@ -35,6 +35,7 @@ from scaiwave.core.sql import fetch_number
 from tenants.errors import OnHold, ParticipantOnHold
 from tenants.holds.hold import add_hold
 from tenants.models import Hold, Participant
+from tenants.models.directory import DELETED_NAME
 from tests.concurrency import run_concurrently
 from tests.federation.factories import configure
 from tests.rooms.bundle.factories import make_bundle
@@ -420,9 +421,9 @@ def test_success_erased_messages_do_not_come_back(
 
 
 @database
-@pytest.mark.parametrize("is_earlier", [True, False])
+@pytest.mark.parametrize("order", ["purge link base", "purge base link", "link base purge"])
 def test_success_an_erasure_outlives_a_new_name_of_the_source(
-    pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_earlier: bool
+    pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, order: str
 ) -> None:
     """Also in rooms of later bases, and once the room whose increment had both names is gone."""
     source, here = pair.life.room, pair.home.tenant
@@ -452,14 +453,28 @@ def test_success_an_erasure_outlives_a_new_name_of_the_source(
         return set(events.values_list("content__body", flat=True)) - {"of another"}
 
     first = import_whole(pair.home, export_as("old").read_bytes())
-    if is_earlier:
-        purge()
-    append(pair.home, export_as("older"))
+    link = export_as("older")
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="older.example")
     base = export_whole(life)
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="localhost")
-    again = import_whole(pair.home, base)
-    if not is_earlier:
+    again, warnings = first, list[str]()
+    for act in order.split():
+        if act == "purge":
+            purge()
+        elif act == "base":
+            again = import_whole(pair.home, base)
+        else:
+            warnings = append(pair.home, link).warnings
+    if order == "purge base link":
+        new = f"@{source.creator.local_id}:older.example"
+        assert warnings[-1] == (
+            f"6 events of {new}, whose messages were erased here, came with earlier imports. Run "
+            f"`scaiwave admin purge-participant {zoe.pk} --with-messages` again."
+        )
+        contents = Event.objects.filter(room=again).values_list("content", flat=True)
+        senders = [content["_imported_sender"] for content in contents]
+        assert {each["display_name"] for each in senders if each["fqid"] == new} == {DELETED_NAME}
+        assert len(list_bodies(again)) > 1
         purge()
     append(pair.home, export_as("older"))
     assert list_bodies(first) == list_bodies(again) == {""}
