@@ -16,10 +16,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from federation.keys.signing import own_keys
+from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import open_chain
 from rooms.bundle.chain_files import find_last_base, list_links, open_link
+from rooms.bundle.format import SIGNATURE
 from rooms.bundle.manifest.schema import MediaEntry, TimeWindow
-from rooms.errors import BundleChainOther, ExportChainFull, ExportIncomplete
+from rooms.bundle.signature import VerificationStatus, read_signature, verify_signature
+from rooms.errors import BundleChainOther, BundleError, ExportChainFull, ExportIncomplete
 from rooms.exports.existing import is_up_to_date
 from rooms.exports.export_room import (
     ExportOptions,
@@ -248,13 +252,16 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
     """Write the next link of the chain of a room, or a new base."""
     directory, operator = run.options.directory / str(room.pk), run.operator
     try:
+        if directory.is_symlink():
+            raise UsageError(f"{directory} is a symbolic link.", fix="Remove it.")
         create_directory(directory)
         with lock_directory(directory, room=room):
             options = run.build_options()
             files = list_links(directory) or _adopt(room, directory, chains)
             target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
             since, result = files[find_last_base(files) :], None
-            if since and len(since) <= chains.full_every:
+            foreign = _find_foreign(since, chains.max_bytes) if options.signer else None
+            if since and len(since) <= chains.full_every and not foreign:
                 with (
                     suppress(ExportChainFull),
                     start_increment(
@@ -276,7 +283,21 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
     if not result.size:
         reason, media = "nothing has changed", result.room_media
         return RoomOutcome(room, ExportOutcome.KEPT, since[-1], reason=reason, media=media)
-    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result, media=result.room_media)
+    why = f"a new base, since no key of this server has signed {foreign.name}" if foreign else None
+    return RoomOutcome(room, ExportOutcome.EXPORTED, target, result, why, result.room_media)
+
+
+def _find_foreign(links: Sequence[Path], max_bytes: int) -> Path | None:
+    """Return a link that no key of this server has signed."""
+    keys = own_keys()
+    for path in links:
+        # Reading the chain reports a file that is damaged.
+        with open_link(path) as file, suppress(BundleError, LookupError):
+            chunks = Archive(file, max_bytes).iter_entry(SIGNATURE)
+            signature = read_signature(chunks, lambda entry: None)
+            if verify_signature(signature, keys).status is not VerificationStatus.VALID:
+                return path
+    return None
 
 
 def _adopt(room: Room, directory: Path, chains: ChainOptions) -> list[Path]:

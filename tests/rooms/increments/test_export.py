@@ -19,6 +19,8 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
+from federation.keys.lifecycle import generate_key
+from federation.models import ServerKey
 from rooms.bundle.chain_files import find_chain, list_links
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import (
@@ -450,6 +452,29 @@ def test_success_full_every(life: Life, tmp_path: Path) -> None:
         life.do("touch", 0, {"text": str(number)})
     files = sorted(directory.rglob("*.zip"))
     assert [read_manifest(path)["version"] for path in files] == [1, 2, 2, 1, 2, 2]
+
+
+def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> None:
+    """A link without a signature of this server, which may be forged, is followed by a new base."""
+    directory, reasons = tmp_path / "all", []
+    for number in range(6):
+        (row,) = export_all(life, directory).rooms
+        reasons.append((row["outcome"], row["reason"]))
+        life.day += 1
+        life.do("touch", 0, {"text": str(number)})
+        if number in (1, 3):
+            ServerKey.objects.all().delete()  # Chains of before then have an unknown signer.
+            generate_key(operator=HOST_OPERATOR, now=life.now)
+    name = "a new base, since no key of this server has signed 000{}.zip".format
+    expected = [None, None, name(0), None, name(2), None]
+    assert reasons == [("exported", reason) for reason in expected]
+    files = list_links(directory / str(life.room.pk))
+    assert [read_manifest(path)["version"] for path in files] == [1, 2, 1, 2, 1, 2]
+    (directory / str(life.room.pk)).rename(directory / "elsewhere")
+    (directory / str(life.room.pk)).symlink_to("elsewhere")
+    (row,) = export_all(life, directory).rooms
+    link = directory / str(life.room.pk)
+    assert (row["outcome"], row["reason"]) == ("failed", f"{link} is a symbolic link.")
 
 
 @pytest.mark.parametrize(("name", "limit"), [("MAX_DELETED", 1), ("MAX_LINKS", 2)])
