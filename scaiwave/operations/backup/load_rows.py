@@ -94,7 +94,14 @@ def load_backup(directory: Path, manifest: Manifest, mark: Restoration | None = 
         found = measure_postgresql(connection, compared)
     expected = manifest.database.tables
     deque(iter_checked(directory, name, manifest.files[name]), 0)  # It may have changed.
-    compare_tables({name.rpartition(".")[2]: expected[name] for name in expected}, found)
+    try:
+        compare_tables({name.rpartition(".")[2]: expected[name] for name in expected}, found)
+    except BackupDamaged as error:
+        if not left_out:
+            raise
+        raise BackupDamaged(
+            f"{error.message} No migration that the manifest names makes {left_out[0]}."
+        ) from None
     return left_out
 
 

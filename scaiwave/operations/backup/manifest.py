@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ FORMAT: Final = "scaiwave-backup"
 VERSION = 1
 CHUNK_BYTES = 1024 * 1024
 PREFIX = "scaiwave-"
+_ATTACHMENT = re.compile(rf"{ATTACHMENTS}/tenant/[0-9a-f-]{{36}}/[0-9a-f]{{64}}")
 _MAX_LISTED = 3
 _MAX_MANIFEST_BYTES = 512 * 1024**2
 """Of about two million attachments."""
@@ -296,6 +298,8 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\0" in name:
             raise BackupDamaged(f"{path} lists a file outside of the backup: {name!r}.")
+        if parts[0] == ATTACHMENTS and not _ATTACHMENT.fullmatch(name):
+            raise BackupDamaged(f"{path} lists a file that is not an attachment: {name!r}.")
     if manifest.database.file not in manifest.files:
         raise BackupDamaged(f"{path} does not list the database, {manifest.database.file!r}.")
     own = [name for name in manifest.database.migrations if name.startswith(OWN_APPS)]

@@ -127,7 +127,8 @@ def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]
     They are what the archive says. Its statements are read for these names, and go no further.
     Raises BackupDamaged and DatabaseToolFailed.
     """
-    with _run(["pg_restore", "--data-only", "--file=-", str(archive)]) as output:
+    command = ["pg_restore", "--data-only", "--file=-", str(archive)]
+    with _explain(archive), _run(command) as output:
         while line := output.readline(CHUNK_BYTES):
             if match := _COPY.fullmatch(line):
                 table, names = (text.decode(errors="replace") for text in match.groups(b""))
@@ -140,6 +141,15 @@ def read_rows(archive: Path) -> Generator[tuple[str, list[str], Iterator[bytes]]
                 raise BackupDamaged(
                     f"{archive} has a table whose name can't be read: {line[:80]!r}."
                 )
+
+
+@contextmanager
+def _explain(archive: Path) -> Iterator[None]:
+    """Without a database, the archive is all that pg_restore can report an error about."""
+    try:
+        yield
+    except DatabaseToolFailed as error:
+        raise BackupDamaged(f"{archive} can't be read: {error.message}") from None
 
 
 def _iter_rows(output: IO[bytes], archive: Path) -> Iterator[bytes]:

@@ -67,6 +67,9 @@ def in_database(name: str, value: object) -> Callable[[dict[str, Any]], object]:
 
 
 MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "file beside attachments": lambda each: each["files"].update(
+        {"attachments/evil/run.sh": {"bytes": 1, "sha256": "0"}}
+    ),
     "file above": lambda each: each["files"].update({"a/../../x": {"bytes": 1, "sha256": "0"}}),
     "absolute file": lambda each: each["files"].update({"/etc/x": {"bytes": 1, "sha256": "0"}}),
     "NUL in a name": lambda each: each["files"].update({"a\0": {"bytes": 1, "sha256": "0"}}),
@@ -171,7 +174,10 @@ def test_fail_truncated_database_of_the_listed_size(site: BackupSite) -> None:
     for kept in (5000, 20, 0):
         os.truncate(path, kept)
         list_again(backup, path.name)
-        assert_refused(site, backup, DAMAGED, "SW_DATABASE_TOOL_FAILED")
+        assert_refused(site, backup, DAMAGED)
+    path.write_bytes(b"CREATE TABLE canary (canary text);\n" * 1000)
+    list_again(backup, path.name)
+    assert_refused(site, backup, DAMAGED)
 
 
 def test_fail_migrations_of_another_suite(site: BackupSite) -> None:
@@ -180,6 +186,13 @@ def test_fail_migrations_of_another_suite(site: BackupSite) -> None:
     ended = site.restore(backup, UNSIGNED)
     assert (ended.code, "[SW_DATABASE_NEWER]" in ended.err) == (2, True), ended.err
     assert "\x1b" not in ended.err
+
+
+def test_fail_last_migrations_are_not_named(site: BackupSite) -> None:
+    backup = site.back_up()
+    edit(backup, lambda each: each["database"]["migrations"].remove("tenants.0026_messages_erased"))
+    reason = "No migration that the manifest names makes sw_participants.messages_erased_at."
+    assert_refused(site, backup, DAMAGED, named=reason)
 
 
 def replace_in_archive(backup: Path, begin: bytes, replacement: bytes) -> None:
