@@ -6,6 +6,7 @@ belongs to the tenant, and the rows that it refers to are in the export.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,13 +45,13 @@ _MAX_VALUES = {"power_level": 100}
 _FIRST_TIME, _END_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Databases and time zones would shift others out of the range that Python has."""
 _FORMS: Mapping[str, Callable[[str], object]] = {
-    "local_id": lambda text: text.isprintable() and ":" not in text,
+    "local_id": re.compile(r"[!-9;-~]+").fullmatch,
     "email": str.isprintable,
     "contact_email": str.isprintable,
     "slug": is_role_slug,
 }
-"""What texts must be like that people recognise others or rooms by. Other slugs are checked when
-they are imported, and workspaces may have reserved ones."""
+"""What texts must be like that people recognise others or rooms by. Servers give local IDs of ASCII
+alone. Other slugs are checked when they are imported, and workspaces may have reserved ones."""
 ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
 """The tables without the rows of rooms that are not exported, and their columns with the room."""
 _encode = msgspec.json.Encoder().encode

@@ -148,7 +148,10 @@ SIGNED: dict[str, Change] = {
         "people", lambda rows: _set(rows, local_id="boss:victim.example.org")
     ),
     "an invisible letter in an address": rewrite(
-        "people", lambda rows: _set(rows, local_id=f"{rows[0]['local_id']}\u200b")
+        "people", lambda rows: _set(rows, local_id=f"{rows[0]['local_id']}\u3164")
+    ),
+    "a Cyrillic letter in an address": rewrite(
+        "people", lambda rows: _set(rows, local_id="\u0430nna.acme")
     ),
     "a header in an e-mail address": rewrite(
         "people", lambda rows: _set(rows, email="a@b.c\r\nBcc: d@e.f")
