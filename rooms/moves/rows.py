@@ -45,13 +45,15 @@ _MAX_VALUES = {"power_level": 100}
 _FIRST_TIME, _END_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Databases and time zones would shift others out of the range that Python has."""
 _FORMS: Mapping[str, Callable[[str], object]] = {
-    "local_id": re.compile(r"[!-9;-~]+").fullmatch,
+    "local_id": lambda text: text.isprintable() and ":" not in text,
     "email": str.isprintable,
     "contact_email": str.isprintable,
     "slug": is_role_slug,
 }
-"""What texts must be like that people recognise others or rooms by. Servers give local IDs of ASCII
-alone. Other slugs are checked when they are imported, and workspaces may have reserved ones."""
+"""What texts must be like that people recognise others or rooms by. Other slugs are checked when
+they are imported, and workspaces may have reserved ones."""
+_OWN_LOCAL_ID = re.compile(r"[!-9;-~]+")
+"""Ours are of ASCII, and those of a move become addresses of this server."""
 ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
 """The tables without the rows of rooms that are not exported, and their columns with the room."""
 _encode = msgspec.json.Encoder().encode
@@ -186,6 +188,8 @@ class ExportedRows:
                 if table.model is Participant:
                     self.people[row["id"]] = row
                     fqid = (row["local_id"], normalize_server_name(row["server_name"]))
+                    if not fqid[1] and not _OWN_LOCAL_ID.fullmatch(fqid[0]):
+                        raise TenantExportDamaged(f"{fqid[0]!a} is not a local ID.")
                     if fqid in fqids:
                         raise TenantExportDamaged(f"people has @{':'.join(fqid)} twice.")
                     fqids.add(fqid)

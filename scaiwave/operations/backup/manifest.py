@@ -296,7 +296,7 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
         )
     for name in manifest.files:
         parts = PurePosixPath(name).parts
-        if name.startswith("/") or ".." in parts or "\0" in name:
+        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
             raise BackupDamaged(f"{path} lists a file outside of the backup: {name!r}.")
         if parts[0] == ATTACHMENTS and not _ATTACHMENT.fullmatch(name):
             raise BackupDamaged(f"{path} lists a file that is not an attachment: {name!r}.")
