@@ -176,7 +176,7 @@ class LinkImport:
         for key, sender in self.bundle.header.senders.items():
             fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
             if (new := self.run.origin.normalize(sender.fqid)).endswith(server):
-                self._renames[fqid] = new  # No server says how people of another are named now.
+                self._renames[fqid] = new  # A server renames only its own people.
             if fqid in self.run.erasures:
                 self._kept.setdefault(key, fqid)
             sender.fqid = self._kept.get(key, sender.fqid)

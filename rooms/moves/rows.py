@@ -53,7 +53,7 @@ _FORMS: Mapping[str, Callable[[str], object]] = {
 """What texts must be like that people recognise others or rooms by. Other slugs are checked when
 they are imported, and workspaces may have reserved ones."""
 _OWN_LOCAL_ID = re.compile(r"[!-9;-~]+")
-"""Ours are of ASCII, and those of a move become addresses of this server."""
+"""Local IDs of people without a server: they become addresses of this one."""
 ROOM_COLUMNS = {"rooms": "id", "room-members": "room_id"}
 """The tables without the rows of rooms that are not exported, and their columns with the room."""
 _encode = msgspec.json.Encoder().encode

@@ -180,8 +180,8 @@ class Removal:
         number = redacted.update(
             content=_sql(self._bare, JSONField()),
             original_content=None,
-            # A redaction that was redacted would be about nothing. All others were emptied now, also
-            # those that another server had redacted, and left with a text.
+            # A redaction that was redacted would be about nothing. All others are emptied now, also
+            # ones that another server has redacted without removing the text.
             redacted_at=Case(
                 When(event_type=self._redactions, then=F("redacted_at")), default=deletion.now
             ),

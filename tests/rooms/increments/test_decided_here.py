@@ -518,7 +518,7 @@ def test_success_only_a_proven_server_takes_people_over_in_all_rooms(
     server: str,
     is_believed: bool,
 ) -> None:
-    """It can't say how people of a third server are named now."""
+    """It renames only its own people."""
     here, person = pair.home.tenant, make_person(pair.home.tenant, "zoe", absent_since=START)
     local_id = f"@zed.{pair.life.room.tenant.slug}"
     people = {f"{local_id}:far.example": str(person.pk)}

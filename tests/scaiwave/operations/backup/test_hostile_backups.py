@@ -67,6 +67,9 @@ def in_database(name: str, value: object) -> Callable[[dict[str, Any]], object]:
 
 
 MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "file without a name": lambda each: each["files"].update(
+        {"": {"bytes": 1, "sha256": "0"}}
+    ),
     "file beside attachments": lambda each: each["files"].update(
         {"attachments/evil/run.sh": {"bytes": 1, "sha256": "0"}}
     ),
@@ -190,8 +193,8 @@ def test_fail_migrations_of_another_suite(site: BackupSite) -> None:
 
 def test_fail_last_migrations_are_not_named(site: BackupSite) -> None:
     backup = site.back_up()
-    edit(backup, lambda each: each["database"]["migrations"].remove("tenants.0026_messages_erased"))
-    reason = "No migration that the manifest names makes sw_participants.messages_erased_at."
+    edit(backup, lambda each: each["database"]["migrations"].remove("rooms.0017_emptied_events"))
+    reason = "No migration that the manifest names makes sw_tenant_imports.emptied_events."
     assert_refused(site, backup, DAMAGED, named=reason)
 
 
