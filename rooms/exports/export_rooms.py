@@ -292,9 +292,11 @@ def _find_foreign(links: Sequence[Path], max_bytes: int) -> Path | None:
     keys = own_keys()
     for path in links:
         # Reading the chain reports a file that is damaged.
-        with open_link(path) as file, suppress(BundleError, LookupError):
-            chunks = Archive(file, max_bytes).iter_entry(SIGNATURE)
-            signature = read_signature(chunks, lambda entry: None)
+        with open_link(path) as file, suppress(BundleError):
+            archive = Archive(file, max_bytes)
+            if SIGNATURE not in archive.entries:
+                return path
+            signature = read_signature(archive.iter_entry(SIGNATURE), lambda entry: None)
             if verify_signature(signature, keys).status is not VerificationStatus.VALID:
                 return path
     return None
