@@ -17,7 +17,7 @@ LONG = {"SCAIWAVE_TEST_NIGHTLY": "1", "SCAIWAVE_TEST_KILLS": "20"}
 class Part:
     """Without `paths`, all tests that no other part has.
 
-    `minutes` are those of a run beside other work, or an estimate: docs/CONTRIBUTING.md says which.
+    `minutes` are those of a run beside other work: see docs/CONTRIBUTING.md.
     `shard` is a share of the cases, such as 1/2, and processes share the cases of a file if it
     `splits_files`.
     """
@@ -82,8 +82,8 @@ REMOVALS = (
 )
 LISTS = ("tests/identity_sync/sync/test_never_removes.py",)
 PARTS: Mapping[str, Part] = {
-    "suite-sqlite": Part("the suite with more examples, on SQLite", 30, databases="sqlite"),
-    "suite-postgresql": Part("the same on PostgreSQL", 30, databases="postgresql"),
+    "suite-sqlite": Part("the suite with more examples, on SQLite", 35, databases="sqlite"),
+    "suite-postgresql": Part("the same on PostgreSQL", 35, databases="postgresql"),
     "clock-leap-day": _at("2028-02-29T12:00:00", "half-and-ci"),
     "clock-year-end": _at("2027-12-31T23:45:00", "half-and-ci"),
     "clock-summer-time": _at("2027-03-28T01:45:00/Europe/Berlin", "swapped-and-ci"),
@@ -94,10 +94,10 @@ PARTS: Mapping[str, Part] = {
     "faults-2": Part("the others", 45, ("tests/faults",), shard="2/2", splits_files=True),
     "removals": Part("mixes of losses, decisions and failures", 45, REMOVALS, splits_files=True),
     "lists-sqlite": Part(
-        "syncs of lists that omit rows", 20, LISTS, databases="sqlite", splits_files=True
+        "syncs of lists that omit rows", 15, LISTS, databases="sqlite", splits_files=True
     ),
     "lists-postgresql": Part(
-        "the same on PostgreSQL", 20, LISTS, databases="postgresql", splits_files=True
+        "the same on PostgreSQL", 40, LISTS, databases="postgresql", splits_files=True
     ),
     "container": Part("the page about Docker", 12, ("tests/deploy/test_container.py",)),
 }
