@@ -11,10 +11,10 @@ from django.conf import settings
 
 from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger
-from identity_sync.sync import start_sync
-from identity_sync.sync.history import close_interrupted
+from identity_sync.sync import request as start_sync
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.record.history import close_interrupted
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events

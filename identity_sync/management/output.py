@@ -10,7 +10,7 @@ from typing import Any
 from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
 from identity_sync.report import KINDS, KindCounts, SyncReport, format_losses
-from identity_sync.sync.changes import PlannedChange, iter_sections
+from identity_sync.sync.record.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize

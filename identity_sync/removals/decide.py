@@ -32,7 +32,7 @@ from identity_sync.removals.queries import (
     is_pending_q,
     visible_removals,
 )
-from identity_sync.sync.scope import require_whole_scope
+from identity_sync.sync.fetch.scope import require_whole_scope
 from scaiwave.console.text import join_examples, pluralize, shorten
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import InsufficientPermission, UsageError

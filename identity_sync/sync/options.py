@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import UUID
 
 from identity_sync.models import Trigger
-from identity_sync.sync.plan_file import PlanWriter, ReviewedPlan
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.fetch.announced import Targets
+from identity_sync.sync.record.plan_file import PlanWriter, ReviewedPlan
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory

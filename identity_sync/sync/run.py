@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from shlex import quote
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -25,51 +24,57 @@ from identity_sync.errors import (
     SyncPartial,
     SyncStopped,
     SyncTimedOut,
-    TenantNotLinked,
 )
 from identity_sync.models import WRITTEN, SyncRun, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync import history, pending
-from identity_sync.sync.audit_run import audit_run
-from identity_sync.sync.claims import count_kept, stage_kept_tenants
-from identity_sync.sync.confirm import Confirmation, Confirmer, LookupBudget
-from identity_sync.sync.edge_claims import EdgeConfirmer
-from identity_sync.sync.fetch import FetchResult, stage_all
+from identity_sync.sync.apply.write import apply_plan, refresh_statistics
+from identity_sync.sync.confirm.announced import update_unproven
+from identity_sync.sync.confirm.claims import count_kept
+from identity_sync.sync.confirm.confirm import Confirmation, Confirmer
+from identity_sync.sync.confirm.memberships import EdgeConfirmer
+from identity_sync.sync.fetch.announced import stage_targets
+from identity_sync.sync.fetch.budget import LookupBudget
+from identity_sync.sync.fetch.kinds import count_present
+from identity_sync.sync.fetch.lists import FetchResult, stage_all, stage_kept_tenants
+from identity_sync.sync.fetch.scope import (
+    SyncScope,
+    require_whole_scope,
+    resolve_linked_tenant,
+    resolve_scope,
+)
+from identity_sync.sync.judge.judge import (
+    APPLIED,
+    check_removal_limit,
+    judge_removals,
+    list_counted_losses,
+    set_aside_super_admins,
+)
+from identity_sync.sync.judge.losses import count_losses, count_losses_by_tenant, find_losses
+from identity_sync.sync.judge.removals import count_pending, lock_open_rows
+from identity_sync.sync.judge.skip import skip_set_aside
 from identity_sync.sync.lock import sync_lock
-from identity_sync.sync.losses import count_losses, count_losses_by_tenant, find_losses
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.partial import build_partial_error
-from identity_sync.sync.phases import PhaseRecorder
-from identity_sync.sync.plan import (
-    apply_plan,
+from identity_sync.sync.plan.make_plan import (
     count_plan,
-    count_present,
     plan_changes,
     plan_freed_slugs,
     plan_removals,
-    refresh_statistics,
     unplan_freed_slugs,
 )
-from identity_sync.sync.plan_file import (
+from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.record import history, pending
+from identity_sync.sync.record.audit import audit_run
+from identity_sync.sync.record.partial import build_partial_error
+from identity_sync.sync.record.phases import PhaseRecorder
+from identity_sync.sync.record.plan_file import (
     PlanWriter,
     format_apply_command,
     open_new_plan,
     open_plan,
     remove_killed_plans,
 )
-from identity_sync.sync.planned import Plan
-from identity_sync.sync.removal_limit import (
-    APPLIED,
-    RemovalLimit,
-    check_removal_limit,
-    judge_removals,
-    list_counted_losses,
-    set_aside_super_admins,
-)
-from identity_sync.sync.scope import SyncScope, require_whole_scope, resolve_scope
-from identity_sync.sync.set_aside import skip_set_aside
+from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import analyze, temporary_tables
-from identity_sync.sync.targets import stage_targets, update_unproven
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.core.limits import RunLimits
@@ -77,7 +82,6 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.unconfirmed_commits import find_unconfirmed_commit
 from scaiwave.extensions import REPORT_PROBLEMS
 from scaiwave.ids import new_id
-from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.restoration import require_activated
 from tenants.models import Tenant
 from tenants.roles.queries.super_admins import (
@@ -289,17 +293,6 @@ def _build_limits(timeout: float | None) -> RunLimits:
     )
 
 
-def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
-    """Return a tenant that a sync can read. Raises `TenantNotFound` and `TenantNotLinked`."""
-    tenant = resolve_tenant(operator, name)
-    if tenant.scaikey_tenant_id:
-        return tenant
-    raise TenantNotLinked(
-        f"Tenant {tenant.slug} is not linked to ScaiKey.",
-        fix=f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
-    )
-
-
 def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
     """Run the sync, and record its result in any case."""
     try:
@@ -442,7 +435,7 @@ def _decide(context: _SyncContext) -> SyncStopped | None:
     report.warnings += plan.warnings
     try:
         if not options.dry_run:
-            pending.lock_open_rows()
+            lock_open_rows()
         judge_removals(plan, _effective_limit(options), report, timezone.now())
         _skip_and_count(context, plan)
         if options.reviewed is not None:
@@ -468,7 +461,7 @@ def _skip_and_count(context: _SyncContext, plan: Plan) -> None:
     find_losses(APPLIED)
     report.losses = count_losses()
     report.losses_by_tenant = count_losses_by_tenant()
-    report.pending_count = pending.count_pending()
+    report.pending_count = count_pending()
     report.kept_count = count_kept()
 
 

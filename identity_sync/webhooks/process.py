@@ -19,10 +19,10 @@ from django.utils import timezone
 
 from identity_sync.errors import RemovalsPostponed, SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
-from identity_sync.sync.history import mark_events_handled
+from identity_sync.sync.fetch.announced import Targets
 from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.record.history import mark_events_handled
 from identity_sync.sync.run import run_sync
-from identity_sync.sync.targets import Targets
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import lock_file, process_lock

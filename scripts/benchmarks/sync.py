@@ -189,7 +189,7 @@ def download() -> Run:
     """Fetch and decode all five entity types, and store only the URLs."""
     from django.conf import settings
 
-    from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
+    from identity_sync.sync.fetch.lists import MIN_GROUPS_FOR_SCIM
     from scaiwave.clients.scaikey.client import scaikey_client
     from scaiwave.clients.scaikey.results import MemberList
     from scaiwave.sandbox.api.scim import MAX_COUNT

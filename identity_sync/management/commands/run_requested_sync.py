@@ -12,7 +12,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from identity_sync.sync.start_sync import run_requested_sync
+from identity_sync.sync.request import run_requested_sync
 from scaiwave.core.errors import ScaiWaveError
 
 

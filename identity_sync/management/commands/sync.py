@@ -13,9 +13,9 @@ from identity_sync.management.output import print_plan, print_report, print_sync
 from identity_sync.models import Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.plan_file import format_apply_command
+from identity_sync.sync.purge import sync_and_purge
+from identity_sync.sync.record.plan_file import format_apply_command
 from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
-from identity_sync.sync.sync_and_purge import sync_and_purge
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int, whole_number

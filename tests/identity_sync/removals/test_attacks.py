@@ -11,8 +11,8 @@ from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
 from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.removals.queries import compute_digest
-from identity_sync.sync import claims
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.confirm import claims
+from identity_sync.sync.fetch.announced import Targets
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox

@@ -15,7 +15,7 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import PendingRemoval, RemovalState
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.fetch.announced import Targets
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.removals.helpers import approve, keep, now, sync_anyhow

@@ -11,8 +11,8 @@ from django.db import connection
 from identity_sync.errors import SyncCollectionEmpty, SyncConflict, SyncPartial
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.purge import sync_and_purge
 from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
-from identity_sync.sync.sync_and_purge import sync_and_purge
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from identity_sync.errors import TenantErased
 from identity_sync.models import Outcome
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.fetch.announced import Targets
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync
 from scaiwave.sandbox import Sandbox

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 from identity_sync.errors import SyncPartial
-from identity_sync.sync import claims, edge_claims
+from identity_sync.sync.confirm import claims
+from identity_sync.sync.confirm import memberships as edge_claims
 from scaiwave.core.sql import fetch_one
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant

@@ -15,15 +15,16 @@ from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts, SyncReport
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import summarise_skips
-from identity_sync.sync.claims import stage_kept_tenants
-from identity_sync.sync.losses import find_losses
+from identity_sync.sync.fetch.announced import Targets
+from identity_sync.sync.fetch.lists import stage_kept_tenants
+from identity_sync.sync.judge.judge import APPLIED, judge_removals
+from identity_sync.sync.judge.losses import find_losses
+from identity_sync.sync.judge.skip import skip_set_aside
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.planned import Plan
-from identity_sync.sync.removal_limit import APPLIED, RemovalLimit, judge_removals
+from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.run import apply_sync_plan, write_sync_plan
-from identity_sync.sync.set_aside import skip_set_aside
 from identity_sync.sync.staging import temporary_tables
-from identity_sync.sync.targets import Targets
 from scaiwave.config import load
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.sql import execute, fetch, uuid_param

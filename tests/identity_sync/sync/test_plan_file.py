@@ -39,9 +39,9 @@ from identity_sync.errors import (
 from identity_sync.models import PendingRemoval, SyncChange, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.reports.runs import show_run
-from identity_sync.sync import plan_file
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.plan_file import PlanHead, open_new_plan, open_plan
+from identity_sync.sync.record import plan_file
+from identity_sync.sync.record.plan_file import PlanHead, open_new_plan, open_plan
 from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration

@@ -15,8 +15,8 @@ from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncPlannedChange, SyncRun
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import list_changes, show_run
-from identity_sync.sync import history
-from identity_sync.sync.erase_names import erase_names
+from identity_sync.sync.record import history
+from identity_sync.sync.record.erase_names import erase_names
 from scaiwave.extensions import PurgedPerson
 from scaiwave.operations.metrics.collectors import collect_sync_metrics
 from scaiwave.operations.overview.sync import build_sync_part

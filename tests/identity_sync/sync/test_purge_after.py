@@ -14,7 +14,7 @@ from identity_sync.errors import SyncPartial, SyncPurgeLimitExceeded
 from identity_sync.models import Outcome
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.sync_and_purge import sync_and_purge
+from identity_sync.sync.purge import sync_and_purge
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.sandbox import Sandbox

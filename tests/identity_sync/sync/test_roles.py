@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from identity_sync.errors import SyncPartial
 from identity_sync.models import Limit, PendingRemoval
 from identity_sync.report import SyncReport
-from identity_sync.sync import roles as role_plan
+from identity_sync.sync.apply import write as role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import GroupMembership, Participant, Role, RoleGrant, Tenant
@@ -143,13 +143,13 @@ def test_success_manual_grant_during_the_run_stays(
     sync()
     for person in (anna, bert):
         scaikey.directory.set_roles(person, ["editors"])
-    write = role_plan.apply
+    write = role_plan.write_grants
 
     def late(now: datetime) -> None:
         grant_manually("editors", anna)
         write(now)
 
-    monkeypatch.setattr(role_plan, "apply", late)
+    monkeypatch.setattr(role_plan, "write_grants", late)
 
     sync()
 

@@ -31,7 +31,7 @@ from identity_sync.errors import (
 )
 from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
 from identity_sync.reports.judgement import RunScope, judge_runs
-from identity_sync.sync.start_sync import (
+from identity_sync.sync.request import (
     COMMAND,
     MAX_REQUEST_AGE,
     PROCESS_LOCK,

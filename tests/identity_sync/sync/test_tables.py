@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from identity_sync.sync import tables
-from identity_sync.sync.entities import ENTITIES
+from identity_sync.sync.fetch.kinds import ENTITIES
 from identity_sync.sync.tables import ALIASES, TABLES
 
 FOLDER = Path(tables.__file__).parent
@@ -49,7 +49,7 @@ def iter_texts(source: str) -> Iterator[str]:
 @functools.cache
 def read_texts() -> dict[str, list[str]]:
     """Return the texts of each module of the sync."""
-    return {path.name: list(iter_texts(path.read_text())) for path in sorted(FOLDER.glob("*.py"))}
+    return {str(path): list(iter_texts(path.read_text())) for path in sorted(FOLDER.rglob("*.py"))}
 
 
 def list_allowed_aliases(table: str) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncRun, SyncSkip, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.targets import Target, Targets
+from identity_sync.sync.fetch.announced import Target, Targets
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.helpers import (

@@ -12,7 +12,7 @@ from identity_sync.models import SyncSkip
 from identity_sync.reasons import Reason
 from identity_sync.reports.loss_kinds import find_losses
 from identity_sync.reports.runs import get_stored_values
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.fetch.announced import Targets
 from scaiwave.clients.scaikey import client as scaikey_client
 from scaiwave.core.errors import UpstreamForbidden
 from scaiwave.sandbox import Sandbox

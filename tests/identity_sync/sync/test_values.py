@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
-from identity_sync.sync import history
+from identity_sync.sync.record import history
 from scaiwave.sandbox import Sandbox
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.models import Participant, Partner, Tenant

@@ -38,24 +38,19 @@ from identity_sync.errors import (
 )
 from identity_sync.models import SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.sync.changes import iter_sections
-from identity_sync.sync.reviewed_removals import (
+from identity_sync.sync.judge.reviewed import (
     compute_digest,
     describe_difference,
     iter_planned_removals,
 )
+from identity_sync.sync.record.changes import iter_sections
 from scaiwave.config.secret_keys import describe_missing_secret_key
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
 from scaiwave.core.errors import DiskFull, FileUnwritable
-from scaiwave.core.files import (
-    atomic_write,
-    open_regular,
-    remove_drafts_in,
-    translate_write_errors,
-)
+from scaiwave.core.files import atomic_write, open_regular, remove_drafts_in, translate_write_errors
 from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"

@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any
 
 from identity_sync.report import KindCounts
-from identity_sync.sync.slugs import SlugConflict
+from identity_sync.sync.plan.slugs import SlugConflict
 from scaiwave.core.errors import ScaiWaveError
 from tenants.models import Tenant
 

@@ -26,7 +26,11 @@ from identity_sync.models import (
 )
 from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason
 from identity_sync.report import SyncReport
-from identity_sync.sync.changes import PlannedChange, iter_recorded_changes, list_first_changes
+from identity_sync.sync.record.changes import (
+    PlannedChange,
+    iter_recorded_changes,
+    list_first_changes,
+)
 from identity_sync.sync.staging import BATCH, analyze, index_plan_records
 from scaiwave.core.completed_work import record_on_commit
 from scaiwave.core.errors import ScaiWaveError, TerminationSignal

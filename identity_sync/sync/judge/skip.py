@@ -7,7 +7,7 @@ is written.
 from __future__ import annotations
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.losses import SET_ASIDE, mark_set_aside
+from identity_sync.sync.judge.losses import SET_ASIDE, mark_set_aside
 from identity_sync.sync.staging import analyze, index_filled, index_plan_records, index_plan_rows
 from scaiwave.core.sql import execute, fetch
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from identity_sync.sync.entities import build_local_id
 from scaiwave.clients.scaikey.schemas import (
     DELETED,
     BaseRecord,
@@ -125,3 +125,21 @@ _ROW_BUILDERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "participants": _build_participant_row,
     "groups": _build_group_row,
 }
+
+
+# A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
+_NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
+MAX_LOCAL_ID_CHARS = 64
+
+
+def build_local_id(email: str, display_name: str) -> str:
+    """Return the local part of the e-mail address, or else the display name, as a local id.
+
+    >>> build_local_id("Anna.Kovács+chat@acme.example", "")
+    'anna.kov-cs-chat'
+    """
+    for source in (email.partition("@")[0], display_name):
+        name = _NOT_IN_LOCAL_ID.sub("-", source.lower()).strip("-._")[:MAX_LOCAL_ID_CHARS]
+        if name:
+            return name
+    return "user"

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
-from identity_sync.errors import TenantGone
-from identity_sync.sync.staged_rows import DELETED_STATUSES
+from identity_sync.errors import TenantGone, TenantNotLinked
+from identity_sync.sync.fetch.records import DELETED_STATUSES
 from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, parse_role_names
 from scaiwave.config import Configuration
 from scaiwave.core.errors import InsufficientPermission, NotRegistered
 from scaiwave.core.operators import Operator, Permission
+from tenants.lookup.resolve import resolve_tenant
 from tenants.models import Tenant
+
+
+def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
+    """Return a tenant that a sync can read. Raises `TenantNotFound` and `TenantNotLinked`."""
+    tenant = resolve_tenant(operator, name)
+    if tenant.scaikey_tenant_id:
+        return tenant
+    raise TenantNotLinked(
+        f"Tenant {tenant.slug} is not linked to ScaiKey.",
+        fix=f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
+    )
+
 
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from shlex import quote
 
-from identity_sync.sync.entities import FREED_SLUG
 from scaiwave.console.text import pluralize, shorten
 from scaiwave.core.sql import execute, fetch
 from tenants.lookup.validators import MAX_SLUG_CHARS, suggest_slug
 from tenants.models import Tenant
+
+FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text), 25)"
+"""The new slug of a removed tenant whose slug another tenant gets, in SQL."""
+
 
 _LOCAL_SUFFIX = "-local"
 MAX_WARNINGS = 20
@@ -236,26 +239,3 @@ def _skip_dependent_tenants() -> None:
         """
     ):
         pass
-
-
-def free_slugs() -> None:
-    """Rename the old slugs of tenants that change theirs, and what `plan_freed_slugs` planned.
-
-    Call it before slugs are written: two tenants may swap slugs in one run, which no order of
-    updates allows.
-    """
-    execute(
-        """
-        UPDATE sw_tenants SET slug = '~' || CAST(id AS text) WHERE id IN (
-            SELECT d.row_id FROM sync_plan d JOIN stage_tenants s_t ON s_t.n = d.n
-            JOIN sw_tenants t ON t.id = d.row_id
-            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND t.slug <> s_t.slug)
-        """
-    )
-    execute(
-        f"""
-        UPDATE sw_tenants SET slug = {FREED_SLUG.format("sw_tenants")}
-        WHERE id IN (SELECT row_id FROM sync_plan
-                     WHERE kind = 'tenants' AND action = 'update' AND n IS NULL)
-        """
-    )

@@ -6,49 +6,28 @@ transaction that applies it. The plan is the temporary table `sync_plan`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from functools import partial
-
 from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts
-from identity_sync.sync import memberships, roles, slugs
-from identity_sync.sync.confirm import Confirmation
-from identity_sync.sync.entities import (
-    ENTITIES,
-    GROUPS,
-    MEMBERSHIPS,
-    PARTICIPANTS,
-    PARTNERS,
-    TENANTS,
-    deactivate_rows,
-    insert_participants,
-    keep_suspensions,
-)
-from identity_sync.sync.fetch import FetchResult
-from identity_sync.sync.planned import Plan
-from identity_sync.sync.staging import BATCH, analyze
+from identity_sync.sync.confirm.confirm import Confirmation
+from identity_sync.sync.fetch.kinds import ENTITIES, PARTNERS, TENANTS
+from identity_sync.sync.fetch.lists import FetchResult
+from identity_sync.sync.fetch.roles import has_role_data
+from identity_sync.sync.plan import memberships, roles, slugs
+from identity_sync.sync.plan.kinds import plan_changes_of, plan_moves, plan_removals_of, plan_rows
+from identity_sync.sync.plan.plan import Plan
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.sql import execute, fetch, fetch_number
 from tenants.models import Tenant
-
-
-def count_present(kinds: list[str]) -> dict[str, int]:
-    """Count the active rows of each kind that was fetched, before anything is planned."""
-    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in kinds}
-    if "memberships" in kinds:
-        memberships.map_fetched_groups()
-        present["memberships"] = memberships.count_active()
-    return present
 
 
 def plan_removals(kinds: list[str]) -> None:
     """Plan the confirmed removals, and add the others as skipped."""
     for entity in ENTITIES:
         if entity.kind in kinds:
-            entity.plan_removals()
+            plan_removals_of(entity)
             # Add the rows that differ from the lists but stay unchanged: unproven or unusable ones.
-            entity.plan_rows(
+            plan_rows(
+                entity,
                 "skipped",
                 f"loss_claims c JOIN {entity.table} p ON p.id = c.row_id "
                 f"WHERE c.kind = '{entity.kind}' "
@@ -56,7 +35,8 @@ def plan_removals(kinds: list[str]) -> None:
                 reason="c.note",
                 detail="c.detail",
             )
-            entity.plan_rows(
+            plan_rows(
+                entity,
                 "skipped",
                 f"unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id "
                 f"WHERE u.kind = '{entity.kind}' AND {entity.owned_condition}",
@@ -67,7 +47,7 @@ def plan_removals(kinds: list[str]) -> None:
     if "memberships" in kinds:
         memberships.plan_removals()
         memberships.plan_skips()
-    if roles.has_role_data():
+    if has_role_data():
         roles.plan_removals()
 
 
@@ -124,8 +104,8 @@ def plan_changes(
             plan.warnings += slugs.settle_partner_slugs()
         if entity is TENANTS:
             _prepare_tenants(plan)
-        entity.plan_changes()
-        entity.plan_moves()
+        plan_changes_of(entity)
+        plan_moves(entity)
         done += plan.staged[entity.kind]
         progress(done, total)
     memberships.map_groups()
@@ -283,54 +263,3 @@ def _count_unplaced(kind: str) -> int:
         f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
         "(SELECT 1 FROM tenant_map tm WHERE tm.scaikey_id = s.tenant_scaikey_id)"
     )
-
-
-def apply_plan(
-    now: datetime, counts: Mapping[str, KindCounts], progress: ProgressCallback = null_progress
-) -> None:
-    """Write the plan, kind by kind, in the transaction of the caller.
-
-    Deactivations come first: a person who moved may be active in one tenant only. `counts` are the
-    counts of the plan, by kind.
-    """
-    done, total = 0, sum(map(_count_written, counts.values()))
-    progress(done, total)
-    for entity in ENTITIES:
-        deactivate_rows(entity.kind, entity.table, now)
-    deactivate_rows(MEMBERSHIPS, "sw_group_memberships", now)
-    for kind, writers in _WRITERS.items():
-        for write in writers:
-            write(now)
-        done += _count_written(counts[kind]) if kind in counts else 0
-        progress(done, total)
-    roles.apply(now)
-
-
-def _count_written(counts: KindCounts) -> int:
-    return counts.added + counts.updated + counts.restored + counts.deactivated
-
-
-_WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
-    "partners": (PARTNERS.update, PARTNERS.insert),
-    "tenants": (
-        lambda now: slugs.free_slugs(),
-        TENANTS.update,
-        partial(TENANTS.insert, extra={"features": "'{}'"}),  # no settings of its own
-    ),
-    "participants": (PARTICIPANTS.update, insert_participants, lambda now: keep_suspensions()),
-    "groups": (GROUPS.update, GROUPS.insert),
-    "memberships": (memberships.update, memberships.insert),
-}
-"""In this order: each kind refers to those before it."""
-
-
-def refresh_statistics(changed: int) -> None:
-    """Update PostgreSQL's statistics after a large change, which the next run's query plans need.
-
-    PostgreSQL would do so itself, but some minutes later. A change is large from one batch of
-    staged records on; `changed` is the number of rows.
-    """
-    if changed >= BATCH:
-        analyze(
-            "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships", "sw_role_grants"
-        )

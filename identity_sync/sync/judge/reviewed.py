@@ -14,8 +14,8 @@ from uuid import UUID
 
 from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.report import LOSSES
-from identity_sync.sync.pending import iter_removals
-from identity_sync.sync.removal_limit import APPLIED
+from identity_sync.sync.judge.judge import APPLIED
+from identity_sync.sync.judge.removals import iter_removals
 from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_filled
 from scaiwave.console.text import join_examples
 from scaiwave.core.sql import fetch, fetch_number, to_uuid, uuid_param

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.db import connection
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.entities import MEMBERSHIPS
+from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS
 from identity_sync.sync.staging import analyze
-from scaiwave.core.sql import datetime_param, execute, fetch_number
-
-# The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
-# the column with the member's name.
-MEMBER_TYPES = (
-    (0, "sw_participants", "participants", "member_participant_id", "display_name"),
-    (1, "sw_groups", "groups", "member_group_id", "name"),
-)
+from scaiwave.core.sql import execute, fetch_number
 
 
 def map_groups() -> None:
@@ -29,46 +20,6 @@ def map_groups() -> None:
         LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = tm.tenant_id
         """
     )
-
-
-def map_fetched_groups() -> None:
-    """Map the groups whose members were fetched to their rows.
-
-    Deactivated groups are included, since they may return with their old edges. Rows in a tenant
-    that the group has left are not.
-    """
-    analyze("fetched_groups")
-    execute(
-        """
-        INSERT INTO fetched_group_rows (group_id, scaikey_id)
-        SELECT g.id, fg.scaikey_id
-        FROM fetched_groups fg JOIN stage_groups s_g ON s_g.scaikey_id = fg.scaikey_id
-        JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
-        JOIN sw_groups g ON g.scaikey_id = fg.scaikey_id AND g.tenant_id = t.id
-        """
-    )
-    analyze("fetched_group_rows")
-
-
-def count_active() -> int:
-    """Count the active edges of the fetched groups whose member ScaiKey manages."""
-    edges = "fetched_group_rows fr JOIN sw_group_memberships e ON e.group_id = fr.group_id"
-    number = fetch_number(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")
-    for _, table, _, column, _ in MEMBER_TYPES:
-        number -= fetch_number(
-            f"SELECT count(*) FROM {edges} JOIN {table} m ON m.id = e.{column} "
-            "WHERE m.scaikey_id IS NULL AND e.absent_since IS NULL"
-        )
-    return number
-
-
-def count_in_scope() -> int:
-    """Count the active edges of every tenant in scope, whatever was fetched."""
-    sql = (
-        "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
-        "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
-    )
-    return fetch_number(sql)
 
 
 def plan_removals() -> None:
@@ -199,27 +150,3 @@ def _plan_for_new(is_group: int, kind: str) -> None:
         """,
         [kind],
     )
-
-
-def update(now: datetime) -> None:
-    execute(
-        """
-        UPDATE sw_group_memberships AS e SET absent_since = NULL, updated_at = %s FROM sync_plan d
-        WHERE d.kind = %s AND d.action = 'restore' AND e.id = d.row_id
-        """,
-        [datetime_param(now), MEMBERSHIPS],
-    )
-
-
-def insert(now: datetime) -> None:
-    """Write the new edges. The members and groups of this run must be written before."""
-    for is_group, _, _, column, _ in MEMBER_TYPES:
-        execute(
-            f"""
-            INSERT INTO sw_group_memberships
-                (id, tenant_id, group_id, {column}, created_at, updated_at)
-            SELECT ne.row_id, ne.tenant_id, ne.group_id, ne.member_id, %s, %s
-            FROM new_edges ne WHERE ne.is_group = {is_group}
-            """,
-            [datetime_param(now), datetime_param(now)],
-        )

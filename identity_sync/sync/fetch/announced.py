@@ -15,9 +15,8 @@ from typing import Any, Self
 
 from django.db.models import Q, QuerySet
 
-from identity_sync.reasons import format_cause
-from identity_sync.sync.confirm import LookupBudget
-from identity_sync.sync.fetch import (
+from identity_sync.sync.fetch.budget import LookupBudget
+from identity_sync.sync.fetch.lists import (
     COLLECTIONS,
     FetchResult,
     fetch_own_partner,
@@ -27,13 +26,13 @@ from identity_sync.sync.fetch import (
     stage_records,
     stage_scope,
 )
-from identity_sync.sync.scope import SyncScope
-from identity_sync.sync.staged_rows import DELETED_STATUSES
+from identity_sync.sync.fetch.records import DELETED_STATUSES
+from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.sql import fetch, fetch_column
+from scaiwave.core.sql import fetch_column
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 Target = tuple[str, str]
@@ -93,21 +92,6 @@ def stage_targets(
     for (_, group_id), error in fetched.unreadable.items():
         targets.unproven["groups", group_id] = error.message
     _stage_unknown_members(client)
-
-
-def update_unproven(targets: Targets) -> None:
-    """Remove the targets that the confirmation has decided, and add the undecided ones."""
-    decided = {
-        (kind, key) for kind, key in fetch("SELECT kind, scaikey_id FROM confirmed_removals")
-    }
-    for target in decided & targets.unproven.keys():
-        del targets.unproven[target]
-    undecided = fetch(
-        "SELECT kind, scaikey_id, note, detail FROM loss_claims WHERE state = 'postponed' UNION "
-        "SELECT 'groups', group_scaikey_id, note, '' FROM edge_claims WHERE state = 'postponed'"
-    )
-    for kind, key, note, detail in undecided:
-        targets.unproven.setdefault((kind, key), format_cause(note, detail or ""))
 
 
 class _TargetReader:

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from identity_sync.errors import RemovalsPending, SyncPartial
 from identity_sync.report import SyncReport
-from identity_sync.sync import history, pending
-from identity_sync.sync.fetch import MAX_NAMED
-from identity_sync.sync.planned import Plan
-from identity_sync.sync.slugs import SlugConflict
+from identity_sync.sync.fetch.lists import MAX_NAMED
+from identity_sync.sync.judge.removals import has_last_super_admin, list_pending_tenants
+from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.plan.slugs import SlugConflict
+from identity_sync.sync.record import history, pending
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from tenants.roles.queries.super_admins import GRANT_COMMAND
@@ -80,13 +81,13 @@ def _describe_pending(plan: Plan, number: int) -> Iterator[_Skipped]:
     if number == approved:
         return
     number -= approved
-    tenants = pending.list_pending_tenants()
+    tenants = list_pending_tenants()
     place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
     command = RemovalsPending.command
     if plan.tenant is not None:
         command += f" --tenant {quote(plan.tenant.slug)}"
     fix = f"Review them: `{command}`. Then approve or keep them."
-    if not approved and pending.has_last_super_admin():
+    if not approved and has_last_super_admin():
         fix += (
             f" One of them would leave no super_admin. {grant}, or approve it and sync with "
             "`--allow-no-super-admin`."

@@ -15,13 +15,8 @@ from uuid import UUID
 from identity_sync.models import PRESENT_FIELDS
 from identity_sync.reasons import Reason, format_reason
 from identity_sync.report import KINDS
-from identity_sync.sync.entities import (
-    ENTITY_OF_KIND,
-    FREED_SLUG,
-    PARTICIPANTS,
-    TENANTS,
-    EntitySync,
-)
+from identity_sync.sync.fetch.kinds import ENTITY_OF_KIND, PARTICIPANTS, TENANTS, EntitySync
+from identity_sync.sync.plan.slugs import FREED_SLUG
 from identity_sync.sync.staging import BATCH, index_filled, index_plan_rows
 from scaiwave.core.sql import batched, fetch, fetch_number, to_uuid, uuid_param
 from tenants.models.directory import ACTIVE_STATUSES

@@ -16,11 +16,12 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from identity_sync.reasons import Reason
-from identity_sync.sync import claims, pending
-from identity_sync.sync.confirm import Confirmer, LookupBudget
-from identity_sync.sync.entities import MEMBERSHIPS
-from identity_sync.sync.fetch import MAX_NAMED, direct_memberships
-from identity_sync.sync.memberships import MEMBER_TYPES, count_in_scope
+from identity_sync.sync.confirm import claims
+from identity_sync.sync.confirm.confirm import Confirmer
+from identity_sync.sync.confirm.decisions import match_edge_claims
+from identity_sync.sync.fetch.budget import LookupBudget
+from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS, count_memberships_in_scope
+from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
 from identity_sync.sync.staging import analyze, copy_rows, find_kept_note
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
@@ -134,7 +135,7 @@ class EdgeConfirmer(Confirmer):
             find_edges_of_lost_members()
             find_edges_of_returning_groups()
         if self.scope.targets_only:
-            present = count_in_scope()
+            present = count_memberships_in_scope()
         # Keep the memberships that would end in tenants whose removals are turned off.
         execute(
             f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
@@ -144,7 +145,7 @@ class EdgeConfirmer(Confirmer):
         if not claims.measure_open(MEMBERSHIPS):
             return
         analyze("edge_claims")
-        pending.match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
+        match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
         for groups in batched(claims.list_approved(MEMBERSHIPS, self.now), GROUPS_READ_AGAIN):
             self._look_up(MEMBERSHIPS, groups, LookupBudget(None, None))
         self._apply_limit(MEMBERSHIPS, present)

@@ -24,11 +24,11 @@ from django.db import transaction
 from identity_sync.errors import SyncLocked, SyncNotStarted, SyncRequestInvalid
 from identity_sync.models import LOCK, SyncRun, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.audit_run import SUBJECT_TYPE
+from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
 from identity_sync.sync.lock import build_locked_error
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.run import resolve_linked_tenant, run_sync
-from identity_sync.sync.scope import require_whole_scope
+from identity_sync.sync.record.audit import SUBJECT_TYPE
+from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS

@@ -12,15 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from identity_sync.errors import (
-    IncompleteListing,
-    ListsUnreadable,
-    TenantErased,
-    UnusableRecords,
-)
+from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantErased, UnusableRecords
 from identity_sync.reasons import Reason
-from identity_sync.sync.scope import SyncScope
-from identity_sync.sync.staged_rows import number_rows
+from identity_sync.sync.fetch.records import number_rows
+from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
@@ -511,3 +506,22 @@ def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]
     for member in members:
         if member.is_direct:
             yield member.user_id or member.member_group_id, 0 if member.user_id else 1
+
+
+def stage_kept_tenants(*, removals: bool) -> None:
+    """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
+
+    A row without an ID stands for everything. Tenants with an unreadable list are added later.
+    """
+    if removals:
+        execute(
+            "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
+            "WHERE NOT sync_removals",
+            [Reason.OFF_FOR_TENANT],
+        )
+        return
+    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
+    execute(
+        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
+        [Reason.OFF_FOR_RUN],
+    )

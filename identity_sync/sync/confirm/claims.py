@@ -23,11 +23,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from identity_sync.reasons import Reason, format_cause
-from identity_sync.sync import roles
-from identity_sync.sync.entities import MEMBERSHIPS, PARTICIPANTS, PARTNERS, TENANTS, EntitySync
-from identity_sync.sync.fetch import restage_records
-from identity_sync.sync.pending import APPROVED
-from identity_sync.sync.scope import SyncScope
+from identity_sync.sync.confirm.decisions import APPROVED
+from identity_sync.sync.fetch.kinds import (
+    ACTIVE_SQL,
+    MEMBERSHIPS,
+    PARTICIPANTS,
+    PARTNERS,
+    TENANTS,
+    EntitySync,
+)
+from identity_sync.sync.fetch.lists import restage_records
+from identity_sync.sync.fetch.roles import stage_roles
+from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_filled, index_numbers
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import (
@@ -40,28 +47,6 @@ from scaiwave.core.sql import (
     fetch_one,
     is_distinct,
 )
-from tenants.models.directory import ACTIVE_STATUSES
-
-ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-
-
-def stage_kept_tenants(*, removals: bool) -> None:
-    """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
-
-    A row without an ID stands for everything. Tenants with an unreadable list are added later.
-    """
-    if removals:
-        execute(
-            "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
-            "WHERE NOT sync_removals",
-            [Reason.OFF_FOR_TENANT],
-        )
-        return
-    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
-    execute(
-        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
-        [Reason.OFF_FOR_RUN],
-    )
 
 
 def find_claims(entity: EntitySync, scope: SyncScope) -> None:
@@ -287,7 +272,7 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
     _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
     last = restage_records(kind, records)
     if with_roles:
-        roles.stage_roles(after=last)
+        stage_roles(after=last)
     execute(
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason, detail) "
         "SELECT kind, scaikey_id, note, detail FROM lookups WHERE result = 'removed'"

@@ -17,21 +17,22 @@ with a pending removal are assumed too; approved ones are looked up before all o
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
 from identity_sync.reasons import Reason
-from identity_sync.sync import claims, pending, roles
-from identity_sync.sync.claims import Claim
-from identity_sync.sync.entities import ENTITIES, ENTITY_OF_KIND, PARTICIPANTS
-from identity_sync.sync.fetch import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
+from identity_sync.sync.confirm import claims
+from identity_sync.sync.confirm.claims import Claim
+from identity_sync.sync.confirm.decisions import match_claims, match_role_claims
+from identity_sync.sync.fetch.budget import LookupBudget
+from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, PARTICIPANTS
+from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
+from identity_sync.sync.fetch.records import DELETED_STATUSES
+from identity_sync.sync.fetch.roles import has_role_data, stage_roles
+from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.scope import SyncScope
-from identity_sync.sync.staged_rows import DELETED_STATUSES
 from identity_sync.sync.staging import BATCH, copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.results import Lookup
@@ -47,35 +48,6 @@ wrong, such a sample shows it 19 times in 20."""
 
 MAX_CONTROLS = 8
 """Records that are tried before 404s count as a server without look-ups."""
-
-
-@dataclass
-class LookupBudget:
-    """How many look-ups one run may make, and for how long; None is unlimited."""
-
-    lookups: int | None
-    seconds: float | None
-    clock: Callable[[], float] = time.monotonic
-    started: float | None = None
-    used: int = 0
-
-    def spend(self) -> bool:
-        """Take one look-up out of the budget; return False if none is left."""
-        if self.started is None:
-            self.started = self.clock()
-        if self.lookups is not None and self.used >= self.lookups:
-            return False
-        if self.seconds is not None and self.clock() - self.started >= self.seconds:
-            return False
-        self.used += 1
-        return True
-
-    def limit(self, keys: Iterable[str]) -> Iterator[str]:
-        """Yield the keys until the budget is spent."""
-        for key in keys:
-            if not self.spend():
-                return
-            yield key
 
 
 @dataclass
@@ -118,18 +90,18 @@ class Confirmer:
                 claims.find_claims(entity, self.scope)
                 claims.settle_lost_tenants(entity)
                 if claims.measure_open(entity.kind):
-                    pending.match_claims(entity.kind, now=self.now, only_kept=only_kept)
+                    match_claims(entity.kind, now=self.now, only_kept=only_kept)
                     self._decide(entity.kind, present[entity.kind])
                 self._warn(entity.kind)
-        if not roles.has_role_data():
+        if not has_role_data():
             return
-        fetched.invalid_roles = roles.stage_roles()
+        fetched.invalid_roles = stage_roles()
         self.result.roles_are_staged = True
         claims.unstage_undecided_roles()
         claims.find_role_claims()
         if claims.measure_open(PARTICIPANTS.kind):
             # Claims about roles are counted in grants, not in people.
-            pending.match_role_claims(now=self.now, only_kept=only_kept)
+            match_role_claims(now=self.now, only_kept=only_kept)
             sql = "SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'"
             self._decide(PARTICIPANTS.kind, fetch_number(sql), measure="sum(role_losses)")
             claims.unstage_undecided_roles()

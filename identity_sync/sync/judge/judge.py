@@ -1,0 +1,397 @@
+"""The removal limit: which losses of access a run may apply, and which wait for a decision.
+
+A count alone would stop large servers for no reason, and a share alone small ones, so a limit is
+exceeded only by more than both. Every loss of access counts, whatever its cause, in a measure of
+its own (see losses.py). Losses of the runs of the last hours count too: a series of small runs
+must not remove more than a single one may. For kinds with few rows (tenants, partners, groups) the
+dependent people, grants and memberships count instead.
+
+Over the limit of a tenant or of the server, every removal of that measure there waits, never only
+some. Tenants are judged first. What waits for a tenant does not count for the server, and what is
+kept counts nowhere, so that the rows of one tenant never hold up another.
+
+A tenant or partner that ScaiKey itself reports as suspended is one loss, with a limit of its own,
+and its people count nowhere else. People whom webhooks announce have another limit of their own, in
+order of arrival.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
+from identity_sync.models import Limit
+from identity_sync.report import LOSSES, SyncReport
+from identity_sync.sync.judge.losses import (
+    AFFECTED,
+    LOST_TENANTS,
+    count_affected,
+    count_losses,
+    count_losses_by_tenant,
+    find_losses,
+    find_removals,
+)
+from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.staging import copy_rows
+from scaiwave.core.sql import execute, fetch, fetch_number, to_uuid, uuid_param
+from tenants.models import Tenant
+from tenants.models.directory import ACTIVE_STATUSES
+
+FEW_ROWS = 200
+"""Below this number of rows of a kind, only what depends on them counts."""
+
+ANNOUNCED = "announced_people"
+SUSPENDED_TENANTS = "suspended_tenants"
+SUSPENDED_PEOPLE = "suspended_people"
+"""Measures of their own: people named by webhooks; tenants that ScaiKey suspends, with people."""
+
+_ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+
+_LABELS = {
+    AFFECTED: "people would lose access, a role or a group membership",
+    "people": "people would lose access",
+    "grants": "role grants would be revoked",
+    "memberships": "group memberships would end",
+    "groups": "groups would be deactivated",
+    "tenants": "tenants would be lost",
+    "partners": "partners would be lost",
+}
+
+# The kinds of removals that cause the losses of a measure, in one tenant.
+_CAUSES = {
+    "people": ("participants", "tenants"),
+    "grants": ("grants", "groups"),
+    "memberships": ("memberships", "groups"),
+    "groups": ("groups",),
+    "tenants": ("tenants",),
+    "partners": ("partners",),
+    AFFECTED: ("participants", "tenants", "grants", "memberships", "groups"),
+}
+
+# Losses over their tenant's limit don't count for the server, losses with their own limit nowhere.
+_COUNTED = "(r.state = 'judged' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
+_OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
+_OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
+APPLIED = "r.state NOT IN ('pending', 'kept', 'off')"
+
+
+def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: datetime) -> None:
+    """Decide which removals wait: their `state` becomes `pending`.
+
+    Raises `SyncCollectionEmpty` if a whole list is empty: then nothing may be applied.
+    """
+    has_removals = find_removals(now)
+    find_losses("r.state NOT IN ('kept', 'off')")
+    report.losses = count_losses()
+    total = sum(report.losses.values())
+    is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
+    if limit.allows(total) and not is_assumed:
+        execute(
+            "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered') "
+            f"AND limit_code <> '{Limit.KEPT}'"
+        )
+        return
+    for kind in plan.present:
+        _ensure_not_empty(plan, kind, report, total)
+    if not has_removals:
+        return
+    plan.counted_apart = _judge_announced(limit) + _judge_suspensions(limit)
+    find_losses(_OF_TENANTS)
+    _judge_lost_tenants(limit)
+    _judge_tenants(limit, LOSSES)
+    find_losses(_OF_SERVER)
+    _judge_server(limit, LOSSES)
+    # Of what would still be applied: a person who loses several things counts once.
+    find_losses("r.state = 'judged'")
+    _judge_tenants(limit, (AFFECTED,))
+    find_losses("r.state = 'judged'")
+    _judge_server(limit, (AFFECTED,))
+    # Claims that were not looked up may never be applied.
+    execute(
+        f"UPDATE removals SET limit_code = '{Limit.SERVER}' WHERE state = 'pending' "
+        "AND limit_code = ''"
+    )
+
+
+def list_counted_losses() -> list[list[Any]]:
+    """Return the losses that were applied within the limit, as [measure, tenant, number]."""
+    find_losses("r.state = 'judged'")
+    return [[*key, number] for key, number in sorted(count_losses_by_tenant().items())]
+
+
+def _set_aside(limit_code: Limit, where: str) -> None:
+    execute(
+        "UPDATE removals SET state = 'pending', "
+        "limit_code = CASE WHEN limit_code = '' THEN %s ELSE limit_code END "
+        f"WHERE (state = 'judged' OR state = 'pending' AND limit_code = '') AND {where}",
+        [limit_code],
+    )
+
+
+_SKIPPED = "SELECT tenant_id FROM skipped_tenants"
+
+
+def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
+    """Set aside the removals in these tenants that meet a condition with `_SKIPPED`."""
+    execute("DELETE FROM skipped_tenants")
+    copy_rows("skipped_tenants", ((uuid_param(to_uuid(tenant)),) for tenant in tenants))
+    _set_aside(Limit.TENANT, where)
+
+
+def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
+    """Apply people whom webhooks named one after the other, until the limit is reached."""
+    rows = fetch(
+        "SELECT r.row_id, r.tenant_id FROM removals r JOIN targets w ON w.kind = r.kind "
+        "AND w.scaikey_id = r.scaikey_id WHERE r.state = 'announced' ORDER BY w.position"
+    )
+    applied: Counter[str] = Counter()
+    present = {key: _count("people", key) for key in {"", *(str(row[1]) for row in rows)}}
+    for row_id, tenant_id in rows:
+        tenant = str(tenant_id)
+        # The rows of this run are still present.
+        spent = {key: limit.count_spent(ANNOUNCED, key or None) for key in (tenant, "")}
+        counts = {tenant: applied[tenant], "": applied.total()}
+        if any(
+            limit.is_exceeded(counts[key] + spent[key] + 1, present[key] + spent[key])
+            for key in spent
+        ):
+            execute(
+                "UPDATE removals SET state = 'pending', limit_code = CASE WHEN limit_code = '' "
+                "THEN %s ELSE limit_code END WHERE row_id = %s AND kind = 'participants'",
+                [Limit.WEBHOOKS, uuid_param(to_uuid(row_id))],
+            )
+        else:
+            applied[tenant] += 1
+    return [[ANNOUNCED, tenant, number] for tenant, number in sorted(applied.items())]
+
+
+def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
+    """Judge the tenants and partners that ScaiKey reports as suspended, all of them or none."""
+    find_losses("r.state = 'suspended'")
+    tenants = [str(row[0]) for row in fetch(f"{LOST_TENANTS} AND {_IS_SUSPENDED}")]
+    if not tenants:
+        return []
+    people = {
+        str(tenant): int(number)
+        for tenant, number in fetch(
+            "SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' GROUP BY tenant_id"
+        )
+    }
+    spent = limit.count_spent(SUSPENDED_TENANTS), limit.count_spent(SUSPENDED_PEOPLE)
+    number, persons = len(tenants) + spent[0], sum(people.values()) + spent[1]
+    share = limit.suspension_share
+    is_large = (
+        number > (_count("tenants", "") + spent[0]) * share
+        or persons > (_count("people", "") + spent[1]) * share
+    )
+    if number > limit.suspensions and is_large:
+        execute(
+            "UPDATE removals SET state = 'pending', limit_code = %s WHERE state = 'suspended'",
+            [Limit.SUSPENSIONS],
+        )
+        return []
+    return [
+        [measure, tenant, number]
+        for tenant in sorted(tenants)
+        for measure, number in ((SUSPENDED_TENANTS, 1), (SUSPENDED_PEOPLE, people.get(tenant, 0)))
+        if number
+    ]
+
+
+_IS_SUSPENDED = """
+    EXISTS (SELECT 1 FROM removals r JOIN sw_tenants t ON t.id = tenant_access.tenant_id
+            WHERE r.state = 'suspended' AND (r.kind = 'tenants' AND r.row_id = t.id
+                                             OR r.kind = 'partners' AND r.row_id = t.partner_id))
+"""
+
+
+def _judge_lost_tenants(limit: RemovalLimit) -> None:
+    """Set aside the tenants, and partners of tenants, that take too many people with them."""
+    rows = fetch(
+        f"SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' "
+        f"AND tenant_id IN ({LOST_TENANTS}) GROUP BY tenant_id HAVING count(*) > %s",
+        [limit.limit if not limit.spent else 0],
+    )
+    exceeding = [
+        str(tenant_id)
+        for tenant_id, number in rows
+        if _is_exceeded_in(limit, "people", str(tenant_id), int(number))
+    ]
+    if exceeding:
+        _set_aside_in_tenants(
+            exceeding,
+            f"(kind = 'tenants' AND row_id IN ({_SKIPPED}) OR kind = 'partners' AND row_id IN "
+            f"(SELECT t.partner_id FROM sw_tenants t WHERE t.id IN ({_SKIPPED})))",
+        )
+
+
+def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
+    """Set aside every removal of these measures in the tenants where they exceed the limit."""
+    exceeding: defaultdict[str, list[str]] = defaultdict(list)
+    for (measure, tenant_id), number in count_losses_by_tenant().items():
+        if measure in measures and tenant_id and _is_exceeded_in(limit, measure, tenant_id, number):
+            exceeding[measure].append(tenant_id)
+    for measure, tenants in exceeding.items():
+        kinds = _list_kinds(measure)
+        _set_aside_in_tenants(tenants, f"tenant_id IN ({_SKIPPED}) AND kind IN ({kinds})")
+
+
+def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
+    spent = limit.count_spent(measure, tenant_id)
+    if measure in ("tenants", "partners") or number + spent <= limit.limit:
+        return False
+    present = _count(measure, tenant_id) + spent
+    if measure == "groups" and present < FEW_ROWS:
+        return False
+    return limit.is_exceeded(number + spent, present)
+
+
+def _judge_server(limit: RemovalLimit, measures: Collection[str]) -> None:
+    """Set aside every removal of these measures if they exceed the limit of the whole server."""
+    for measure in _find_exceeded(limit):
+        if measure not in measures:
+            continue
+        kinds = _list_kinds(measure)
+        if measure in ("people", AFFECTED):
+            kinds += ", 'partners'"
+        _set_aside(Limit.SERVER, f"kind IN ({kinds})")
+
+
+def _find_exceeded(limit: RemovalLimit) -> list[str]:
+    """Return the measures whose staged losses exceed the limit of the server."""
+    exceeded = []
+    for measure, number in [*count_losses().items(), (AFFECTED, count_affected())]:
+        spent = limit.count_spent(measure) if number else 0
+        if number + spent <= limit.limit:
+            continue
+        present = _count(measure, "")
+        is_few = measure in ("groups", "tenants", "partners") and present < FEW_ROWS
+        if not is_few and limit.is_exceeded(number + spent, present + spent):
+            exceeded.append(measure)
+    return exceeded
+
+
+def _list_kinds(measure: str) -> str:
+    return ", ".join(f"'{kind}'" for kind in _CAUSES[measure])
+
+
+def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
+    """Check the losses of a plan for review, which includes rows that a sync would set aside.
+
+    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
+    """
+    total = sum(report.losses.values())
+    if limit.allows(total):
+        return
+    for kind in plan.present:
+        _ensure_not_empty(plan, kind, report, total)
+    find_losses(APPLIED)
+    if exceeded := _find_exceeded(limit):
+        measure = exceeded[0]
+        number = count_affected() if measure == AFFECTED else report.losses[measure]
+        text = (
+            f"exceeds the removal limit: {number:,} of {_count(measure, ''):,} {_LABELS[measure]} "
+            f"(more than {limit.limit:,} and more than {limit.share:.0%})"
+        )
+    else:
+        exceeding = {
+            tenant_id
+            for (measure, tenant_id), number in count_losses_by_tenant().items()
+            if tenant_id and _is_exceeded_in(limit, measure, tenant_id, number)
+        }
+        if not exceeding:
+            return
+        tenants = Tenant.objects.filter(pk__in=exceeding).order_by("slug")
+        slugs = ", ".join(tenants.values_list("slug", flat=True))
+        text = f"has losses of access over the removal limit of a tenant: {slugs}"
+    raise RemovalLimitExceeded(
+        f"This plan {text}. No changes were made.",
+        report=report,
+        **_advise("If this is correct, ", plan, total),
+    )
+
+
+def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
+    counts = plan.kinds[kind]
+    # Without any record in the list a postponed removal has nothing to be compared with.
+    removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
+    if plan.targets_only or plan.staged[kind] or not removals or not plan.present[kind]:
+        return
+    # Parts that can't be read keep their access, and all others may have no records of this kind.
+    if kind != "memberships" and any(part[0] == kind for part in plan.unreadable):
+        return
+    approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
+    if fetch_number(approved, [kind]) >= removals:
+        return
+    name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
+    raise SyncCollectionEmpty(
+        f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
+        "made.",
+        report=report,
+        **_advise(
+            "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
+            "has none, ",
+            plan,
+            max(total, plan.claimed),
+        ),
+    )
+
+
+def _advise(condition: str, plan: Plan, total: int) -> dict[str, str]:
+    """Return the fix of a `SyncStopped` that begins with a condition, and its command."""
+    review = f"{plan.plan_command} --dry-run -v 2"
+    if plan.targets_only:
+        text, command = f"let a full sync decide: `{review}` shows its plan.", review
+    elif command := plan.apply_command:
+        text = f"review the plan, then apply exactly its losses of access: `{command}`."
+    else:
+        command = f"{plan.plan_command} --allow-removals {total}"
+        text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
+    return {"fix": condition + text, "command": command}
+
+
+_ROWS = {
+    "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+    "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+    "memberships": "sw_group_memberships WHERE absent_since IS NULL",
+    "grants": "sw_role_grants WHERE 1 = 1",
+    "tenants": "sw_tenants WHERE scaikey_tenant_id IS NOT NULL AND absent_since IS NULL",
+    "partners": "sw_partners WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
+}
+
+_ROWS[AFFECTED] = _ROWS["people"]
+
+
+def _count(measure: str, tenant_id: str) -> int:
+    """Count the rows that losses are a share of: of one tenant, or of the server if it is empty."""
+    sql = f"SELECT count(*) FROM {_ROWS[measure]}"
+    if tenant_id:
+        return fetch_number(f"{sql} AND tenant_id = %s", [uuid_param(to_uuid(tenant_id))])
+    return fetch_number(sql)
+
+
+def set_aside_super_admins(holders: Iterable[UUID]) -> int:
+    """Set aside every removal that may take the role super_admin from one of its holders."""
+    keys = [uuid_param(key) for key in holders]
+    people = f"({', '.join(['%s'] * len(keys))})"
+    tenants = f"(SELECT p.tenant_id FROM sw_participants p WHERE p.id IN {people})"
+    return execute(
+        f"""
+        UPDATE removals SET state = 'pending', limit_code = %s
+        WHERE state NOT IN ('pending', 'kept', 'off', 'covered') AND (
+            subject_id IN {people}
+            OR kind = 'memberships' AND row_id IN (
+                SELECT e.id FROM sw_group_memberships e WHERE e.member_participant_id IN {people}
+                OR e.member_group_id IS NOT NULL AND e.tenant_id IN {tenants})
+            OR kind = 'groups' AND tenant_id IN {tenants}
+            OR kind = 'tenants' AND row_id IN {tenants}
+            OR kind = 'partners' AND row_id IN (
+                SELECT t.partner_id FROM sw_tenants t WHERE t.id IN {tenants}))
+        """,
+        [Limit.SUPER_ADMIN, *keys * 6],
+    )
