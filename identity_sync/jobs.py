@@ -13,13 +13,12 @@ from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.sync import request as start_sync
 from identity_sync.sync.lock import sync_lock
-from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.options import Pace, SyncOptions
 from identity_sync.sync.record.history import close_interrupted
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events
 from identity_sync.webhooks.start import start_processing
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 
 logger = logging.getLogger("scaiwave.worker")
@@ -41,10 +40,8 @@ def full_sync() -> dict[str, Any]:
     """
     options = SyncOptions(
         get_host_operator(),
-        null_progress_factory,
         trigger=Trigger.CRON,
-        wait_seconds=MAX_WAIT_SECONDS,
-        timeout=get_time_limit(settings.CONFIG),
+        pace=Pace(MAX_WAIT_SECONDS, timeout=get_time_limit(settings.CONFIG)),
     )
     try:
         report = run_sync(options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -52,7 +52,7 @@ class SyncReport:
     `losses_by_tenant` the ones among the changes by measure and tenant, and `counted_losses` which
     of these count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
     number of removals that wait for a decision. `plan` describes the file that the plan was written
-    to or read from, and when an earlier run applied it. `kept_count` counts
+    to or read from, and when an earlier run applied it. `off_count` counts
     the losses that are skipped because removals are turned off. `purge` counts those who were `due`
     to be purged after the run, and those who were `purged`; it is None if that was not asked for.
     """
@@ -70,8 +70,10 @@ class SyncReport:
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     plan: dict[str, Any] | None = None
-    kept_count: int = 0
+    off_count: int = 0
     purge: dict[str, int] | None = None
+    undecided: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    new_tenants: Collection[str] = ()
 
     @property
     def change_count(self) -> int:

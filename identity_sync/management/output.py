@@ -162,9 +162,9 @@ def print_report(output: Output, report: SyncReport) -> None:
     print_kinds(output, report.counts())
     if report.has_losses:
         output.print_line(f"Losses of access: {format_losses(report.losses)}.")
-    if report.kept_count:
+    if report.off_count:
         output.print_line(
-            f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "
+            f"Skipped {pluralize(report.off_count, 'loss', 'losses')} of access: removals are "
             "turned off."
         )
     output.print_line(format_summary(report))

@@ -33,7 +33,9 @@ def sync_and_purge(
             "After the sync this erases the name, e-mail address and avatar of everyone who was "
             f"removed from ScaiKey at least {days} days ago. This can't be undone."
         )
-    report = run_sync(replace(options, purge_after_days=days))
+    report = run_sync(
+        replace(options, permissions=replace(options.permissions, purge_after_days=days))
+    )
     try:
         result = purge_participants(
             operator=options.operator,
@@ -46,10 +48,11 @@ def sync_and_purge(
             dry_run=options.dry_run,
         )
     except PurgeLimitExceeded as error:
-        raise SyncPurgeLimitExceeded(
+        stopped = SyncPurgeLimitExceeded(
             f"The sync was {report.outcome}. {error.message}",
-            report=report,
             fix=error.fix,
-        ) from None
+        )
+        stopped.report = report
+        raise stopped from None
     report.purge = dict(result.rest)
     return report

@@ -22,11 +22,11 @@ from django.conf import settings
 from django.db import transaction
 
 from identity_sync.errors import SyncLocked, SyncNotStarted, SyncRequestInvalid
-from identity_sync.models import LOCK, SyncRun, Trigger
+from identity_sync.models import LOCK, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
 from identity_sync.sync.lock import build_locked_error
-from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.options import Pace, Request, SyncOptions
 from identity_sync.sync.record.audit import SUBJECT_TYPE
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
@@ -34,7 +34,6 @@ from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
 from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import own_scaikey_client
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
 from scaiwave.core.operators import Operator, OperatorRole, Permission
 from scaiwave.core.processes import start_detached
@@ -172,15 +171,11 @@ def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
     return run_sync(
         SyncOptions(
             replace(operator, role=OperatorRole.HOST),
-            null_progress_factory,
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],
-            trigger=Trigger.MANUAL,
+            pace=Pace(MAX_LOCK_WAIT_SECONDS, timeout=get_time_limit(settings.CONFIG)),
+            request=Request(run_id, operator),
             connect=own_scaikey_client,
-            wait_seconds=MAX_LOCK_WAIT_SECONDS,
-            timeout=get_time_limit(settings.CONFIG),
-            run_id=run_id,
-            requested_by=operator,
         )
     )
 

@@ -75,7 +75,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             FROM {source} WHERE {where} AND {entity.owned_condition} AND NOT EXISTS (
                 SELECT 1 FROM unusable_records u
                 WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
-            {_target_condition(entity) if scope.targets_only else ""}
+            {_target_condition(entity) if scope.announced_only else ""}
             """,
             [entity.kind, entity.kind],
         )
@@ -121,7 +121,7 @@ def _keep_claims(entity: EntitySync) -> int:
     )
 
 
-def count_kept() -> int:
+def count_off() -> int:
     """Count the losses that were left out because removals are turned off."""
     is_off = f"state = 'kept' AND note <> '{Reason.UNREADABLE_LIST}'"
     sql = f"""

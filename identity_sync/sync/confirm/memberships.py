@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
-from identity_sync.sync.confirm.confirm import Confirmer
 from identity_sync.sync.confirm.decisions import match_edge_claims
+from identity_sync.sync.confirm.look_up import Confirmer
 from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS, count_memberships_in_scope
 from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
@@ -131,10 +131,10 @@ class EdgeConfirmer(Confirmer):
             "SELECT 1 FROM stage_groups "
             "WHERE scaikey_id NOT IN (SELECT scaikey_id FROM fetched_groups) LIMIT 1"
         )
-        if self.scope.targets_only or unread:
+        if self.source.scope.announced_only or unread:
             find_edges_of_lost_members()
             find_edges_of_returning_groups()
-        if self.scope.targets_only:
+        if self.source.scope.announced_only:
             present = count_memberships_in_scope()
         # Keep the memberships that would end in tenants whose removals are turned off.
         execute(
@@ -151,7 +151,7 @@ class EdgeConfirmer(Confirmer):
         self._apply_limit(MEMBERSHIPS, present)
         last, done = "", 0
         total = claims.measure_open(MEMBERSHIPS, "count(DISTINCT group_scaikey_id)")
-        with self.progress_factory("Reading group members again") as progress:
+        with self.source.progress("Reading group members again") as progress:
             while groups := fetch_column(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN]):
                 if not self._look_up(MEMBERSHIPS, groups):
                     claims.close_open(MEMBERSHIPS, state="postponed", note=Reason.BUDGET_SPENT)
@@ -165,7 +165,7 @@ class EdgeConfirmer(Confirmer):
         Returns False if the budget was spent before the last group.
         """
         keys = (budget or self.budget).limit(ids)
-        with closing(self.client.iter_members(keys, to_end=True)) as lists:
+        with closing(self.source.client.iter_members(keys, to_end=True)) as lists:
             first_lists = dict(map(_drop_unreadable, lists))
         documents = self._read_documents(first_lists)
         # A size that differs from the first one even if the server caps pages.
@@ -175,7 +175,10 @@ class EdgeConfirmer(Confirmer):
             if members is not None and group_id not in documents
         }
         second_lists = dict(
-            map(_drop_unreadable, self.client.iter_members(sizes, to_end=True, per_page=sizes))
+            map(
+                _drop_unreadable,
+                self.source.client.iter_members(sizes, to_end=True, per_page=sizes),
+            )
         )
         readings = []
         for group_id, first in first_lists.items():
@@ -200,7 +203,7 @@ class EdgeConfirmer(Confirmer):
                 batch,
             )
             for group_id, tenant_id in rows:
-                group = self.client.get_scim_group(tenant_id, group_id)
+                group = self.source.client.get_scim_group(tenant_id, group_id)
                 if group is not None and group.people is not None:
                     documents[group_id] = group
         return documents

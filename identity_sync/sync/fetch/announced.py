@@ -10,24 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from django.db.models import Q, QuerySet
 
 from identity_sync.sync.fetch.budget import LookupBudget
+from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.lists import (
     COLLECTIONS,
-    FetchResult,
+    Fetched,
+    Record,
     fetch_own_partner,
     leave_out_erased,
     restage_records,
+    stage_kept_tenants,
     stage_members,
     stage_records,
     stage_scope,
 )
 from identity_sync.sync.fetch.records import DELETED_STATUSES
-from identity_sync.sync.fetch.scope import SyncScope
+from identity_sync.sync.fetch.scope import Source, SyncScope
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
@@ -35,90 +38,84 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.sql import fetch_column
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
-Target = tuple[str, str]
-"""A kind (partners, tenants, participants, groups) and a ScaiKey ID."""
-
 MAX_UNKNOWN_MEMBERS = 1000
 """Look-ups of unknown members in one run; the next full sync reads the rest."""
 
 
-@dataclass
-class Targets:
-    """The records of one run, as ScaiKey IDs by kind.
+@dataclass(frozen=True)
+class AnnouncedRecords:
+    """Records that webhooks have announced, in order of arrival: a run looks up nothing else.
 
-    `named` are the requested ones, in order, and `deleted` those whose deletion was announced: they
-    may exist again, without the groups that they had. `unproven` has the reason for each record
-    about which the look-ups proved nothing. `new_tenants` has the ScaiKey IDs of tenants that were
-    not present here before: the run has not read their people and groups.
+    `deleted` are the ones whose deletion was announced: they may exist again, without the groups
+    that they had.
     """
 
-    ids: dict[str, set[str]]
-    named: list[Target] = field(default_factory=list)
-    deleted: frozenset[Target] = frozenset()
-    unproven: dict[Target, str] = field(default_factory=dict)
-    new_tenants: set[str] = field(default_factory=set)
+    named: tuple[Record, ...]
+    deleted: frozenset[Record] = frozenset()
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[Target], deleted: Iterable[Target] = ()) -> Self:
-        ids: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
-        named = list(dict.fromkeys(pairs))
-        for kind, scaikey_id in named:
-            ids[kind].add(scaikey_id)
-        return cls(ids, named, frozenset(deleted))
+    def from_pairs(cls, pairs: Iterable[Record], deleted: Iterable[Record] = ()) -> Self:
+        return cls(tuple(dict.fromkeys(pairs)), frozenset(deleted))
+
+    def list_ids(self, kind: str) -> list[str]:
+        return [scaikey_id for each, scaikey_id in self.named if each == kind]
 
 
-def stage_targets(
-    client: ScaiKeyClient, scope: SyncScope, targets: Targets, *, fetched: FetchResult
-) -> None:
-    """Look up the targets, and stage the existing ones.
+def fetch_announced(source: Source, announced: AnnouncedRecords) -> Fetched:
+    """Look up the announced records, and stage the existing ones.
 
     Raises `UpstreamUnauthorized`, and the errors of `stage_members`.
     """
-    targets.unproven.clear()
-    targets.new_tenants.clear()
+    scope = replace(source.scope, announced_only=True)
+    client, fetched = source.client, Fetched(scope)
+    stage_kept_tenants(removals=source.removals)
     stage_scope(scope)
-    reader = _TargetReader(client, scope, targets)
+    reader = _AnnouncedReader(client, scope, announced, fetched)
     reader.read()
     for kind, records in reader.records.items():
         stage_records(kind, records.values())
         if kind != "partners" or scope.name == "GLOBAL":
             fetched.kinds.append(kind)
     leave_out_erased(fetched, scope)
-    positions = {target: position for position, target in enumerate(targets.named)}
+    positions = {record: position for position, record in enumerate(announced.named)}
     looked_up = ((kind, key) for kind, keys in reader.looked_up.items() for key in keys)
-    copy_rows("targets", ((*target, positions.get(target)) for target in looked_up))
+    copy_rows("targets", ((*record, positions.get(record)) for record in looked_up))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
     for (_, group_id), error in fetched.unreadable.items():
-        targets.unproven["groups", group_id] = error.message
+        fetched.undecided["groups", group_id] = error.message
     _stage_unknown_members(client)
+    fetched.present = count_present(fetched.kinds)
+    return fetched
 
 
-class _TargetReader:
+class _AnnouncedReader:
     """Looks up targets and the records on which they depend, each once."""
 
-    def __init__(self, client: ScaiKeyClient, scope: SyncScope, targets: Targets) -> None:
-        self.client, self.scope, self.targets = client, scope, targets
+    def __init__(
+        self, client: ScaiKeyClient, scope: SyncScope, announced: AnnouncedRecords, fetched: Fetched
+    ) -> None:
+        self.client, self.scope, self.announced, self.fetched = client, scope, announced, fetched
         self.records: dict[str, dict[str, Any]] = {kind: {} for kind in COLLECTIONS}
         self.looked_up: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
 
     def read(self) -> None:
-        ids = self.targets.ids
-        self._look_up("participants", ids["participants"])
-        self._look_up("groups", ids["groups"])
+        ids = self.announced.list_ids
+        self._look_up("participants", ids("participants"))
+        self._look_up("groups", ids("groups"))
         self._look_up("groups", self._find_former_groups())
-        self._look_up("tenants", ids["tenants"])
-        self._look_up_partners(ids["partners"])
+        self._look_up("tenants", ids("tenants"))
+        self._look_up_partners(ids("partners"))
         while self._read_dependencies():
             pass
         fetched = set(self.records["tenants"])
         known = Tenant.objects.filter(absent_since=None, scaikey_tenant_id__in=fetched)
-        self.targets.new_tenants |= fetched - _list_tenant_ids(known)
+        self.fetched.new_tenants |= fetched - _list_tenant_ids(known)
         # People and groups are unproven if the look-up of their tenant proved nothing.
         for kind in ("participants", "groups"):
             for key, record in self.records[kind].items():
-                if reason := self.targets.unproven.get(("tenants", record.tenant_id)):
-                    self.targets.unproven[kind, key] = reason
+                if reason := self.fetched.undecided.get(("tenants", record.tenant_id)):
+                    self.fetched.undecided[kind, key] = reason
 
     def _look_up(self, kind: str, ids: Iterable[str]) -> int:
         """Look up the IDs that were not looked up before, and return their number."""
@@ -130,7 +127,7 @@ class _TargetReader:
                     if lookup.record.status not in DELETED_STATUSES:
                         self.records[kind][key] = lookup.record
                 elif not lookup.is_missing:
-                    self.targets.unproven[kind, key] = lookup.reason
+                    self.fetched.undecided[kind, key] = lookup.reason
         return len(new)
 
     def _look_up_partners(self, ids: Iterable[str]) -> int:
@@ -159,14 +156,14 @@ class _TargetReader:
         local = Tenant.objects.filter(slug__in=slugs)
         count += self._look_up("tenants", _list_tenant_ids(local))
         missing = self.looked_up["partners"] - self.records["partners"].keys()
-        missing -= {key for kind, key in self.targets.unproven if kind == "partners"}
+        missing -= {key for kind, key in self.fetched.undecided if kind == "partners"}
         orphans = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
         count += self._look_up("tenants", _list_tenant_ids(orphans))
         return count + self._look_up_partners(partner_ids)
 
     def _find_former_groups(self) -> set[str]:
         """Return the groups of returning people and groups: they may be members, or no longer."""
-        deleted = {key for _, key in self.targets.deleted}
+        deleted = {key for _, key in self.announced.deleted}
         is_back = Q(absent_since__isnull=False) | Q(scaikey_id__in=deleted)
         people = Participant.objects.filter(
             is_back, scaikey_id__in=self.records["participants"].keys()

@@ -12,17 +12,20 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
+
 from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantErased, UnusableRecords
 from identity_sync.reasons import Reason
+from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.records import number_rows
-from identity_sync.sync.fetch.scope import SyncScope
+from identity_sync.sync.fetch.scope import Source, SyncScope
 from identity_sync.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.results import UnreadableList
 from scaiwave.clients.scaikey.schemas import BaseRecord, MemberRecord, PartnerRecord
-from scaiwave.console.progress import ProgressCallback, ProgressFactory
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamError, UpstreamForbidden
 from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number, uuid_param
@@ -47,29 +50,37 @@ COLLECTIONS = {
 }
 
 
-@dataclass
-class FetchResult:
-    """The kinds that were fetched, and the problems that occurred.
+Record = tuple[str, str]
+"""A kind (partners, tenants, participants, groups) and a ScaiKey ID."""
 
-    `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
-    can't be used, by kind. `removed_groups` counts groups that ScaiKey lists, and does not
-    know when their members are read, `repeated_members` the members that were listed more than
-    once. `invalid_roles` are names of roles that can't be slugs, or look like a built-in role.
-    `unreadable` has the errors of lists that can't be read, by kind and ScaiKey ID: the members of
-    a group, the people or groups of a tenant, or the tenants of a partner. `read_in_parts` has the
-    errors of whole lists that were read in parts, by kind. `erased` has the erasures of tenants
-    that were left out.
+
+@dataclass
+class Fetched:
+    """What a run has read of ScaiKey, and the problems that occurred; the records are in tables.
+
+    `kinds` were fetched; `present` counts the rows of each before the run. `inconsistent` has the
+    kinds whose list changed while it was read, `unusable` the records that can't be used, by kind.
+    `removed_groups` counts groups that ScaiKey lists, and does not know when their members are
+    read, `repeated_members` the members that were listed more than once. `unreadable` has the
+    errors of lists that can't be read, by kind and ScaiKey ID: the members of a group, the people
+    or groups of a tenant, or the tenants of a partner. `read_in_parts` has the errors of whole
+    lists that were read in parts, by kind. `erased` has the erasures of tenants that were left
+    out. Of announced records: `new_tenants` were not present here before, and `undecided` has the
+    reason for each record about which the look-up proved nothing.
     """
 
+    scope: SyncScope
     kinds: list[str] = field(default_factory=list)
+    present: dict[str, int] = field(default_factory=dict)
     inconsistent: list[str] = field(default_factory=list)
     unusable: dict[str, list[UnusableRecord]] = field(default_factory=dict)
     removed_groups: int = 0
     repeated_members: int = 0
-    invalid_roles: list[str] = field(default_factory=list)
     unreadable: dict[tuple[str, str], ScaiWaveError] = field(default_factory=dict)
     read_in_parts: dict[str, UpstreamError] = field(default_factory=dict)
     erased: list[TenantErasure] = field(default_factory=list)
+    new_tenants: set[str] = field(default_factory=set)
+    undecided: dict[Record, str] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         warnings = [
@@ -99,30 +110,18 @@ class FetchResult:
             warnings.append(
                 f"ScaiKey listed {pluralize(self.repeated_members, 'group member')} more than once."
             )
-        if self.invalid_roles:
-            roles = join_examples(
-                list(map(repr, self.invalid_roles[:MAX_NAMED])), len(self.invalid_roles)
-            )
-            warnings.append(
-                "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
-                f"{roles}."
-            )
         return warnings
 
 
-def stage_all(
-    client: ScaiKeyClient,
-    scope: SyncScope,
-    *,
-    fetched: FetchResult,
-    progress_factory: ProgressFactory,
-    max_unreadable_share: float,
-) -> None:
+def fetch_lists(source: Source) -> Fetched:
     """Read everything within the scope into the temporary tables.
 
     Raises errors of the client, `IncompleteListing`, `UnusableRecords`, `ListsUnreadable` and, in
     a run for one tenant, `TenantGone`.
     """
+    client, scope, fetched = source.client, source.scope, Fetched(source.scope)
+    stage_kept_tenants(removals=source.removals)
+    max_unreadable_share = settings.CONFIG.get_fraction("SCAIWAVE_SYNC_UNREADABLE_SHARE")
     stage_scope(scope)
     kinds = [("participants", "People"), ("groups", "Groups")]
     if scope.tenant_only:
@@ -140,18 +139,20 @@ def stage_all(
             owner = "partner" if kind == "tenants" else "tenant"
             keys = fetch_column(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
             parts = Parts(f"{owner}_id", keys, max_unreadable_share)
-        with progress_factory(title) as progress:
+        with source.progress(title) as progress:
             stage_collection(
                 client, kind, fetched=fetched, progress=progress, params=scope.params, parts=parts
             )
     leave_out_erased(fetched, scope)
-    with progress_factory("Group members") as progress:
+    with source.progress("Group members") as progress:
         stage_members(
             client, fetched=fetched, progress=progress, max_unreadable_share=max_unreadable_share
         )
     for kind, records in fetched.unusable.items():
         rows = ((kind, record.id, record.reason) for record in records if record.id)
         copy_rows("unusable_records", rows)
+    fetched.present = count_present(fetched.kinds)
+    return fetched
 
 
 def stage_scope(scope: SyncScope) -> None:
@@ -164,7 +165,7 @@ def stage_scope(scope: SyncScope) -> None:
     copy_rows("scope_tenants", ((uuid_param(pk),) for pk in tenants.values_list("pk", flat=True)))
 
 
-def leave_out_erased(fetched: FetchResult, scope: SyncScope) -> None:
+def leave_out_erased(fetched: Fetched, scope: SyncScope) -> None:
     """Leave out tenants that were erased here, with their people and groups.
 
     One that was linked again since is not left out. Raises `TenantErased` if there is no other.
@@ -213,7 +214,7 @@ def stage_collection(
     client: ScaiKeyClient,
     kind: str,
     *,
-    fetched: FetchResult,
+    fetched: Fetched,
     progress: ProgressCallback,
     params: dict[str, str] | None = None,
     parts: Parts | None = None,
@@ -272,7 +273,7 @@ def _load_parts(
     parts: Parts,
     error: UpstreamError,
     *,
-    fetched: FetchResult,
+    fetched: Fetched,
     progress: ProgressCallback,
 ) -> list[PageIterator[Any]]:
     """Read a list in parts; no one in an unreadable part loses access.
@@ -342,9 +343,7 @@ def _load_list(
     return pages
 
 
-def _add_unusable(
-    fetched: FetchResult, kind: str, records: list[UnusableRecord], total: int
-) -> None:
+def _add_unusable(fetched: Fetched, kind: str, records: list[UnusableRecord], total: int) -> None:
     if not records:
         return
     if len(records) > MAX_UNUSABLE and len(records) > MAX_UNUSABLE_SHARE * total:
@@ -375,7 +374,7 @@ def restage_records(kind: str, records: list[BaseRecord]) -> int:
 def stage_members(
     client: ScaiKeyClient,
     *,
-    fetched: FetchResult,
+    fetched: Fetched,
     progress: ProgressCallback,
     use_scim: bool = True,
     max_unreadable_share: float = 1.0,
@@ -419,7 +418,7 @@ class _MemberReader:
     def __init__(
         self,
         client: ScaiKeyClient,
-        fetched: FetchResult,
+        fetched: Fetched,
         progress: ProgressCallback,
         max_unreadable_share: float,
     ) -> None:

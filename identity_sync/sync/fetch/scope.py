@@ -11,6 +11,7 @@ from identity_sync.sync.fetch.records import DELETED_STATUSES
 from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, parse_role_names
 from scaiwave.config import Configuration
+from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import InsufficientPermission, NotRegistered
 from scaiwave.core.operators import Operator, Permission
 from tenants.lookup.resolve import resolve_tenant
@@ -36,14 +37,14 @@ class SyncScope:
     """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
 
     `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids identify
-    the partner or tenant. `targets_only` is true for a run for single records.
+    the partner or tenant. `announced_only` is true for a run for single records.
     """
 
     name: str
     partner_id: str = ""
     tenant_id: str = ""
     tenant_only: bool = False
-    targets_only: bool = False
+    announced_only: bool = False
 
     @property
     def params(self) -> dict[str, str] | None:
@@ -56,6 +57,20 @@ class SyncScope:
         if record is None or record.status in DELETED_STATUSES:
             raise TenantGone(f"Tenant not found in ScaiKey: {self.tenant_id}.")
         return record
+
+
+@dataclass(frozen=True)
+class Source:
+    """ScaiKey as one run reads it: the client, the part that the run covers, and the progress.
+
+    Without `removals` no one loses access. The rooms `fetch` and `confirm` take it; the rooms after
+    them read no network.
+    """
+
+    client: ScaiKeyClient
+    scope: SyncScope
+    progress: ProgressFactory
+    removals: bool = True
 
 
 def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.report import LOSSES
-from identity_sync.sync.judge.judge import APPLIED
+from identity_sync.sync.judge.limits import APPLIED
 from identity_sync.sync.judge.removals import iter_removals
 from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_filled
 from scaiwave.console.text import join_examples

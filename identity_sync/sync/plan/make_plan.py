@@ -1,23 +1,23 @@
-"""Plan and apply the changes: compare the staged records with the rows, and write the differences.
+"""Make the plan: compare the staged records with the rows, and name every change.
 
-Confirmed removals are planned first, before anything is locked. The rest is planned in the
-transaction that applies it. The plan is the temporary table `sync_plan`.
+It is made in the transaction that applies it, as the temporary table `sync_plan`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts
-from identity_sync.sync.confirm.confirm import Confirmation
+from identity_sync.sync.confirm.confirm_losses import Confirmed
 from identity_sync.sync.fetch.kinds import ENTITIES, PARTNERS, TENANTS
-from identity_sync.sync.fetch.lists import FetchResult
 from identity_sync.sync.fetch.roles import has_role_data
 from identity_sync.sync.plan import memberships, roles, slugs
 from identity_sync.sync.plan.kinds import plan_changes_of, plan_moves, plan_removals_of, plan_rows
-from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.plan.slugs import SlugConflict
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.sql import execute, fetch, fetch_number
-from tenants.models import Tenant
 
 
 def plan_removals(kinds: list[str]) -> None:
@@ -71,31 +71,35 @@ _UNREADABLE_LISTS = f"""
 """
 
 
-def plan_changes(
-    present: dict[str, int],
-    confirmation: Confirmation,
-    *,
-    fetched: FetchResult,
-    tenant: Tenant | None,
-    targets_only: bool = False,
-    progress: ProgressCallback = null_progress,
-) -> Plan:
-    """Plan everything but removals, each kind after the kinds that it depends on.
+@dataclass
+class Plan:
+    """The numbers of planned changes; the changes themselves are in the temporary tables.
 
-    `present` is the result of `count_present`, and `confirmation` the decisions about the losses
-    that the lists claim. `progress` gets the numbers of planned and of all staged records.
+    `kinds` counts them by kind, `staged` the records that ScaiKey returned, and `unplaced` the ones
+    among them that have no tenant here. `conflicts` are tenants that are skipped because of their
+    slug.
     """
-    plan = Plan(
-        tenant=tenant,
-        present=present,
-        inconsistent=confirmation.inconsistent,
-        unusable=sum(map(len, fetched.unusable.values())),
-        unreadable=fetched.unreadable,
-        targets_only=targets_only,
-    )
-    plan.claimed = fetch_number(
-        "SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)"
-    )
+
+    confirmed: Confirmed
+    kinds: dict[str, KindCounts] = field(default_factory=dict)
+    staged: dict[str, int] = field(default_factory=dict)
+    unplaced: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    conflicts: list[SlugConflict] = field(default_factory=list)
+
+    @property
+    def present(self) -> Mapping[str, int]:
+        """The number of rows of each kind before the run."""
+        return self.confirmed.fetched.present
+
+
+def make_plan(confirmed: Confirmed, *, progress: ProgressCallback = null_progress) -> Plan:
+    """Plan the confirmed removals, then everything else, each kind after those it depends on.
+
+    `progress` gets the numbers of planned and of all staged records.
+    """
+    plan_removals(confirmed.fetched.kinds)
+    plan = Plan(confirmed)
     _count_staged(plan)
     done, total = 0, sum(plan.staged.values())
     progress(done, total)
@@ -211,15 +215,16 @@ def _count_staged(plan: Plan) -> None:
         plan.staged[kind] = fetch_number(f"SELECT count(*) FROM stage_{kind}")
 
 
-def unplan_freed_slugs() -> int:
-    """Take back `plan_freed_slugs`, since more was skipped; return the number of slugs."""
+def cancel_renames() -> int:
+    """Take back `rename_removed_tenants`: a tenant that is skipped after all keeps its slug."""
     return execute("DELETE FROM sync_plan WHERE reason = %s", [Reason.SLUG_FREED])
 
 
-def plan_freed_slugs(plan: Plan) -> None:
-    """Plan new slugs for the removed tenants whose slug a tenant of ScaiKey gets.
+def rename_removed_tenants(plan: Plan) -> None:
+    """Plan the slug `…-gone-…` for each removed tenant whose slug another tenant gets.
 
-    Call it once the removal limit has skipped the losses over it. These rows have no staged record.
+    Slugs are unique, and a removed tenant keeps its row. Call it once it is known which tenants
+    are removed: after the removals that wait were skipped. These rows have no staged record.
     """
     counts = plan.kinds["tenants"]
     if not counts.added + counts.updated + counts.restored:

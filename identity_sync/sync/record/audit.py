@@ -12,14 +12,31 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from identity_sync.errors import SyncStopped
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
+from identity_sync.sync.record import history
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.audit.record import AuditSubject, record_audit
 
 SUBJECT_TYPE = "syncrun"
 _NAMES = {Trigger.CRON: "scheduled", Trigger.WEBHOOK: "webhook"}
 _COUNTS = ("added", "updated", "deactivated", "restored", "skipped")
+
+
+def record_applied(
+    run: SyncRun,
+    report: SyncReport,
+    stopped: SyncStopped | None,
+    permissions: Mapping[str, Any],
+    *,
+    operator: Operator,
+    now: datetime,
+) -> None:
+    """Record the end of a run, and audit it, in the transaction that applies its plan."""
+    run.applied_plan_id = permissions["plan_run_id"]
+    history.record_applied(run, report, now=now, stopped=stopped)
+    audit_run(run, report, operator=operator, permissions=permissions, now=now)
 
 
 def audit_run(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from shlex import quote
 from typing import NamedTuple
 
-from django.utils import timezone
-
-from identity_sync.errors import RemovalsPending, SyncPartial
-from identity_sync.report import SyncReport
+from identity_sync.errors import SyncPartial
 from identity_sync.sync.fetch.lists import MAX_NAMED
+from identity_sync.sync.judge.limits import Rules, Verdict
 from identity_sync.sync.judge.removals import has_last_super_admin, list_pending_tenants
-from identity_sync.sync.plan.plan import Plan
 from identity_sync.sync.plan.slugs import SlugConflict
 from identity_sync.sync.record import history, pending
 from scaiwave.console.text import join_examples, pluralize
@@ -28,64 +24,60 @@ class _Skipped(NamedTuple):
     command: str = ""
 
 
-def build_partial_error(plan: Plan, report: SyncReport) -> SyncPartial | None:
-    """Return the error for a run that skips something, or None."""
-    skipped = list(_list_skipped(plan, report))
+def build_partial_error(verdict: Verdict, rules: Rules, outcome: str) -> SyncPartial | None:
+    """Return the error for a run that skips something, or None; the rest was applied or planned."""
+    skipped = list(_iter_skipped(verdict, rules))
     if not skipped:
         return None
-    rest = f"Everything else was {report.outcome}."
-    if report.outcome == "applied":
-        report.outcome = SyncPartial.outcome
     return SyncPartial(
-        f"{'. '.join(each.reason for each in skipped)}. {rest}",
-        report=report,
+        f"{'. '.join(each.reason for each in skipped)}. Everything else was {outcome}.",
         fix=" ".join(dict.fromkeys(each.fix for each in skipped if each.fix)),
         command=next((each.command for each in skipped if each.command), ""),
     )
 
 
-def _list_skipped(plan: Plan, report: SyncReport) -> Iterator[_Skipped]:
-    if report.pending_count:
-        yield from _describe_pending(plan, report.pending_count)
-    if plan.inconsistent:
-        kinds = ", ".join(dict.fromkeys(plan.inconsistent))
+def _iter_skipped(verdict: Verdict, rules: Rules) -> Iterator[_Skipped]:
+    confirmed, fetched = verdict.plan.confirmed, verdict.plan.confirmed.fetched
+    if verdict.pending:
+        yield from _describe_pending(rules, verdict.pending)
+    if confirmed.inconsistent:
+        kinds = ", ".join(dict.fromkeys(confirmed.inconsistent))
         yield _Skipped(
             f"Skipped removals of {kinds}: ScaiKey's list omits records that still exist",
             "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
             "to the operators of ScaiKey.",
             "scaiwave sync",
         )
-    if plan.unreadable and not plan.targets_only:
+    if fetched.unreadable and not fetched.scope.announced_only:
         examples = history.describe_unreadable(MAX_NAMED)
+        number = len(fetched.unreadable)
         yield _Skipped(
-            f"Skipped {pluralize(len(plan.unreadable), 'list')} that ScaiKey does not return: "
-            f"{join_examples(examples, len(plan.unreadable))}",
-            _advise_on_unreadable(plan.unreadable.values()),
+            f"Skipped {pluralize(number, 'list')} that ScaiKey does not return: "
+            f"{join_examples(examples, number)}",
+            _advise_on_unreadable(fetched.unreadable.values()),
             "scaiwave sync",
         )
-    yield from _describe_conflicts(plan.conflicts)
-    if plan.unusable:
+    yield from _describe_conflicts(verdict.plan.conflicts)
+    if unusable := sum(map(len, fetched.unusable.values())):
         yield _Skipped(
-            f"Skipped {pluralize(plan.unusable, 'unusable record')}",
+            f"Skipped {pluralize(unusable, 'unusable record')}",
             "Report the records in the warnings to the operators of ScaiKey.",
         )
 
 
-def _describe_pending(plan: Plan, number: int) -> Iterator[_Skipped]:
+def _describe_pending(rules: Rules, number: int) -> Iterator[_Skipped]:
     grant = f"Grant the role to someone who remains: {GRANT_COMMAND}"
-    if approved := pending.count_approved(timezone.now()):
+    if approved := pending.count_approved(rules.now):
         yield _Skipped(
             f"{pluralize(approved, 'approved removal')} would leave no one with super_admin",
-            f"{grant}. To accept it instead: `{plan.command} --allow-no-super-admin`.",
+            f"{grant}. To accept it instead: `{rules.commands.sync} --allow-no-super-admin`.",
         )
     if number == approved:
         return
     number -= approved
     tenants = list_pending_tenants()
     place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
-    command = RemovalsPending.command
-    if plan.tenant is not None:
-        command += f" --tenant {quote(plan.tenant.slug)}"
+    command = rules.commands.removals
     fix = f"Review them: `{command}`. Then approve or keep them."
     if not approved and has_last_super_admin():
         fix += (

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from identity_sync.models import Limit, PendingRemoval, RemovalState, SyncRun
 from identity_sync.sync.confirm.decisions import APPROVED, OPEN, has_open_rows
+from identity_sync.sync.judge.limits import Verdict
 from identity_sync.sync.judge.losses import SAME_REMOVAL
 from identity_sync.sync.judge.removals import (
     DEPENDENTS,
@@ -31,16 +32,16 @@ def count_approved(now: datetime) -> int:
 
 
 def record_removals(
-    run: SyncRun, *, kinds: Iterable[str], tenant: Tenant | None, targets_only: bool, now: datetime
+    run: SyncRun, verdict: Verdict, *, tenant: Tenant | None, now: datetime
 ) -> None:
     """Record what became of each removal, in the transaction that applies the plan.
 
-    A row that this run would have found, and did not, has ended. `kinds` are the kinds that the
-    run has read.
+    A row that this run would have found, and did not, has ended.
     """
+    fetched = verdict.plan.confirmed.fetched
     if has_open_rows():
         index_filled("removals", "subject_id")
-        _end_rows(run, kinds, tenant, targets_only, now)
+        _end_rows(run, fetched.kinds, tenant, fetched.scope.announced_only, now)
     if count_pending():
         for batch in batched(iter_removals(_IS_NEW), 1000):
             for row, _ in batch:
@@ -83,7 +84,7 @@ _IS_TARGET = """
 
 
 def _end_rows(
-    run: SyncRun, kinds: Iterable[str], tenant: Tenant | None, targets_only: bool, now: datetime
+    run: SyncRun, kinds: Iterable[str], tenant: Tenant | None, announced_only: bool, now: datetime
 ) -> None:
     time, key = datetime_param(now), uuid_param(run.pk)
     execute(
@@ -100,7 +101,7 @@ def _end_rows(
     read = {*kinds, "grants"} if "participants" in kinds else set(kinds)
     names = ", ".join(f"'{kind}'" for kind in sorted(read))
     still = _STILL.format("(removals.root_id IS NULL OR removals.state = 'off')")
-    where = _IS_TARGET if targets_only else _IN_SCOPE
+    where = _IS_TARGET if announced_only else _IN_SCOPE
     params = [RemovalState.ENDED, time, key]
     if tenant is not None:
         where, params = "tenant_id = %s", [*params, uuid_param(tenant.pk)]

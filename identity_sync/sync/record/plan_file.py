@@ -114,7 +114,7 @@ class _ReviewedRemoval(TypedDict):
     memberships: int
 
 
-def _describe_plan(
+def describe_plan(
     path: Path, head: PlanHead, *, applied_at: datetime | None = None
 ) -> dict[str, Any]:
     """Return the part of a report about a plan file; `applied_at` is when an earlier run did."""
@@ -214,7 +214,7 @@ class PlanWriter:
     path: Path
 
     def write(
-        self, report: SyncReport, *, tenant: Tenant | None, removals: bool, now: datetime
+        self, report: SyncReport, removals: bool, *, tenant: Tenant | None, now: datetime
     ) -> None:
         """Write the plan, and describe the file in the report. Raises `DiskFull` and
         `FileUnwritable`."""
@@ -239,7 +239,7 @@ class PlanWriter:
         write_plan(
             self.file, self.path, head, removals=iter_planned_removals(), changes=_iter_changes()
         )
-        report.plan = _describe_plan(self.path, head)
+        report.plan = describe_plan(self.path, head)
 
 
 def _iter_changes() -> Iterator[dict[str, Any]]:
@@ -321,12 +321,15 @@ class ReviewedPlan:
                 f"{self.path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
             )
 
+    def describe(self) -> dict[str, Any]:
+        return describe_plan(self.path, self.head)
+
     def find_report(self) -> SyncReport | None:
         """Return the report if a run has applied this plan: that run, and no changes."""
         run = SyncRun.objects.written().filter(applied_plan=self.head.run_id).first()
         if run is None:
             return None
-        plan = _describe_plan(self.path, self.head, applied_at=run.ended_at)
+        plan = describe_plan(self.path, self.head, applied_at=run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
     def iter_removals(self) -> Iterator[_ReviewedRemoval]:
@@ -344,19 +347,17 @@ class ReviewedPlan:
                 ) from None
             yield row
 
-    def ensure_same_removals(self, report: SyncReport, *, plan_command: str) -> None:
-        """Compare the removals with the plan made now, and add this file to its report.
+    def ensure_same_removals(self, *, plan_command: str) -> None:
+        """Compare the removals with the plan made now.
 
         `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
         """
-        report.plan = _describe_plan(self.path, self.head)
         if compute_digest() == self.head.digest:
             return
         difference = describe_difference(self.iter_removals()) or "others depend on them"
         summary = f"The losses of access differ from {self.path}"
         raise SyncPlanChanged(
             f"{summary}: {difference}. No changes were made.",
-            report=report,
             summary=f"{summary}. No changes were made.",
             fix=f"Make a new plan and review it: `{plan_command} --plan {_quote_path(self.path)}`.",
         )

@@ -12,7 +12,7 @@ from identity_sync.reasons import Loss
 from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.removals.queries import compute_digest
 from identity_sync.sync.confirm import claims
-from identity_sync.sync.fetch.announced import Targets
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
@@ -208,7 +208,7 @@ def test_success_webhooks_about_people_of_a_kept_tenant(scaikey: Sandbox) -> Non
     scaikey.directory.remove_tenant(tenant)
     sync_partly()
     keep([row.pk for row in list_open()])
-    sync_anyhow(targets=Targets.from_pairs(("participants", key) for key in keys[:50]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs(("participants", key) for key in keys[:50]))
     assert count_gone(keys) == 0
 
 
@@ -488,5 +488,5 @@ def test_success_webhooks_about_people_of_a_tenant_kept_for_another_cause(
     keep([row.pk for row in list_open()])
     scaikey.directory.remove_tenant(tenant)
     sync_anyhow()
-    sync_anyhow(targets=Targets.from_pairs(("participants", key) for key in keys[:15]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs(("participants", key) for key in keys[:15]))
     assert count_gone(keys) == 0

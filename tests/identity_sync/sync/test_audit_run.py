@@ -12,8 +12,8 @@ from identity_sync.errors import SyncCollectionEmpty, SyncConflict, SyncPartial
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.purge import sync_and_purge
-from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
-from scaiwave.console.progress import null_progress_factory
+from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.run import run_sync
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
@@ -105,13 +105,13 @@ def test_success_permissions(scaikey: Sandbox, tmp_path: Path) -> None:
         "allow_no_super_admin": True,
     }
     remove_people(scaikey, 2)
-    options = SyncOptions(HOST, null_progress_factory)
+    options = SyncOptions(HOST)
     plan = write_sync_plan(options, tmp_path / "plan.json")
     report = apply_sync_plan(options, tmp_path / "plan.json")
     entry = get_only_entry(report.run_id)
     assert entry.details["permissions"] == {"plan_run_id": str(plan.run_id)}
     assert entry.details["losses"]["people"] == 2
-    cron = SyncOptions(HOST, null_progress_factory, trigger=Trigger.CRON)
+    cron = SyncOptions(HOST, trigger=Trigger.CRON)
     report = sync_and_purge(cron, days=90, confirm=lambda question: None)
     assert get_only_entry(report.run_id).details["permissions"] == {"purge_after_days": 90}
 
@@ -149,7 +149,7 @@ def test_fail_the_entry_is_rolled_back_with_the_plan(scaikey: Sandbox) -> None:
         )
     try:
         with pytest.raises(SyncConflict):
-            run_sync(SyncOptions(HOST, null_progress_factory))
+            run_sync(SyncOptions(HOST))
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TRIGGER refused ON sw_audit_entries")

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from identity_sync.errors import TenantErased
 from identity_sync.models import Outcome
-from identity_sync.sync.fetch.announced import Targets
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync
 from scaiwave.sandbox import Sandbox
@@ -48,8 +48,8 @@ def test_success_others_are_synced(scaikey: Sandbox) -> None:
     key = erase(Tenant.objects.order_by("slug")[0])
     before = dump_rows()
     person = list_people_of_tenant(scaikey, key)[0]["id"]
-    targets = Targets.from_pairs([("participants", person), ("tenants", key)])
-    for report in (sync(), sync(targets=targets)):
+    targets = AnnouncedRecords.from_pairs([("participants", person), ("tenants", key)])
+    for report in (sync(), sync(announced=targets)):
         assert report.outcome == Outcome.APPLIED
         (warning,) = report.warnings
         assert warning.startswith("ScaiKey still has a tenant that was erased on 2026-11-29 ")

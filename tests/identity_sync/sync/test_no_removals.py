@@ -12,21 +12,21 @@ import pytest
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
 from identity_sync.reasons import Reason
-from identity_sync.report import KindCounts, SyncReport
+from identity_sync.report import KINDS, KindCounts
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import summarise_skips
-from identity_sync.sync.fetch.announced import Targets
-from identity_sync.sync.fetch.lists import stage_kept_tenants
-from identity_sync.sync.judge.judge import APPLIED, judge_removals
-from identity_sync.sync.judge.losses import find_losses
-from identity_sync.sync.judge.skip import skip_set_aside
-from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.commands import RunCommands
+from identity_sync.sync.confirm.confirm_losses import Confirmed
+from identity_sync.sync.fetch.announced import AnnouncedRecords
+from identity_sync.sync.fetch.lists import Fetched, stage_kept_tenants
+from identity_sync.sync.fetch.scope import SyncScope
+from identity_sync.sync.judge.limits import Rules, judge_plan
+from identity_sync.sync.options import Permissions, SyncOptions
+from identity_sync.sync.plan.make_plan import Plan
 from identity_sync.sync.removal_limit import RemovalLimit
-from identity_sync.sync.run import apply_sync_plan, write_sync_plan
+from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.staging import temporary_tables
 from scaiwave.config import load
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
@@ -128,7 +128,7 @@ def test_success_of_one_run(scaikey: Sandbox) -> None:
 
     assert report.outcome == "applied"
     assert report.losses == dict.fromkeys(report.losses, 0)
-    assert report.kept_count > 5
+    assert report.off_count > 5
     assert_only_additions(people, before)
     kinds = ("participants", "groups", "memberships")
     assert get_reasons() == {kind: {Reason.OFF_FOR_RUN.label} for kind in kinds}
@@ -186,12 +186,12 @@ def test_success_of_a_tenant_for_webhooks(scaikey: Sandbox) -> None:
     people = take_everything(scaikey)
     turn_off(next(iter(scaikey.directory.tenants)))
     before = find_active()
-    targets = Targets.from_pairs(("participants", person) for person in people.values())
+    targets = AnnouncedRecords.from_pairs(("participants", person) for person in people.values())
 
-    sync(targets=targets, trigger=Trigger.WEBHOOK)
+    report = sync(announced=targets, trigger=Trigger.WEBHOOK)
 
     assert_only_additions(people, before)
-    assert targets.unproven == {}
+    assert report.undecided == {}
 
 
 def test_success_a_lost_tenant_and_a_lost_partner(scaikey: Sandbox) -> None:
@@ -249,8 +249,8 @@ def test_success_a_plan_without_removals(scaikey: Sandbox, tmp_path: Path) -> No
     people = take_everything(scaikey)
     before = find_active()
     path = tmp_path / "plan.json"
-    write_sync_plan(SyncOptions(HOST, null_progress_factory, removals=False), path)
-    apply_sync_plan(SyncOptions(HOST, null_progress_factory), path)
+    write_sync_plan(SyncOptions(HOST, permissions=Permissions(removals=False)), path)
+    apply_sync_plan(SyncOptions(HOST), path)
     assert_only_additions(people, before)
 
 
@@ -267,7 +267,6 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
     sync()
     Tenant.objects.update(sync_removals=False)
     person = Participant.objects.exclude(scaikey_id=None)[0]
-    report = SyncReport(run_id=None)
     with temporary_tables():
         stage_kept_tenants(removals=True)
         execute(
@@ -276,18 +275,16 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
             "FROM sw_participants WHERE id = %s",
             [uuid_param(person.pk)],
         )
+        fetched = Fetched(SyncScope("GLOBAL"), present={"participants": 120})
         plan = Plan(
-            kinds={"participants": KindCounts()},
-            present={"participants": 120},
+            Confirmed(fetched, [], [], 0, 0, {}),
+            kinds={kind: KindCounts() for kind in KINDS},
             staged={"participants": 119},
         )
-        limit = RemovalLimit(limit=20, share=0.1)
-        judge_removals(plan, limit, report, datetime.now(UTC))
-        assert skip_set_aside() == 1
-        find_losses(APPLIED)
-        assert not fetch("SELECT 1 FROM losses")
+        rules = Rules(RemovalLimit(limit=20, share=0.1), RunCommands(), datetime.now(UTC))
+        verdict = judge_plan(plan, rules)
+        assert not any(verdict.losses.values())
         assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", Reason.OFF_FOR_TENANT)]
-    assert not report.has_losses
 
 
 def test_success_runs_that_skip_on_purpose_are_counted_apart(scaikey: Sandbox) -> None:

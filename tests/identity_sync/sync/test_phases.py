@@ -99,7 +99,7 @@ def test_success_comparing_and_writing_show_how_far_they_are(scaikey: Sandbox) -
     def show(label: str, kind: ColumnType = ColumnType.COUNT, /) -> Iterator[ProgressCallback]:
         yield lambda done, total: shown.setdefault(label, []).append((done, total))
 
-    report = run_sync(SyncOptions(HOST, show))
+    report = run_sync(SyncOptions(HOST, progress_factory=show))
     seen = sum(counts.seen for counts in report.kinds.values())
     for label, total in (("Comparing", seen), ("Writing", report.change_count)):
         amounts = [done for done, _ in shown[label]]
@@ -123,5 +123,5 @@ def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> 
     scaikey.directory.remove_member(
         str(edge.group.scaikey_id), user_id=str(edge.member_participant.scaikey_id)
     )
-    run_sync(SyncOptions(HOST, show))
+    run_sync(SyncOptions(HOST, progress_factory=show))
     assert ("Reading group members again", 1, 1) in shown

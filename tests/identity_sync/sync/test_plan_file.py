@@ -42,10 +42,10 @@ from identity_sync.reports.runs import show_run
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record import plan_file
 from identity_sync.sync.record.plan_file import PlanHead, open_new_plan, open_plan
-from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
+from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.run import run_sync
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission, SettingMissing
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.core.sql import execute
@@ -62,6 +62,7 @@ from tests.identity_sync.sync.helpers import (
     list_people,
     list_people_of_tenant,
     list_temporary_tables,
+    make_options,
     pick_two_people,
     read_database,
     read_directory,
@@ -85,12 +86,12 @@ def path(tmp_path: Path) -> Path:
 
 def make_plan(path: Path, **options: Any) -> SyncReport:
     operator = options.pop("operator", HOST)
-    return write_sync_plan(SyncOptions(operator, null_progress_factory, **options), path)
+    return write_sync_plan(make_options(operator, **options), path)
 
 
 def apply(path: Path, **options: Any) -> SyncReport:
     operator = options.pop("operator", HOST)
-    return apply_sync_plan(SyncOptions(operator, null_progress_factory, **options), path)
+    return apply_sync_plan(make_options(operator, **options), path)
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -628,7 +629,7 @@ def test_success_applied_while_another_process_waited(scaikey: Sandbox, path: Pa
             first.append(apply(path))
 
     with open_plan(path) as reviewed:
-        options = SyncOptions(HOST, null_progress_factory, reviewed=reviewed)
+        options = SyncOptions(HOST, plan=reviewed)
 
         def connect(config: Configuration) -> ScaiKeyClient:
             apply_before_lock()

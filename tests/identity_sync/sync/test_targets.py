@@ -10,7 +10,8 @@ import pytest
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncRun, SyncSkip, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.fetch.announced import Target, Targets
+from identity_sync.sync.fetch.announced import AnnouncedRecords
+from identity_sync.sync.fetch.lists import Record
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.helpers import (
@@ -28,9 +29,11 @@ from tests.identity_sync.sync.helpers import (
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=4, groups=8)]
 
 
-def sync_records(*pairs: Target, targets: Targets | None = None, **options: object) -> SyncReport:
-    chosen = targets or Targets.from_pairs(pairs)
-    return sync(targets=chosen, trigger=Trigger.WEBHOOK, **options)
+def sync_records(
+    *pairs: Record, targets: AnnouncedRecords | None = None, **options: object
+) -> SyncReport:
+    chosen = targets or AnnouncedRecords.from_pairs(pairs)
+    return sync(announced=chosen, trigger=Trigger.WEBHOOK, **options)
 
 
 def group_with_people(sandbox: Sandbox) -> tuple[str, str]:
@@ -185,9 +188,9 @@ def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
     sync()
     partner = scaikey.directory.add_partner(name="New partner", slug="new-partner")
     tenant = scaikey.directory.add_tenant(name="New", slug="new", partner_id=partner, people=3)
-    targets = Targets.from_pairs([("tenants", tenant)])
-    sync_records(targets=targets)
-    assert targets.new_tenants == {tenant}
+    targets = AnnouncedRecords.from_pairs([("tenants", tenant)])
+    report = sync_records(targets=targets)
+    assert report.new_tenants == {tenant}
     here = Tenant.objects.get(scaikey_tenant_id=tenant)
     assert here.partner is not None
     assert here.partner.scaikey_id == partner
@@ -210,9 +213,9 @@ def test_success_inconclusive_look_ups_are_named(scaikey: Sandbox) -> None:
     scaikey.directory.remove_user(one)
     scaikey.directory.suspend_user(two)
     scaikey.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
-    targets = Targets.from_pairs([("participants", one), ("participants", two)])
-    sync_records(targets=targets)
-    assert set(targets.unproven) == {("participants", one)}
+    targets = AnnouncedRecords.from_pairs([("participants", one), ("participants", two)])
+    report = sync_records(targets=targets)
+    assert set(report.undecided) == {("participants", one)}
     assert Participant.objects.get(scaikey_id=one).absent_since is None
     assert Participant.objects.get(scaikey_id=two).scaikey_status == "SUSPENDED"
 
@@ -225,7 +228,9 @@ def remove_people(sandbox: Sandbox, number: int) -> Iterable[str]:
 
 def test_fail_one_run_over_the_removal_limit(scaikey: Sandbox) -> None:
     sync()
-    targets = Targets.from_pairs([("participants", key) for key in remove_people(scaikey, 22)])
+    targets = AnnouncedRecords.from_pairs(
+        [("participants", key) for key in remove_people(scaikey, 22)]
+    )
     with pytest.raises(SyncPartial):
         sync_records(targets=targets)
     assert Participant.objects.filter(absent_since=None).count() == 20

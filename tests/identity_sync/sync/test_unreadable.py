@@ -12,7 +12,7 @@ from identity_sync.models import SyncSkip
 from identity_sync.reasons import Reason
 from identity_sync.reports.loss_kinds import find_losses
 from identity_sync.reports.runs import get_stored_values
-from identity_sync.sync.fetch.announced import Targets
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.clients.scaikey import client as scaikey_client
 from scaiwave.core.errors import UpstreamForbidden
 from scaiwave.sandbox import Sandbox
@@ -251,10 +251,10 @@ def test_success_a_webhook_for_such_a_group_is_tried_again(scaikey: Sandbox) -> 
     (group_id,) = break_groups(scaikey, action="status", status=500)
     person = list_people(scaikey)[0]["id"]
     scaikey.directory.remove_user(person)
-    targets = Targets.from_pairs([("groups", group_id), ("participants", person)])
-    report = sync(targets=targets, connect=make_impatient_client)
+    targets = AnnouncedRecords.from_pairs([("groups", group_id), ("participants", person)])
+    report = sync(announced=targets, connect=make_impatient_client)
     assert report.outcome == "applied"
-    assert list(targets.unproven) == [("groups", group_id)]
+    assert list(report.undecided) == [("groups", group_id)]
     assert Participant.objects.get(scaikey_id=person).absent_since is not None
 
 

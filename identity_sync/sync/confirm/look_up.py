@@ -28,17 +28,15 @@ from identity_sync.sync.confirm.claims import Claim
 from identity_sync.sync.confirm.decisions import match_claims, match_role_claims
 from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, PARTICIPANTS
-from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, FetchResult
+from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NAMED, Fetched
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.roles import has_role_data, stage_roles
-from identity_sync.sync.fetch.scope import SyncScope
+from identity_sync.sync.fetch.scope import Source
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
-from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
-from scaiwave.console.progress import ProgressFactory
-from scaiwave.console.text import pluralize
+from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.sql import batched, execute, fetch, fetch_number, fetch_one
 
 SAMPLE_SIZE = 30
@@ -73,29 +71,33 @@ class Confirmer:
     claims about which a sample proves nothing.
     """
 
-    client: ScaiKeyClient
-    scope: SyncScope
+    source: Source
     limit: RemovalLimit
     budget: LookupBudget
-    progress_factory: ProgressFactory
     now: datetime
-    result: Confirmation = field(default_factory=Confirmation)
+    result: Confirmation
     unproven: ClassVar[Reason] = Reason.NOTHING_PROVEN
 
-    def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
+    def confirm(self, fetched: Fetched) -> None:
         """Decide every claim of the kinds that were fetched. Raises `UpstreamUnauthorized`."""
         only_kept = self.limit.allowed is not None
         for entity in ENTITIES:
             if entity.kind in fetched.kinds:
-                claims.find_claims(entity, self.scope)
+                claims.find_claims(entity, self.source.scope)
                 claims.settle_lost_tenants(entity)
                 if claims.measure_open(entity.kind):
                     match_claims(entity.kind, now=self.now, only_kept=only_kept)
-                    self._decide(entity.kind, present[entity.kind])
+                    self._decide(entity.kind, fetched.present[entity.kind])
                 self._warn(entity.kind)
         if not has_role_data():
             return
-        fetched.invalid_roles = stage_roles()
+        if invalid := stage_roles():
+            roles = join_examples(list(map(repr, invalid[:MAX_NAMED])), len(invalid))
+            self.result.warnings.insert(
+                0,
+                "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
+                f"{roles}.",
+            )
         self.result.roles_are_staged = True
         claims.unstage_undecided_roles()
         claims.find_role_claims()
@@ -111,11 +113,11 @@ class Confirmer:
         """Decide the open claims of a kind. A run for single records looks up each."""
         for ids in batched(claims.list_approved(kind, self.now), BATCH):
             self._look_up(kind, ids, LookupBudget(None, None))
-        if not self.scope.targets_only:
+        if not self.source.scope.announced_only:
             self._apply_limit(kind, present, measure=measure)
         total = claims.measure_open(kind)
         decided = 0
-        with self.progress_factory(f"Looking up {kind}") as progress:
+        with self.source.progress(f"Looking up {kind}") as progress:
             for ids in claims.iter_open(kind):
                 if not self._look_up(kind, ids):
                     break
@@ -133,7 +135,7 @@ class Confirmer:
             if self._is_confirmed_by_sample(kind, ""):
                 claims.assume(kind, "")
             return
-        if self.scope.tenant_only or self.limit.allowed is not None:
+        if self.source.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
             return
         for tenant_id, number in claims.measure_open_by_tenant(
@@ -166,7 +168,9 @@ class Confirmer:
         records: list[BaseRecord] = []
         results: list[tuple[str, str, str, str, str]] = []
         by_id = claims.load_claims(kind, ids)
-        lookups = self.client.look_up_all(COLLECTIONS[kind], (budget or self.budget).limit(ids))
+        lookups = self.source.client.look_up_all(
+            COLLECTIONS[kind], (budget or self.budget).limit(ids)
+        )
         with closing(lookups):
             for record_id, lookup in lookups:
                 result, code = self._judge(kind, lookup, by_id[record_id])
@@ -183,7 +187,9 @@ class Confirmer:
 
     def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[str, str]:
         """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
-        is_outside = lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL"
+        is_outside = (
+            lookup.is_forbidden and kind == "tenants" and self.source.scope.name != "GLOBAL"
+        )
         if not lookup.is_missing:
             if lookup.record is not None:
                 return self._judge_record(lookup.record, claim)
@@ -202,7 +208,7 @@ class Confirmer:
             _complete_tenant(record, claim.tenant_scaikey_id)
             if not self._is_known_tenant(record.tenant_id):
                 return "unknown", Reason.UNKNOWN_TENANT
-            if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
+            if self.source.scope.tenant_only and record.tenant_id != self.source.scope.tenant_id:
                 return "removed", Reason.MOVED
         return "found", ""
 
@@ -221,7 +227,7 @@ class Confirmer:
                 [kind],
             )
             self.result.controls[kind] = any(
-                self.client.look_up(COLLECTIONS[kind], record_id).record is not None
+                self.source.client.look_up(COLLECTIONS[kind], record_id).record is not None
                 for record_id in _find_controls(kind)
             ) or (self.limit.allowed is not None and is_empty)
         return self.result.controls[kind]
@@ -236,8 +242,8 @@ class Confirmer:
             )[0]
             is_known = bool(is_here)
             if not is_known:
-                lookup = self.client.look_up("tenants", scaikey_id)
-                is_foreign = lookup.is_forbidden and self.scope.name != "GLOBAL"
+                lookup = self.source.client.look_up("tenants", scaikey_id)
+                is_foreign = lookup.is_forbidden and self.source.scope.name != "GLOBAL"
                 is_known = lookup.record is not None or is_foreign
             self.result.tenants[scaikey_id] = is_known
         return self.result.tenants[scaikey_id]

@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.models import Limit
-from identity_sync.report import LOSSES, SyncReport
+from identity_sync.report import LOSSES
+from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.judge.losses import (
     AFFECTED,
     LOST_TENANTS,
@@ -35,12 +37,18 @@ from identity_sync.sync.judge.losses import (
     find_losses,
     find_removals,
 )
-from identity_sync.sync.plan.plan import Plan
+from identity_sync.sync.judge.removals import count_pending
+from identity_sync.sync.judge.skip import skip_set_aside
+from identity_sync.sync.plan.make_plan import (
+    Plan,
+    cancel_renames,
+    count_plan,
+    rename_removed_tenants,
+)
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import copy_rows
 from scaiwave.core.sql import execute, fetch, fetch_number, to_uuid, uuid_param
 from tenants.models import Tenant
-from tenants.models.directory import ACTIVE_STATUSES
 
 FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
@@ -50,7 +58,6 @@ SUSPENDED_TENANTS = "suspended_tenants"
 SUSPENDED_PEOPLE = "suspended_people"
 """Measures of their own: people named by webhooks; tenants that ScaiKey suspends, with people."""
 
-_ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
 _LABELS = {
     AFFECTED: "people would lose access, a role or a group membership",
@@ -80,27 +87,75 @@ _OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
 APPLIED = "r.state NOT IN ('pending', 'kept', 'off')"
 
 
-def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: datetime) -> None:
-    """Decide which removals wait: their `state` becomes `pending`.
+@dataclass(frozen=True)
+class Verdict:
+    """The losses of access that `plan` still has once the removals that wait are skipped.
+
+    `losses` counts them by measure, `losses_by_tenant` by measure and tenant. `counted` are the
+    ones that count for the limit of later runs, as [measure, tenant, number], and `apart` the
+    ones among them that have a limit of their own. `pending` is the number of removals that wait.
+    """
+
+    plan: Plan
+    losses: dict[str, int]
+    losses_by_tenant: dict[tuple[str, str], int]
+    counted: list[list[Any]]
+    apart: list[list[Any]]
+    pending: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a run may take: its limit, the commands that its errors advise, and the time.
+
+    `review` is the limit that a plan for review is compared with, though nothing waits in it.
+    """
+
+    limit: RemovalLimit
+    commands: RunCommands
+    now: datetime
+    review: RemovalLimit | None = None
+
+
+def judge_plan(plan: Plan, rules: Rules) -> Verdict:
+    """Decide which removals of a plan wait, and skip them.
 
     Raises `SyncCollectionEmpty` if a whole list is empty: then nothing may be applied.
     """
-    has_removals = find_removals(now)
+    return skip_waiting(plan, _set_aside_over_limit(plan, rules))
+
+
+def skip_waiting(plan: Plan, apart: list[list[Any]]) -> Verdict:
+    """Skip the removals that are set aside, and measure what is left of the plan."""
+    cancelled = cancel_renames()  # A tenant that is skipped now keeps its slug.
+    if skip_set_aside() + cancelled:
+        count_plan(plan)
+    rename_removed_tenants(plan)
+    counted = apart + list_counted_losses()
+    find_losses(APPLIED)
+    return Verdict(plan, count_losses(), count_losses_by_tenant(), counted, apart, count_pending())
+
+
+def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
+    """Let every removal wait that belongs to a measure over its limit.
+
+    Returns the applied losses that have a limit of their own.
+    """
+    limit = rules.limit
+    has_removals = find_removals(rules.now)
     find_losses("r.state NOT IN ('kept', 'off')")
-    report.losses = count_losses()
-    total = sum(report.losses.values())
+    losses = count_losses()
     is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
-    if limit.allows(total) and not is_assumed:
+    if limit.allows(sum(losses.values())) and not is_assumed:
         execute(
             "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered') "
             f"AND limit_code <> '{Limit.KEPT}'"
         )
-        return
-    for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, total)
+        return []
+    _ensure_lists_not_empty(plan, losses, rules)
     if not has_removals:
-        return
-    plan.counted_apart = _judge_announced(limit) + _judge_suspensions(limit)
+        return []
+    apart = _judge_announced(limit) + _judge_suspensions(limit)
     find_losses(_OF_TENANTS)
     _judge_lost_tenants(limit)
     _judge_tenants(limit, LOSSES)
@@ -116,6 +171,7 @@ def judge_removals(plan: Plan, limit: RemovalLimit, report: SyncReport, now: dat
         f"UPDATE removals SET limit_code = '{Limit.SERVER}' WHERE state = 'pending' "
         "AND limit_code = ''"
     )
+    return apart
 
 
 def list_counted_losses() -> list[list[Any]]:
@@ -280,20 +336,21 @@ def _list_kinds(measure: str) -> str:
     return ", ".join(f"'{kind}'" for kind in _CAUSES[measure])
 
 
-def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
-    """Check the losses of a plan for review, which includes rows that a sync would set aside.
+def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
+    """Refuse a plan for review with more losses than a sync would apply by itself.
 
-    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
+    Such a plan has every loss, looked up one by one, and nothing is set aside in it: the refusal
+    reports that a sync would have let some of them wait. Raises `SyncCollectionEmpty` or
+    `RemovalLimitExceeded`.
     """
-    total = sum(report.losses.values())
+    limit, total = rules.limit, sum(verdict.losses.values())
     if limit.allows(total):
         return
-    for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, total)
+    _ensure_lists_not_empty(verdict.plan, verdict.losses, rules)
     find_losses(APPLIED)
     if exceeded := _find_exceeded(limit):
         measure = exceeded[0]
-        number = count_affected() if measure == AFFECTED else report.losses[measure]
+        number = count_affected() if measure == AFFECTED else verdict.losses[measure]
         text = (
             f"exceeds the removal limit: {number:,} of {_count(measure, ''):,} {_LABELS[measure]} "
             f"(more than {limit.limit:,} and more than {limit.share:.0%})"
@@ -311,46 +368,48 @@ def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> 
         text = f"has losses of access over the removal limit of a tenant: {slugs}"
     raise RemovalLimitExceeded(
         f"This plan {text}. No changes were made.",
-        report=report,
-        **_advise("If this is correct, ", plan, total),
+        **_advise("If this is correct, ", verdict.plan, rules, total),
     )
 
 
-def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
-    counts = plan.kinds[kind]
-    # Without any record in the list a postponed removal has nothing to be compared with.
-    removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
-    if plan.targets_only or plan.staged[kind] or not removals or not plan.present[kind]:
-        return
-    # Parts that can't be read keep their access, and all others may have no records of this kind.
-    if kind != "memberships" and any(part[0] == kind for part in plan.unreadable):
-        return
-    approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
-    if fetch_number(approved, [kind]) >= removals:
-        return
-    name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
-    raise SyncCollectionEmpty(
-        f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
-        "made.",
-        report=report,
-        **_advise(
-            "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
-            "has none, ",
-            plan,
-            max(total, plan.claimed),
-        ),
-    )
+def _ensure_lists_not_empty(plan: Plan, losses: dict[str, int], rules: Rules) -> None:
+    fetched = plan.confirmed.fetched
+    for kind, number in plan.present.items():
+        counts = plan.kinds[kind]
+        # Without any record in the list a postponed removal has nothing to be compared with.
+        removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
+        if fetched.scope.announced_only or plan.staged[kind] or not removals or not number:
+            continue
+        # Unreadable parts keep their access, and all others may have no records of this kind.
+        if kind != "memberships" and any(part[0] == kind for part in fetched.unreadable):
+            continue
+        approved = "SELECT count(*) FROM removals WHERE kind = %s AND state = 'approved'"
+        if fetch_number(approved, [kind]) >= removals:
+            continue
+        name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
+        raise SyncCollectionEmpty(
+            f"ScaiKey returned no {name}, but this server has {number:,}. No changes were made.",
+            losses=losses,
+            **_advise(
+                "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
+                "has none, ",
+                plan,
+                rules,
+                max(sum(losses.values()), plan.confirmed.claimed),
+            ),
+        )
 
 
-def _advise(condition: str, plan: Plan, total: int) -> dict[str, str]:
+def _advise(condition: str, plan: Plan, rules: Rules, total: int) -> dict[str, Any]:
     """Return the fix of a `SyncStopped` that begins with a condition, and its command."""
-    review = f"{plan.plan_command} --dry-run -v 2"
-    if plan.targets_only:
+    sync = rules.commands.sync
+    review = f"{sync} --dry-run -v 2"
+    if plan.confirmed.fetched.scope.announced_only:
         text, command = f"let a full sync decide: `{review}` shows its plan.", review
-    elif command := plan.apply_command:
+    elif command := rules.commands.apply:
         text = f"review the plan, then apply exactly its losses of access: `{command}`."
     else:
-        command = f"{plan.plan_command} --allow-removals {total}"
+        command = f"{sync} --allow-removals {total}"
         text = f"review the losses with `{review}`, then allow up to that many losses: `{command}`."
     return {"fix": condition + text, "command": command}
 
