@@ -11,7 +11,7 @@ from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record.plan_file import (
     PlanWriter,
     open_new_plan,
-    open_plan,
+    read_plan,
     remove_killed_plans,
 )
 from identity_sync.sync.run import run_sync
@@ -46,7 +46,7 @@ def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     options.operator.require(Permission.SYNC_TENANTS)
     if not options.dry_run:
         remove_killed_plans(path.parent)
-    with open_plan(path) as reviewed:
-        tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
-        permissions = replace(options.permissions, removals=reviewed.head.with_removals)
-        return run_sync(replace(options, tenant=tenant, permissions=permissions, plan=reviewed))
+    reviewed = read_plan(path)
+    tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
+    permissions = replace(options.permissions, removals=reviewed.head.with_removals)
+    return run_sync(replace(options, tenant=tenant, permissions=permissions, plan=reviewed))

@@ -226,8 +226,6 @@ TABLES = {
     "affected_through_groups": TemporaryTable("ag", "tenant_id uuid, person_id uuid"),
     # The tenants in question: over their limit, or unable to get their slug (set_aside.py).
     "skipped_tenants": TemporaryTable("st", "tenant_id uuid"),
-    # The removals of a plan file, with the columns of `removals`; `name` describes the subject.
-    "reviewed_removals": TemporaryTable("v", "subject_id uuid, loss, cause, destination, name"),
     # ---- Apply ----
     # New people whose preferred local ID is taken, and the suffix of their ID.
     "taken_local_ids": TemporaryTable("tl", "n number, tenant_id uuid, scaikey_id"),

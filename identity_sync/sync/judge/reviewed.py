@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +15,11 @@ from identity_sync.encoding import encode_removal, name_subject
 from identity_sync.report import LOSSES
 from identity_sync.sync.judge.limits import APPLIED
 from identity_sync.sync.judge.removals import iter_removals
-from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_filled
+from identity_sync.sync.staging import BATCH, index_filled
 from scaiwave.console.text import join_examples
-from scaiwave.core.sql import fetch, fetch_number, to_uuid, uuid_param
+from scaiwave.core.sql import fetch, to_uuid, uuid_param
 
 MAX_NAMED = 5
-
-_SAME = (
-    "v.subject_id = r.subject_id AND v.loss = r.loss AND v.cause = r.cause "
-    "AND v.destination = r.destination"
-)
-_PLANNED = f"r.root_id IS NULL AND {APPLIED}"
-_NEW = f"{APPLIED} AND NOT EXISTS (SELECT 1 FROM reviewed_removals v WHERE {_SAME})"
-_GONE = f"NOT EXISTS (SELECT 1 FROM removals r WHERE {_SAME} AND {_PLANNED})"
 
 
 def iter_planned_removals(condition: str = APPLIED) -> Iterator[dict[str, Any]]:
@@ -65,31 +56,17 @@ def describe_difference(reviewed: Iterable[Mapping[str, Any]]) -> str:
 
     The text is empty if they are the same, and only others depend on them.
     """
-    copy_rows(
-        "reviewed_removals",
-        (
-            (
-                *(uuid_param(row["subject_id"]), row["loss"], row["cause"]),
-                *(row["destination"] or "", name_subject(row)),
-            )
-            for row in reviewed
-        ),
-    )
-    index_filled("reviewed_removals", "subject_id")
-    analyze("reviewed_removals")
+    gone = {_key(row): name_subject(row) for row in reviewed}
+    planned = iter_planned_removals()
+    new = [name_subject(row) for row in planned if gone.pop(_key(row), None) is None]
     parts = []
-    if new := _count(f"removals r WHERE r.root_id IS NULL AND {_NEW}"):
-        names = [name_subject(row) for row in islice(iter_planned_removals(_NEW), MAX_NAMED)]
-        parts.append(f"{new:,} new ({join_examples(names, new)})")
-    if gone := _count(f"reviewed_removals v WHERE {_GONE}"):
-        rows = fetch(
-            f"SELECT name FROM reviewed_removals v WHERE {_GONE} ORDER BY name LIMIT %s",
-            [MAX_NAMED],
-        )
-        examples = join_examples([name for (name,) in rows], gone)
-        parts.append(f"{gone:,} no longer among them ({examples})")
+    if new:
+        parts.append(f"{len(new):,} new ({join_examples(new[:MAX_NAMED], len(new))})")
+    if gone:
+        examples = join_examples(sorted(gone.values())[:MAX_NAMED], len(gone))
+        parts.append(f"{len(gone):,} no longer among them ({examples})")
     return ", ".join(parts)
 
 
-def _count(rows: str) -> int:
-    return fetch_number(f"SELECT count(*) FROM {rows}")
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (str(row["subject_id"]), row["loss"], row["cause"], row["destination"] or "")

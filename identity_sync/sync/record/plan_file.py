@@ -15,11 +15,12 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import dropwhile, islice, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 from uuid import UUID
@@ -49,7 +50,7 @@ from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.draft_journal import announce_drafts
-from scaiwave.core.errors import DiskFull, FileUnwritable
+from scaiwave.core.errors import FileUnwritable
 from scaiwave.core.files import atomic_write, open_regular, remove_drafts_in, translate_write_errors
 from tenants.models import Tenant
 
@@ -64,7 +65,6 @@ MAX_LINE_BYTES = 64 * 1024
 
 _SALT = "identity_sync.plan_file"
 _REMOVALS = '"removals": [\n'
-_END_OF_REMOVALS = b"],\n"
 _CHANGES = '],\n"changes": [\n'
 _TAIL = re.compile(rb'\],\n"signature": "([0-9a-f]{64})"\n\}\n')
 _TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
@@ -98,7 +98,7 @@ class PlanHead(msgspec.Struct, frozen=True):
         return self.created_at + MAX_AGE
 
 
-class _ReviewedRemoval(TypedDict):
+class _Removal(TypedDict):
     """What is read of an encoded removal."""
 
     loss: str
@@ -303,11 +303,13 @@ def _write_rows(write: Callable[[str], None], rows: Iterable[Mapping[str, Any]])
 
 @dataclass(frozen=True)
 class ReviewedPlan:
-    """A plan whose signature is valid; `file` is an unnamed copy of its head and removals."""
+    """A plan whose signature is valid. Its removals are read again to describe a difference."""
 
     path: Path
     head: PlanHead
-    file: BinaryIO
+
+    def describe(self) -> dict[str, Any]:
+        return describe_plan(self.path, self.head)
 
     def ensure_valid_at(self, now: datetime) -> None:
         """Raises `SyncPlanExpired`."""
@@ -321,9 +323,6 @@ class ReviewedPlan:
                 f"{self.path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
             )
 
-    def describe(self) -> dict[str, Any]:
-        return describe_plan(self.path, self.head)
-
     def find_report(self) -> SyncReport | None:
         """Return the report if a run has applied this plan: that run, and no changes."""
         run = SyncRun.objects.written().filter(applied_plan=self.head.run_id).first()
@@ -332,20 +331,21 @@ class ReviewedPlan:
         plan = describe_plan(self.path, self.head, applied_at=run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
-    def iter_removals(self) -> Iterator[_ReviewedRemoval]:
-        """Read the removals. Raises `SyncPlanInvalid`."""
-        self.file.seek(0)
-        _read_head(self.file, self.path)
-        for line in _iter_lines(self.file, self.path):
-            if line == _END_OF_REMOVALS:
-                return
-            try:
-                row = msgspec.json.decode(line.rstrip().removesuffix(b","), type=_ReviewedRemoval)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                raise SyncPlanInvalid(
-                    f"{self.path} is not a plan: a removal can't be read."
-                ) from None
-            yield row
+    def iter_removals(self) -> Iterator[_Removal]:
+        """Yield the removals of the file as it is now, for the text of an error.
+
+        Raises `SyncPlanUnreadable` and `SyncPlanInvalid`.
+        """
+        with _open_file(self.path) as file:
+            lines = iter(partial(file.readline, MAX_LINE_BYTES), b"")
+            rows = islice(dropwhile(_REMOVALS.encode().__ne__, lines), 1, None)
+            for line in takewhile(b"],\n".__ne__, rows):
+                try:
+                    yield msgspec.json.decode(line.rstrip().removesuffix(b","), type=_Removal)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    raise SyncPlanInvalid(
+                        f"{self.path} is not a plan: a removal can't be read."
+                    ) from None
 
     def ensure_same_removals(self, *, plan_command: str) -> None:
         """Compare the removals with the plan made now.
@@ -363,49 +363,28 @@ class ReviewedPlan:
         )
 
 
-@contextmanager
-def open_plan(path: Path) -> Iterator[ReviewedPlan]:
-    """Read a plan file, and check that it was made by this server for this ScaiKey and database.
+def read_plan(path: Path) -> ReviewedPlan:
+    """Read a plan file once, and check that this server made it for this ScaiKey and database.
 
-    Raises `SettingMissing`, `SyncPlanUnreadable`, `SyncPlanInvalid` and `DiskFull`.
+    Raises `SettingMissing`, `SyncPlanUnreadable` and `SyncPlanInvalid`.
     """
-    with _translate_copy_errors():
-        # Without a name, no other process can change it, and it is gone however this one ends.
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    try:
-        with _open_file(path) as file:
-            _copy_signed(file, copy, path)
-        copy.seek(0)
-        head = _read_head(copy, path)
-        config = settings.CONFIG
-        if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
-            raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
-        if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
-            raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
-        # The run that wrote the plan is in the database that the plan is for.
-        run = SyncRun.objects.filter(pk=head.run_id).first()
-        if run is None or run.tenant_id != head.tenant_id:
-            raise SyncPlanInvalid(f"{path} is a plan for another database.")
-        yield ReviewedPlan(path, head, copy)
-    finally:
-        with suppress(OSError):  # What is still in its buffer is not needed.
-            copy.close()
-
-
-@contextmanager
-def _translate_copy_errors() -> Iterator[None]:
-    """Raises `DiskFull`, including for a missing directory for temporary files."""
-    try:
-        yield
-    except OSError as error:
-        raise DiskFull(
-            f"A temporary copy of the plan can't be written: {error.strerror}.",
-            fix="Set TMPDIR to a directory with more space, then run the same command again.",
-        ) from error
+    with _open_file(path) as file:
+        head = _read_signed_head(file, path)
+    config = settings.CONFIG
+    if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
+        raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
+    if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
+        raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
+    # The run that wrote the plan is in the database that the plan is for.
+    run = SyncRun.objects.filter(pk=head.run_id).first()
+    if run is None or run.tenant_id != head.tenant_id:
+        raise SyncPlanInvalid(f"{path} is a plan for another database.")
+    return ReviewedPlan(path, head)
 
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[BinaryIO]:
+    """Raises `SyncPlanUnreadable`, also for a disk that fails, and `SyncPlanInvalid`."""
     try:
         opened = open_regular(path)
     except (OSError, ValueError) as error:
@@ -418,76 +397,37 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
     with opened as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise SyncPlanInvalid(f"{path} is not a plan: it is too large.")
-        yield file
+        try:
+            yield file
+        except OSError as error:
+            raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _copy_signed(file: BinaryIO, copy: BinaryIO, path: Path) -> None:
-    """Copy head and removals, and check that the signature is for exactly the bytes that were read.
+def _read_signed_head(file: BinaryIO, path: Path) -> PlanHead:
+    """Return what is before the removals, if the signature is for exactly the bytes that are read.
 
-    No byte is read twice. Raises `SyncPlanInvalid`, and then the copy must not be used.
+    No byte is read twice. Raises `SyncPlanInvalid`.
     """
+    # The end first, so that a large file that is not a plan is not read.
     remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
-    mac = _start_mac()
-    with _translate_read_errors(path):
-        # The end first, so that a large file that is not a plan is not read.
-        file.seek(max(0, remaining))
-        tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
-        if tail is None:
-            raise SyncPlanInvalid(f"{path} is not a whole plan.")
-        file.seek(0)
-    is_copied = True
-    while remaining > 0 and (line := _read_line(file, path, remaining)):
+    file.seek(max(0, remaining))
+    if (tail := _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))) is None:
+        raise SyncPlanInvalid(f"{path} is not a whole plan.")
+    file.seek(0)
+    mac, head, is_head = _start_mac(), b"", True
+    while remaining > 0 and (line := file.readline(min(remaining, MAX_LINE_BYTES))):
         mac.update(line)
         remaining -= len(line)
-        if is_copied:
-            with _translate_copy_errors():
-                copy.write(line)
-        is_copied &= line != _END_OF_REMOVALS
+        is_head = is_head and line != _REMOVALS.encode()
+        head += line if is_head else b""
+        if len(head) > MAX_HEAD_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: its head is too large.")
     if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
         raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
-    with _translate_copy_errors():
-        copy.flush()
-
-
-def _read_head(file: BinaryIO, path: Path) -> PlanHead:
-    """Read everything before the removals."""
-    lines, size = [], 0
-    for line in _iter_lines(file, path):
-        if line == _REMOVALS.encode():
-            break
-        lines.append(line)
-        size += len(line)
-        if size > MAX_HEAD_BYTES:
-            raise SyncPlanInvalid(f"{path} is not a plan: its head is too large.")
-    else:
-        raise SyncPlanInvalid(f"{path} is not a plan.")
-    text = b"".join(lines).rstrip().removesuffix(b",") + b"}"
     try:
-        values = json.loads(text)
+        values = json.loads(head.rstrip().removesuffix(b",") + b"}")
         if (values.get("format"), values.get("version")) != (FORMAT, VERSION):
             raise SyncPlanInvalid(f"{path} was written by another release.")
         return msgspec.convert(values, PlanHead)
     except (ValueError, AttributeError, RecursionError, msgspec.ValidationError):
         raise SyncPlanInvalid(f"{path} is not a plan.") from None
-
-
-def _iter_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    while line := _read_line(file, path, MAX_LINE_BYTES + 1):
-        if len(line) > MAX_LINE_BYTES:
-            raise SyncPlanInvalid(f"{path} is not a plan: a line is too long.")
-        yield line
-
-
-def _read_line(file: BinaryIO, path: Path, max_bytes: int) -> bytes:
-    """Read a line, or the first part of a long one."""
-    with _translate_read_errors(path):
-        return file.readline(min(max_bytes, MAX_LINE_BYTES + 1))
-
-
-@contextmanager
-def _translate_read_errors(path: Path) -> Iterator[None]:
-    """Raises `SyncPlanUnreadable`, for example for a disk that fails."""
-    try:
-        yield
-    except OSError as error:
-        raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import subprocess
 import sys
@@ -41,7 +40,8 @@ from identity_sync.report import SyncReport
 from identity_sync.reports.runs import show_run
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record import plan_file
-from identity_sync.sync.record.plan_file import PlanHead, open_new_plan, open_plan
+from identity_sync.sync.record.plan_file import PlanHead, open_new_plan
+from identity_sync.sync.record.plan_file import read_plan as read_reviewed
 from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.run import run_sync
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
@@ -355,8 +355,8 @@ def test_fail_the_file_is_changed_while_it_is_read(scaikey: Sandbox, path: Path)
     sync()
     remove_people(scaikey, 1)
     make_plan(path)
-    with open_plan(path) as plan:
-        reviewed, removals = plan.head, list(plan.iter_removals())
+    plan = read_reviewed(path)
+    reviewed, removals = plan.head, list(plan.iter_removals())
     for row in list_people(scaikey)[:20]:
         scaikey.directory.remove_user(row["id"])
     make_plan(path, allow_removals=10_000)
@@ -389,8 +389,8 @@ while os.getppid() == int(texts[2]):
 
 def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
-    with open_plan(path) as plan:
-        reviewed = plan.head
+    plan = read_reviewed(path)
+    reviewed = plan.head
     padding = ({"kind": "participants", "padding": "x" * 500} for _ in range(800))
     with open_new_plan(path) as file:
         plan_file.write_plan(file, path, reviewed, removals=(), changes=padding)
@@ -401,27 +401,13 @@ def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> N
     with subprocess.Popen(command) as process:
         try:
             for _ in range(TRIES):
-                with suppress(SyncPlanInvalid), open_plan(path) as plan:
+                with suppress(SyncPlanInvalid):
+                    plan = read_reviewed(path)
                     valid += 1
                     assert plan.head == reviewed
         finally:
             process.kill()
     assert 0 < valid < TRIES
-
-
-def test_fail_no_space_for_the_copy(scaikey: Sandbox, path: Path) -> None:
-    make_plan(path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    try:
-        with (
-            pytest.raises(DiskFull, match="can't be written") as caught,
-            open_plan(path),
-        ):
-            pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "TMPDIR" in caught.value.fix
 
 
 def edit(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -482,8 +468,8 @@ def sign(path: Path, head: dict[str, Any], removals: str = "") -> None:
         ({"run_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
         ({"tenant_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
         ({"losses": None}, "is not a plan"),
-        ({"kinds": "x" * plan_file.MAX_LINE_BYTES}, "a line is too long"),
-        ({str(number): "x" * 60_000 for number in range(20)}, "its head is too large"),
+        ({"kinds": "x" * plan_file.MAX_LINE_BYTES}, "is not a plan"),
+        ({str(number): "x" * 60_000 for number in range(20)}, "is not a plan"),
     ],
 )
 def test_fail_signed_but_not_for_here(
@@ -520,20 +506,20 @@ def test_fail_a_signed_plan_with_an_unreadable_removal(scaikey: Sandbox, path: P
 def test_fail_expired(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
     now = datetime.now(UTC)
-    with open_plan(path) as plan:
-        assert plan.head.expires_at - plan.head.created_at == timedelta(hours=24)
-        plan.ensure_valid_at(now + timedelta(hours=23))
-        with pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught:
-            plan.ensure_valid_at(now + timedelta(hours=25))
-        with pytest.raises(SyncPlanExpired, match="is dated in the future"):
-            plan.ensure_valid_at(now - timedelta(minutes=5))
+    plan = read_reviewed(path)
+    assert plan.head.expires_at - plan.head.created_at == timedelta(hours=24)
+    plan.ensure_valid_at(now + timedelta(hours=23))
+    with pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught:
+        plan.ensure_valid_at(now + timedelta(hours=25))
+    with pytest.raises(SyncPlanExpired, match="is dated in the future"):
+        plan.ensure_valid_at(now - timedelta(minutes=5))
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_EXPIRED", 1)
 
 
 def make_expired(path: Path) -> None:
     """Sign the plan again, as if it was two days old."""
-    with open_plan(path) as plan:
-        head, removals = plan.head, list(plan.iter_removals())
+    plan = read_reviewed(path)
+    head, removals = plan.head, list(plan.iter_removals())
     head = msgspec.structs.replace(head, created_at=head.created_at - timedelta(days=2))
     with open_new_plan(path) as file:
         plan_file.write_plan(file, path, head, removals=removals, changes=())
@@ -628,14 +614,14 @@ def test_success_applied_while_another_process_waited(scaikey: Sandbox, path: Pa
         if not first:
             first.append(apply(path))
 
-    with open_plan(path) as reviewed:
-        options = SyncOptions(HOST, plan=reviewed)
+    reviewed = read_reviewed(path)
+    options = SyncOptions(HOST, plan=reviewed)
 
-        def connect(config: Configuration) -> ScaiKeyClient:
-            apply_before_lock()
-            return scaikey_client(config)
+    def connect(config: Configuration) -> ScaiKeyClient:
+        apply_before_lock()
+        return scaikey_client(config)
 
-        second = run_sync(replace(options, connect=connect))
+    second = run_sync(replace(options, connect=connect))
     assert second.run_id == first[0].run_id
     assert second.plan is not None
     assert second.plan["applied_at"] is not None
@@ -714,8 +700,8 @@ def measure_peak(path: Path, head: PlanHead, number: int) -> int:
     tracemalloc.start()
     with open_new_plan(path) as file:
         plan_file.write_plan(file, path, head, removals=removals, changes=changes)
-    with open_plan(path) as plan:
-        assert sum(1 for _ in plan.iter_removals()) == number
+    plan = read_reviewed(path)
+    assert sum(1 for _ in plan.iter_removals()) == number
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -724,8 +710,8 @@ def measure_peak(path: Path, head: PlanHead, number: int) -> int:
 @pytest.mark.once
 def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path) -> None:
     make_plan(path)
-    with open_plan(path) as plan:
-        head = plan.head
+    plan = read_reviewed(path)
+    head = plan.head
     few, many = (
         measure_peak(path, head, number)
         for number in ((5_000, 50_000) if NIGHTLY else (1_500, 4_500))
