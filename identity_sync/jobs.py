@@ -11,10 +11,10 @@ from django.conf import settings
 
 from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger
-from identity_sync.sync import request as start_sync
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.options import Pace, SyncOptions
 from identity_sync.sync.record.history import close_interrupted
+from identity_sync.sync.request import run_request
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events
@@ -56,7 +56,7 @@ def run_requested_sync(run_id: str) -> dict[str, Any]:
     A dry run that is refused has done its work: its run shows the refusal.
     """
     try:
-        report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
+        report = run_request(UUID(run_id), now=datetime.now(UTC))
     except SyncStopped as error:
         is_dry_run = SyncRun.objects.filter(pk=run_id, is_dry_run=True).exists()
         if not (is_dry_run or isinstance(error, SyncPartial)):

@@ -26,7 +26,7 @@ from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
     build_row,
-    compute_digest,
+    digest_pending,
     find_people,
     format_last_day,
     is_pending_q,
@@ -172,7 +172,7 @@ def _select(
             )
         tenant = resolve_tenant(operator, selection.tenant)
         rows = list(visible.filter(is_pending_q(now), tenant=tenant))
-        found = compute_digest(row.pk for row in rows)
+        found = digest_pending(row.pk for row in rows)
         if not rows:
             raise RemovalNotFound(f"No removal waits in {selection.tenant}.")
         if selection.expect.lower() != found:

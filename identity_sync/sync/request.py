@@ -146,7 +146,7 @@ def wait_for_run(request: SyncRequest, seconds: float) -> bool:
         time.sleep(POLL_SECONDS)
 
 
-def run_requested_sync(run_id: UUID, *, now: datetime) -> SyncReport:
+def run_request(run_id: UUID, *, now: datetime) -> SyncReport:
     """Run a sync that was requested on this server, once, in the name of its operator.
 
     It has the rights of the host operator, since the request was authorised, and uses the

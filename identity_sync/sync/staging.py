@@ -106,10 +106,10 @@ def _define(statements: list[str]) -> None:
         execute(sql)
 
 
-def find_kept_note(table: str) -> str:
+def find_off_reason(table: str) -> str:
     """SQL for why access is kept in the tenant of a row; a partner is kept for any tenant."""
-    note = "(SELECT min(k.note) FROM kept_tenants k"
-    return f"COALESCE({note} WHERE k.tenant_id = {table}.tenant_id), {note}))"
+    note = "(SELECT min(ot.note) FROM off_tenants ot"
+    return f"COALESCE({note} WHERE ot.tenant_id = {table}.tenant_id), {note}))"
 
 
 def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from identity_sync.sync.request import run_requested_sync
+from identity_sync.sync.request import run_request
 from scaiwave.core.errors import ScaiWaveError
 
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, request: UUID, **options: Any) -> None:
         try:
-            run_requested_sync(request, now=timezone.now())
+            run_request(request, now=timezone.now())
         except ScaiWaveError as error:
             self.stderr.write(f"{error.message} [{error.code}]")
             raise SystemExit(error.exit_code) from error

@@ -224,7 +224,7 @@ def _insert_roles(now: datetime) -> None:
 
 
 def free_slugs() -> None:
-    """Rename the old slugs of tenants that change theirs, and what `plan_freed_slugs` planned.
+    """Rename the old slugs of tenants that change theirs, and of removed tenants as planned.
 
     Call it before slugs are written: two tenants may swap slugs in one run, which no order of
     updates allows.

@@ -1,18 +1,10 @@
 """Claims: the rows that would lose access by the lists, and the decision about each.
 
-A claim is a row of the temporary table `loss_claims`. Its `state` is:
-
-* `open` until it is decided,
-* `lost` if the loss of access is confirmed,
-* `exists` if the record was found and still has its access,
-* `postponed` if nothing is proven, `inconsistent` if the list contradicts the look-ups,
-* `kept` if removals are turned off for the run or the tenant,
-* `assumed` if it was not looked up, because the loss waits for a decision anyway.
-
+A claim is a row of the temporary table `loss_claims`; `states` names its states.
 Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` the answer of a look-up
 reported.
 
-Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
+Where removals are turned off, access is left: a claim gets the state `off`, is not looked up, does
 not count for the removal limit, and is reported as skipped.
 """
 
@@ -25,7 +17,7 @@ from datetime import datetime
 from identity_sync.reasons import Reason, format_cause
 from identity_sync.sync.confirm.decisions import APPROVED
 from identity_sync.sync.fetch.kinds import (
-    ACTIVE_SQL,
+    ACTIVE,
     MEMBERSHIPS,
     PARTICIPANTS,
     PARTNERS,
@@ -35,7 +27,8 @@ from identity_sync.sync.fetch.kinds import (
 from identity_sync.sync.fetch.lists import restage_records
 from identity_sync.sync.fetch.roles import stage_roles
 from identity_sync.sync.fetch.scope import SyncScope
-from identity_sync.sync.staging import BATCH, analyze, find_kept_note, index_filled, index_numbers
+from identity_sync.sync.staging import BATCH, analyze, find_off_reason, index_filled, index_numbers
+from identity_sync.sync.states import UNDECIDED, ClaimState
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import (
     batched,
@@ -60,9 +53,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
     joins, moved = _find_moves(entity)
     inactive = "(0 = 1)"
     if entity.has_status:
-        inactive = (
-            f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}))"
-        )
+        inactive = f"(s.scaikey_status NOT IN {ACTIVE} AND p.scaikey_status IN {ACTIVE})"
 
     def stage(source: str, where: str) -> int:
         return execute(
@@ -75,7 +66,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             FROM {source} WHERE {where} AND {entity.owned_condition} AND NOT EXISTS (
                 SELECT 1 FROM unusable_records u
                 WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
-            {_target_condition(entity) if scope.announced_only else ""}
+            {_announced_condition(entity) if scope.announced_only else ""}
             """,
             [entity.kind, entity.kind],
         )
@@ -94,28 +85,28 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         )
     if found:
         analyze("loss_claims")
-    if _keep_claims(entity):
+    if _turn_off_claims(entity):
         unstage_undecided(entity.kind)
 
 
-def _keep_claims(entity: EntitySync) -> int:
-    """Keep what open claims of this kind would take; return how many there were.
+def _turn_off_claims(entity: EntitySync) -> int:
+    """Leave what open claims of this kind would take, where removals are off; return the number.
 
-    A partner is kept if one of its tenants is. A tenant or partner that ScaiKey suspends is
+    A partner is left if one of its tenants is. A tenant or partner that ScaiKey suspends is
     suspended even if a list of its people can't be read.
     """
-    condition = "tenant_id IN (SELECT k.tenant_id FROM kept_tenants k WHERE {0})"
+    condition = "tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot WHERE {0})"
     if entity is PARTNERS:
         condition = """
-            (EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id IS NULL)
+            (EXISTS (SELECT 1 FROM off_tenants ot WHERE ot.tenant_id IS NULL)
              OR row_id IN (SELECT t.partner_id FROM sw_tenants t
-                           JOIN kept_tenants k ON k.tenant_id = t.id AND {0}))
+                           JOIN off_tenants ot ON ot.tenant_id = t.id AND {0}))
         """
     is_suspension = "is_inactive = 1 AND is_absent = 0 AND is_moved = 0"
-    is_kept = f"(k.note <> '{Reason.UNREADABLE_LIST}' OR NOT ({is_suspension}))"
+    is_kept = f"(ot.note <> '{Reason.UNREADABLE_LIST}' OR NOT ({is_suspension}))"
     condition = condition.format("0 = 0" if entity.in_tenant else is_kept)
     return execute(
-        f"UPDATE loss_claims SET state = 'kept', note = {find_kept_note('loss_claims')} "
+        f"UPDATE loss_claims SET state = 'off', note = {find_off_reason('loss_claims')} "
         f"WHERE kind = %s AND state = 'open' AND {condition}",
         [entity.kind],
     )
@@ -123,7 +114,7 @@ def _keep_claims(entity: EntitySync) -> int:
 
 def count_off() -> int:
     """Count the losses that were left out because removals are turned off."""
-    is_off = f"state = 'kept' AND note <> '{Reason.UNREADABLE_LIST}'"
+    is_off = f"state = 'off' AND note <> '{Reason.UNREADABLE_LIST}'"
     sql = f"""
         SELECT (SELECT count(*) FROM loss_claims WHERE {is_off})
              + (SELECT count(*) FROM edge_claims WHERE {is_off})
@@ -156,7 +147,7 @@ def _find_moves(entity: EntitySync) -> tuple[str, str]:
          AND (other_pr.id IS NOT NULL OR new_s_pr.n IS NOT NULL)
          AND (other_pr.suspended_by_hand_at IS NOT NULL
               OR COALESCE(new_s_pr.scaikey_status, other_pr.scaikey_status, '')
-                  NOT IN ({ACTIVE_SQL})
+                  NOT IN {ACTIVE}
               OR (new_s_pr.n IS NULL AND other_pr.absent_since IS NOT NULL)
               OR EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = 'partners'
                          AND cr.scaikey_id = s.partner_scaikey_id)))
@@ -164,7 +155,7 @@ def _find_moves(entity: EntitySync) -> tuple[str, str]:
     )
 
 
-def _target_condition(entity: EntitySync) -> str:
+def _announced_condition(entity: EntitySync) -> str:
     in_lost_tenant = ""
     if entity.in_tenant:
         in_lost_tenant = (
@@ -172,7 +163,7 @@ def _target_condition(entity: EntitySync) -> str:
             "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
         )
     return (
-        f"AND (EXISTS (SELECT 1 FROM targets w WHERE w.kind = '{entity.kind}' "
+        f"AND (EXISTS (SELECT 1 FROM announced w WHERE w.kind = '{entity.kind}' "
         f"AND w.scaikey_id = p.{entity.identity}) {in_lost_tenant})"
     )
 
@@ -202,7 +193,7 @@ def find_role_claims() -> None:
     )
     if found:
         analyze("loss_claims")
-    _keep_claims(PARTICIPANTS)
+    _turn_off_claims(PARTICIPANTS)
 
 
 _LOST_ROLE = """EXISTS (
@@ -230,7 +221,7 @@ def settle_lost_tenants(entity: EntitySync) -> None:
         [Reason.TENANT_REMOVED, entity.kind],
     )
     execute(
-        "UPDATE loss_claims SET state = 'lost' "
+        "UPDATE loss_claims SET state = 'confirmed' "
         f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
         [entity.kind],
     )
@@ -269,20 +260,18 @@ def load_claims(kind: str, ids: list[str]) -> dict[str, Claim]:
 def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
     """Set the states of the claims in `lookups`, and stage the records that were found."""
     analyze("lookups")
-    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
+    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE state <> 'postponed')")
     last = restage_records(kind, records)
     if with_roles:
         stage_roles(after=last)
     execute(
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason, detail) "
-        "SELECT kind, scaikey_id, note, detail FROM lookups WHERE result = 'removed'"
+        "SELECT kind, scaikey_id, note, detail FROM lookups WHERE state = 'confirmed'"
     )
     execute(
         """
         UPDATE loss_claims SET
-            state = CASE l.result WHEN 'removed' THEN 'lost' WHEN 'found' THEN 'exists'
-                    ELSE 'postponed' END,
-            note = l.note, detail = l.detail
+            state = l.state, note = l.note, detail = l.detail
         FROM lookups l
         WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
         """
@@ -295,8 +284,8 @@ def _compare_records(kind: str) -> None:
     loss_conditions = []
     if kind != "groups":
         loss_conditions.append(
-            f"s.scaikey_status NOT IN ({ACTIVE_SQL}) AND EXISTS (SELECT 1 FROM sw_{kind} p "
-            f"WHERE p.id = c.row_id AND p.scaikey_status IN ({ACTIVE_SQL}))"
+            f"s.scaikey_status NOT IN {ACTIVE} AND EXISTS (SELECT 1 FROM sw_{kind} p "
+            f"WHERE p.id = c.row_id AND p.scaikey_status IN {ACTIVE})"
         )
     if kind == "tenants":
         own_partner = (
@@ -318,7 +307,7 @@ def _compare_records(kind: str) -> None:
     for condition in loss_conditions:
         execute(
             f"""
-            UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
+            UPDATE loss_claims SET state = 'confirmed' WHERE kind = %s AND state = 'refuted'
             AND scaikey_id IN (SELECT c.scaikey_id
                                FROM lookups l CROSS JOIN loss_claims c CROSS JOIN stage_{kind} s
                                WHERE l.kind = %s AND c.kind = l.kind
@@ -335,7 +324,7 @@ def unstage_undecided(kind: str) -> None:
     table = f"stage_{kind}"
     undecided = (
         "scaikey_id IN (SELECT scaikey_id FROM loss_claims WHERE kind = %s AND {} = 1 "
-        "AND state IN ('postponed', 'inconsistent', 'kept'))"
+        f"AND state IN {UNDECIDED})"
     )
     if kind != "groups":
         where = undecided.format("is_inactive")
@@ -369,8 +358,8 @@ def unstage_undecided_roles() -> None:
     )
 
 
-def assume(kind: str, tenant_id: str) -> None:
-    """Set the open claims to assumed: such losses are not applied, and become pending removals."""
+def let_wait(kind: str, tenant_id: str) -> None:
+    """Set the open claims to waiting: such losses are not applied, and become pending removals."""
     table, where, params = _open_claims(kind, tenant_id)
     if kind != MEMBERSHIPS:
         execute(
@@ -378,7 +367,7 @@ def assume(kind: str, tenant_id: str) -> None:
             f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
             [Reason.REMOVED, *params],
         )
-    execute(f"UPDATE {table} SET state = 'assumed' WHERE {where}", params)
+    execute(f"UPDATE {table} SET state = 'waiting' WHERE {where}", params)
 
 
 def list_approved(kind: str, now: datetime) -> list[str]:
@@ -392,7 +381,7 @@ def list_approved(kind: str, now: datetime) -> list[str]:
     )
 
 
-def draw_open(kind: str, *, limit: int, tenant_id: str) -> list[str]:
+def draw_sample(kind: str, *, limit: int, tenant_id: str) -> list[str]:
     """Return the IDs of some open claims, of group memberships their groups.
 
     They are drawn at random: else the same claims would spend the budget of each run.
@@ -418,7 +407,7 @@ def iter_open(kind: str) -> Iterator[list[str]]:
         yield fetch_column(sql, [last, last + BATCH])
 
 
-def close_open(kind: str, *, state: str, note: str) -> int:
+def close_open(kind: str, state: ClaimState, note: str) -> int:
     """Give all open claims of a kind this state, and return how many there were."""
     table, where, params = _open_claims(kind, "")
     number = execute(

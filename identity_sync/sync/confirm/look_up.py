@@ -34,6 +34,7 @@ from identity_sync.sync.fetch.roles import has_role_data, stage_roles
 from identity_sync.sync.fetch.scope import Source
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
+from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.text import join_examples, pluralize
@@ -123,7 +124,7 @@ class Confirmer:
                     break
                 decided += len(ids)
                 progress(min(decided, total), total)
-        claims.close_open(kind, state="postponed", note=Reason.BUDGET_SPENT)
+        claims.close_open(kind, ClaimState.POSTPONED, Reason.BUDGET_SPENT)
 
     def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
         """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
@@ -133,7 +134,7 @@ class Confirmer:
             return
         if self.limit.is_exceeded(claimed, present):
             if self._is_confirmed_by_sample(kind, ""):
-                claims.assume(kind, "")
+                claims.let_wait(kind, "")
             return
         if self.source.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
@@ -144,7 +145,7 @@ class Confirmer:
             if self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
                 if not self._is_confirmed_by_sample(kind, tenant_id):
                     return
-                claims.assume(kind, tenant_id)
+                claims.let_wait(kind, tenant_id)
 
     def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
         """Look up a sample of the claims, and return whether only removals were confirmed.
@@ -152,14 +153,14 @@ class Confirmer:
         Otherwise all open claims are decided: as inconsistent if a record still exists, and as
         postponed if nothing is proven.
         """
-        ids = claims.draw_open(kind, limit=SAMPLE_SIZE, tenant_id=tenant_id)
+        ids = claims.draw_sample(kind, limit=SAMPLE_SIZE, tenant_id=tenant_id)
         self._look_up(kind, ids)
         states = claims.count_states(kind, ids)
-        if states.get("lost") and not states.get("exists"):
+        if states.get(ClaimState.CONFIRMED) and not states.get(ClaimState.REFUTED):
             return True
-        if not states.get("exists"):
-            claims.close_open(kind, state="postponed", note=self.unproven)
-        elif claims.close_open(kind, state="inconsistent", note=Reason.INCONSISTENT):
+        if not states.get(ClaimState.REFUTED):
+            claims.close_open(kind, ClaimState.POSTPONED, self.unproven)
+        elif claims.close_open(kind, ClaimState.INCONSISTENT, Reason.INCONSISTENT):
             self.result.inconsistent.append(kind)
         return False
 
@@ -173,20 +174,20 @@ class Confirmer:
         )
         with closing(lookups):
             for record_id, lookup in lookups:
-                result, code = self._judge(kind, lookup, by_id[record_id])
-                if result == "found":
+                state, code = self._judge(kind, lookup, by_id[record_id])
+                if state is ClaimState.REFUTED:
                     records.append(lookup.record)
                 detail = lookup.reason
                 if code == Reason.MOVED and isinstance(lookup.record, TenantScopedRecord):
                     detail = lookup.record.tenant_id
-                results.append((kind, record_id, result, code, detail[:MAX_DETAIL_CHARS]))
+                results.append((kind, record_id, state, code, detail[:MAX_DETAIL_CHARS]))
         execute("DELETE FROM lookups")
         copy_rows("lookups", results)
         claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)
         return len(results) == len(ids)
 
-    def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[str, str]:
-        """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
+    def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[ClaimState, str]:
+        """Return what a response proves about a claim, and the reason."""
         is_outside = (
             lookup.is_forbidden and kind == "tenants" and self.source.scope.name != "GLOBAL"
         )
@@ -194,23 +195,26 @@ class Confirmer:
             if lookup.record is not None:
                 return self._judge_record(lookup.record, claim)
             if not is_outside:
-                return "unknown", Reason.LOOKUP_FAILED
+                return ClaimState.POSTPONED, Reason.LOOKUP_FAILED
         if not claim.is_absent:
-            return "unknown", Reason.LISTED
+            return ClaimState.POSTPONED, Reason.LISTED
         if claim.has_lost_parent or self._has_control(kind):
-            return "removed", Reason.REMOVED if lookup.is_missing else Reason.OUT_OF_SCOPE
-        return "unknown", Reason.NO_CONTROL
+            return (
+                ClaimState.CONFIRMED,
+                Reason.REMOVED if lookup.is_missing else Reason.OUT_OF_SCOPE,
+            )
+        return ClaimState.POSTPONED, Reason.NO_CONTROL
 
-    def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[str, str]:
+    def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[ClaimState, str]:
         if record.status in DELETED_STATUSES:
-            return "removed", Reason.REMOVED
+            return ClaimState.CONFIRMED, Reason.REMOVED
         if isinstance(record, TenantScopedRecord):
             _complete_tenant(record, claim.tenant_scaikey_id)
             if not self._is_known_tenant(record.tenant_id):
-                return "unknown", Reason.UNKNOWN_TENANT
+                return ClaimState.POSTPONED, Reason.UNKNOWN_TENANT
             if self.source.scope.tenant_only and record.tenant_id != self.source.scope.tenant_id:
-                return "removed", Reason.MOVED
-        return "found", ""
+                return ClaimState.CONFIRMED, Reason.MOVED
+        return ClaimState.REFUTED, ""
 
     def _has_control(self, kind: str) -> bool:
         """Return whether ScaiKey returns records by their ID at all.
@@ -250,12 +254,12 @@ class Confirmer:
 
     def _warn(self, kind: str) -> None:
         states = claims.count_states(kind)
-        if number := states.get("exists"):
+        if number := states.get(ClaimState.REFUTED):
             self.result.warnings.append(
                 f"ScaiKey's list would take access from {number:,} of the {kind}, but look-ups by "
                 "ID show that they still have it. Their access is unchanged."
             )
-        if number := states.get("postponed"):
+        if number := states.get(ClaimState.POSTPONED):
             self.result.warnings.append(
                 f"Postponed {pluralize(number, 'removal')} of {kind} until look-ups by ID confirm "
                 f"them ({claims.format_postponed_cause(kind)})."

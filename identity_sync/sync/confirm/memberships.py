@@ -22,7 +22,8 @@ from identity_sync.sync.confirm.look_up import Confirmer
 from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS, count_memberships_in_scope
 from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
-from identity_sync.sync.staging import analyze, copy_rows, find_kept_note
+from identity_sync.sync.staging import analyze, copy_rows, find_off_reason
+from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import join_examples, pluralize
@@ -49,7 +50,7 @@ def find_claims() -> None:
                           OR EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
                                      AND cr.scaikey_id = m.scaikey_id)
                           OR {_is_moved(kind)}
-                        THEN 'proven' ELSE 'open' END, ''
+                        THEN 'implied' ELSE 'open' END, ''
             FROM fetched_group_rows fr
             JOIN sw_group_memberships e ON e.group_id = fr.group_id
             JOIN sw_groups g ON g.id = fr.group_id
@@ -92,7 +93,7 @@ def _is_moved(kind: str) -> str:
         f"EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{kind} s ON s.scaikey_id = c.scaikey_id "
         "JOIN sw_tenants t ON t.id = m.tenant_id "
         f"WHERE c.kind = '{kind}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id "
-        "AND c.state IN ('lost', 'assumed') "
+        "AND c.state IN ('confirmed', 'waiting') "
         f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
     )
 
@@ -105,7 +106,7 @@ def find_edges_of_lost_members() -> None:
             f"""
             INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
                                      is_group, state, note)
-            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'proven', ''
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'implied', ''
             FROM {table} m
             JOIN sw_group_memberships e ON e.{column} = m.id
             JOIN sw_groups g ON g.id = e.group_id
@@ -138,9 +139,9 @@ class EdgeConfirmer(Confirmer):
             present = count_memberships_in_scope()
         # Keep the memberships that would end in tenants whose removals are turned off.
         execute(
-            f"UPDATE edge_claims SET state = 'kept', note = {find_kept_note('edge_claims')} "
-            "WHERE state IN ('open', 'proven') "
-            "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+            f"UPDATE edge_claims SET state = 'off', note = {find_off_reason('edge_claims')} "
+            "WHERE state IN ('open', 'implied') "
+            "AND tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot)"
         )
         if not claims.measure_open(MEMBERSHIPS):
             return
@@ -154,7 +155,9 @@ class EdgeConfirmer(Confirmer):
         with self.source.progress("Reading group members again") as progress:
             while groups := fetch_column(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN]):
                 if not self._look_up(MEMBERSHIPS, groups):
-                    claims.close_open(MEMBERSHIPS, state="postponed", note=Reason.BUDGET_SPENT)
+                    claims.close_open(
+                        MEMBERSHIPS, state=ClaimState.POSTPONED, note=Reason.BUDGET_SPENT
+                    )
                 last, done = groups[-1], done + len(groups)
                 progress(done, total)
         self._warn(MEMBERSHIPS)
@@ -210,11 +213,11 @@ class EdgeConfirmer(Confirmer):
 
     def _warn(self, kind: str) -> None:
         states = claims.count_states(kind)
-        if number := states.get("exists"):
+        if number := states.get(ClaimState.REFUTED):
             self.result.warnings.append(
                 f"ScaiKey's lists omitted {pluralize(number, 'group membership')} that still exist."
             )
-        number = states.get("postponed", 0) + states.get("inconsistent", 0)
+        number = states.get(ClaimState.POSTPONED, 0) + states.get(ClaimState.INCONSISTENT, 0)
         if not number:
             return
         names = fetch(
@@ -260,7 +263,10 @@ def _decide(readings: list[_Reading]) -> None:
     An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
     postponed otherwise.
     """
-    states = {True: ("lost", ""), False: ("postponed", Reason.MEMBERS_INCOMPLETE)}
+    states = {
+        True: (ClaimState.CONFIRMED, ""),
+        False: (ClaimState.POSTPONED, Reason.MEMBERS_INCOMPLETE),
+    }
     execute("DELETE FROM lookups")
     copy_rows(
         "lookups", ((MEMBERSHIPS, each.group_id, *states[each.is_proof], "") for each in readings)
@@ -274,7 +280,7 @@ def _decide(readings: list[_Reading]) -> None:
         )
         execute(
             """
-            UPDATE edge_claims SET state = 'exists'
+            UPDATE edge_claims SET state = 'refuted'
             WHERE state = 'open' AND group_scaikey_id IN (SELECT scaikey_id FROM lookups)
               AND EXISTS (SELECT 1 FROM stage_memberships s_e
                           WHERE s_e.group_scaikey_id = edge_claims.group_scaikey_id
@@ -285,7 +291,7 @@ def _decide(readings: list[_Reading]) -> None:
     for state, note in states.values():
         execute(
             "UPDATE edge_claims SET state = %s, note = %s WHERE state = 'open' "
-            "AND group_scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result = %s)",
+            "AND group_scaikey_id IN (SELECT scaikey_id FROM lookups WHERE state = %s)",
             [state, note, state],
         )
 

@@ -1,6 +1,6 @@
 """Stage single records, for a run that reads nothing else: what webhooks announce.
 
-Each target is looked up by its ID and staged as if it had been listed; the rest of the run is the
+Each is looked up by its ID and staged as if it had been listed; the rest of the run is the
 same as in a full sync. Records that a full sync would find in its lists are looked up as well: the
 tenants of people and groups, the partners of tenants, tenants whose slug now belongs to another
 one, and members of a group that are not known here.
@@ -24,8 +24,8 @@ from identity_sync.sync.fetch.lists import (
     fetch_own_partner,
     leave_out_erased,
     restage_records,
-    stage_kept_tenants,
     stage_members,
+    stage_off_tenants,
     stage_records,
     stage_scope,
 )
@@ -68,7 +68,7 @@ def fetch_announced(source: Source, announced: AnnouncedRecords) -> Fetched:
     """
     scope = replace(source.scope, announced_only=True)
     client, fetched = source.client, Fetched(scope)
-    stage_kept_tenants(removals=source.removals)
+    stage_off_tenants(removals=source.removals)
     stage_scope(scope)
     reader = _AnnouncedReader(client, scope, announced, fetched)
     reader.read()
@@ -79,7 +79,7 @@ def fetch_announced(source: Source, announced: AnnouncedRecords) -> Fetched:
     leave_out_erased(fetched, scope)
     positions = {record: position for position, record in enumerate(announced.named)}
     looked_up = ((kind, key) for kind, keys in reader.looked_up.items() for key in keys)
-    copy_rows("targets", ((*record, positions.get(record)) for record in looked_up))
+    copy_rows("announced", ((*record, positions.get(record)) for record in looked_up))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
     for (_, group_id), error in fetched.unreadable.items():
@@ -90,7 +90,7 @@ def fetch_announced(source: Source, announced: AnnouncedRecords) -> Fetched:
 
 
 class _AnnouncedReader:
-    """Looks up targets and the records on which they depend, each once."""
+    """Looks up announced records and the ones on which they depend, each once."""
 
     def __init__(
         self, client: ScaiKeyClient, scope: SyncScope, announced: AnnouncedRecords, fetched: Fetched

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from identity_sync.sync.staging import analyze
-from scaiwave.core.sql import execute, fetch_number
+from scaiwave.core.sql import execute, fetch_number, sql_list
 from tenants.models.directory import ACTIVE_STATUSES
 
 
@@ -68,7 +68,7 @@ class EntitySync:
 
 
 MEMBERSHIPS = "memberships"
-"""The fifth kind, which has no ScaiKey ID; see memberships.py."""
+"""The fifth kind, which has no ScaiKey ID."""
 
 PARTNERS = EntitySync(
     kind="partners",
@@ -110,7 +110,7 @@ ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
 ENTITY_OF_KIND = {entity.kind: entity for entity in ENTITIES}
 
 
-ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+ACTIVE = sql_list(ACTIVE_STATUSES)
 
 
 # The two types of member: the flag of staged rows, the table, the kind, the column of the edge and

@@ -120,7 +120,7 @@ def fetch_lists(source: Source) -> Fetched:
     a run for one tenant, `TenantGone`.
     """
     client, scope, fetched = source.client, source.scope, Fetched(source.scope)
-    stage_kept_tenants(removals=source.removals)
+    stage_off_tenants(removals=source.removals)
     max_unreadable_share = settings.CONFIG.get_fraction("SCAIWAVE_SYNC_UNREADABLE_SHARE")
     stage_scope(scope)
     kinds = [("participants", "People"), ("groups", "Groups")]
@@ -302,12 +302,12 @@ def _load_parts(
 
     copy_rows(f"stage_{kind}", number_rows(iter_records(), kind))
     fetched.read_in_parts[kind] = error
-    keep_unreadable(kind, [key for _, key in unreadable])
+    stage_unreadable_tenants(kind, [key for _, key in unreadable])
     fetched.unreadable.update(unreadable)
     return read
 
 
-def keep_unreadable(kind: str, keys: list[str]) -> None:
+def stage_unreadable_tenants(kind: str, keys: list[str]) -> None:
     """Keep all access in the tenants whose people, groups or own record can't be read.
 
     A tenant without a partner is in no part of the list of tenants.
@@ -316,13 +316,13 @@ def keep_unreadable(kind: str, keys: list[str]) -> None:
     if kind == "tenants":
         owned = "t.partner_id IN (SELECT pr.id FROM sw_partners pr WHERE pr.scaikey_id = %s)"
         execute(
-            "INSERT INTO kept_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
+            "INSERT INTO off_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
             "WHERE t.partner_id IS NULL AND t.scaikey_tenant_id IS NOT NULL",
             [Reason.UNREADABLE_LIST],
         )
     for key in keys:
         execute(
-            "INSERT INTO kept_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
+            "INSERT INTO off_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
             f"WHERE {owned}",
             [Reason.UNREADABLE_LIST, key],
         )
@@ -507,20 +507,20 @@ def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]
             yield member.user_id or member.member_group_id, 0 if member.user_id else 1
 
 
-def stage_kept_tenants(*, removals: bool) -> None:
+def stage_off_tenants(*, removals: bool) -> None:
     """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
 
     A row without an ID stands for everything. Tenants with an unreadable list are added later.
     """
     if removals:
         execute(
-            "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
+            "INSERT INTO off_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
             "WHERE NOT sync_removals",
             [Reason.OFF_FOR_TENANT],
         )
         return
-    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
+    execute("INSERT INTO off_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
     execute(
-        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
+        "INSERT INTO off_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
         [Reason.OFF_FOR_RUN],
     )

@@ -2,7 +2,7 @@
 
 A count alone would stop large servers for no reason, and a share alone small ones, so a limit is
 exceeded only by more than both. Every loss of access counts, whatever its cause, in a measure of
-its own (see losses.py). Losses of the runs of the last hours count too: a series of small runs
+its own (`losses`). Losses of the runs of the last hours count too: a series of small runs
 must not remove more than a single one may. For kinds with few rows (tenants, partners, groups) the
 dependent people, grants and memberships count instead.
 
@@ -34,8 +34,8 @@ from identity_sync.sync.judge.losses import (
     count_affected,
     count_losses,
     count_losses_by_tenant,
-    find_losses,
-    find_removals,
+    stage_losses,
+    stage_removals,
 )
 from identity_sync.sync.judge.removals import count_pending
 from identity_sync.sync.judge.skip import skip_set_aside
@@ -47,7 +47,8 @@ from identity_sync.sync.plan.make_plan import (
 )
 from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.staging import copy_rows
-from scaiwave.core.sql import execute, fetch, fetch_number, to_uuid, uuid_param
+from identity_sync.sync.states import SKIPPED
+from scaiwave.core.sql import execute, fetch, fetch_number, sql_list, to_uuid, uuid_param
 from tenants.models import Tenant
 
 FEW_ROWS = 200
@@ -81,10 +82,10 @@ _CAUSES = {
 }
 
 # Losses over their tenant's limit don't count for the server, losses with their own limit nowhere.
-_COUNTED = "(r.state = 'judged' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
+_COUNTED = "(r.state = 'due' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
 _OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
 _OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
-APPLIED = "r.state NOT IN ('pending', 'kept', 'off')"
+APPLIED = f"r.state NOT IN {SKIPPED}"
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,13 @@ def judge_plan(plan: Plan, rules: Rules) -> Verdict:
 
 def skip_waiting(plan: Plan, apart: list[list[Any]]) -> Verdict:
     """Skip the removals that are set aside, and measure what is left of the plan."""
-    cancelled = cancel_renames()  # A tenant that is skipped now keeps its slug.
+    # First, so that what is skipped next does not count such a rename as a slug that becomes free.
+    cancelled = cancel_renames()
     if skip_set_aside() + cancelled:
         count_plan(plan)
     rename_removed_tenants(plan)
     counted = apart + list_counted_losses()
-    find_losses(APPLIED)
+    stage_losses(APPLIED)
     return Verdict(plan, count_losses(), count_losses_by_tenant(), counted, apart, count_pending())
 
 
@@ -142,11 +144,13 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
     Returns the applied losses that have a limit of their own.
     """
     limit = rules.limit
-    has_removals = find_removals(rules.now)
-    find_losses("r.state NOT IN ('kept', 'off')")
+    has_removals = stage_removals(rules.now)
+    stage_losses("r.state NOT IN ('kept', 'off')")
     losses = count_losses()
-    is_assumed = fetch("SELECT 1 FROM removals WHERE is_assumed = 1 AND state = 'pending' LIMIT 1")
-    if limit.allows(sum(losses.values())) and not is_assumed:
+    is_unproven = fetch(
+        "SELECT 1 FROM removals WHERE is_unproven = 1 AND state = 'pending' LIMIT 1"
+    )
+    if limit.allows(sum(losses.values())) and not is_unproven:
         execute(
             "UPDATE removals SET state = 'allowed' WHERE state NOT IN ('kept', 'off', 'covered') "
             f"AND limit_code <> '{Limit.KEPT}'"
@@ -156,15 +160,15 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
     if not has_removals:
         return []
     apart = _judge_announced(limit) + _judge_suspensions(limit)
-    find_losses(_OF_TENANTS)
+    stage_losses(_OF_TENANTS)
     _judge_lost_tenants(limit)
     _judge_tenants(limit, LOSSES)
-    find_losses(_OF_SERVER)
+    stage_losses(_OF_SERVER)
     _judge_server(limit, LOSSES)
     # Of what would still be applied: a person who loses several things counts once.
-    find_losses("r.state = 'judged'")
+    stage_losses("r.state = 'due'")
     _judge_tenants(limit, (AFFECTED,))
-    find_losses("r.state = 'judged'")
+    stage_losses("r.state = 'due'")
     _judge_server(limit, (AFFECTED,))
     # Claims that were not looked up may never be applied.
     execute(
@@ -176,7 +180,7 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
 
 def list_counted_losses() -> list[list[Any]]:
     """Return the losses that were applied within the limit, as [measure, tenant, number]."""
-    find_losses("r.state = 'judged'")
+    stage_losses("r.state = 'due'")
     return [[*key, number] for key, number in sorted(count_losses_by_tenant().items())]
 
 
@@ -184,7 +188,7 @@ def _set_aside(limit_code: Limit, where: str) -> None:
     execute(
         "UPDATE removals SET state = 'pending', "
         "limit_code = CASE WHEN limit_code = '' THEN %s ELSE limit_code END "
-        f"WHERE (state = 'judged' OR state = 'pending' AND limit_code = '') AND {where}",
+        f"WHERE (state = 'due' OR state = 'pending' AND limit_code = '') AND {where}",
         [limit_code],
     )
 
@@ -202,7 +206,7 @@ def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
 def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
     """Apply people whom webhooks named one after the other, until the limit is reached."""
     rows = fetch(
-        "SELECT r.row_id, r.tenant_id FROM removals r JOIN targets w ON w.kind = r.kind "
+        "SELECT r.row_id, r.tenant_id FROM removals r JOIN announced w ON w.kind = r.kind "
         "AND w.scaikey_id = r.scaikey_id WHERE r.state = 'announced' ORDER BY w.position"
     )
     applied: Counter[str] = Counter()
@@ -228,7 +232,7 @@ def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
 
 def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
     """Judge the tenants and partners that ScaiKey reports as suspended, all of them or none."""
-    find_losses("r.state = 'suspended'")
+    stage_losses("r.state = 'suspension'")
     tenants = [str(row[0]) for row in fetch(f"{LOST_TENANTS} AND {_IS_SUSPENDED}")]
     if not tenants:
         return []
@@ -247,7 +251,7 @@ def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
     )
     if number > limit.suspensions and is_large:
         execute(
-            "UPDATE removals SET state = 'pending', limit_code = %s WHERE state = 'suspended'",
+            "UPDATE removals SET state = 'pending', limit_code = %s WHERE state = 'suspension'",
             [Limit.SUSPENSIONS],
         )
         return []
@@ -261,7 +265,7 @@ def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
 
 _IS_SUSPENDED = """
     EXISTS (SELECT 1 FROM removals r JOIN sw_tenants t ON t.id = tenant_access.tenant_id
-            WHERE r.state = 'suspended' AND (r.kind = 'tenants' AND r.row_id = t.id
+            WHERE r.state = 'suspension' AND (r.kind = 'tenants' AND r.row_id = t.id
                                              OR r.kind = 'partners' AND r.row_id = t.partner_id))
 """
 
@@ -293,8 +297,8 @@ def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
         if measure in measures and tenant_id and _is_exceeded_in(limit, measure, tenant_id, number):
             exceeding[measure].append(tenant_id)
     for measure, tenants in exceeding.items():
-        kinds = _list_kinds(measure)
-        _set_aside_in_tenants(tenants, f"tenant_id IN ({_SKIPPED}) AND kind IN ({kinds})")
+        kinds = sql_list(_CAUSES[measure])
+        _set_aside_in_tenants(tenants, f"tenant_id IN ({_SKIPPED}) AND kind IN {kinds}")
 
 
 def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
@@ -312,10 +316,8 @@ def _judge_server(limit: RemovalLimit, measures: Collection[str]) -> None:
     for measure in _find_exceeded(limit):
         if measure not in measures:
             continue
-        kinds = _list_kinds(measure)
-        if measure in ("people", AFFECTED):
-            kinds += ", 'partners'"
-        _set_aside(Limit.SERVER, f"kind IN ({kinds})")
+        partners = ("partners",) if measure in ("people", AFFECTED) else ()
+        _set_aside(Limit.SERVER, f"kind IN {sql_list((*_CAUSES[measure], *partners))}")
 
 
 def _find_exceeded(limit: RemovalLimit) -> list[str]:
@@ -332,10 +334,6 @@ def _find_exceeded(limit: RemovalLimit) -> list[str]:
     return exceeded
 
 
-def _list_kinds(measure: str) -> str:
-    return ", ".join(f"'{kind}'" for kind in _CAUSES[measure])
-
-
 def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
     """Refuse a plan for review with more losses than a sync would apply by itself.
 
@@ -347,7 +345,7 @@ def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
     if limit.allows(total):
         return
     _ensure_lists_not_empty(verdict.plan, verdict.losses, rules)
-    find_losses(APPLIED)
+    stage_losses(APPLIED)
     if exceeded := _find_exceeded(limit):
         measure = exceeded[0]
         number = count_affected() if measure == AFFECTED else verdict.losses[measure]

@@ -1,15 +1,7 @@
 """Find every loss of access in a plan: the rows that lose something, and what depends on them.
 
 A removal is a row of the plan that takes access from someone: a person, group, tenant, partner,
-group membership or role grant. It is decided on as a whole. Its `state` is:
-
-* `judged` until a limit sets it aside,
-* `pending` if it waits for a decision, `kept` if it was refused, `off` where removals are turned
-  off; these are skipped,
-* `approved` or `allowed` if a person permitted it,
-* `suspended` for a tenant or partner with that status in its own record, and `announced` for a
-  person whom a webhook named: each has a limit of its own,
-* `covered` if it follows from another one (`root_id`), and is applied or skipped with it.
+group membership or role grant. It is decided on as a whole. `states` names its states.
 
 A loss is a removal or a row that depends on one: the people of a lost tenant, and the memberships
 and grants of a lost group. Each kind of loss is a measure. Another is the people affected by any.
@@ -19,20 +11,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.models import OPEN_STATES, Limit, RemovalState
+from identity_sync.models import Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
-from identity_sync.sync.staging import analyze, find_kept_note, index_plan_rows
+from identity_sync.sync.confirm.decisions import OPEN
+from identity_sync.sync.fetch.kinds import ACTIVE
+from identity_sync.sync.staging import analyze, find_off_reason, index_plan_rows
+from identity_sync.sync.states import SKIPPED
 from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number
-from tenants.models.directory import ACTIVE_STATUSES
 
-_ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-_OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 AFFECTED = "affected_people"
 """The measure of people who lose a status, a role or a group membership."""
-
-SET_ASIDE = "('pending', 'kept', 'off')"
-"""The states of removals that are skipped, in SQL."""
 
 _COLUMNS = (
     "kind, row_id, subject_id, tenant_id, scaikey_id, person_scaikey_id, name, loss, cause, "
@@ -40,12 +29,12 @@ _COLUMNS = (
 )
 
 
-def find_removals(now: datetime) -> bool:
+def stage_removals(now: datetime) -> bool:
     """Stage the removals of the plan, with their states; return whether there are any."""
     execute("DELETE FROM removals")
-    found = sum(_find_ended(kind, action, loss) for (kind, action), loss in ENDED.items())
-    found += sum(_find_suspended(kind, loss) for kind, loss in SUSPENSIONS.items())
-    _find_tenant_access()
+    found = sum(_stage_ended(kind, action, loss) for (kind, action), loss in ENDED.items())
+    found += sum(_stage_suspended(kind, loss) for kind, loss in SUSPENSIONS.items())
+    _stage_tenant_access()
     found += execute(_MOVED_TO_INACTIVE_PARTNERS)
     found += execute(_REVOKED_GRANTS)
     if not found:
@@ -67,7 +56,7 @@ def find_removals(now: datetime) -> bool:
     return True
 
 
-def _find_ended(kind: str, action: str, loss: Loss) -> int:
+def _stage_ended(kind: str, action: str, loss: Loss) -> int:
     person = "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
     # A sync of one tenant only learns that someone is elsewhere now.
     destination = f"CASE WHEN d.reason = '{Reason.MOVED}' THEN d.detail ELSE '' END"
@@ -89,7 +78,7 @@ def _find_ended(kind: str, action: str, loss: Loss) -> int:
         INSERT INTO removals ({_COLUMNS})
         SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name,
                CASE WHEN d.reason = '{Reason.MOVED}' THEN %s ELSE %s END,
-               d.reason, COALESCE({destination}, ''), 'judged', ''
+               d.reason, COALESCE({destination}, ''), 'due', ''
         FROM sync_plan d {joins}
         WHERE d.kind = %s AND d.action = %s AND d.reason <> %s
         """,
@@ -97,17 +86,17 @@ def _find_ended(kind: str, action: str, loss: Loss) -> int:
     )
 
 
-def _find_suspended(kind: str, loss: Loss) -> int:
+def _stage_suspended(kind: str, loss: Loss) -> int:
     """Stage active rows whose new status is not active."""
     person = "d.scaikey_id" if kind == "participants" else "''"
     return execute(
         f"""
         INSERT INTO removals ({_COLUMNS})
         SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, %s,
-               d.reason, s.scaikey_status, 'judged', ''
+               d.reason, s.scaikey_status, 'due', ''
         FROM sync_plan d JOIN sw_{kind} p ON p.id = d.row_id JOIN stage_{kind} s ON s.n = d.n
-        WHERE d.kind = %s AND d.action = 'update' AND s.scaikey_status NOT IN ({_ACTIVE})
-          AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL
+        WHERE d.kind = %s AND d.action = 'update' AND s.scaikey_status NOT IN {ACTIVE}
+          AND p.scaikey_status IN {ACTIVE} AND p.suspended_by_hand_at IS NULL
         """,
         [loss, kind],
     )
@@ -118,11 +107,11 @@ _MOVED_TO_INACTIVE_PARTNERS = f"""
     INSERT INTO removals ({_COLUMNS})
     SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
            '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', COALESCE(s_t.partner_scaikey_id, ''),
-           'judged', ''
+           'due', ''
     FROM sync_plan d JOIN sw_tenants t ON t.id = d.row_id JOIN stage_tenants s_t ON s_t.n = d.n
     JOIN partner_access pa ON pa.partner_id = s_t.partner_id AND pa.is_active = 0
     WHERE d.kind = 'tenants' AND d.action = 'update'
-      AND t.scaikey_status IN ({_ACTIVE}) AND t.suspended_by_hand_at IS NULL
+      AND t.scaikey_status IN {ACTIVE} AND t.suspended_by_hand_at IS NULL
       AND (t.partner_id IS NULL OR s_t.partner_id <> t.partner_id)
 """
 
@@ -130,37 +119,37 @@ _MOVED_TO_INACTIVE_PARTNERS = f"""
 _REVOKED_GRANTS = f"""
     INSERT INTO removals ({_COLUMNS})
     SELECT 'grants', rp.grant_id, rp.participant_id, rp.tenant_id, p.scaikey_id, p.scaikey_id,
-           p.display_name, '{Loss.ROLE_TAKEN}', '{Reason.CHANGED}', ro.slug, 'judged', ''
+           p.display_name, '{Loss.ROLE_TAKEN}', '{Reason.CHANGED}', ro.slug, 'due', ''
     FROM role_plan rp JOIN sw_participants p ON p.id = rp.participant_id
     JOIN sw_role_grants gr ON gr.id = rp.grant_id JOIN sw_roles ro ON ro.id = gr.role_id
     WHERE rp.action = 'revoke'
 """
 
 # An unreadable list of people does not keep a tenant that ScaiKey itself reports as suspended.
-_KEEPS = f"(k.note <> '{Reason.UNREADABLE_LIST}' OR removals.state <> 'suspended')"
+_KEEPS = f"(ot.note <> '{Reason.UNREADABLE_LIST}' OR removals.state <> 'suspension')"
 _STATES = (
     # They were not looked up in this run.
     """
-    UPDATE removals SET state = 'pending', is_assumed = 1
-    WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'assumed')
-       OR row_id IN (SELECT ec.edge_id FROM edge_claims ec WHERE ec.state = 'assumed')
+    UPDATE removals SET state = 'pending', is_unproven = 1
+    WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'waiting')
+       OR row_id IN (SELECT ec.edge_id FROM edge_claims ec WHERE ec.state = 'waiting')
     """,
     f"""
-    UPDATE removals SET state = 'suspended' WHERE state = 'judged' AND cause = '{Reason.CHANGED}'
+    UPDATE removals SET state = 'suspension' WHERE state = 'due' AND cause = '{Reason.CHANGED}'
     AND loss IN ('{Loss.TENANT_SUSPENDED}', '{Loss.PARTNER_SUSPENDED}')
     AND destination = 'SUSPENDED'
     """,
     f"""
-    UPDATE removals SET state = 'announced' WHERE state = 'judged' AND kind = 'participants'
+    UPDATE removals SET state = 'announced' WHERE state = 'due' AND kind = 'participants'
     AND loss IN ('{Loss.REMOVED}', '{Loss.SUSPENDED}') AND cause <> '{Reason.TENANT_REMOVED}'
-    AND EXISTS (SELECT 1 FROM targets w WHERE w.kind = 'participants' AND w.position >= 0
+    AND EXISTS (SELECT 1 FROM announced w WHERE w.kind = 'participants' AND w.position >= 0
                 AND w.scaikey_id = removals.scaikey_id)
     """,
     f"""
-    UPDATE removals SET state = 'off', skip_reason = {find_kept_note("removals")}
-    WHERE tenant_id IN (SELECT k.tenant_id FROM kept_tenants k WHERE {_KEEPS})
+    UPDATE removals SET state = 'off', skip_reason = {find_off_reason("removals")}
+    WHERE tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot WHERE {_KEEPS})
        OR kind = 'partners' AND row_id IN (SELECT t.partner_id FROM sw_tenants t
-                                           JOIN kept_tenants k ON k.tenant_id = t.id AND {_KEEPS})
+                                           JOIN off_tenants ot ON ot.tenant_id = t.id AND {_KEEPS})
     """,
 )
 
@@ -196,7 +185,7 @@ _KEPT = f"q.state = '{RemovalState.KEPT}' AND q.expires_at > %s"
 # A tenant, partner or group with something in it that is kept waits, unless it is approved.
 _WITH_KEPT = f"""
     UPDATE removals SET state = 'pending', limit_code = '{Limit.KEPT}'
-    WHERE state IN ('judged', 'pending') AND (
+    WHERE state IN ('due', 'pending') AND (
         kind = 'tenants' AND row_id IN (
             SELECT q.tenant_id FROM sw_pending_removals q
             WHERE q.tenant_id IS NOT NULL AND q.kind <> 'tenants' AND {_KEPT} UNION
@@ -243,12 +232,12 @@ def mark_set_aside() -> None:
         f"""
         UPDATE removals SET state = r.state, skip_reason = r.skip_reason
         FROM removals r WHERE removals.state = 'covered' AND r.row_id = removals.root_id
-          AND r.state IN {SET_ASIDE}
+          AND r.state IN {SKIPPED}
         """
     )
 
 
-def find_losses(condition: str) -> None:
+def stage_losses(condition: str) -> None:
     """Stage the losses of the removals that meet a condition about `r`, in SQL."""
     execute("DELETE FROM losses")
     execute("DELETE FROM affected_through_groups")
@@ -260,7 +249,7 @@ def find_losses(condition: str) -> None:
         FROM removals r WHERE {condition}
         """
     )
-    _find_tenant_access()
+    _stage_tenant_access()
     execute(_PEOPLE_OF_LOST_TENANTS.format(condition=condition))
     for kind, table, column in _GROUP_DEPENDENTS:
         execute(
@@ -276,7 +265,7 @@ def find_losses(condition: str) -> None:
     execute(_AFFECTED_THROUGH_GROUPS)
 
 
-def _find_tenant_access() -> None:
+def _stage_tenant_access() -> None:
     """Stage which tenants give their people access, before and after the plan.
 
     That takes a tenant and a partner that are active, and each may change or be changed for
@@ -299,14 +288,14 @@ def _is_active(row: str, staged: str, plan: str) -> str:
     return (
         f"({row}.suspended_by_hand_at IS NULL AND COALESCE({plan}.action, '') <> 'deactivate' "
         f"AND ({row}.absent_since IS NULL OR {plan}.action = 'restore') "
-        f"AND {status} IN ({_ACTIVE}))"
+        f"AND {status} IN {ACTIVE})"
     )
 
 
 def _was_active(row: str) -> str:
     return (
         f"({row}.suspended_by_hand_at IS NULL AND {row}.absent_since IS NULL "
-        f"AND {row}.scaikey_status IN ({_ACTIVE}))"
+        f"AND {row}.scaikey_status IN {ACTIVE})"
     )
 
 
@@ -318,13 +307,13 @@ _PARTNER_ACCESS = f"""
     SELECT pr.id, CASE WHEN {_was_active("pr")} THEN 1 ELSE 0 END,
            CASE WHEN {_is_active("pr", "s_pr", "d")} AND pr.id NOT IN (
                SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'partners'
-               AND q.state IN ({_OPEN})) THEN 1 ELSE 0 END
+               AND q.state IN {OPEN}) THEN 1 ELSE 0 END
     FROM sw_partners pr
     LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = pr.id AND {_PLANNED}
     LEFT JOIN stage_partners s_pr ON s_pr.n = d.n
     UNION ALL
     SELECT d.row_id, 0,
-           CASE WHEN COALESCE(s_pr.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
+           CASE WHEN COALESCE(s_pr.scaikey_status, '') IN {ACTIVE} THEN 1 ELSE 0 END
     FROM sync_plan d JOIN stage_partners s_pr ON s_pr.n = d.n
     WHERE d.kind = 'partners' AND d.action = 'add'
 """

@@ -28,7 +28,7 @@ def iter_planned_removals(condition: str = APPLIED) -> Iterator[dict[str, Any]]:
         yield encode_removal(removal, slug)
 
 
-def compute_digest() -> str:
+def digest_removals() -> str:
     """Return what identifies the set of removals, and of the rows that depend on them."""
     digest = hashlib.sha256()
     for removal, _ in iter_removals(APPLIED):

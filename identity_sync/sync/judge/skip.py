@@ -7,17 +7,16 @@ is written.
 from __future__ import annotations
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.judge.losses import SET_ASIDE, mark_set_aside
+from identity_sync.sync.judge.losses import mark_set_aside
 from identity_sync.sync.staging import analyze, index_filled, index_plan_records, index_plan_rows
+from identity_sync.sync.states import SKIPPED
 from scaiwave.core.sql import execute, fetch
 
 _REASON = f"""
     CASE r.state WHEN 'pending' THEN '{Reason.PENDING}' WHEN 'kept' THEN '{Reason.KEPT}'
                  ELSE r.skip_reason END
 """
-_IS_SET_ASIDE = (
-    f"r.state IN {SET_ASIDE} AND r.kind = sync_plan.kind AND r.row_id = sync_plan.row_id"
-)
+_IS_SET_ASIDE = f"r.state IN {SKIPPED} AND r.kind = sync_plan.kind AND r.row_id = sync_plan.row_id"
 
 _SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
@@ -56,7 +55,7 @@ def _keep_field(kind: str, column: str, cause: Reason) -> int:
     """Leave out a new status or partner; a record without it leaves the row unchanged."""
     rows = (
         f"SELECT r.row_id FROM removals r WHERE r.kind = '{kind}' AND r.cause = '{cause}' "
-        f"AND r.destination <> '' AND r.state IN {SET_ASIDE}"
+        f"AND r.destination <> '' AND r.state IN {SKIPPED}"
     )
     kept = execute(
         f"UPDATE stage_{kind} SET {column} = NULL WHERE n IN (SELECT d.n FROM sync_plan d "
@@ -76,9 +75,11 @@ def _skip_field(kind: str, field: str, rows: str) -> None:
         """
     )
     index_filled("removals", "subject_id")
+    # A field may have two causes: what waits for a decision comes before what is refused or off.
     values = f"""
-        SELECT {_REASON} FROM removals r WHERE r.state IN {SET_ASIDE}
-        AND r.subject_id = {{0}}.row_id ORDER BY r.state DESC LIMIT 1
+        SELECT {_REASON} FROM removals r WHERE r.state IN {SKIPPED}
+        AND r.subject_id = {{0}}.row_id
+        ORDER BY CASE r.state WHEN 'pending' THEN 1 WHEN 'off' THEN 2 ELSE 3 END LIMIT 1
     """
     execute(
         f"""
@@ -100,14 +101,14 @@ def _skip_field(kind: str, field: str, rows: str) -> None:
 
 
 def _keep_roles() -> int:
-    grants = f"SELECT r.row_id FROM removals r WHERE r.kind = 'grants' AND r.state IN {SET_ASIDE}"
+    grants = f"SELECT r.row_id FROM removals r WHERE r.kind = 'grants' AND r.state IN {SKIPPED}"
     kept = execute(f"DELETE FROM role_plan WHERE action = 'revoke' AND grant_id IN ({grants})")
     if kept:
         _skip_field(
             "participants",
             "roles",
             f"SELECT r.subject_id FROM removals r WHERE r.kind = 'grants' "
-            f"AND r.state IN {SET_ASIDE} AND r.subject_id NOT IN "
+            f"AND r.state IN {SKIPPED} AND r.subject_id NOT IN "
             "(SELECT rp.participant_id FROM role_plan rp)",
         )
     return kept
@@ -211,9 +212,9 @@ _STAGE_BLOCKED_TENANTS = """
              other_d.action = 'update' AND ',' || other_d.fields || ',' LIKE '%%,slug,%%'))
 """
 
-_KEEP_MOVED = """
+_KEEP_MOVED = f"""
     UPDATE removals SET state = 'off', skip_reason = %s
-    WHERE kind IN ('participants', 'groups') AND state NOT IN ('pending', 'kept', 'off')
+    WHERE kind IN ('participants', 'groups') AND state NOT IN {SKIPPED}
       AND EXISTS (SELECT 1 FROM sync_plan d JOIN sync_plan other_d ON other_d.kind = d.kind
                   AND other_d.scaikey_id = d.scaikey_id AND other_d.tenant_id <> d.tenant_id
                   WHERE d.action = 'move' AND d.kind = removals.kind

@@ -74,7 +74,7 @@ def plan_moves(entity: EntitySync) -> None:
         loss_claims c JOIN {entity.table} p ON p.id = c.row_id
         JOIN sw_tenants t ON t.id = p.tenant_id
         JOIN {entity.staging_table} s ON s.scaikey_id = c.scaikey_id
-        WHERE c.kind = '{entity.kind}' AND c.state IN ('lost', 'assumed')
+        WHERE c.kind = '{entity.kind}' AND c.state IN ('confirmed', 'waiting')
           AND {is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")}
           AND {entity.owned_condition}
     """

@@ -16,6 +16,7 @@ from identity_sync.sync.fetch.roles import has_role_data
 from identity_sync.sync.plan import memberships, roles, slugs
 from identity_sync.sync.plan.kinds import plan_changes_of, plan_moves, plan_removals_of, plan_rows
 from identity_sync.sync.plan.slugs import SlugConflict
+from identity_sync.sync.states import UNDECIDED
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.sql import execute, fetch, fetch_number
 
@@ -31,7 +32,7 @@ def plan_removals(kinds: list[str]) -> None:
                 "skipped",
                 f"loss_claims c JOIN {entity.table} p ON p.id = c.row_id "
                 f"WHERE c.kind = '{entity.kind}' "
-                "AND c.state IN ('postponed', 'inconsistent', 'kept')",
+                f"AND c.state IN {UNDECIDED}",
                 reason="c.note",
                 detail="c.detail",
             )
@@ -160,11 +161,11 @@ def _map_tenants() -> None:
     )
     # A tenant that the list lacks still has its people if its removal is not confirmed, or waits.
     execute(
-        """
+        f"""
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
         SELECT c.scaikey_id, c.row_id, 0 FROM loss_claims c
         WHERE c.kind = 'tenants' AND c.is_absent = 1
-          AND c.state IN ('postponed', 'inconsistent', 'kept', 'assumed')
+          AND (c.state = 'waiting' OR c.state IN {UNDECIDED})
         """
     )
 

@@ -1,4 +1,4 @@
-"""Plan and apply group memberships. An edge has no ScaiKey ID of its own; see edge_claims.py."""
+"""Plan group memberships. An edge has no ScaiKey ID of its own: its group and member name it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db import connection
 from identity_sync.reasons import Reason
 from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS
 from identity_sync.sync.staging import analyze
-from scaiwave.core.sql import execute, fetch_number
+from scaiwave.core.sql import execute, fetch_number, sql_list
 
 
 def map_groups() -> None:
@@ -24,14 +24,14 @@ def map_groups() -> None:
 
 def plan_removals() -> None:
     """Plan to deactivate the edges that are confirmed as ended."""
-    _plan_claims("deactivate", f"'{Reason.MEMBER_REMOVED}'", ("lost", "assumed", "proven"))
+    _plan_claims("deactivate", f"'{Reason.MEMBER_REMOVED}'", ("confirmed", "waiting", "implied"))
     _plan_claims("deactivate", f"'{Reason.NOT_RETURNED}'", ("returned",))
 
 
 def plan_skips() -> None:
     """Add skipped rows to the plan, so that they are counted and listed: postponed removals, and
     groups whose members can't be read."""
-    _plan_claims("skipped", "ec.note", ("postponed", "inconsistent", "kept"))
+    _plan_claims("skipped", "ec.note", ("postponed", "inconsistent", "off"))
     execute(
         """
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
@@ -48,7 +48,6 @@ def plan_skips() -> None:
 
 
 def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
-    marks = ", ".join(f"'{state}'" for state in states)
     for is_group, table, _, column, name in MEMBER_TYPES:
         execute(
             f"""
@@ -60,7 +59,7 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
             JOIN sw_group_memberships e ON e.id = ec.edge_id
             JOIN sw_groups g ON g.id = e.group_id
             JOIN {table} m ON m.id = e.{column}
-            WHERE ec.is_group = {is_group} AND ec.state IN ({marks})
+            WHERE ec.is_group = {is_group} AND ec.state IN {sql_list(states)}
             """,
             [MEMBERSHIPS],
         )
@@ -69,7 +68,7 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
 def count_unseen() -> int:
     """Count the edges of the database in fetched groups that no list showed."""
     sql = (
-        "SELECT count(*) FROM edge_claims WHERE state <> 'exists' "
+        "SELECT count(*) FROM edge_claims WHERE state <> 'refuted' "
         "AND group_scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"
     )
     return fetch_number(sql)

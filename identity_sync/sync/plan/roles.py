@@ -27,7 +27,7 @@ def plan_removals() -> None:
         WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey' AND p.participant_type = 'human'
           AND NOT EXISTS (SELECT 1 FROM stage_roles s_ro
                           WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
-          AND NOT EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id = p.tenant_id)
+          AND NOT EXISTS (SELECT 1 FROM off_tenants ot WHERE ot.tenant_id = p.tenant_id)
         """
     )
 

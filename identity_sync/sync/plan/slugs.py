@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from shlex import quote
 
+from identity_sync.sync.states import UNDECIDED
 from scaiwave.console.text import pluralize, shorten
 from scaiwave.core.sql import execute, fetch
 from tenants.lookup.validators import MAX_SLUG_CHARS, suggest_slug
@@ -213,14 +214,14 @@ def _skip_repeated_slugs() -> None:
 def _skip_used_slugs() -> None:
     """Skip the staged tenants whose slug belongs to a tenant that this run does not change."""
     execute(
-        """
+        f"""
         UPDATE stage_tenants SET skipped = 1 WHERE EXISTS (
             SELECT 1 FROM sw_tenants t
             WHERE t.slug = stage_tenants.slug AND (t.scaikey_tenant_id IS NULL OR (
                 t.id NOT IN (SELECT tenant_id FROM scope_tenants)
                 AND t.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))
                 OR t.id IN (SELECT row_id FROM loss_claims WHERE kind = 'tenants'
-                            AND is_absent = 1 AND state IN ('postponed', 'inconsistent', 'kept'))
+                            AND is_absent = 1 AND state IN {UNDECIDED})
                 OR t.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
                                            WHERE kind = 'tenants')))
         """

@@ -305,7 +305,7 @@ _GRANTED_ROLES = """
 
 
 def _add_roles(changes: list[PlannedChange]) -> None:
-    """Add the roles from ScaiKey to the values of the people whose roles change."""
+    """Add the roles from ScaiKey to the values of the people whose roles change, in the list."""
     people = {
         change.subject_id: change
         for change in changes

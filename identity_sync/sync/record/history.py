@@ -41,6 +41,7 @@ from scaiwave.core.sql import (
     datetime_param,
     execute,
     fetch,
+    sql_list,
     to_uuid,
     uuid_param,
 )
@@ -336,11 +337,11 @@ def delete_expired_values(now: datetime, *, days: int) -> int:
     return deleted
 
 
-_ON_PURPOSE = ", ".join(f"'{reason}'" for reason in ON_PURPOSE)
+_ON_PURPOSE = sql_list(ON_PURPOSE)
 # The runs of a row that was skipped on purpose are counted apart.
 _SAME_SKIP = f"""
     d.kind = {{0}}.kind AND d.scaikey_id = {{0}}.subject_scaikey_id
-    AND (d.reason IN ({_ON_PURPOSE})) = ({{0}}.reason_code IN ({_ON_PURPOSE}))
+    AND (d.reason IN {_ON_PURPOSE}) = ({{0}}.reason_code IN {_ON_PURPOSE})
 """
 _STILL_SKIPPED = f"""
     EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped'

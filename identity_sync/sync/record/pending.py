@@ -16,7 +16,8 @@ from identity_sync.sync.judge.removals import (
     iter_removals,
 )
 from identity_sync.sync.staging import index_filled
-from scaiwave.core.sql import batched, datetime_param, execute, fetch_number, uuid_param
+from identity_sync.sync.states import SKIPPED, UNDECIDED
+from scaiwave.core.sql import batched, datetime_param, execute, fetch_number, sql_list, uuid_param
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
@@ -51,11 +52,11 @@ def record_removals(
 
 _SAME = SAME_REMOVAL.replace("q.", "sw_pending_removals.")
 _STILL = f"EXISTS (SELECT 1 FROM removals WHERE {{0}} AND {_SAME})"
-_UNDECIDED = """
+_IS_UNDECIDED = f"""
     (subject_id IN (SELECT c.row_id FROM loss_claims c
-                    WHERE c.state IN ('postponed', 'inconsistent', 'kept', 'open'))
+                    WHERE (c.state = 'open' OR c.state IN {UNDECIDED}))
      OR subject_id IN (SELECT ec.edge_id FROM edge_claims ec
-                       WHERE ec.state IN ('postponed', 'inconsistent', 'kept', 'open'))
+                       WHERE (ec.state = 'open' OR ec.state IN {UNDECIDED}))
      OR subject_scaikey_id IN (SELECT u.scaikey_id FROM unusable_records u)
      OR subject_id IN (SELECT r.subject_id FROM removals r
                        WHERE r.state IN ('kept', 'off') OR r.root_id IS NOT NULL
@@ -74,8 +75,8 @@ _IN_SCOPE = """
     (tenant_id IS NULL OR tenant_id IN (SELECT tenant_id FROM scope_tenants)
      OR tenant_id IN (SELECT t.id FROM sw_tenants t WHERE t.scaikey_tenant_id IS NULL))
 """
-_IS_TARGET = """
-    EXISTS (SELECT 1 FROM targets w WHERE
+_IS_ANNOUNCED = """
+    EXISTS (SELECT 1 FROM announced w WHERE
             w.kind = CASE sw_pending_removals.kind WHEN 'grants' THEN 'participants'
                      WHEN 'memberships' THEN 'groups' ELSE sw_pending_removals.kind END
             AND w.scaikey_id || ' ' =
@@ -93,21 +94,18 @@ def _end_rows(
         [time],
     )
     end = "UPDATE sw_pending_removals SET state = %s, ended_at = %s, ended_by_id = %s"
-    is_open = f"state IN ({OPEN})"
-    is_applied = _STILL.format(
-        "removals.root_id IS NULL AND removals.state NOT IN ('pending', 'kept', 'off')"
-    )
+    is_open = f"state IN {OPEN}"
+    is_applied = _STILL.format(f"removals.root_id IS NULL AND removals.state NOT IN {SKIPPED}")
     execute(f"{end} WHERE {is_open} AND {is_applied}", [RemovalState.APPLIED, time, key])
     read = {*kinds, "grants"} if "participants" in kinds else set(kinds)
-    names = ", ".join(f"'{kind}'" for kind in sorted(read))
     still = _STILL.format("(removals.root_id IS NULL OR removals.state = 'off')")
-    where = _IS_TARGET if announced_only else _IN_SCOPE
+    where = _IS_ANNOUNCED if announced_only else _IN_SCOPE
     params = [RemovalState.ENDED, time, key]
     if tenant is not None:
         where, params = "tenant_id = %s", [*params, uuid_param(tenant.pk)]
     execute(
-        f"{end} WHERE {where} AND {is_open} AND kind IN ({names}) AND NOT {still} "
-        f"AND NOT {_UNDECIDED}",
+        f"{end} WHERE {where} AND {is_open} AND kind IN {sql_list(sorted(read))} AND NOT {still} "
+        f"AND NOT {_IS_UNDECIDED}",
         params,
     )
     waits = _STILL.format("removals.root_id IS NULL AND removals.state IN ('pending', 'kept')")
@@ -124,6 +122,6 @@ _REFRESHED = ", ".join(f"{name} = {count_dependents(name, *_ROW)}" for name in D
 
 _IS_NEW = f"""
     r.state = 'pending' AND NOT EXISTS (
-        SELECT 1 FROM sw_pending_removals q WHERE q.state IN ({OPEN})
+        SELECT 1 FROM sw_pending_removals q WHERE q.state IN {OPEN}
         AND {SAME_REMOVAL.replace("removals.", "r.")})
 """

@@ -40,8 +40,8 @@ from identity_sync.errors import (
 from identity_sync.models import SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.judge.reviewed import (
-    compute_digest,
     describe_difference,
+    digest_removals,
     iter_planned_removals,
 )
 from identity_sync.sync.record.changes import iter_sections
@@ -233,7 +233,7 @@ class PlanWriter:
             with_removals=removals,
             kinds=report.counts(),
             losses=report.losses,
-            digest=compute_digest(),
+            digest=digest_removals(),
             warnings=report.warnings,
         )
         write_plan(
@@ -352,7 +352,7 @@ class ReviewedPlan:
 
         `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
         """
-        if compute_digest() == self.head.digest:
+        if digest_removals() == self.head.digest:
             return
         difference = describe_difference(self.iter_removals()) or "others depend on them"
         summary = f"The losses of access differ from {self.path}"
@@ -384,7 +384,7 @@ def read_plan(path: Path) -> ReviewedPlan:
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[BinaryIO]:
-    """Raises `SyncPlanUnreadable`, also for a disk that fails, and `SyncPlanInvalid`."""
+    """Raises `SyncPlanUnreadable`, such as for a disk that fails, and `SyncPlanInvalid`."""
     try:
         opened = open_regular(path)
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from identity_sync.reports.status import summarise_skips
 from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.confirm.confirm_losses import Confirmed
 from identity_sync.sync.fetch.announced import AnnouncedRecords
-from identity_sync.sync.fetch.lists import Fetched, stage_kept_tenants
+from identity_sync.sync.fetch.lists import Fetched, stage_off_tenants
 from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.judge.limits import Rules, judge_plan
 from identity_sync.sync.options import Permissions, SyncOptions
@@ -268,7 +268,7 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
     Tenant.objects.update(sync_removals=False)
     person = Participant.objects.exclude(scaikey_id=None)[0]
     with temporary_tables():
-        stage_kept_tenants(removals=True)
+        stage_off_tenants(removals=True)
         execute(
             "INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason) "
             "SELECT 'participants', 'deactivate', id, tenant_id, scaikey_id, '', '' "

@@ -36,7 +36,7 @@ from identity_sync.sync.request import (
     MAX_REQUEST_AGE,
     PROCESS_LOCK,
     SyncRequest,
-    run_requested_sync,
+    run_request,
     start_sync,
     wait_for_run,
 )
@@ -142,7 +142,7 @@ def test_success_a_queued_sync_runs_as_promised(
     page = client.get(reverse("admin:tenants_auditentry_changelist"))
     assert reverse("admin:identity_sync_syncrun_change", args=[run.pk]) in page.content.decode()
     with pytest.raises(SyncRequestInvalid):
-        run_requested_sync(run.pk, now=datetime.now(UTC))
+        run_request(run.pk, now=datetime.now(UTC))
 
 
 @pytest.mark.django_db
@@ -232,11 +232,11 @@ def test_fail_requests_that_can_not_run(
     scaikey: Sandbox, redis: Redis, client: Client, settings: Settings
 ) -> None:
     with pytest.raises(SyncRequestInvalid, match="No one has requested"):
-        run_requested_sync(UUID(int=1), now=datetime.now(UTC))
+        run_request(UUID(int=1), now=datetime.now(UTC))
     request = start_sync(operator=HOST, tenant=None, dry_run=False, now=datetime.now(UTC))
     late = datetime.now(UTC) + MAX_REQUEST_AGE + timedelta(seconds=1)
     with pytest.raises(SyncRequestInvalid, match="too long ago"):
-        run_requested_sync(request.run_id, now=late)
+        run_request(request.run_id, now=late)
     redis.flushdb()
     local = row_factories.make_tenant("lab")
     assert post(client, "sync-tenant-slug", local).status_code == HTTPStatus.FOUND
