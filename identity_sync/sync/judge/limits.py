@@ -18,9 +18,10 @@ order of arrival.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -171,10 +172,7 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
     stage_losses("r.state = 'due'")
     _judge_server(limit, (AFFECTED,))
     # Claims that were not looked up may never be applied.
-    execute(
-        f"UPDATE removals SET limit_code = '{Limit.SERVER}' WHERE state = 'pending' "
-        "AND limit_code = ''"
-    )
+    _set_aside(Limit.SERVER, "state = 'pending' AND limit_code = ''")
     return apart
 
 
@@ -184,12 +182,15 @@ def list_counted_losses() -> list[list[Any]]:
     return [[*key, number] for key, number in sorted(count_losses_by_tenant().items())]
 
 
-def _set_aside(limit_code: Limit, where: str) -> None:
+_IS_DUE = "(state = 'due' OR state = 'pending' AND limit_code = '')"
+
+
+def _set_aside(limit_code: Limit, where: str, params: Sequence[str] = ()) -> None:
+    """Let the removals wait that meet a condition; their first limit is recorded."""
     execute(
-        "UPDATE removals SET state = 'pending', "
-        "limit_code = CASE WHEN limit_code = '' THEN %s ELSE limit_code END "
-        f"WHERE (state = 'due' OR state = 'pending' AND limit_code = '') AND {where}",
-        [limit_code],
+        "UPDATE removals SET state = 'pending', limit_code = CASE WHEN limit_code = '' THEN %s "
+        f"ELSE limit_code END WHERE {where}",
+        [limit_code, *params],
     )
 
 
@@ -200,7 +201,7 @@ def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
     """Set aside the removals in these tenants that meet a condition with `_SKIPPED`."""
     execute("DELETE FROM skipped_tenants")
     copy_rows("skipped_tenants", ((uuid_param(to_uuid(tenant)),) for tenant in tenants))
-    _set_aside(Limit.TENANT, where)
+    _set_aside(Limit.TENANT, f"{_IS_DUE} AND {where}")
 
 
 def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
@@ -210,23 +211,17 @@ def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
         "AND w.scaikey_id = r.scaikey_id WHERE r.state = 'announced' ORDER BY w.position"
     )
     applied: Counter[str] = Counter()
-    present = {key: _count("people", key) for key in {"", *(str(row[1]) for row in rows)}}
+    exceeded: set[str] = set()
     for row_id, tenant_id in rows:
         tenant = str(tenant_id)
-        # The rows of this run are still present.
-        spent = {key: limit.count_spent(ANNOUNCED, key or None) for key in (tenant, "")}
-        counts = {tenant: applied[tenant], "": applied.total()}
-        if any(
-            limit.is_exceeded(counts[key] + spent[key] + 1, present[key] + spent[key])
-            for key in spent
-        ):
-            execute(
-                "UPDATE removals SET state = 'pending', limit_code = CASE WHEN limit_code = '' "
-                "THEN %s ELSE limit_code END WHERE row_id = %s AND kind = 'participants'",
-                [Limit.WEBHOOKS, uuid_param(to_uuid(row_id))],
-            )
-        else:
+        for key, number in ((tenant, applied[tenant]), ("", applied.total())):
+            if key not in exceeded and _is_exceeded(limit, ANNOUNCED, key, number + 1):
+                exceeded.add(key)
+        if exceeded.isdisjoint((tenant, "")):
             applied[tenant] += 1
+        else:
+            where = "row_id = %s AND kind = 'participants'"
+            _set_aside(Limit.WEBHOOKS, where, [uuid_param(to_uuid(row_id))])
     return [[ANNOUNCED, tenant, number] for tenant, number in sorted(applied.items())]
 
 
@@ -250,10 +245,7 @@ def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
         or persons > (_count("people", "") + spent[1]) * share
     )
     if number > limit.suspensions and is_large:
-        execute(
-            "UPDATE removals SET state = 'pending', limit_code = %s WHERE state = 'suspension'",
-            [Limit.SUSPENSIONS],
-        )
+        _set_aside(Limit.SUSPENSIONS, "state = 'suspension'")
         return []
     return [
         [measure, tenant, number]
@@ -273,15 +265,11 @@ _IS_SUSPENDED = """
 def _judge_lost_tenants(limit: RemovalLimit) -> None:
     """Set aside the tenants, and partners of tenants, that take too many people with them."""
     rows = fetch(
-        f"SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' "
-        f"AND tenant_id IN ({LOST_TENANTS}) GROUP BY tenant_id HAVING count(*) > %s",
-        [limit.limit if not limit.spent else 0],
+        "SELECT tenant_id, count(*) FROM losses WHERE kind = 'people' "
+        f"AND tenant_id IN ({LOST_TENANTS}) GROUP BY tenant_id"
     )
-    exceeding = [
-        str(tenant_id)
-        for tenant_id, number in rows
-        if _is_exceeded_in(limit, "people", str(tenant_id), int(number))
-    ]
+    people = ((str(tenant_id), int(number)) for tenant_id, number in rows)
+    exceeding = [key for key, number in people if _is_exceeded(limit, "people", key, number)]
     if exceeding:
         _set_aside_in_tenants(
             exceeding,
@@ -292,46 +280,47 @@ def _judge_lost_tenants(limit: RemovalLimit) -> None:
 
 def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
     """Set aside every removal of these measures in the tenants where they exceed the limit."""
-    exceeding: defaultdict[str, list[str]] = defaultdict(list)
-    for (measure, tenant_id), number in count_losses_by_tenant().items():
-        if measure in measures and tenant_id and _is_exceeded_in(limit, measure, tenant_id, number):
-            exceeding[measure].append(tenant_id)
-    for measure, tenants in exceeding.items():
-        kinds = sql_list(_CAUSES[measure])
-        _set_aside_in_tenants(tenants, f"tenant_id IN ({_SKIPPED}) AND kind IN {kinds}")
-
-
-def _is_exceeded_in(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
-    spent = limit.count_spent(measure, tenant_id)
-    if measure in ("tenants", "partners") or number + spent <= limit.limit:
-        return False
-    present = _count(measure, tenant_id) + spent
-    if measure == "groups" and present < FEW_ROWS:
-        return False
-    return limit.is_exceeded(number + spent, present)
+    for measure, tenants in _find_exceeding_tenants(limit).items():
+        if measure in measures:
+            where = f"tenant_id IN ({_SKIPPED}) AND kind IN {sql_list(_CAUSES[measure])}"
+            _set_aside_in_tenants(tenants, where)
 
 
 def _judge_server(limit: RemovalLimit, measures: Collection[str]) -> None:
     """Set aside every removal of these measures if they exceed the limit of the whole server."""
     for measure in _find_exceeded(limit):
-        if measure not in measures:
-            continue
-        partners = ("partners",) if measure in ("people", AFFECTED) else ()
-        _set_aside(Limit.SERVER, f"kind IN {sql_list((*_CAUSES[measure], *partners))}")
+        if measure in measures:
+            partners = ("partners",) if measure in ("people", AFFECTED) else ()
+            kinds = sql_list((*_CAUSES[measure], *partners))
+            _set_aside(Limit.SERVER, f"{_IS_DUE} AND kind IN {kinds}")
+
+
+def _find_exceeding_tenants(limit: RemovalLimit) -> dict[str, list[str]]:
+    """Return the tenants whose staged losses exceed their limit, by measure."""
+    exceeding: defaultdict[str, list[str]] = defaultdict(list)
+    for (measure, tenant_id), number in count_losses_by_tenant().items():
+        if tenant_id and _is_exceeded(limit, measure, tenant_id, number):
+            exceeding[measure].append(tenant_id)
+    return exceeding
 
 
 def _find_exceeded(limit: RemovalLimit) -> list[str]:
     """Return the measures whose staged losses exceed the limit of the server."""
-    exceeded = []
-    for measure, number in [*count_losses().items(), (AFFECTED, count_affected())]:
-        spent = limit.count_spent(measure) if number else 0
-        if number + spent <= limit.limit:
-            continue
-        present = _count(measure, "")
-        is_few = measure in ("groups", "tenants", "partners") and present < FEW_ROWS
-        if not is_few and limit.is_exceeded(number + spent, present + spent):
-            exceeded.append(measure)
-    return exceeded
+    counts = {**count_losses(), AFFECTED: count_affected()}
+    return [key for key, number in counts.items() if _is_exceeded(limit, key, "", number)]
+
+
+def _is_exceeded(limit: RemovalLimit, measure: str, tenant_id: str, number: int) -> bool:
+    """Whether losses exceed the limit of a tenant, or of the server if its ID is empty.
+
+    The rows of this run are still present; the ones of earlier runs count as if they were.
+    """
+    spent = limit.count_spent(measure, tenant_id or None) if number else 0
+    is_rare = measure in ("groups", "tenants", "partners")
+    if number + spent <= limit.limit or (tenant_id and is_rare and measure != "groups"):
+        return False
+    present = _count(measure, tenant_id) + spent
+    return not (is_rare and present < FEW_ROWS) and limit.is_exceeded(number + spent, present)
 
 
 def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
@@ -354,14 +343,10 @@ def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
             f"(more than {limit.limit:,} and more than {limit.share:.0%})"
         )
     else:
-        exceeding = {
-            tenant_id
-            for (measure, tenant_id), number in count_losses_by_tenant().items()
-            if tenant_id and _is_exceeded_in(limit, measure, tenant_id, number)
-        }
+        exceeding = _find_exceeding_tenants(limit)
         if not exceeding:
             return
-        tenants = Tenant.objects.filter(pk__in=exceeding).order_by("slug")
+        tenants = Tenant.objects.filter(pk__in=chain(*exceeding.values())).order_by("slug")
         slugs = ", ".join(tenants.values_list("slug", flat=True))
         text = f"has losses of access over the removal limit of a tenant: {slugs}"
     raise RemovalLimitExceeded(
@@ -421,7 +406,7 @@ _ROWS = {
     "partners": "sw_partners WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
 }
 
-_ROWS[AFFECTED] = _ROWS["people"]
+_ROWS[AFFECTED] = _ROWS[ANNOUNCED] = _ROWS["people"]
 
 
 def _count(measure: str, tenant_id: str) -> int:
