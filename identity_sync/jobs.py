@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -30,7 +29,7 @@ MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 
 
-def full_sync() -> dict[str, Any]:
+def full_sync() -> dict[str, object]:
     """Run a scheduled full sync and return its report; an error fails the job, unless everything
     else was applied. The run is recorded.
 
@@ -50,7 +49,7 @@ def full_sync() -> dict[str, Any]:
     return {**report.document(), "run_id": str(report.run_id)}
 
 
-def run_requested_sync(run_id: str) -> dict[str, Any]:
+def run_requested_sync(run_id: str) -> dict[str, object]:
     """Run a sync that was requested in the admin site; the run is recorded under this ID.
 
     A dry run that is refused has done its work: its run shows the refusal.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from identity_sync.models import Trigger
@@ -83,12 +82,12 @@ class SyncOptions:
         """Whom the audit log names."""
         return self.request.operator if self.request else self.operator
 
-    def describe_permissions(self) -> dict[str, Any]:
+    def describe_permissions(self) -> dict[str, str | int | None]:
         """Return the exceptions from the usual limits, or None, as the audit log has them."""
         reviewed = self.plan.head.run_id if isinstance(self.plan, ReviewedPlan) else None
         return {
             "allow_removals": self.permissions.allow_removals,
-            "plan_run_id": reviewed and str(reviewed),
+            "plan_run_id": None if reviewed is None else str(reviewed),
             "allow_no_super_admin": self.permissions.allow_no_super_admin or None,
             "purge_after_days": self.permissions.purge_after_days,
         }

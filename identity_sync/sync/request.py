@@ -31,8 +31,6 @@ from identity_sync.sync.record.audit import SUBJECT_TYPE
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
-from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
-from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import own_scaikey_client
 from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
 from scaiwave.core.operators import Operator, OperatorRole, Permission
@@ -57,7 +55,6 @@ MAX_LOCK_WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 
 _REDIS_TIMEOUT_SECONDS = 2.0
-_INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +91,7 @@ def start_sync(
     require_activated()
     row = None
     if tenant is None:
-        require_whole_scope(operator, settings.CONFIG, **_INTERACTIVE)
+        require_whole_scope(operator, settings.CONFIG, is_interactive=True)
     else:
         operator.require(Permission.SYNC_TENANTS)
         row = resolve_linked_tenant(operator, tenant)

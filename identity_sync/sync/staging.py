@@ -27,6 +27,8 @@ tables until the connection is closed: each row is written at random places of s
 _DEFAULT_CACHE_KIB = 2000
 
 T = TypeVar("T")
+StagedRow = tuple[str | int | None, ...]
+"""The values of a row in the order of the columns, without its `key`."""
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.conf import settings
 
@@ -19,7 +18,7 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.records import number_rows
 from identity_sync.sync.fetch.scope import Source, SyncScope
-from identity_sync.sync.staging import copy_rows, deduplicate
+from identity_sync.sync.staging import StagedRow, copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
@@ -246,7 +245,7 @@ def stage_collection(
         fetched.inconsistent.append(kind)
 
 
-def _ensure_complete(pages: PageIterator[Any], kind: str, outcome: str = "") -> None:
+def _ensure_complete(pages: PageIterator[BaseRecord], kind: str, outcome: str = "") -> None:
     if pages.is_truncated:
         raise IncompleteListing(
             f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
@@ -275,16 +274,16 @@ def _load_parts(
     *,
     fetched: Fetched,
     progress: ProgressCallback,
-) -> list[PageIterator[Any]]:
+) -> list[PageIterator[BaseRecord]]:
     """Read a list in parts; no one in an unreadable part loses access.
 
     Raises the error of the whole list as soon as too many parts, or all, are unreadable.
     """
-    read: list[PageIterator[Any]] = []
+    read: list[PageIterator[BaseRecord]] = []
     unreadable: dict[tuple[str, str], ScaiWaveError] = {}
     limit = min(max(MIN_UNREADABLE - 1, parts.max_share * len(parts.keys)), len(parts.keys) - 1)
 
-    def iter_records() -> Iterator[list[Any]]:
+    def iter_records() -> Iterator[list[BaseRecord]]:
         with closing(client.iter_parts(COLLECTIONS[kind], parts.parameter, parts.keys)) as lists:
             for number, (key, part) in enumerate(lists, 1):
                 progress(number, len(parts.keys))
@@ -330,10 +329,10 @@ def stage_unreadable_tenants(kind: str, keys: list[str]) -> None:
 
 def _load_list(
     client: ScaiKeyClient, kind: str, progress: ProgressCallback, params: dict[str, str] | None
-) -> PageIterator[Any]:
+) -> PageIterator[BaseRecord]:
     pages = client.iter_pages(COLLECTIONS[kind], params=params)
 
-    def iter_with_progress() -> Iterator[list[Any]]:
+    def iter_with_progress() -> Iterator[list[BaseRecord]]:
         for page in pages:
             progress(pages.row_count, pages.reported_total)
             yield page
@@ -357,9 +356,9 @@ def _add_unusable(fetched: Fetched, kind: str, records: list[UnusableRecord], to
     fetched.unusable[kind] = fetched.unusable.get(kind, []) + records
 
 
-def stage_records(kind: str, records: Iterable[Any]) -> None:
+def stage_records(kind: str, records: Iterable[BaseRecord]) -> None:
     """Stage records that were fetched one by one."""
-    copy_rows(f"stage_{kind}", number_rows([list(records)], kind))
+    copy_rows(f"stage_{kind}", number_rows([records], kind))
     deduplicate(f"stage_{kind}")
 
 
@@ -432,7 +431,7 @@ class _MemberReader:
         self.unusable: list[UnusableRecord] = []
         self.total = 0
 
-    def read_by_scim(self) -> Iterator[tuple[Any, ...]]:
+    def read_by_scim(self) -> Iterator[StagedRow]:
         counts = Counter(self.tenants.values())
         tenants = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
         with closing(self.client.iter_scim_groups(tenants)) as responses:
@@ -444,7 +443,7 @@ class _MemberReader:
                     self.progress(len(self.documents), len(self.tenants))
                     yield from self._number(group.id, group.iter_memberships())
 
-    def read_lists(self) -> Iterator[tuple[Any, ...]]:
+    def read_lists(self) -> Iterator[StagedRow]:
         remaining = [group_id for group_id in self.tenants if group_id not in self.documents]
         with closing(self.client.iter_members(remaining)) as responses:
             for number, (group_id, members) in enumerate(responses, len(self.documents) + 1):
@@ -482,9 +481,7 @@ class _MemberReader:
         for group_id in self.documents:
             yield group_id, self.tenants[group_id]
 
-    def _number(
-        self, group_id: str, members: Iterator[tuple[str, int]]
-    ) -> Iterator[tuple[Any, ...]]:
+    def _number(self, group_id: str, members: Iterator[tuple[str, int]]) -> Iterator[StagedRow]:
         for pair in members:
             self.total += 1
             yield (self.total, group_id, *pair)

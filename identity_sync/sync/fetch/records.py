@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from identity_sync.sync.staging import StagedRow
 from scaiwave.clients.scaikey.schemas import (
     DELETED,
     BaseRecord,
@@ -30,8 +31,8 @@ MAX_INTEGER = 2**31 - 1
 
 
 def number_rows(
-    pages: Iterable[list[Any]], kind: str, *, start: int = 0
-) -> Iterator[tuple[Any, ...]]:
+    pages: Iterable[Iterable[BaseRecord]], kind: str, *, start: int = 0
+) -> Iterator[StagedRow]:
     """Yield rows for the temporary table, without records that ScaiKey shows as deleted."""
     build_row = _ROW_BUILDERS[kind]
     number = start
@@ -43,7 +44,7 @@ def number_rows(
             yield (number, *build_row(record))
 
 
-def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
+def _build_partner_row(record: PartnerRecord) -> StagedRow:
     limits = (record.max_tenants, record.max_users_per_tenant, record.max_applications_per_tenant)
     return (
         *_build_organisation(record),
@@ -53,12 +54,12 @@ def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
     )
 
 
-def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
+def _build_tenant_row(record: ScaiKeyTenantRecord) -> StagedRow:
     partner = (record.partner_id or None, None)
     return (*_build_organisation(record), *partner, 0, _find_slug_problem(record.slug))
 
 
-def _build_organisation(record: PartnerRecord | ScaiKeyTenantRecord) -> tuple[Any, ...]:
+def _build_organisation(record: PartnerRecord | ScaiKeyTenantRecord) -> StagedRow:
     """Return the columns that partners and tenants share."""
     return (
         record.id,
@@ -73,7 +74,7 @@ def _find_slug_problem(slug: str) -> str | None:
     return find_slug_problem(slug) or None if slug else None
 
 
-def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
+def _build_participant_row(record: UserRecord) -> StagedRow:
     display_name, email = build_display_name(record), record.email[:MAX_EMAIL_CHARS]
     return (
         record.id,
@@ -87,7 +88,7 @@ def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
     )
 
 
-def _build_group_row(record: GroupRecord) -> tuple[Any, ...]:
+def _build_group_row(record: GroupRecord) -> StagedRow:
     return (
         record.id,
         record.tenant_id,
@@ -119,7 +120,7 @@ def build_display_name(record: UserRecord) -> str:
     return _read_name(name, record.email.partition("@")[0])[:MAX_NAME_CHARS]
 
 
-_ROW_BUILDERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+_ROW_BUILDERS: dict[str, Callable[[Any], StagedRow]] = {
     "partners": _build_partner_row,
     "tenants": _build_tenant_row,
     "participants": _build_participant_row,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.sync.staging import BATCH, copy_rows, index_numbers
+from identity_sync.sync.staging import BATCH, StagedRow, copy_rows, index_numbers
 from scaiwave.core.sql import execute, fetch, fetch_column, fetch_number
 from scaiwave.ids import new_id_hex
 from tenants.lookup.validators import MAX_SLUG_CHARS, is_role_slug
@@ -66,7 +66,7 @@ def _is_usable(name: str) -> bool:
     return is_role_slug(name) and find_lookalike(name) is None
 
 
-def _build_rows(pairs: list[tuple[int, str]], start: int) -> Iterator[tuple[Any, ...]]:
+def _build_rows(pairs: list[tuple[int, str]], start: int) -> Iterator[StagedRow]:
     for number, (person_n, slug) in enumerate(pairs, start + 1):
         ids = new_id_hex(), new_id_hex()
         yield (number, *ids, person_n, slug, default_role_name(slug), int(slug in BUILT_IN))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
 from identity_sync.errors import TenantGone, TenantNotLinked
 from identity_sync.sync.fetch.records import DELETED_STATUSES
+from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
+from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, parse_role_names
 from scaiwave.config import Configuration
@@ -29,6 +32,7 @@ def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
     )
 
 
+_INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 
 
@@ -86,18 +90,20 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
     )
 
 
-def require_whole_scope(operator: Operator, config: Configuration, **options: Any) -> None:
+def require_whole_scope(
+    operator: Operator, config: Configuration, *, is_interactive: bool = False
+) -> None:
     """Raise InsufficientPermission unless the operator may run a full sync.
 
     That takes a role for the whole platform, or for exactly what this server's own credentials can
     read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
-    a full sync is expected to cover. `options` are passed to HttpClient.
+    a full sync is expected to cover. `is_interactive` is true while someone waits for a page.
     Raises the errors of a request for a token.
     """
     if operator.has_permission(Permission.MANAGE_PLATFORM):
         return
     operator.require(Permission.SYNC_TENANTS)
-    if operator.is_own_application or _is_whole_scope(operator, config, options):
+    if operator.is_own_application or _is_whole_scope(operator, config, is_interactive):
         return
     raise InsufficientPermission(
         f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
@@ -107,9 +113,9 @@ def require_whole_scope(operator: Operator, config: Configuration, **options: An
     )
 
 
-def _is_whole_scope(operator: Operator, config: Configuration, options: dict[str, Any]) -> bool:
+def _is_whole_scope(operator: Operator, config: Configuration, is_interactive: bool) -> bool:
     try:
-        with own_scaikey_client(config, **options) as client:
+        with own_scaikey_client(config, **(_INTERACTIVE if is_interactive else {})) as client:
             scope = resolve_scope(client, None)
     except NotRegistered:
         return False
@@ -120,7 +126,7 @@ def _is_whole_scope(operator: Operator, config: Configuration, options: dict[str
     return False
 
 
-def _get_scope_name(claims: dict[str, Any]) -> str:
+def _get_scope_name(claims: Mapping[str, Any]) -> str:
     # The role of an administrator takes precedence over the application they signed in with. A
     # token without such claims is treated as GLOBAL: if it is narrower, ScaiKey responds with 403,
     # which stops the run, and the removal limit protects the rest.

@@ -27,7 +27,7 @@ from uuid import UUID
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.models import Limit
-from identity_sync.report import LOSSES
+from identity_sync.report import LOSSES, CountedLosses
 from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.judge.losses import (
     AFFECTED,
@@ -94,15 +94,15 @@ class Verdict:
     """The losses of access that `plan` still has once the removals that wait are skipped.
 
     `losses` counts them by measure, `losses_by_tenant` by measure and tenant. `counted` are the
-    ones that count for the limit of later runs, as [measure, tenant, number], and `apart` the
-    ones among them that have a limit of their own. `pending` is the number of removals that wait.
+    ones that count for the limit of later runs, and `apart` the ones among them that have a limit
+    of their own. `pending` is the number of removals that wait.
     """
 
     plan: Plan
     losses: dict[str, int]
     losses_by_tenant: dict[tuple[str, str], int]
-    counted: list[list[Any]]
-    apart: list[list[Any]]
+    counted: list[CountedLosses]
+    apart: list[CountedLosses]
     pending: int
 
 
@@ -127,7 +127,7 @@ def judge_plan(plan: Plan, rules: Rules) -> Verdict:
     return skip_waiting(plan, _set_aside_over_limit(plan, rules))
 
 
-def skip_waiting(plan: Plan, apart: list[list[Any]]) -> Verdict:
+def skip_waiting(plan: Plan, apart: list[CountedLosses]) -> Verdict:
     """Skip the removals that are set aside, and measure what is left of the plan."""
     # First, so that what is skipped next does not count such a rename as a slug that becomes free.
     cancelled = cancel_renames()
@@ -139,7 +139,7 @@ def skip_waiting(plan: Plan, apart: list[list[Any]]) -> Verdict:
     return Verdict(plan, count_losses(), count_losses_by_tenant(), counted, apart, count_pending())
 
 
-def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
+def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[CountedLosses]:
     """Let every removal wait that belongs to a measure over its limit.
 
     Returns the applied losses that have a limit of their own.
@@ -176,10 +176,10 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[list[Any]]:
     return apart
 
 
-def list_counted_losses() -> list[list[Any]]:
-    """Return the losses that were applied within the limit, as [measure, tenant, number]."""
+def list_counted_losses() -> list[CountedLosses]:
+    """Return the losses that are applied within the limit."""
     stage_losses("r.state = 'due'")
-    return [[*key, number] for key, number in sorted(count_losses_by_tenant().items())]
+    return [CountedLosses(*key, n) for key, n in sorted(count_losses_by_tenant().items())]
 
 
 _IS_DUE = "(state = 'due' OR state = 'pending' AND limit_code = '')"
@@ -204,7 +204,7 @@ def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
     _set_aside(Limit.TENANT, f"{_IS_DUE} AND {where}")
 
 
-def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
+def _judge_announced(limit: RemovalLimit) -> list[CountedLosses]:
     """Apply people whom webhooks named one after the other, until the limit is reached."""
     rows = fetch(
         "SELECT r.row_id, r.tenant_id FROM removals r JOIN announced w ON w.kind = r.kind "
@@ -222,10 +222,10 @@ def _judge_announced(limit: RemovalLimit) -> list[list[Any]]:
         else:
             where = "row_id = %s AND kind = 'participants'"
             _set_aside(Limit.WEBHOOKS, where, [uuid_param(to_uuid(row_id))])
-    return [[ANNOUNCED, tenant, number] for tenant, number in sorted(applied.items())]
+    return [CountedLosses(ANNOUNCED, *each) for each in sorted(applied.items())]
 
 
-def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
+def _judge_suspensions(limit: RemovalLimit) -> list[CountedLosses]:
     """Judge the tenants and partners that ScaiKey reports as suspended, all of them or none."""
     stage_losses("r.state = 'suspension'")
     tenants = [str(row[0]) for row in fetch(f"{LOST_TENANTS} AND {_IS_SUSPENDED}")]
@@ -248,7 +248,7 @@ def _judge_suspensions(limit: RemovalLimit) -> list[list[Any]]:
         _set_aside(Limit.SUSPENSIONS, "state = 'suspension'")
         return []
     return [
-        [measure, tenant, number]
+        CountedLosses(measure, tenant, number)
         for tenant in sorted(tenants)
         for measure, number in ((SUSPENDED_TENANTS, 1), (SUSPENDED_PEOPLE, people.get(tenant, 0)))
         if number

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-from identity_sync.encoding import encode_removal, name_subject
+from identity_sync.encoding import RemovalRow, encode_removal, name_subject
 from identity_sync.report import LOSSES
 from identity_sync.sync.judge.limits import APPLIED
 from identity_sync.sync.judge.removals import iter_removals
@@ -22,7 +21,7 @@ from scaiwave.core.sql import fetch, to_uuid, uuid_param
 MAX_NAMED = 5
 
 
-def iter_planned_removals(condition: str = APPLIED) -> Iterator[dict[str, Any]]:
+def iter_planned_removals(condition: str = APPLIED) -> Iterator[RemovalRow]:
     """Yield the removals that the plan applies, encoded."""
     for removal, slug in iter_removals(condition):
         yield encode_removal(removal, slug)
@@ -42,7 +41,7 @@ def digest_removals() -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _digest_rows(digest: Any, kind: str, rows: str) -> None:
+def _digest_rows(digest: hashlib._Hash, kind: str, rows: str) -> None:
     last = uuid_param(UUID(int=0))
     sql = f"SELECT DISTINCT a.id FROM ({rows}) AS a WHERE a.id > %s ORDER BY a.id LIMIT %s"
     while found := fetch(sql, [last, BATCH]):
@@ -51,7 +50,7 @@ def _digest_rows(digest: Any, kind: str, rows: str) -> None:
         last = uuid_param(to_uuid(found[-1][0]))
 
 
-def describe_difference(reviewed: Iterable[Mapping[str, Any]]) -> str:
+def describe_difference(reviewed: Iterable[RemovalRow]) -> str:
     """Return how the planned removals differ from the reviewed ones, with examples.
 
     The text is empty if they are the same, and only others depend on them.
@@ -68,5 +67,5 @@ def describe_difference(reviewed: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _key(row: RemovalRow) -> tuple[str, ...]:
     return (str(row["subject_id"]), row["loss"], row["cause"], row["destination"] or "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
 from identity_sync.errors import SyncStopped
 from identity_sync.models import SyncRun, Trigger
@@ -28,29 +28,18 @@ def record_applied(
     run: SyncRun,
     report: SyncReport,
     stopped: SyncStopped | None,
-    permissions: Mapping[str, Any],
+    permissions: Mapping[str, str | int | None],
     *,
     operator: Operator,
     now: datetime,
 ) -> None:
-    """Record the end of a run, and audit it, in the transaction that applies its plan."""
-    run.applied_plan_id = permissions["plan_run_id"]
-    history.record_applied(run, report, now=now, stopped=stopped)
-    audit_run(run, report, operator=operator, permissions=permissions, now=now)
-
-
-def audit_run(
-    run: SyncRun,
-    report: SyncReport,
-    *,
-    operator: Operator,
-    permissions: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    """Call it in the transaction that applies the plan.
+    """Record the end of a run, and audit it, in the transaction that applies its plan.
 
     `permissions` are the exceptions from its usual limits, or None.
     """
+    plan_run_id = permissions["plan_run_id"]
+    run.applied_plan_id = None if plan_run_id is None else UUID(str(plan_run_id))
+    history.record_applied(run, report, now=now, stopped=stopped)
     given = {name: value for name, value in permissions.items() if value is not None}
     if run.trigger != Trigger.MANUAL and not (given or report.has_losses):
         return

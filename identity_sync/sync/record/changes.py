@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from identity_sync.encoding import FieldValue
 from identity_sync.models import PRESENT_FIELDS
 from identity_sync.reasons import Reason, format_reason
 from identity_sync.report import KINDS
@@ -21,7 +22,7 @@ from identity_sync.sync.staging import BATCH, index_filled, index_plan_rows
 from scaiwave.core.sql import batched, fetch, fetch_number, to_uuid, uuid_param
 from tenants.models.directory import ACTIVE_STATUSES
 
-FieldValues = dict[str, tuple[Any, Any]]
+FieldValues = dict[str, tuple[FieldValue, FieldValue]]
 """The values of fields, by name: before and after."""
 
 ROLES = "roles"

@@ -15,14 +15,14 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import dropwhile, islice, takewhile
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import BinaryIO
 from uuid import UUID
 
 import msgspec
@@ -30,7 +30,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
-from identity_sync.encoding import encode_change
+from identity_sync.encoding import ChangeRow, RemovalRow, encode_change
 from identity_sync.errors import (
     SyncPlanChanged,
     SyncPlanExpired,
@@ -38,7 +38,7 @@ from identity_sync.errors import (
     SyncPlanUnreadable,
 )
 from identity_sync.models import SyncRun
-from identity_sync.report import SyncReport
+from identity_sync.report import PlanRow, SyncReport
 from identity_sync.sync.judge.reviewed import (
     describe_difference,
     digest_removals,
@@ -98,32 +98,10 @@ class PlanHead(msgspec.Struct, frozen=True):
         return self.created_at + MAX_AGE
 
 
-class _Removal(TypedDict):
-    """What is read of an encoded removal."""
-
-    loss: str
-    kind: str
-    tenant: str | None
-    subject_id: UUID
-    subject: str
-    scaikey_id: str
-    cause: str
-    destination: str | None
-    people: int
-    roles: int
-    memberships: int
-
-
-def describe_plan(
-    path: Path, head: PlanHead, *, applied_at: datetime | None = None
-) -> dict[str, Any]:
-    """Return the part of a report about a plan file; `applied_at` is when an earlier run did."""
-    return {
-        "path": str(path),
-        "digest": head.digest,
-        "expires_at": head.expires_at,
-        "applied_at": applied_at,
-    }
+def describe_plan(path: Path, head: PlanHead, applied_at: datetime | None = None) -> PlanRow:
+    return PlanRow(
+        path=str(path), digest=head.digest, expires_at=head.expires_at, applied_at=applied_at
+    )
 
 
 def format_apply_command(path: Path) -> str:
@@ -242,7 +220,7 @@ class PlanWriter:
         report.plan = describe_plan(self.path, head)
 
 
-def _iter_changes() -> Iterator[dict[str, Any]]:
+def _iter_changes() -> Iterator[ChangeRow]:
     for section in iter_sections():
         for changes in section.batches:
             for each in changes:
@@ -268,8 +246,8 @@ def write_plan(
     path: Path,
     head: PlanHead,
     *,
-    removals: Iterable[Mapping[str, Any]],
-    changes: Iterable[Mapping[str, Any]],
+    removals: Iterable[Mapping[str, object]],
+    changes: Iterable[Mapping[str, object]],
 ) -> None:
     """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
     mac = _start_mac()
@@ -284,21 +262,15 @@ def write_plan(
     for name, value in msgspec.to_builtins(head).items():
         write(f"{to_json(name)}: {to_json(value, indent=None)},\n")
     write(f'"expires_at": {to_json(head.expires_at, indent=None)},\n')
-    write(_REMOVALS)
-    _write_rows(write, removals)
-    write(_CHANGES)
-    _write_rows(write, changes)
+    for heading, rows in ((_REMOVALS, removals), (_CHANGES, changes)):
+        write(heading)
+        separator = ""
+        for row in rows:
+            write(separator + to_json(row, indent=None))
+            separator = ",\n"
+        write("\n" if separator else "")
     with translate_write_errors(path):
         file.write(f'],\n"signature": "{mac.hexdigest()}"\n}}\n'.encode())
-
-
-def _write_rows(write: Callable[[str], None], rows: Iterable[Mapping[str, Any]]) -> None:
-    separator = ""
-    for row in rows:
-        write(separator + to_json(row, indent=None))
-        separator = ",\n"
-    if separator:
-        write("\n")
 
 
 @dataclass(frozen=True)
@@ -308,7 +280,7 @@ class ReviewedPlan:
     path: Path
     head: PlanHead
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> PlanRow:
         return describe_plan(self.path, self.head)
 
     def ensure_valid_at(self, now: datetime) -> None:
@@ -328,10 +300,10 @@ class ReviewedPlan:
         run = SyncRun.objects.written().filter(applied_plan=self.head.run_id).first()
         if run is None:
             return None
-        plan = describe_plan(self.path, self.head, applied_at=run.ended_at)
+        plan = describe_plan(self.path, self.head, run.ended_at)
         return SyncReport(run_id=run.pk, outcome=run.outcome, plan=plan)
 
-    def iter_removals(self) -> Iterator[_Removal]:
+    def iter_removals(self) -> Iterator[RemovalRow]:
         """Yield the removals of the file as it is now, for the text of an error.
 
         Raises `SyncPlanUnreadable` and `SyncPlanInvalid`.
@@ -341,7 +313,7 @@ class ReviewedPlan:
             rows = islice(dropwhile(_REMOVALS.encode().__ne__, lines), 1, None)
             for line in takewhile(b"],\n".__ne__, rows):
                 try:
-                    yield msgspec.json.decode(line.rstrip().removesuffix(b","), type=_Removal)
+                    yield msgspec.json.decode(line.rstrip().removesuffix(b","), type=RemovalRow)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     raise SyncPlanInvalid(
                         f"{self.path} is not a plan: a removal can't be read."
