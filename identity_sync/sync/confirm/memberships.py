@@ -33,33 +33,55 @@ GROUPS_READ_AGAIN = 500
 """In one batch, which has two lists of the members of each."""
 
 
+_NOT_STAGED = """
+    NOT EXISTS (SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = g.scaikey_id
+                AND s_e.member_scaikey_id = m.scaikey_id AND s_e.is_group = {is_group})
+"""
+_NOT_FETCHED = "g.id NOT IN (SELECT group_id FROM fetched_group_rows)"
+# Whether the member is confirmed as removed, or to be in another tenant now.
+_IS_GONE = f"""
+    (EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{{kind}}'
+             AND cr.scaikey_id = m.scaikey_id)
+     OR EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{{kind}} s ON s.scaikey_id = c.scaikey_id
+                JOIN sw_tenants t ON t.id = m.tenant_id
+                WHERE c.kind = '{{kind}}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id
+                  AND c.state IN ('confirmed', 'waiting')
+                  AND {is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")}))
+"""
+
+
+def _stage_claims(state: str, source: str, where: str) -> None:
+    """Stage claims about the edges `e` of groups `g` to members `m`, of each type of member.
+
+    All three are SQL, where `{table}`, `{kind}`, `{column}` and `{is_group}` stand for the type.
+    """
+    for is_group, table, kind, column, _ in MEMBER_TYPES:
+        sql = f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {{is_group}}, {state}, ''
+            FROM {source} WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND {where}
+        """
+        execute(sql.format(table=table, kind=kind, column=column, is_group=is_group))
+
+
 def find_claims() -> None:
     """Stage a claim for each edge that the lists no longer show.
 
     The edges of a member that was removed or moved need no further proof. The edges of a group
     that returns end in any case, since they gave no access while it was deactivated.
     """
-    for is_group, table, kind, column, _ in MEMBER_TYPES:
-        execute(
-            f"""
-            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
-                                     is_group, state, note)
-            SELECT e.id, e.tenant_id, fr.scaikey_id, m.scaikey_id, {is_group},
-                   CASE WHEN g.absent_since IS NOT NULL THEN 'returned'
-                        WHEN m.absent_since IS NOT NULL
-                          OR EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
-                                     AND cr.scaikey_id = m.scaikey_id)
-                          OR {_is_moved(kind)}
-                        THEN 'implied' ELSE 'open' END, ''
-            FROM fetched_group_rows fr
-            JOIN sw_group_memberships e ON e.group_id = fr.group_id
-            JOIN sw_groups g ON g.id = fr.group_id
-            JOIN {table} m ON m.id = e.{column}
-            WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = fr.scaikey_id
-                AND s_e.member_scaikey_id = m.scaikey_id AND s_e.is_group = {is_group})
-            """
-        )
+    _stage_claims(
+        f"""
+        CASE WHEN g.absent_since IS NOT NULL THEN 'returned'
+             WHEN m.absent_since IS NOT NULL OR {_IS_GONE} THEN 'implied' ELSE 'open' END
+        """,
+        """
+        fetched_group_rows fr JOIN sw_group_memberships e ON e.group_id = fr.group_id
+        JOIN sw_groups g ON g.id = fr.group_id JOIN {table} m ON m.id = e.{column}
+        """,
+        _NOT_STAGED,
+    )
 
 
 def find_edges_of_returning_groups() -> None:
@@ -68,57 +90,32 @@ def find_edges_of_returning_groups() -> None:
     It would give access again to people who have left it since then. The first list of its members
     that can be read restores the others.
     """
-    for is_group, table, _, column, _ in MEMBER_TYPES:
-        execute(
-            f"""
-            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
-                                     is_group, state, note)
-            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'returned', ''
-            FROM stage_groups s_g JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
-            JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
-            JOIN sw_group_memberships e ON e.group_id = g.id
-            JOIN {table} m ON m.id = e.{column}
-            WHERE g.absent_since IS NOT NULL AND e.absent_since IS NULL
-              AND m.scaikey_id IS NOT NULL
-              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows) AND NOT EXISTS (
-                SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = s_g.scaikey_id
-                AND s_e.member_scaikey_id = m.scaikey_id AND s_e.is_group = {is_group})
-            """
-        )
-
-
-def _is_moved(kind: str) -> str:
-    """SQL for whether member `m` is confirmed to be in another tenant now."""
-    return (
-        f"EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{kind} s ON s.scaikey_id = c.scaikey_id "
-        "JOIN sw_tenants t ON t.id = m.tenant_id "
-        f"WHERE c.kind = '{kind}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id "
-        "AND c.state IN ('confirmed', 'waiting') "
-        f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
+    _stage_claims(
+        "'returned'",
+        """
+        stage_groups s_g JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+        JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
+        JOIN sw_group_memberships e ON e.group_id = g.id JOIN {table} m ON m.id = e.{column}
+        """,
+        f"g.absent_since IS NOT NULL AND {_NOT_FETCHED} AND {_NOT_STAGED}",
     )
 
 
 def find_edges_of_lost_members() -> None:
-    """Stage a proven claim for each edge of a removed or moved member in a group not fetched:
+    """Stage an implied claim for each edge of a removed or moved member in a group not fetched:
     in a run for single records, or because the members can't be read."""
-    for is_group, table, kind, column, _ in MEMBER_TYPES:
-        execute(
-            f"""
-            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
-                                     is_group, state, note)
-            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'implied', ''
-            FROM {table} m
-            JOIN sw_group_memberships e ON e.{column} = m.id
-            JOIN sw_groups g ON g.id = e.group_id
-            WHERE e.absent_since IS NULL AND g.absent_since IS NULL AND g.scaikey_id IS NOT NULL
-              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows)
-              AND m.scaikey_id IN (SELECT scaikey_id FROM confirmed_removals WHERE kind = '{kind}'
-                                   UNION SELECT scaikey_id FROM stage_{kind})
-              AND (EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
-                           AND cr.scaikey_id = m.scaikey_id)
-                   OR {_is_moved(kind)})
-            """
-        )
+    _stage_claims(
+        "'implied'",
+        """
+        {table} m JOIN sw_group_memberships e ON e.{column} = m.id
+        JOIN sw_groups g ON g.id = e.group_id
+        """,
+        f"""
+        g.absent_since IS NULL AND g.scaikey_id IS NOT NULL AND {_NOT_FETCHED}
+        AND m.scaikey_id IN (SELECT scaikey_id FROM confirmed_removals WHERE kind = '{{kind}}'
+                             UNION SELECT scaikey_id FROM stage_{{kind}}) AND {_IS_GONE}
+        """,
+    )
 
 
 class EdgeConfirmer(Confirmer):

@@ -97,12 +97,6 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_as_many_as_the_limit(scaikey: Sandbox) -> None:
-    sync()
-    remove_people(scaikey, 20)
-    assert get_changed_counts(sync())["participants"] == {"deactivated": 20}
-
-
 @pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
 def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
     for group in list_groups(scaikey):
