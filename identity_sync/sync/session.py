@@ -13,15 +13,13 @@ from django.utils import timezone
 from identity_sync.errors import SyncTimedOut
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
-from identity_sync.sync.judge.limits import Rules
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record import history
 from identity_sync.sync.record.plan_file import PlanWriter, ReviewedPlan, format_apply_command
 from identity_sync.sync.record.run_record import RunRecord, record_failed_start, record_run
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.core.limits import RunLimits
 from scaiwave.core.operators import Permission

@@ -16,7 +16,7 @@ from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBERSHIPS
 from identity_sync.sync.fetch.lists import Fetched, Record
 from identity_sync.sync.fetch.scope import Source
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit
 from scaiwave.core.sql import fetch, fetch_number
 
 

@@ -32,7 +32,7 @@ from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NA
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.roles import has_role_data, stage_roles
 from identity_sync.sync.fetch.scope import Source
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
 from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import Lookup

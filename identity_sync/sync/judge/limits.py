@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -28,7 +27,6 @@ from uuid import UUID
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.models import Limit
 from identity_sync.report import LOSSES, CountedLosses
-from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.judge.losses import (
     AFFECTED,
     LOST_TENANTS,
@@ -46,7 +44,7 @@ from identity_sync.sync.plan.make_plan import (
     count_plan,
     rename_removed_tenants,
 )
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit, Rules
 from identity_sync.sync.staging import copy_rows
 from identity_sync.sync.states import SKIPPED
 from scaiwave.core.sql import execute, fetch, fetch_number, sql_list, to_uuid, uuid_param
@@ -104,19 +102,6 @@ class Verdict:
     counted: list[CountedLosses]
     apart: list[CountedLosses]
     pending: int
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a run may take: its limit, the commands that its errors advise, and the time.
-
-    `review` is the limit that a plan for review is compared with, though nothing waits in it.
-    """
-
-    limit: RemovalLimit
-    commands: RunCommands
-    now: datetime
-    review: RemovalLimit | None = None
 
 
 def judge_plan(plan: Plan, rules: Rules) -> Verdict:

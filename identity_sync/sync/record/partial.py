@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from identity_sync.errors import SyncPartial
 from identity_sync.sync.fetch.lists import MAX_NAMED
-from identity_sync.sync.judge.limits import Rules, Verdict
+from identity_sync.sync.judge.limits import Verdict
 from identity_sync.sync.judge.removals import has_last_super_admin, list_pending_tenants
 from identity_sync.sync.plan.slugs import SlugConflict
 from identity_sync.sync.record import history, pending
+from identity_sync.sync.rules import Rules
 from scaiwave.console.text import join_examples, pluralize
 from scaiwave.core.errors import ScaiWaveError, UpstreamForbidden
 from tenants.roles.queries.super_admins import GRANT_COMMAND

@@ -15,16 +15,15 @@ from identity_sync.reasons import Reason
 from identity_sync.report import KINDS, KindCounts
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import summarise_skips
-from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.confirm.confirm_losses import Confirmed
 from identity_sync.sync.fetch.announced import AnnouncedRecords
 from identity_sync.sync.fetch.lists import Fetched, stage_off_tenants
 from identity_sync.sync.fetch.scope import SyncScope
-from identity_sync.sync.judge.limits import Rules, judge_plan
+from identity_sync.sync.judge.limits import judge_plan
 from identity_sync.sync.options import Permissions, SyncOptions
 from identity_sync.sync.plan.make_plan import Plan
-from identity_sync.sync.removal_limit import RemovalLimit
 from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
 from identity_sync.sync.staging import temporary_tables
 from scaiwave.config import load
 from scaiwave.core.sql import execute, fetch, uuid_param

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
 from identity_sync.models import PendingRemoval
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Partner, Tenant
 from tests.identity_sync.sync.helpers import (

@@ -10,7 +10,6 @@ from django.utils import timezone
 from identity_sync.models import Limit
 from identity_sync.report import KindCounts
 from identity_sync.sync.apply.write import apply_plan
-from identity_sync.sync.commands import RunCommands
 from identity_sync.sync.confirm.confirm_losses import Confirmed
 from identity_sync.sync.fetch.lists import (
     Fetched,
@@ -19,9 +18,9 @@ from identity_sync.sync.fetch.lists import (
     stage_scope,
 )
 from identity_sync.sync.fetch.scope import SyncScope
-from identity_sync.sync.judge.limits import Rules, judge_plan
+from identity_sync.sync.judge.limits import judge_plan
 from identity_sync.sync.plan.make_plan import make_plan
-from identity_sync.sync.removal_limit import RemovalLimit
+from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
 from identity_sync.sync.staging import copy_rows, temporary_tables
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, UserRecord
 from scaiwave.core.sql import fetch

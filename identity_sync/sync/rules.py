@@ -1,9 +1,11 @@
-"""The limits for losses of access."""
+"""What a run may take: the removal limit, the time, and the commands that its errors advise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from shlex import quote
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,42 @@ class RemovalLimit:
         if tenant_id is not None:
             return self.spent.get((measure, tenant_id), 0)
         return sum(number for (kind, _), number in self.spent.items() if kind == measure)
+
+
+@dataclass(frozen=True)
+class RunCommands:
+    """`tenant` is the slug of the only tenant; `apply`, if set, applies the file of this plan."""
+
+    tenant: str | None = None
+    apply: str = ""
+
+    @property
+    def sync(self) -> str:
+        """The command that makes the plan of this run again."""
+        return f"scaiwave sync{self._option}"
+
+    @property
+    def removals(self) -> str:
+        """The command that lists the removals that wait."""
+        return f"scaiwave sync removals{self._option}"
+
+    @property
+    def _option(self) -> str:
+        return f" --tenant {quote(self.tenant)}" if self.tenant else ""
+
+    @property
+    def again(self) -> str:
+        return self.apply or self.sync
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a run may take: its limit, the commands that its errors advise, and the time.
+
+    `review` is the limit that a plan for review is compared with, though nothing waits in it.
+    """
+
+    limit: RemovalLimit
+    commands: RunCommands
+    now: datetime
+    review: RemovalLimit | None = None
