@@ -18,13 +18,13 @@ from scaiwave.operations.doctor.sync import check_last_sync
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant, TenantErasure
 from tenants.models.erasure import hash_scaikey_id
+from tests.identity_sync.sync.fetch.test_scope import use_application
 from tests.identity_sync.sync.helpers import (
     dump_rows,
     get_last_run,
     list_people_of_tenant,
     sync,
 )
-from tests.identity_sync.sync.test_scope import use_application
 
 pytestmark = [
     pytest.mark.django_db,

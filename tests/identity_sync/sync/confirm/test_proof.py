@@ -16,6 +16,7 @@ from identity_sync.errors import RemovalLimitExceeded, SyncPartial
 from identity_sync.models import SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Tenant
+from tests.identity_sync.sync.fetch.test_scope import use_application
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     USERS,
@@ -29,7 +30,6 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.identity_sync.sync.test_scope import use_application
 from tests.tenants.factories import make_tenant
 from tests.tenants.role_factories import make_grant, make_role
 

@@ -12,6 +12,8 @@ from identity_sync.models import SyncSkip
 from scaiwave.core.errors import UpstreamError
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, Participant, Tenant
+from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
+from tests.identity_sync.sync.fetch.test_unreadable import FAULTS
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     get_last_run,
@@ -21,8 +23,6 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.identity_sync.sync.test_faults import make_impatient_client
-from tests.identity_sync.sync.test_unreadable import FAULTS
 
 pytestmark = [
     pytest.mark.django_db,

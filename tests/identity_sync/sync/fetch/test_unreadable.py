@@ -17,6 +17,7 @@ from scaiwave.clients.scaikey import client as scaikey_client
 from scaiwave.core.errors import UpstreamForbidden
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Tenant
+from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     get_last_run,
@@ -26,7 +27,6 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.identity_sync.sync.test_faults import make_impatient_client
 
 pytestmark = [
     pytest.mark.django_db,
