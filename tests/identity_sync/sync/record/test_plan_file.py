@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -322,57 +321,6 @@ def test_success_an_allowance_makes_a_plan_over_the_limit_a_success(
     with pytest.raises(RemovalLimitExceeded):
         make_plan(path, allow_removals=59)
     assert make_plan(path, allow_removals=60).outcome == "planned"
-
-
-def flip_after_check(path: Path, old: bytes, new: bytes) -> threading.Thread:
-    """Start to replace bytes of a file, as soon as this process has read 8 MiB beyond them."""
-    offset = path.read_bytes().index(old)
-    assert len(old) == len(new)
-
-    def find_position() -> int:
-        for entry in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):
-                if entry.readlink() == path and entry.name != str(writer):
-                    info = Path("/proc/self/fdinfo", entry.name).read_text()
-                    return int(info.split()[1])
-        return 0
-
-    def flip() -> None:
-        while not 8 * 1024**2 < find_position() < path.stat().st_size // 2:
-            pass
-        os.pwrite(writer, new, offset)
-        os.close(writer)
-
-    writer = os.open(path, os.O_WRONLY)
-    thread = threading.Thread(target=flip)
-    thread.start()
-    return thread
-
-
-@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="needs Linux's /proc")
-def test_fail_the_file_is_changed_while_it_is_read(scaikey: Sandbox, path: Path) -> None:
-    """What is applied is what the signature was checked over, whatever the file has by then."""
-    sync()
-    remove_people(scaikey, 1)
-    make_plan(path)
-    plan = read_reviewed(path)
-    reviewed, removals = plan.head, list(plan.iter_removals())
-    for row in list_people(scaikey)[:20]:
-        scaikey.directory.remove_user(row["id"])
-    make_plan(path, allow_removals=10_000)
-    unreviewed = read_plan(path)["digest"]
-    large = ({"kind": "participants", "padding": "x" * 30_000} for _ in range(3_000))
-    with open_new_plan(path) as file:
-        plan_file.write_plan(file, path, reviewed, removals=removals, changes=large)
-    before = dump_rows()
-    thread = flip_after_check(path, reviewed.digest.encode(), unreviewed.encode())
-
-    with pytest.raises(SyncPlanChanged, match="20 new"):
-        apply(path)
-
-    thread.join()
-    assert read_plan(path)["digest"] == unreviewed
-    assert dump_rows() == before
 
 
 TRIES = 2_000 if NIGHTLY else 150
