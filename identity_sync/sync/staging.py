@@ -5,7 +5,7 @@ Other sessions can't see them, and they end with the connection.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -114,7 +114,7 @@ def find_off_reason(table: str) -> str:
     return f"COALESCE({note} WHERE ot.tenant_id = {table}.tenant_id), {note}))"
 
 
-def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
+def copy_rows(table: str, rows: Iterable[StagedRow]) -> None:
     """Insert rows into a temporary table; each row has a value for every column but a `key`.
 
     A batch is collected before a statement begins, so that no statement or transaction stays open

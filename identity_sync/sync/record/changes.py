@@ -130,7 +130,7 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
     return [replace(change, is_removal=rank == 0) for rank, change in ranked]
 
 
-def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+def _iter_kind(kind: str, where: str, params: list[str]) -> Iterator[list[PlannedChange]]:
     yield from _iter_batches(kind, where, params)
     if kind != "memberships":
         return
@@ -145,7 +145,7 @@ def _iter_kind(kind: str, where: str, params: list[Any]) -> Iterator[list[Planne
         last = uuid_param(to_uuid(rows[-1][0]))
 
 
-def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+def _iter_batches(kind: str, where: str, params: list[str]) -> Iterator[list[PlannedChange]]:
     entity = ENTITY_OF_KIND.get(kind)
     sql = (
         f"{_build_sql(entity)} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
@@ -282,7 +282,7 @@ def _compare(
     return values
 
 
-def _describe_status(suspended: Any, absent: Any, scaikey_status: str) -> str:
+def _describe_status(suspended: object, absent: object, scaikey_status: str) -> str:
     """Return the status as `StatusFields.status` does."""
     if suspended is None and absent is not None:
         return "deactivated"
