@@ -43,7 +43,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestedRun:
     """Who asked for the run in the admin site, and the ID that its row was promised."""
 
     run_id: UUID
@@ -67,7 +67,7 @@ class SyncOptions:
     permissions: Permissions = Permissions()
     pace: Pace = Pace()
     plan: PlanWriter | ReviewedPlan | None = None
-    request: Request | None = None
+    request: RequestedRun | None = None
     progress_factory: ProgressFactory = null_progress_factory
     on_planned: Callable[[], None] | None = None
     connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client

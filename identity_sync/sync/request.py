@@ -26,7 +26,7 @@ from identity_sync.models import LOCK, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
 from identity_sync.sync.lock import build_locked_error
-from identity_sync.sync.options import Pace, Request, SyncOptions
+from identity_sync.sync.options import Pace, RequestedRun, SyncOptions
 from identity_sync.sync.record.audit import SUBJECT_TYPE
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
@@ -171,7 +171,7 @@ def run_request(run_id: UUID, *, now: datetime) -> SyncReport:
             tenant=entry.tenant_id or None,
             dry_run=entry.details["dry_run"],
             pace=Pace(MAX_LOCK_WAIT_SECONDS, timeout=get_time_limit(settings.CONFIG)),
-            request=Request(run_id, operator),
+            request=RequestedRun(run_id, operator),
             connect=own_scaikey_client,
         )
     )

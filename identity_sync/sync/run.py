@@ -22,7 +22,7 @@ from identity_sync.sync.apply.write import refresh_statistics
 from identity_sync.sync.confirm.confirm_losses import Confirmed, confirm_losses
 from identity_sync.sync.fetch.announced import fetch_announced
 from identity_sync.sync.fetch.lists import fetch_lists
-from identity_sync.sync.fetch.scope import Source, resolve_scope
+from identity_sync.sync.fetch.scope import ScaiKeySource, resolve_scope
 from identity_sync.sync.judge.limits import (
     Verdict,
     judge_plan,
@@ -74,7 +74,7 @@ def sync(run: OpenRun) -> None:
         with temporary_tables():
             # 2. Fetch the lists, or the records that webhooks have announced.
             scope = resolve_scope(run.client, run.tenant)
-            source = Source(run.client, scope, record.progress, options.permissions.removals)
+            source = ScaiKeySource(run.client, scope, record.progress, options.permissions.removals)
             if options.announced is None:
                 fetched = fetch_lists(source)
             else:

@@ -15,7 +15,7 @@ from identity_sync.sync.confirm.memberships import EdgeConfirmer
 from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBERSHIPS
 from identity_sync.sync.fetch.lists import Fetched, Record
-from identity_sync.sync.fetch.scope import Source
+from identity_sync.sync.fetch.scope import ScaiKeySource
 from identity_sync.sync.rules import RemovalLimit
 from scaiwave.core.sql import fetch, fetch_number
 
@@ -38,7 +38,7 @@ class Confirmed:
 
 
 def confirm_losses(
-    source: Source, fetched: Fetched, limit: RemovalLimit, *, now: datetime
+    source: ScaiKeySource, fetched: Fetched, limit: RemovalLimit, *, now: datetime
 ) -> Confirmed:
     """Decide every claim: look up each, or a sample where the claims exceed the limit.
 

@@ -31,7 +31,7 @@ from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, PARTICIPANT
 from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NAMED, Fetched
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.roles import has_role_data, stage_roles
-from identity_sync.sync.fetch.scope import Source
+from identity_sync.sync.fetch.scope import ScaiKeySource
 from identity_sync.sync.rules import RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
 from identity_sync.sync.states import ClaimState
@@ -72,7 +72,7 @@ class Confirmer:
     claims about which a sample proves nothing.
     """
 
-    source: Source
+    source: ScaiKeySource
     limit: RemovalLimit
     budget: LookupBudget
     now: datetime

@@ -30,7 +30,7 @@ from identity_sync.sync.fetch.lists import (
     stage_scope,
 )
 from identity_sync.sync.fetch.records import DELETED_STATUSES
-from identity_sync.sync.fetch.scope import Source, SyncScope
+from identity_sync.sync.fetch.scope import ScaiKeySource, SyncScope
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
@@ -61,7 +61,7 @@ class AnnouncedRecords:
         return [scaikey_id for each, scaikey_id in self.named if each == kind]
 
 
-def fetch_announced(source: Source, announced: AnnouncedRecords) -> Fetched:
+def fetch_announced(source: ScaiKeySource, announced: AnnouncedRecords) -> Fetched:
     """Look up the announced records, and stage the existing ones.
 
     Raises `UpstreamUnauthorized`, and the errors of `stage_members`.

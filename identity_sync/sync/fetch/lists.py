@@ -17,7 +17,7 @@ from identity_sync.errors import IncompleteListing, ListsUnreadable, TenantErase
 from identity_sync.reasons import Reason
 from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.records import number_rows
-from identity_sync.sync.fetch.scope import Source, SyncScope
+from identity_sync.sync.fetch.scope import ScaiKeySource, SyncScope
 from identity_sync.sync.staging import StagedRow, copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
@@ -112,7 +112,7 @@ class Fetched:
         return warnings
 
 
-def fetch_lists(source: Source) -> Fetched:
+def fetch_lists(source: ScaiKeySource) -> Fetched:
     """Read everything within the scope into the temporary tables.
 
     Raises errors of the client, `IncompleteListing`, `UnusableRecords`, `ListsUnreadable` and, in

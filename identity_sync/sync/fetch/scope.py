@@ -64,7 +64,7 @@ class SyncScope:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScaiKeySource:
     """ScaiKey as one run reads it: the client, the part that the run covers, and the progress.
 
     Without `removals` no one loses access. The rooms `fetch` and `confirm` take it; the rooms after
