@@ -35,7 +35,7 @@ def stage_removals(now: datetime) -> bool:
     found = sum(_stage_ended(kind, action, loss) for (kind, action), loss in ENDED.items())
     found += sum(_stage_suspended(kind, loss) for kind, loss in SUSPENSIONS.items())
     _stage_tenant_access()
-    found += execute(_MOVED_TO_INACTIVE_PARTNERS)
+    found += _stage_moved_to_inactive_partners()
     found += execute(_REVOKED_GRANTS)
     if not found:
         return False
@@ -45,75 +45,78 @@ def stage_removals(now: datetime) -> bool:
         "(SELECT id FROM sw_tenants WHERE scaikey_tenant_id IS NULL)"
     )
     analyze("removals", "sync_plan")
-    for sql in _STATES:
-        execute(sql)
-    execute(_STATES_OF_ROWS, [datetime_param(now)] * 2)
-    for sql in (_KEPT_SUBJECTS, _WITH_KEPT, _ANNOUNCED_IN_KEPT_TENANTS):
+    for sql in (*_STATES, *_STATES_BY_DECISIONS, _COVERED_BY_TENANTS, _COVERED_MEMBERSHIPS):
         execute(sql, [datetime_param(now)] * sql.count("%s"))
-    execute(_COVERED_BY_TENANTS)
-    execute(_COVERED_MEMBERSHIPS)
     mark_set_aside()
     return True
 
 
-def _stage_ended(kind: str, action: str, loss: Loss) -> int:
-    person = "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
-    # A sync of one tenant only learns that someone is elsewhere now.
-    destination = f"CASE WHEN d.reason = '{Reason.MOVED}' THEN d.detail ELSE '' END"
-    moved = ENDED.get((kind, "move"), loss)
-    if action == "move":
-        destination = (
-            f"COALESCE((SELECT s.tenant_scaikey_id FROM stage_{kind} s "
-            "WHERE s.scaikey_id = d.scaikey_id), '')"
-        )
-    joins = ""
-    if kind == "memberships":
-        joins = (
-            "JOIN sw_group_memberships e ON e.id = d.row_id "
-            "LEFT JOIN sw_participants p ON p.id = e.member_participant_id"
-        )
-        person = "COALESCE(p.scaikey_id, '')"
+def _stage(
+    loss: str, destination: str, joins: str, where: str, *, cause: str = "d.reason", person: str = ""
+) -> int:
+    """Stage rows `d` of the plan as removals that are due. All arguments are SQL."""
+    person = person or "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
     return execute(
         f"""
         INSERT INTO removals ({_COLUMNS})
-        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name,
-               CASE WHEN d.reason = '{Reason.MOVED}' THEN %s ELSE %s END,
-               d.reason, COALESCE({destination}, ''), 'due', ''
-        FROM sync_plan d {joins}
-        WHERE d.kind = %s AND d.action = %s AND d.reason <> %s
-        """,
-        [moved, loss, kind, action, Reason.NOT_RETURNED],
+        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, {loss},
+               {cause}, COALESCE({destination}, ''), 'due', ''
+        FROM sync_plan d {joins} WHERE {where}
+        """
+    )
+
+
+def _stage_ended(kind: str, action: str, loss: Loss) -> int:
+    moved = ENDED.get((kind, "move"), loss)
+    # A sync of one tenant only learns that someone is elsewhere now.
+    destination = f"CASE WHEN d.reason = '{Reason.MOVED}' THEN d.detail ELSE '' END"
+    if action == "move":
+        staged = f"FROM stage_{kind} s WHERE s.scaikey_id = d.scaikey_id"
+        destination = f"(SELECT s.tenant_scaikey_id {staged})"
+    joins = person = ""
+    if kind == "memberships":
+        joins = """
+            JOIN sw_group_memberships e ON e.id = d.row_id
+            LEFT JOIN sw_participants p ON p.id = e.member_participant_id
+        """
+        person = "COALESCE(p.scaikey_id, '')"
+    return _stage(
+        f"CASE WHEN d.reason = '{Reason.MOVED}' THEN '{moved}' ELSE '{loss}' END",
+        destination,
+        joins,
+        f"d.kind = '{kind}' AND d.action = '{action}' AND d.reason <> '{Reason.NOT_RETURNED}'",
+        person=person,
     )
 
 
 def _stage_suspended(kind: str, loss: Loss) -> int:
     """Stage active rows whose new status is not active."""
-    person = "d.scaikey_id" if kind == "participants" else "''"
-    return execute(
-        f"""
-        INSERT INTO removals ({_COLUMNS})
-        SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, {person}, d.name, %s,
-               d.reason, s.scaikey_status, 'due', ''
-        FROM sync_plan d JOIN sw_{kind} p ON p.id = d.row_id JOIN stage_{kind} s ON s.n = d.n
-        WHERE d.kind = %s AND d.action = 'update' AND s.scaikey_status NOT IN {ACTIVE}
-          AND p.scaikey_status IN {ACTIVE} AND p.suspended_by_hand_at IS NULL
-        """,
-        [loss, kind],
+    return _stage(
+        f"'{loss}'",
+        "s.scaikey_status",
+        f"JOIN sw_{kind} p ON p.id = d.row_id JOIN stage_{kind} s ON s.n = d.n",
+        f"d.kind = '{kind}' AND d.action = 'update' AND s.scaikey_status NOT IN {ACTIVE} "
+        f"AND p.scaikey_status IN {ACTIVE} AND p.suspended_by_hand_at IS NULL",
     )
 
 
-# By the future state of the partners, not by claims: a sync of one tenant makes none about it.
-_MOVED_TO_INACTIVE_PARTNERS = f"""
-    INSERT INTO removals ({_COLUMNS})
-    SELECT d.kind, d.row_id, d.row_id, d.tenant_id, d.scaikey_id, '', d.name,
-           '{Loss.TENANT_SUSPENDED}', '{Reason.MOVED}', COALESCE(s_t.partner_scaikey_id, ''),
-           'due', ''
-    FROM sync_plan d JOIN sw_tenants t ON t.id = d.row_id JOIN stage_tenants s_t ON s_t.n = d.n
-    JOIN partner_access pa ON pa.partner_id = s_t.partner_id AND pa.is_active = 0
-    WHERE d.kind = 'tenants' AND d.action = 'update'
-      AND t.scaikey_status IN {ACTIVE} AND t.suspended_by_hand_at IS NULL
-      AND (t.partner_id IS NULL OR s_t.partner_id <> t.partner_id)
-"""
+def _stage_moved_to_inactive_partners() -> int:
+    """By the future state of the partners, not by claims: a sync of one tenant makes none."""
+    return _stage(
+        f"'{Loss.TENANT_SUSPENDED}'",
+        "s_t.partner_scaikey_id",
+        """
+        JOIN sw_tenants t ON t.id = d.row_id JOIN stage_tenants s_t ON s_t.n = d.n
+        JOIN partner_access pa ON pa.partner_id = s_t.partner_id AND pa.is_active = 0
+        """,
+        f"""
+        d.kind = 'tenants' AND d.action = 'update'
+        AND t.scaikey_status IN {ACTIVE} AND t.suspended_by_hand_at IS NULL
+        AND (t.partner_id IS NULL OR s_t.partner_id <> t.partner_id)
+        """,
+        cause=f"'{Reason.MOVED}'",
+    )
+
 
 # The subject of a grant is the person.
 _REVOKED_GRANTS = f"""
@@ -205,6 +208,7 @@ _ANNOUNCED_IN_KEPT_TENANTS = f"""
         SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
         WHERE {_KEPT})
 """
+_STATES_BY_DECISIONS = (_STATES_OF_ROWS, _KEPT_SUBJECTS, _WITH_KEPT, _ANNOUNCED_IN_KEPT_TENANTS)
 
 _COVERED_BY_TENANTS = f"""
     UPDATE removals SET state = 'covered', root_id = tenant_id
@@ -354,12 +358,8 @@ _GROUP_DEPENDENTS = (
 
 
 def count_losses() -> dict[str, int]:
-    counts = dict.fromkeys(LOSSES, 0)
-    counts |= {
-        kind: int(number)
-        for kind, number in fetch("SELECT kind, count(*) FROM losses GROUP BY kind")
-    }
-    return counts
+    rows = fetch("SELECT kind, count(*) FROM losses GROUP BY kind")
+    return dict.fromkeys(LOSSES, 0) | {kind: int(number) for kind, number in rows}
 
 
 _AFFECTED = """

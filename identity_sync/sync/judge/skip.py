@@ -67,36 +67,39 @@ def _keep_field(kind: str, column: str, cause: Reason) -> int:
 
 
 def _skip_field(kind: str, field: str, rows: str) -> None:
-    """Take a field from planned updates, and add the skipped rows to the plan."""
-    execute(
-        f"""
-        UPDATE sync_plan SET fields = trim(replace(',' || fields || ',', ',{field},', ','), ',')
-        WHERE kind = '{kind}' AND action = 'update' AND row_id IN ({rows})
-        """
-    )
+    """Take a field from the planned updates of rows whose removal is set aside."""
     index_filled("removals", "subject_id")
     # A field may have two causes: what waits for a decision comes before what is refused or off.
-    values = f"""
-        SELECT {_REASON} FROM removals r WHERE r.state IN {SKIPPED}
-        AND r.subject_id = {{0}}.row_id
-        ORDER BY CASE r.state WHEN 'pending' THEN 1 WHEN 'off' THEN 2 ELSE 3 END LIMIT 1
+    reason = f"""
+        (SELECT {_REASON} FROM removals r WHERE r.state IN {SKIPPED}
+         AND r.subject_id = sync_plan.row_id
+         ORDER BY CASE r.state WHEN 'pending' THEN 1 WHEN 'off' THEN 2 ELSE 3 END LIMIT 1)
     """
+    is_new = """
+        NOT EXISTS (SELECT 1 FROM sync_plan d WHERE d.kind = sync_plan.kind
+                    AND d.row_id = sync_plan.row_id AND d.action = 'skipped')
+    """
+    where = f"kind = '{kind}' AND action = 'update' AND row_id IN ({rows})"
+    _drop_field(field, where, reason, is_new)
+
+
+def _drop_field(field: str, where: str, reason: str, is_new: str = "0 = 0") -> None:
+    """Take a field from planned changes. An update of nothing else is skipped; of another change
+    the skipped part is added as a row of its own, if `is_new` is true."""
+    execute(
+        "UPDATE sync_plan "
+        f"SET fields = trim(replace(',' || fields || ',', ',{field},', ','), ',') WHERE {where}"
+    )
+    is_empty = "(action = 'update' AND fields = '')"
     execute(
         f"""
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-        SELECT d.kind, 'skipped', d.row_id, d.tenant_id, d.scaikey_id, d.name,
-               ({values.format("d")})
-        FROM sync_plan d
-        WHERE d.kind = '{kind}' AND d.action = 'update' AND d.fields <> '' AND d.row_id IN ({rows})
-          AND NOT EXISTS (SELECT 1 FROM sync_plan other_d WHERE other_d.kind = d.kind
-                          AND other_d.row_id = d.row_id AND other_d.action = 'skipped')
+        SELECT kind, 'skipped', row_id, tenant_id, scaikey_id, name, {reason}
+        FROM sync_plan WHERE {where} AND NOT {is_empty} AND {is_new}
         """
     )
     execute(
-        f"""
-        UPDATE sync_plan SET action = 'skipped', reason = ({values.format("sync_plan")})
-        WHERE kind = '{kind}' AND action = 'update' AND fields = '' AND row_id IN ({rows})
-        """
+        f"UPDATE sync_plan SET action = 'skipped', reason = {reason} WHERE {where} AND {is_empty}"
     )
 
 
@@ -163,23 +166,7 @@ def _keep_own_slugs() -> None:
         "WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id) "
         f"WHERE n IN (SELECT n FROM sync_plan WHERE {blocked})"
     )
-    execute(
-        f"""
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-        SELECT kind, 'skipped', row_id, tenant_id, scaikey_id, name, %s
-        FROM sync_plan WHERE {blocked} AND NOT (action = 'update' AND fields = 'slug')
-        """,
-        [Reason.SLUG_IN_USE],
-    )
-    execute(
-        f"UPDATE sync_plan SET action = 'skipped', reason = %s WHERE {blocked} "
-        "AND action = 'update' AND fields = 'slug'",
-        [Reason.SLUG_IN_USE],
-    )
-    execute(
-        "UPDATE sync_plan SET fields = trim(replace(',' || fields || ',', ',slug,', ','), ',') "
-        f"WHERE {blocked}"
-    )
+    _drop_field("slug", blocked, f"'{Reason.SLUG_IN_USE}'")
 
 
 def _skip_new_tenants() -> None:

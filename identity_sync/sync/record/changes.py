@@ -7,8 +7,9 @@ the plan is applied. Nothing is read of a run without changes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -89,11 +90,10 @@ def iter_sections() -> Iterator[ChangeSection]:
     )
     sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
     for tenant_id, kind, slug in sections:
-        if tenant_id is None:
-            batches = _iter_kind(kind, "d.tenant_id IS NULL", [])
-        else:
-            batches = _iter_kind(kind, "d.tenant_id = %s", [uuid_param(str(tenant_id))])
-        yield ChangeSection(slug, kind, batches)
+        where, params = "d.tenant_id IS NULL", []
+        if tenant_id is not None:
+            where, params = "d.tenant_id = %s", [uuid_param(str(tenant_id))]
+        yield ChangeSection(slug, kind, _iter_kind(kind, where, params))
 
 
 # A loss of access of the row itself, or of a role; then skipped rows; then everything else.
@@ -116,51 +116,42 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
             f"(SELECT d.*, {_RANK} AS rank FROM sync_plan d WHERE d.kind = %s "
             "ORDER BY rank, row_id, action LIMIT %s)"
         )
-        entity = ENTITY_OF_KIND.get(kind)
-        rows = fetch(_build_sql(entity, first, more=", d.rank"), [kind, limit])
-        changes = [_build_change(kind, entity, row[:-1]) for row in rows]
-        if entity is PARTICIPANTS:
-            _add_roles(changes)
+        sql = _build_sql(ENTITY_OF_KIND.get(kind), first, more=", d.rank")
+        rows = fetch(sql, [kind, limit])
+        changes = _build_changes(kind, [row[:-1] for row in rows])
         ranked += zip((row[-1] for row in rows), changes, strict=True)
         if kind == "memberships" and len(rows) < limit:
             first = "(SELECT ne.* FROM new_edges ne ORDER BY ne.row_id LIMIT %s)"
             edges = fetch(_NEW_EDGES.format(source=first), [limit - len(rows)])
-            ranked += ((2, _build_change(kind, None, row)) for row in edges)
+            ranked += ((2, change) for change in _build_changes(kind, edges))
     ranked.sort(key=lambda each: each[0])  # keeps the order of the kinds
     return [replace(change, is_removal=rank == 0) for rank, change in ranked]
 
 
 def _iter_kind(kind: str, where: str, params: list[str]) -> Iterator[list[PlannedChange]]:
-    yield from _iter_batches(kind, where, params)
-    if kind != "memberships":
-        return
-    last = uuid_param(UUID(int=0))
-    edges = _NEW_EDGES.format(source="(SELECT ne.*, 'memberships' AS kind FROM new_edges ne)")
-    sql = f"{edges} WHERE {where} AND d.row_id > %s ORDER BY d.row_id LIMIT %s"
-    while rows := fetch(sql, [*params, last, BATCH]):
-        yield [_build_change("memberships", None, row) for row in rows]
-        if len(rows) < BATCH:
-            return
-        index_filled("new_edges", "row_id")
-        last = uuid_param(to_uuid(rows[-1][0]))
+    changes = f"{_build_sql(ENTITY_OF_KIND.get(kind))} WHERE d.kind = %s AND {where}"
+    # Without an index each batch would sort the whole plan.
+    yield from _iter_batches(changes, kind, [kind, *params], ("row_id", "action"), index_plan_rows)
+    if kind == "memberships":
+        source = "(SELECT ne.*, 'memberships' AS kind FROM new_edges ne)"
+        edges = f"{_NEW_EDGES.format(source=source)} WHERE {where}"
+        index = partial(index_filled, "new_edges", "row_id")
+        yield from _iter_batches(edges, kind, params, ("row_id",), index)
 
 
-def _iter_batches(kind: str, where: str, params: list[str]) -> Iterator[list[PlannedChange]]:
-    entity = ENTITY_OF_KIND.get(kind)
-    sql = (
-        f"{_build_sql(entity)} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
-        "ORDER BY d.row_id, d.action LIMIT %s"
-    )
+def _iter_batches(
+    sql: str, kind: str, params: list[str], columns: tuple[str, ...], index: Callable[[], None]
+) -> Iterator[list[PlannedChange]]:
+    """Yield the changes of a query in the order of these columns, with an index from the second
+    batch on."""
+    key, marks = ", ".join(f"d.{name}" for name in columns), ", ".join("%s" for _ in columns)
+    sql = f"{sql} AND ({key}) > ({marks}) ORDER BY {key} LIMIT %s"
     last = (uuid_param(UUID(int=0)), "")
-    while rows := fetch(sql, [kind, *params, *last, BATCH]):
-        changes = [_build_change(kind, entity, row) for row in rows]
-        if entity is PARTICIPANTS:
-            _add_roles(changes)
-        yield changes
+    while rows := fetch(sql, [*params, *last[: len(columns)], BATCH]):
+        yield _build_changes(kind, rows)
         if len(rows) < BATCH:
             return
-        # Without it each batch would sort the whole plan.
-        index_plan_rows()
+        index()
         last = (uuid_param(to_uuid(rows[-1][0])), rows[-1][2])
 
 
@@ -236,13 +227,20 @@ def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str =
     """
 
 
-def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) -> PlannedChange:
+def _build_changes(kind: str, rows: list[tuple[Any, ...]]) -> list[PlannedChange]:
+    changes = [_build_change(kind, row) for row in rows]
+    if kind == PARTICIPANTS.kind:
+        _add_roles(changes)
+    return changes
+
+
+def _build_change(kind: str, row: tuple[Any, ...]) -> PlannedChange:
     row_id, tenant_id, action, scaikey_id, name, fields, reason, detail = row[:_COLUMN_COUNT]
     names = tuple(PRESENT_FIELDS.get(name, name) for name in (fields or "").split(",") if name)
     values: FieldValues = {}
     if action != "skipped":
         rest = row[_COLUMN_COUNT:]
-        if entity is None:
+        if (entity := ENTITY_OF_KIND.get(kind)) is None:
             values = {"group": (rest[0], None) if action == "deactivate" else (None, rest[0])}
         else:
             values = _compare(entity, action, names, rest)
