@@ -13,7 +13,7 @@ from scaiwave.core.sql import sql_list
 
 
 class ClaimState(StrEnum):
-    """The state of a row in `loss_claims` and `edge_claims`, and what a look-up makes of it."""
+    """The state of a row in `loss_claims`, and what a look-up makes of it."""
 
     OPEN = "open"
     """It is not decided yet."""

@@ -117,21 +117,16 @@ TABLES = {
     ),
     "fetched_group_rows": TemporaryTable("fr", "group_id uuid, scaikey_id", index="group_id"),
     # ---- Confirm: the losses by the lists, and the decision about each. ----
-    # Rows that would lose access by the lists. Plan and judge read what became of them.
+    # Rows that would lose access by the lists. Plan and judge read what became of them. Of a group
+    # membership `scaikey_id` is the one of its group, which is looked up.
     "loss_claims": TemporaryTable(
         "c",
         "kind, scaikey_id, row_id uuid, tenant_id uuid",
-        "is_absent flag, is_moved flag, is_inactive flag",  # how the list shows it
+        "member_scaikey_id, is_group flag",  # the member of a membership, and its type
+        "is_absent flag, is_moved flag, is_inactive flag",  # how the list shows a record
         "role_losses integer",  # how many roles it takes; such a claim is only about roles
         "state, note, detail",  # `states.ClaimState`
         index="kind, scaikey_id",
-    ),
-    # Group memberships that would end by the lists.
-    "edge_claims": TemporaryTable(
-        "ec",
-        "edge_id uuid, tenant_id uuid, group_scaikey_id, member_scaikey_id, is_group flag",
-        "state, note",
-        index="group_scaikey_id",
     ),
     # The open claims of one kind in random order, which is the order of the look-ups.
     "claim_order": TemporaryTable("co", "n number, scaikey_id"),

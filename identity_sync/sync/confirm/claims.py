@@ -27,7 +27,7 @@ from identity_sync.sync.fetch.kinds import (
 from identity_sync.sync.fetch.lists import restage_records
 from identity_sync.sync.fetch.roles import stage_roles
 from identity_sync.sync.fetch.scope import SyncScope
-from identity_sync.sync.staging import BATCH, analyze, find_off_reason, index_filled, index_numbers
+from identity_sync.sync.staging import analyze, find_off_reason, index_filled, index_numbers
 from identity_sync.sync.states import UNDECIDED, ClaimState
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.core.sql import (
@@ -115,11 +115,7 @@ def _turn_off_claims(entity: EntitySync) -> int:
 def count_off() -> int:
     """Count the losses that were left out because removals are turned off."""
     is_off = f"state = 'off' AND note <> '{Reason.UNREADABLE_LIST}'"
-    sql = f"""
-        SELECT (SELECT count(*) FROM loss_claims WHERE {is_off})
-             + (SELECT count(*) FROM edge_claims WHERE {is_off})
-    """
-    return fetch_number(sql)
+    return fetch_number(f"SELECT count(*) FROM loss_claims WHERE {is_off}")
 
 
 def _find_moves(entity: EntitySync) -> tuple[str, str]:
@@ -268,15 +264,19 @@ def apply_lookups(kind: str, records: list[BaseRecord], *, with_roles: bool) -> 
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason, detail) "
         "SELECT kind, scaikey_id, note, detail FROM lookups WHERE state = 'confirmed'"
     )
+    decide_open()
+    _compare_records(kind)
+
+
+def decide_open() -> None:
+    """Give the open claims in `lookups` the state that their look-up has."""
     execute(
         """
-        UPDATE loss_claims SET
-            state = l.state, note = l.note, detail = l.detail
-        FROM lookups l
+        UPDATE loss_claims SET state = l.state, note = l.note, detail = l.detail FROM lookups l
         WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
+          AND loss_claims.state = 'open'
         """
     )
-    _compare_records(kind)
 
 
 def _compare_records(kind: str) -> None:
@@ -360,22 +360,20 @@ def unstage_undecided_roles() -> None:
 
 def let_wait(kind: str, tenant_id: str) -> None:
     """Set the open claims to waiting: such losses are not applied, and become pending removals."""
-    table, where, params = _open_claims(kind, tenant_id)
-    if kind != MEMBERSHIPS:
-        execute(
-            "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
-            f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
-            [Reason.REMOVED, *params],
-        )
-    execute(f"UPDATE {table} SET state = 'waiting' WHERE {where}", params)
+    where, params = _open_claims(kind, tenant_id)
+    execute(
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
+        [Reason.REMOVED, *params],
+    )
+    execute(f"UPDATE loss_claims SET state = 'waiting' WHERE {where}", params)
 
 
 def list_approved(kind: str, now: datetime) -> list[str]:
     """Return the IDs of open claims that someone approved, of group memberships their groups."""
-    table, where, params = _open_claims(kind, "")
-    row_id = "edge_id" if kind == MEMBERSHIPS else "row_id"
+    where, params = _open_claims(kind)
     return fetch_column(
-        f"SELECT DISTINCT {_ids_of(kind)} FROM {table} WHERE {where} AND {row_id} IN ("
+        f"SELECT DISTINCT scaikey_id FROM loss_claims WHERE {where} AND row_id IN ("
         f"SELECT q.subject_id FROM sw_pending_removals q WHERE {APPROVED}) ORDER BY 1",
         [*params, datetime_param(now)],
     )
@@ -386,33 +384,33 @@ def draw_sample(kind: str, *, limit: int, tenant_id: str) -> list[str]:
 
     They are drawn at random: else the same claims would spend the budget of each run.
     """
-    table, where, params = _open_claims(kind, tenant_id)
-    distinct = f"SELECT DISTINCT {_ids_of(kind)} AS id FROM {table} WHERE {where}"
+    where, params = _open_claims(kind, tenant_id)
+    distinct = f"SELECT DISTINCT scaikey_id AS id FROM loss_claims WHERE {where}"
     sql = f"SELECT id FROM ({distinct}) AS open_claims ORDER BY random() LIMIT %s"
     return fetch_column(sql, [*params, limit])
 
 
-def iter_open(kind: str) -> Iterator[list[str]]:
-    """Yield the ids of all open claims of a kind in batches, drawn at random like those above."""
-    table, where, params = _open_claims(kind, "")
+def iter_open(kind: str, batch_size: int) -> Iterator[list[str]]:
+    """Yield the IDs of all open claims of a kind in batches, drawn at random like the sample."""
+    where, params = _open_claims(kind)
     execute("DELETE FROM claim_order")
     total = execute(
         "INSERT INTO claim_order (n, scaikey_id) "
-        f"SELECT row_number() OVER (ORDER BY random()), scaikey_id FROM {table} WHERE {where}",
+        "SELECT row_number() OVER (ORDER BY random()), scaikey_id "
+        f"FROM (SELECT DISTINCT scaikey_id FROM loss_claims WHERE {where}) AS open_claims",
         params,
     )
     index_numbers("claim_order")
-    for last in range(0, total, BATCH):
+    for last in range(0, total, batch_size):
         sql = "SELECT scaikey_id FROM claim_order WHERE n > %s AND n <= %s"
-        yield fetch_column(sql, [last, last + BATCH])
+        yield fetch_column(sql, [last, last + batch_size])
 
 
 def close_open(kind: str, state: ClaimState, note: str) -> int:
     """Give all open claims of a kind this state, and return how many there were."""
-    table, where, params = _open_claims(kind, "")
-    number = execute(
-        f"UPDATE {table} SET state = %s, note = %s WHERE {where}", [state, note, *params]
-    )
+    where, params = _open_claims(kind)
+    sql = f"UPDATE loss_claims SET state = %s, note = %s WHERE {where}"
+    number = execute(sql, [state, note, *params])
     if kind != MEMBERSHIPS:
         unstage_undecided(kind)
     return number
@@ -420,11 +418,9 @@ def close_open(kind: str, state: ClaimState, note: str) -> int:
 
 def count_states(kind: str, ids: Sequence[str] | None = None) -> dict[str, int]:
     """Count the claims of a kind by state: all of them, or those with these IDs."""
-    table, where, params = _claims(kind)
-    if ids is not None:
-        where += f" AND {_ids_of(kind)} IN ({', '.join(['%s'] * len(ids))})"
-    sql = f"SELECT state, count(*) FROM {table} WHERE {where} GROUP BY state"
-    return dict(fetch(sql, [*params, *(ids or ())]))
+    sampled = "" if ids is None else f"AND scaikey_id IN ({', '.join(['%s'] * len(ids))})"
+    sql = f"SELECT state, count(*) FROM loss_claims WHERE kind = %s {sampled} GROUP BY state"
+    return dict(fetch(sql, [kind, *(ids or ())]))
 
 
 def format_postponed_cause(kind: str) -> str:
@@ -434,24 +430,11 @@ def format_postponed_cause(kind: str) -> str:
     return format_cause(note, detail or "")
 
 
-def _claims(kind: str) -> tuple[str, str, list[str]]:
-    """Return the table of the claims of a kind, their condition, and its parameters."""
-    if kind == MEMBERSHIPS:
-        return "edge_claims", "0 = 0", []
-    return "loss_claims", "kind = %s", [kind]
-
-
-def _ids_of(kind: str) -> str:
-    """Return the column with the IDs to look up."""
-    return "group_scaikey_id" if kind == MEMBERSHIPS else "scaikey_id"
-
-
-def _open_claims(kind: str, tenant_id: str) -> tuple[str, str, list[str]]:
-    """Return the same for the open claims of a kind, in one tenant if it is not empty."""
-    table, where, params = _claims(kind)
+def _open_claims(kind: str, tenant_id: str = "") -> tuple[str, list[str]]:
+    """Return the condition of open claims, of one tenant or of all, and its parameters."""
     if tenant_id:
-        return table, f"{where} AND state = 'open' AND tenant_id = %s", [*params, tenant_id]
-    return table, f"{where} AND state = 'open'", params
+        return "kind = %s AND state = 'open' AND tenant_id = %s", [kind, tenant_id]
+    return "kind = %s AND state = 'open'", [kind]
 
 
 def count_suspended_manually(kind: str) -> int:
@@ -468,20 +451,20 @@ def count_suspended_manually(kind: str) -> int:
 
 def measure_open(kind: str, measure: str = "count(*)") -> int:
     """Aggregate the open claims of a kind: `measure` is `count(*)` or a sum in SQL."""
-    table, where, params = _open_claims(kind, "")
-    return fetch_number(f"SELECT {measure} FROM {table} WHERE {where}", params)
+    where, params = _open_claims(kind)
+    return fetch_number(f"SELECT {measure} FROM loss_claims WHERE {where}", params)
 
 
 def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[tuple[str, int]]:
     """Return the tenants whose measure exceeds a number, with that measure."""
-    table, where, params = _open_claims(kind, "")
+    where, params = _open_claims(kind)
     rows = fetch(
-        f"SELECT tenant_id, {measure} FROM {table} WHERE {where} AND tenant_id IS NOT NULL "
+        f"SELECT tenant_id, {measure} FROM loss_claims WHERE {where} AND tenant_id IS NOT NULL "
         f"GROUP BY tenant_id HAVING {measure} > %s",
         [*params, more_than],
     )
     if rows:
-        index_filled(table, "tenant_id")
+        index_filled("loss_claims", "tenant_id")
     return [(str(tenant_id), int(number)) for tenant_id, number in rows]
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from identity_sync.reasons import format_cause
 from identity_sync.sync.confirm.claims import count_off
-from identity_sync.sync.confirm.look_up import Confirmation, Confirmer
+from identity_sync.sync.confirm.look_up import Confirmer
 from identity_sync.sync.confirm.memberships import EdgeConfirmer
 from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBERSHIPS
@@ -45,16 +45,17 @@ def confirm_losses(
     `now` is the time at which approvals and keeps must be valid. Raises `UpstreamUnauthorized`.
     """
     source = replace(source, scope=fetched.scope)
-    found, budget = Confirmation(), _build_budget(limit)
-    Confirmer(source, limit, budget, now, found).confirm(fetched)
+    records = Confirmer(source, limit, _build_budget(limit), now)
+    records.confirm(fetched)
     if MEMBERSHIPS in fetched.kinds:
-        EdgeConfirmer(source, limit, budget, now, found).confirm_edges(fetched.present[MEMBERSHIPS])
-    sql = "SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)"
+        found = (records.inconsistent, records.warnings)
+        edges = EdgeConfirmer(source, limit, records.budget, now, *found)
+        edges.confirm_edges(fetched.present[MEMBERSHIPS])
     return Confirmed(
         fetched,
-        found.inconsistent,
-        found.warnings,
-        fetch_number(sql),
+        records.inconsistent,
+        records.warnings,
+        fetch_number("SELECT count(*) FROM loss_claims"),
         count_off(),
         _list_undecided(fetched.undecided) if fetched.scope.announced_only else {},
     )
@@ -75,8 +76,8 @@ def _list_undecided(fetched: Mapping[Record, str]) -> dict[Record, str]:
     decided = set(fetch("SELECT kind, scaikey_id FROM confirmed_removals"))
     undecided = {record: reason for record, reason in fetched.items() if record not in decided}
     postponed = fetch(
-        "SELECT kind, scaikey_id, note, detail FROM loss_claims WHERE state = 'postponed' UNION "
-        "SELECT 'groups', group_scaikey_id, note, '' FROM edge_claims WHERE state = 'postponed'"
+        "SELECT DISTINCT CASE kind WHEN 'memberships' THEN 'groups' ELSE kind END, scaikey_id, "
+        "note, detail FROM loss_claims WHERE state = 'postponed'"
     )
     for kind, key, note, detail in postponed:
         undecided.setdefault((kind, key), format_cause(note, detail or ""))

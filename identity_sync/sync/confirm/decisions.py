@@ -87,9 +87,12 @@ def match_role_claims(*, now: datetime, only_kept: bool) -> None:
 def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
     state = _KEPT if only_kept else _NOT_APPROVED
     execute(
-        "UPDATE edge_claims SET state = 'waiting' WHERE state = 'open' AND edge_id IN "
-        f"(SELECT q.subject_id FROM sw_pending_removals q WHERE {state} "
-        "AND q.kind = 'memberships')",
+        f"""
+        UPDATE loss_claims SET state = 'waiting'
+        WHERE kind = 'memberships' AND state = 'open' AND row_id IN (
+            SELECT q.subject_id FROM sw_pending_removals q
+            WHERE {state} AND q.kind = 'memberships')
+        """,
         [datetime_param(now)],
     )
 

@@ -27,7 +27,7 @@ from identity_sync.sync.confirm import claims
 from identity_sync.sync.confirm.claims import Claim
 from identity_sync.sync.confirm.decisions import match_claims, match_role_claims
 from identity_sync.sync.fetch.budget import LookupBudget
-from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, PARTICIPANTS
+from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, MEMBERSHIPS, PARTICIPANTS
 from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NAMED, Fetched
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.roles import has_role_data, stage_roles
@@ -50,34 +50,27 @@ MAX_CONTROLS = 8
 
 
 @dataclass
-class Confirmation:
-    """The result of the look-ups.
-
-    `inconsistent` has the kinds whose removals stop. `controls` records by kind whether ScaiKey
-    returns records by their ID, `tenants` by ScaiKey ID whether a tenant exists here or there.
-    """
-
-    inconsistent: list[str] = field(default_factory=list)
-    roles_are_staged: bool = False
-    warnings: list[str] = field(default_factory=list)
-    controls: dict[str, bool] = field(default_factory=dict)
-    tenants: dict[str, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Confirmer:
     """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups.
 
     `now` is the time at which approvals and keeps must be valid, and `unproven` the reason for
-    claims about which a sample proves nothing.
+    claims about which a sample proves nothing. `inconsistent` gets the kinds whose removals stop.
+    `controls` records by kind whether ScaiKey returns records by their ID, `tenants` by ScaiKey ID
+    whether a tenant exists here or there.
     """
 
     source: ScaiKeySource
     limit: RemovalLimit
     budget: LookupBudget
     now: datetime
-    result: Confirmation
+    inconsistent: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    roles_are_staged: bool = False
+    controls: dict[str, bool] = field(default_factory=dict)
+    tenants: dict[str, bool] = field(default_factory=dict)
     unproven: ClassVar[Reason] = Reason.NOTHING_PROVEN
+    label: ClassVar[str] = "Looking up {}"
+    batch_size: ClassVar[int] = BATCH
 
     def confirm(self, fetched: Fetched) -> None:
         """Decide every claim of the kinds that were fetched. Raises `UpstreamUnauthorized`."""
@@ -94,12 +87,12 @@ class Confirmer:
             return
         if invalid := stage_roles():
             roles = join_examples(list(map(repr, invalid[:MAX_NAMED])), len(invalid))
-            self.result.warnings.insert(
+            self.warnings.insert(
                 0,
                 "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
                 f"{roles}.",
             )
-        self.result.roles_are_staged = True
+        self.roles_are_staged = True
         claims.unstage_undecided_roles()
         claims.find_role_claims()
         if claims.measure_open(PARTICIPANTS.kind):
@@ -111,15 +104,15 @@ class Confirmer:
             self._warn(PARTICIPANTS.kind)
 
     def _decide(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
-        """Decide the open claims of a kind. A run for single records looks up each."""
-        for ids in batched(claims.list_approved(kind, self.now), BATCH):
+        """Decide the open claims of a kind. A run for single records looks up each record."""
+        for ids in batched(claims.list_approved(kind, self.now), self.batch_size):
             self._look_up(kind, ids, LookupBudget(None, None))
-        if not self.source.scope.announced_only:
+        if kind == MEMBERSHIPS or not self.source.scope.announced_only:
             self._apply_limit(kind, present, measure=measure)
-        total = claims.measure_open(kind)
+        total = claims.measure_open(kind, "count(DISTINCT scaikey_id)")
         decided = 0
-        with self.source.progress(f"Looking up {kind}") as progress:
-            for ids in claims.iter_open(kind):
+        with self.source.progress(self.label.format(kind)) as progress:
+            for ids in claims.iter_open(kind, self.batch_size):
                 if not self._look_up(kind, ids):
                     break
                 decided += len(ids)
@@ -161,7 +154,7 @@ class Confirmer:
         if not states.get(ClaimState.REFUTED):
             claims.close_open(kind, ClaimState.POSTPONED, self.unproven)
         elif claims.close_open(kind, ClaimState.INCONSISTENT, Reason.INCONSISTENT):
-            self.result.inconsistent.append(kind)
+            self.inconsistent.append(kind)
         return False
 
     def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
@@ -183,7 +176,7 @@ class Confirmer:
                 results.append((kind, record_id, state, code, detail[:MAX_DETAIL_CHARS]))
         execute("DELETE FROM lookups")
         copy_rows("lookups", results)
-        claims.apply_lookups(kind, records, with_roles=self.result.roles_are_staged)
+        claims.apply_lookups(kind, records, with_roles=self.roles_are_staged)
         return len(results) == len(ids)
 
     def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[ClaimState, str]:
@@ -223,22 +216,22 @@ class Confirmer:
         One record of the same kind that exists is enough to know. Without one to try, the
         operator decides with --allow-removals.
         """
-        if kind not in self.result.controls:
+        if kind not in self.controls:
             # A list without a record and without a part that can't be read.
             is_empty = not fetch(
                 f"SELECT 1 FROM stage_{kind} "
                 "UNION ALL SELECT 1 FROM unreadable_lists WHERE kind = %s LIMIT 1",
                 [kind],
             )
-            self.result.controls[kind] = any(
+            self.controls[kind] = any(
                 self.source.client.look_up(COLLECTIONS[kind], record_id).record is not None
                 for record_id in _find_controls(kind)
             ) or (self.limit.allowed is not None and is_empty)
-        return self.result.controls[kind]
+        return self.controls[kind]
 
     def _is_known_tenant(self, scaikey_id: str) -> bool:
         """Return whether a tenant is known here, or else to ScaiKey."""
-        if scaikey_id not in self.result.tenants:
+        if scaikey_id not in self.tenants:
             is_here = fetch_one(
                 "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s) "
                 "OR EXISTS (SELECT 1 FROM stage_tenants WHERE scaikey_id = %s)",
@@ -249,18 +242,18 @@ class Confirmer:
                 lookup = self.source.client.look_up("tenants", scaikey_id)
                 is_foreign = lookup.is_forbidden and self.source.scope.name != "GLOBAL"
                 is_known = lookup.record is not None or is_foreign
-            self.result.tenants[scaikey_id] = is_known
-        return self.result.tenants[scaikey_id]
+            self.tenants[scaikey_id] = is_known
+        return self.tenants[scaikey_id]
 
     def _warn(self, kind: str) -> None:
         states = claims.count_states(kind)
         if number := states.get(ClaimState.REFUTED):
-            self.result.warnings.append(
+            self.warnings.append(
                 f"ScaiKey's list would take access from {number:,} of the {kind}, but look-ups by "
                 "ID show that they still have it. Their access is unchanged."
             )
         if number := states.get(ClaimState.POSTPONED):
-            self.result.warnings.append(
+            self.warnings.append(
                 f"Postponed {pluralize(number, 'removal')} of {kind} until look-ups by ID confirm "
                 f"them ({claims.format_postponed_cause(kind)})."
             )

@@ -27,11 +27,7 @@ from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import join_examples, pluralize
-from scaiwave.core.sql import batched, execute, fetch, fetch_column, fetch_number, is_distinct
-
-GROUPS_READ_AGAIN = 500
-"""In one batch, which has two lists of the members of each."""
-
+from scaiwave.core.sql import batched, execute, fetch, fetch_number, is_distinct
 
 _NOT_STAGED = """
     NOT EXISTS (SELECT 1 FROM stage_memberships s_e WHERE s_e.group_scaikey_id = g.scaikey_id
@@ -57,9 +53,10 @@ def _stage_claims(state: str, source: str, where: str) -> None:
     """
     for is_group, table, kind, column, _ in MEMBER_TYPES:
         sql = f"""
-            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
-                                     is_group, state, note)
-            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {{is_group}}, {state}, ''
+            INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, member_scaikey_id,
+                                     is_group, is_absent, state, note)
+            SELECT '{MEMBERSHIPS}', g.scaikey_id, e.id, e.tenant_id, m.scaikey_id, {{is_group}}, 0,
+                   {state}, ''
             FROM {source} WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND {where}
         """
         execute(sql.format(table=table, kind=kind, column=column, is_group=is_group))
@@ -122,6 +119,8 @@ class EdgeConfirmer(Confirmer):
     """Decides the claims about edges by the rule in the docstring of this module."""
 
     unproven = Reason.MEMBERS_INCOMPLETE
+    label = "Reading group members again"
+    batch_size = 500  # groups, with two lists of the members of each
 
     def confirm_edges(self, present: int) -> None:
         find_claims()
@@ -136,27 +135,16 @@ class EdgeConfirmer(Confirmer):
             present = count_memberships_in_scope()
         # Keep the memberships that would end in tenants whose removals are turned off.
         execute(
-            f"UPDATE edge_claims SET state = 'off', note = {find_off_reason('edge_claims')} "
-            "WHERE state IN ('open', 'implied') "
-            "AND tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot)"
+            f"UPDATE loss_claims SET state = 'off', note = {find_off_reason('loss_claims')} "
+            "WHERE kind = %s AND state IN ('open', 'implied') "
+            "AND tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot)",
+            [MEMBERSHIPS],
         )
         if not claims.measure_open(MEMBERSHIPS):
             return
-        analyze("edge_claims")
+        analyze("loss_claims")
         match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
-        for groups in batched(claims.list_approved(MEMBERSHIPS, self.now), GROUPS_READ_AGAIN):
-            self._look_up(MEMBERSHIPS, groups, LookupBudget(None, None))
-        self._apply_limit(MEMBERSHIPS, present)
-        last, done = "", 0
-        total = claims.measure_open(MEMBERSHIPS, "count(DISTINCT group_scaikey_id)")
-        with self.source.progress("Reading group members again") as progress:
-            while groups := fetch_column(_NEXT_GROUPS, [last, GROUPS_READ_AGAIN]):
-                if not self._look_up(MEMBERSHIPS, groups):
-                    claims.close_open(
-                        MEMBERSHIPS, state=ClaimState.POSTPONED, note=Reason.BUDGET_SPENT
-                    )
-                last, done = groups[-1], done + len(groups)
-                progress(done, total)
+        self._decide(MEMBERSHIPS, present)
         self._warn(MEMBERSHIPS)
 
     def _look_up(self, kind: str, ids: list[str], budget: LookupBudget | None = None) -> bool:
@@ -211,7 +199,7 @@ class EdgeConfirmer(Confirmer):
     def _warn(self, kind: str) -> None:
         states = claims.count_states(kind)
         if number := states.get(ClaimState.REFUTED):
-            self.result.warnings.append(
+            self.warnings.append(
                 f"ScaiKey's lists omitted {pluralize(number, 'group membership')} that still exist."
             )
         number = states.get(ClaimState.POSTPONED, 0) + states.get(ClaimState.INCONSISTENT, 0)
@@ -219,22 +207,18 @@ class EdgeConfirmer(Confirmer):
             return
         names = fetch(
             """
-            SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims ec
-            JOIN sw_group_memberships e ON e.id = ec.edge_id JOIN sw_groups g ON g.id = e.group_id
-            WHERE ec.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
-            """
+            SELECT DISTINCT g.name, g.scaikey_id FROM loss_claims c
+            JOIN sw_group_memberships e ON e.id = c.row_id JOIN sw_groups g ON g.id = e.group_id
+            WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent')
+            ORDER BY g.name, g.scaikey_id
+            """,
+            [kind],
         )
         examples = [f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED]]
-        self.result.warnings.append(
+        self.warnings.append(
             f"Postponed {pluralize(number, 'membership removal')}: ScaiKey's lists of members "
             f"prove nothing for {join_examples(examples, len(names))}."
         )
-
-
-_NEXT_GROUPS = """
-    SELECT DISTINCT group_scaikey_id FROM edge_claims
-    WHERE state = 'open' AND group_scaikey_id > %s ORDER BY group_scaikey_id LIMIT %s
-"""
 
 
 def _drop_unreadable(
@@ -277,29 +261,25 @@ def _decide(readings: list[_Reading]) -> None:
         )
         execute(
             """
-            UPDATE edge_claims SET state = 'refuted'
-            WHERE state = 'open' AND group_scaikey_id IN (SELECT scaikey_id FROM lookups)
+            UPDATE loss_claims SET state = 'refuted'
+            WHERE kind = %s AND state = 'open' AND scaikey_id IN (SELECT scaikey_id FROM lookups)
               AND EXISTS (SELECT 1 FROM stage_memberships s_e
-                          WHERE s_e.group_scaikey_id = edge_claims.group_scaikey_id
-                            AND s_e.member_scaikey_id = edge_claims.member_scaikey_id
-                            AND s_e.is_group = edge_claims.is_group)
-            """
+                          WHERE s_e.group_scaikey_id = loss_claims.scaikey_id
+                            AND s_e.member_scaikey_id = loss_claims.member_scaikey_id
+                            AND s_e.is_group = loss_claims.is_group)
+            """,
+            [MEMBERSHIPS],
         )
-    for state, note in states.values():
-        execute(
-            "UPDATE edge_claims SET state = %s, note = %s WHERE state = 'open' "
-            "AND group_scaikey_id IN (SELECT scaikey_id FROM lookups WHERE state = %s)",
-            [state, note, state],
-        )
+    claims.decide_open()
 
 
 def _find_existing(readings: list[_Reading]) -> list[tuple[str, str, int]]:
     """Return the edges with an open claim that one of the lists has."""
     claimed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
     for group_id, *member in fetch(
-        "SELECT ec.group_scaikey_id, ec.member_scaikey_id, ec.is_group "
-        "FROM lookups l CROSS JOIN edge_claims ec "
-        "WHERE ec.group_scaikey_id = l.scaikey_id AND ec.state = 'open'"
+        "SELECT c.scaikey_id, c.member_scaikey_id, c.is_group FROM lookups l "
+        "CROSS JOIN loss_claims c WHERE c.kind = l.kind AND c.scaikey_id = l.scaikey_id "
+        "AND c.state = 'open'"
     ):
         claimed[group_id].add((member[0], member[1]))
     existing: list[tuple[str, str, int]] = []

@@ -51,11 +51,19 @@ def stage_removals(now: datetime) -> bool:
     return True
 
 
+_PERSON = "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
+
+
 def _stage(
-    loss: str, destination: str, joins: str, where: str, *, cause: str = "d.reason", person: str = ""
+    loss: str,
+    destination: str,
+    joins: str,
+    where: str,
+    *,
+    cause: str = "d.reason",
+    person: str = _PERSON,
 ) -> int:
     """Stage rows `d` of the plan as removals that are due. All arguments are SQL."""
-    person = person or "CASE WHEN d.kind = 'participants' THEN d.scaikey_id ELSE '' END"
     return execute(
         f"""
         INSERT INTO removals ({_COLUMNS})
@@ -73,7 +81,7 @@ def _stage_ended(kind: str, action: str, loss: Loss) -> int:
     if action == "move":
         staged = f"FROM stage_{kind} s WHERE s.scaikey_id = d.scaikey_id"
         destination = f"(SELECT s.tenant_scaikey_id {staged})"
-    joins = person = ""
+    joins, person = "", _PERSON
     if kind == "memberships":
         joins = """
             JOIN sw_group_memberships e ON e.id = d.row_id
@@ -135,7 +143,6 @@ _STATES = (
     """
     UPDATE removals SET state = 'pending', is_unproven = 1
     WHERE subject_id IN (SELECT c.row_id FROM loss_claims c WHERE c.state = 'waiting')
-       OR row_id IN (SELECT ec.edge_id FROM edge_claims ec WHERE ec.state = 'waiting')
     """,
     f"""
     UPDATE removals SET state = 'suspension' WHERE state = 'due' AND cause = '{Reason.CHANGED}'

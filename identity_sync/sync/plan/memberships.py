@@ -31,7 +31,7 @@ def plan_removals() -> None:
 def plan_skips() -> None:
     """Add skipped rows to the plan, so that they are counted and listed: postponed removals, and
     groups whose members can't be read."""
-    _plan_claims("skipped", "ec.note", ("postponed", "inconsistent", "off"))
+    _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "off"))
     execute(
         """
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
@@ -53,25 +53,25 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, '{action}', e.id, e.tenant_id,
-                   ec.group_scaikey_id || ' ' || ec.member_scaikey_id,
+                   c.scaikey_id || ' ' || c.member_scaikey_id,
                    m.{name} || ' in ' || g.name, {reason}
-            FROM edge_claims ec
-            JOIN sw_group_memberships e ON e.id = ec.edge_id
+            FROM loss_claims c
+            JOIN sw_group_memberships e ON e.id = c.row_id
             JOIN sw_groups g ON g.id = e.group_id
             JOIN {table} m ON m.id = e.{column}
-            WHERE ec.is_group = {is_group} AND ec.state IN {sql_list(states)}
+            WHERE c.kind = %s AND c.is_group = {is_group} AND c.state IN {sql_list(states)}
             """,
-            [MEMBERSHIPS],
+            [MEMBERSHIPS, MEMBERSHIPS],
         )
 
 
 def count_unseen() -> int:
     """Count the edges of the database in fetched groups that no list showed."""
     sql = (
-        "SELECT count(*) FROM edge_claims WHERE state <> 'refuted' "
-        "AND group_scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"
+        "SELECT count(*) FROM loss_claims WHERE kind = %s AND state <> 'refuted' "
+        "AND scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"
     )
-    return fetch_number(sql)
+    return fetch_number(sql, [MEMBERSHIPS])
 
 
 def plan_changes() -> None:

@@ -54,9 +54,7 @@ _SAME = SAME_REMOVAL.replace("q.", "sw_pending_removals.")
 _STILL = f"EXISTS (SELECT 1 FROM removals WHERE {{0}} AND {_SAME})"
 _IS_UNDECIDED = f"""
     (subject_id IN (SELECT c.row_id FROM loss_claims c
-                    WHERE (c.state = 'open' OR c.state IN {UNDECIDED}))
-     OR subject_id IN (SELECT ec.edge_id FROM edge_claims ec
-                       WHERE (ec.state = 'open' OR ec.state IN {UNDECIDED}))
+                    WHERE c.state = 'open' OR c.state IN {UNDECIDED})
      OR subject_scaikey_id IN (SELECT u.scaikey_id FROM unusable_records u)
      OR subject_id IN (SELECT r.subject_id FROM removals r
                        WHERE r.state IN ('kept', 'off') OR r.root_id IS NOT NULL

@@ -185,7 +185,6 @@ def test_success_every_state_is_declared_and_used() -> None:
     assert used <= {*ClaimState, *Judgment}
     for table, states in (
         ("loss_claims", ClaimState),
-        ("edge_claims", ClaimState),
         ("removals", Judgment),
     ):
         for text in everything:

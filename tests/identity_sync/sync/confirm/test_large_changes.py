@@ -13,8 +13,8 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 from identity_sync.errors import SyncPartial
-from identity_sync.sync.confirm import claims
-from identity_sync.sync.confirm import memberships as edge_claims
+from identity_sync.sync.confirm.look_up import Confirmer
+from identity_sync.sync.confirm.memberships import EdgeConfirmer
 from scaiwave.core.sql import fetch_one
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
@@ -118,8 +118,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     if connection.vendor == "postgresql":
         return
-    monkeypatch.setattr(claims, "BATCH", 20)
-    monkeypatch.setattr(edge_claims, "GROUPS_READ_AGAIN", 5)
+    monkeypatch.setattr(Confirmer, "batch_size", 20)
+    monkeypatch.setattr(EdgeConfirmer, "batch_size", 5)
 
 
 def change_a_third(sandbox: Sandbox) -> None:
