@@ -1,8 +1,9 @@
-"""What a run may take: the removal limit, the time, and the commands that its errors advise."""
+"""What a run may take: removals, look-ups and time; and the commands that its errors advise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from shlex import quote
@@ -35,6 +36,34 @@ class RemovalLimit:
         if tenant_id is not None:
             return self.spent.get((measure, tenant_id), 0)
         return sum(number for (kind, _), number in self.spent.items() if kind == measure)
+
+
+@dataclass
+class LookupBudget:
+    """How many look-ups one run may make, and for how long; None is unlimited."""
+
+    lookups: int | None = None
+    seconds: float | None = None
+    started: float | None = None
+    used: int = 0
+
+    def spend(self) -> bool:
+        """Take one look-up out of the budget; return False if none is left."""
+        now = time.monotonic()
+        self.started = now if self.started is None else self.started
+        if self.lookups is not None and self.used >= self.lookups:
+            return False
+        if self.seconds is not None and now - self.started >= self.seconds:
+            return False
+        self.used += 1
+        return True
+
+    def limit(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield the keys until the budget is spent."""
+        for key in keys:
+            if not self.spend():
+                return
+            yield key
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from django.utils import timezone
 from identity_sync.errors import LastSuperAdminLost, SyncConflict, SyncStopped
 from identity_sync.models import WRITTEN
 from identity_sync.report import SyncReport
-from identity_sync.sync.apply.super_admins import apply_unless_last_super_admin
-from identity_sync.sync.apply.write import refresh_statistics
+from identity_sync.sync.apply.write import apply_unless_last_super_admin, refresh_statistics
 from identity_sync.sync.confirm.confirm_losses import Confirmed, confirm_losses
 from identity_sync.sync.fetch.announced import fetch_announced
 from identity_sync.sync.fetch.lists import fetch_lists

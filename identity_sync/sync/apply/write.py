@@ -1,4 +1,4 @@
-"""Write a plan, kind by kind."""
+"""Write a plan, kind by kind, unless it would leave no one with the role super_admin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from identity_sync.errors import LastSuperAdminLost
 from identity_sync.report import KindCounts
 from identity_sync.sync.fetch.kinds import (
     ENTITIES,
@@ -20,10 +21,12 @@ from identity_sync.sync.fetch.kinds import (
     TENANTS,
     EntitySync,
 )
+from identity_sync.sync.judge.limits import Verdict
 from identity_sync.sync.plan.slugs import FREED_SLUG
 from identity_sync.sync.staging import BATCH, analyze, copy_rows, index_numbers, index_plan_records
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number, to_uuid
+from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
 
 
 def deactivate_rows(kind: str, table: str, now: datetime) -> None:
@@ -268,6 +271,30 @@ def insert_memberships(now: datetime) -> None:
             """,
             [datetime_param(now), datetime_param(now)],
         )
+
+
+def apply_unless_last_super_admin(
+    verdict: Verdict, *, is_allowed: bool, command: str, now: datetime, progress: ProgressCallback
+) -> list[str]:
+    """Write the plan in the caller's transaction, and return warnings.
+
+    `is_allowed` permits that no super_admin remains. Raises `LastSuperAdminLost`; the caller rolls
+    the transaction back then.
+    """
+    kinds = verdict.plan.kinds
+    # Not only where losses are counted: the database itself shows who is left.
+    may_lose = any(counts.updated + counts.deactivated for counts in kinds.values())
+    before = count_super_admins() if may_lose or any(verdict.losses.values()) else None
+    apply_plan(now, kinds, progress)
+    if before is None or not (loss := before.describe_loss(count_super_admins())):
+        return []
+    if is_allowed:
+        return [f"This sync leaves {loss}. Grant the role to someone: {GRANT_COMMAND}."]
+    raise LastSuperAdminLost(
+        f"This sync would leave {loss}. No changes were made.",
+        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
+        f"`{command} --allow-no-super-admin`.",
+    )
 
 
 def apply_plan(

@@ -210,17 +210,18 @@ def settle_lost_tenants(entity: EntitySync) -> None:
         "tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
         "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
     )
+    where = f"kind = %s AND is_absent = 1 AND state = 'open' AND {lost}"
+    _settle(ClaimState.CONFIRMED, Reason.TENANT_REMOVED, where, [entity.kind])
+
+
+def _settle(state: ClaimState, reason: Reason, where: str, params: list[str]) -> None:
+    """Give claims a state, and let the records that the list omits be removed."""
     execute(
         "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
-        "SELECT kind, scaikey_id, %s FROM loss_claims "
-        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
-        [Reason.TENANT_REMOVED, entity.kind],
+        f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
+        [reason, *params],
     )
-    execute(
-        "UPDATE loss_claims SET state = 'confirmed' "
-        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
-        [entity.kind],
-    )
+    execute(f"UPDATE loss_claims SET state = %s WHERE {where}", [state, *params])
 
 
 @dataclass(frozen=True)
@@ -360,13 +361,7 @@ def unstage_undecided_roles() -> None:
 
 def let_wait(kind: str, tenant_id: str) -> None:
     """Set the open claims to waiting: such losses are not applied, and become pending removals."""
-    where, params = _open_claims(kind, tenant_id)
-    execute(
-        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
-        f"SELECT kind, scaikey_id, %s FROM loss_claims WHERE is_absent = 1 AND {where}",
-        [Reason.REMOVED, *params],
-    )
-    execute(f"UPDATE loss_claims SET state = 'waiting' WHERE {where}", params)
+    _settle(ClaimState.WAITING, Reason.REMOVED, *_open_claims(kind, tenant_id))
 
 
 def list_approved(kind: str, now: datetime) -> list[str]:

@@ -12,11 +12,10 @@ from identity_sync.reasons import format_cause
 from identity_sync.sync.confirm.claims import count_off
 from identity_sync.sync.confirm.look_up import Confirmer
 from identity_sync.sync.confirm.memberships import EdgeConfirmer
-from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBERSHIPS
 from identity_sync.sync.fetch.lists import Fetched, Record
 from identity_sync.sync.fetch.scope import ScaiKeySource
-from identity_sync.sync.rules import RemovalLimit
+from identity_sync.sync.rules import LookupBudget, RemovalLimit
 from scaiwave.core.sql import fetch, fetch_number
 
 
@@ -64,7 +63,7 @@ def confirm_losses(
 def _build_budget(limit: RemovalLimit) -> LookupBudget:
     """With a permission for removals every claim is looked up."""
     if limit.allowed is not None:
-        return LookupBudget(None, None)
+        return LookupBudget()
     return LookupBudget(
         settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
         settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),

@@ -26,13 +26,12 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
 from identity_sync.sync.confirm.claims import Claim
 from identity_sync.sync.confirm.decisions import match_claims, match_role_claims
-from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, MEMBERSHIPS, PARTICIPANTS
 from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NAMED, Fetched
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.roles import has_role_data, stage_roles
 from identity_sync.sync.fetch.scope import ScaiKeySource
-from identity_sync.sync.rules import RemovalLimit
+from identity_sync.sync.rules import LookupBudget, RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
 from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import Lookup
@@ -106,7 +105,7 @@ class Confirmer:
     def _decide(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
         """Decide the open claims of a kind. A run for single records looks up each record."""
         for ids in batched(claims.list_approved(kind, self.now), self.batch_size):
-            self._look_up(kind, ids, LookupBudget(None, None))
+            self._look_up(kind, ids, LookupBudget())
         if kind == MEMBERSHIPS or not self.source.scope.announced_only:
             self._apply_limit(kind, present, measure=measure)
         total = claims.measure_open(kind, "count(DISTINCT scaikey_id)")

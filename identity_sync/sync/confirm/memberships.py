@@ -19,9 +19,9 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
 from identity_sync.sync.confirm.decisions import match_edge_claims
 from identity_sync.sync.confirm.look_up import Confirmer
-from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS, count_memberships_in_scope
 from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
+from identity_sync.sync.rules import LookupBudget
 from identity_sync.sync.staging import analyze, copy_rows, find_off_reason
 from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList

@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from django.db.models import Q, QuerySet
 
-from identity_sync.sync.fetch.budget import LookupBudget
 from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.lists import (
     COLLECTIONS,
@@ -31,6 +30,7 @@ from identity_sync.sync.fetch.lists import (
 )
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from identity_sync.sync.fetch.scope import ScaiKeySource, SyncScope
+from identity_sync.sync.rules import LookupBudget
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
@@ -197,7 +197,7 @@ def _stage_unknown_members(client: ScaiKeyClient) -> None:
     Their own event may be late, or lost.
     """
     tenants = set(fetch_column("SELECT scaikey_id FROM stage_tenants"))
-    budget = LookupBudget(MAX_UNKNOWN_MEMBERS, None)
+    budget = LookupBudget(MAX_UNKNOWN_MEMBERS)
     for is_group, kind in ((0, "participants"), (1, "groups")):
         sql = _UNKNOWN_MEMBERS.format(local=f"sw_{kind}", staged=f"stage_{kind}")
         ids = fetch_column(sql, [is_group])

@@ -314,17 +314,18 @@ def stage_unreadable_tenants(kind: str, keys: list[str]) -> None:
     owned = "t.scaikey_tenant_id = %s"
     if kind == "tenants":
         owned = "t.partner_id IN (SELECT pr.id FROM sw_partners pr WHERE pr.scaikey_id = %s)"
-        execute(
-            "INSERT INTO off_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
-            "WHERE t.partner_id IS NULL AND t.scaikey_tenant_id IS NOT NULL",
-            [Reason.UNREADABLE_LIST],
-        )
+        is_unowned = "t.partner_id IS NULL AND t.scaikey_tenant_id IS NOT NULL"
+        _turn_off(Reason.UNREADABLE_LIST, is_unowned)
     for key in keys:
-        execute(
-            "INSERT INTO off_tenants (tenant_id, note) SELECT t.id, %s FROM sw_tenants t "
-            f"WHERE {owned}",
-            [Reason.UNREADABLE_LIST, key],
-        )
+        _turn_off(Reason.UNREADABLE_LIST, owned, key)
+
+
+def _turn_off(reason: Reason, where: str, *params: str) -> None:
+    execute(
+        "INSERT INTO off_tenants (tenant_id, note) "
+        f"SELECT t.id, %s FROM sw_tenants t WHERE {where}",
+        [reason, *params],
+    )
 
 
 def _load_list(
@@ -510,14 +511,7 @@ def stage_off_tenants(*, removals: bool) -> None:
     A row without an ID stands for everything. Tenants with an unreadable list are added later.
     """
     if removals:
-        execute(
-            "INSERT INTO off_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
-            "WHERE NOT sync_removals",
-            [Reason.OFF_FOR_TENANT],
-        )
-        return
-    execute("INSERT INTO off_tenants (tenant_id, note) VALUES (NULL, %s)", [Reason.OFF_FOR_RUN])
-    execute(
-        "INSERT INTO off_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants",
-        [Reason.OFF_FOR_RUN],
-    )
+        _turn_off(Reason.OFF_FOR_TENANT, "NOT t.sync_removals")
+    else:
+        copy_rows("off_tenants", [(None, Reason.OFF_FOR_RUN)])
+        _turn_off(Reason.OFF_FOR_RUN, "0 = 0")

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from identity_sync.models import LOCK, Outcome, SyncRun
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.record.phases import PhaseRecorder
+from identity_sync.sync.record.run_record import PhaseRecorder
 from identity_sync.sync.run import run_sync
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
