@@ -80,7 +80,7 @@ def sync(run: OpenRun) -> None:
                 fetched = fetch_announced(source, options.announced)
             # 3. Confirm every loss of access that they claim by a look-up.
             confirmed = confirm_losses(source, fetched, run.rules.limit, now=run.rules.now)
-            report.warnings += fetched.warnings() + confirmed.warnings
+            report.warnings += [*fetched.iter_warnings(), *confirmed.warnings]
             report.off_count = confirmed.off
             report.undecided, report.new_tenants = confirmed.undecided, fetched.new_tenants
             # 4. Plan, judge and apply in one transaction, which also records the end.

@@ -63,3 +63,6 @@ UNDECIDED = sql_list((ClaimState.POSTPONED, ClaimState.INCONSISTENT, ClaimState.
 
 SKIPPED = sql_list((Judgment.PENDING, Judgment.KEPT, Judgment.OFF))
 """The removals that this run skips."""
+
+APPLIED = f"r.state NOT IN {SKIPPED}"
+"""The condition of the removals that this run applies, in SQL."""

@@ -37,7 +37,8 @@ from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import Lookup
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.text import join_examples, pluralize
-from scaiwave.core.sql import batched, execute, fetch, fetch_number, fetch_one
+from scaiwave.core.sql import batched, execute, fetch, fetch_number
+from tenants.models import Tenant
 
 SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
@@ -231,12 +232,9 @@ class Confirmer:
     def _is_known_tenant(self, scaikey_id: str) -> bool:
         """Return whether a tenant is known here, or else to ScaiKey."""
         if scaikey_id not in self.tenants:
-            is_here = fetch_one(
-                "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s) "
-                "OR EXISTS (SELECT 1 FROM stage_tenants WHERE scaikey_id = %s)",
-                [scaikey_id, scaikey_id],
-            )[0]
-            is_known = bool(is_here)
+            is_known = _is_local_tenant(scaikey_id) or bool(
+                fetch("SELECT 1 FROM stage_tenants WHERE scaikey_id = %s", [scaikey_id])
+            )
             if not is_known:
                 lookup = self.source.client.look_up("tenants", scaikey_id)
                 is_foreign = lookup.is_forbidden and self.source.scope.name != "GLOBAL"
@@ -264,12 +262,13 @@ def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
         return
     if not record.tenant_id or (
         record.tenant_id.strip().casefold() == known.casefold()
-        and not fetch_one(
-            "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s)",
-            [record.tenant_id],
-        )[0]
+        and not _is_local_tenant(record.tenant_id)
     ):
         record.tenant_id = known
+
+
+def _is_local_tenant(scaikey_id: str) -> bool:
+    return Tenant.objects.filter(scaikey_tenant_id=scaikey_id).exists()
 
 
 def _find_controls(kind: str) -> list[str]:

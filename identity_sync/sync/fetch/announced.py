@@ -134,14 +134,12 @@ class _AnnouncedReader:
         """Look up partners; credentials with a narrower scope can read at most their own."""
         if self.scope.name == "GLOBAL":
             return self._look_up("partners", ids)
-        own = self.scope.partner_id
-        if not own or own not in set(ids) or own in self.looked_up["partners"]:
-            return 0
-        self.looked_up["partners"].add(own)
-        self.records["partners"] |= {
-            record.id: record for record in fetch_own_partner(self.client, own)
-        }
-        return 1
+        new = {self.scope.partner_id}.intersection(ids) - self.looked_up["partners"] - {""}
+        self.looked_up["partners"] |= new
+        for key in new:
+            for record in fetch_own_partner(self.client, key):
+                self.records["partners"][record.id] = record
+        return len(new)
 
     def _read_dependencies(self) -> int:
         """Look up the records on which those read so far depend; return how many were new."""

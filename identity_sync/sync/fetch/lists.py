@@ -81,35 +81,27 @@ class Fetched:
     new_tenants: set[str] = field(default_factory=set)
     undecided: dict[Record, str] = field(default_factory=dict)
 
-    def warnings(self) -> list[str]:
-        warnings = [
-            f"ScaiKey's list of {COLLECTIONS[kind]} changed while it was read."
-            for kind in self.inconsistent
-        ]
-        warnings += [describe_erased(row) for row in self.erased]
+    def iter_warnings(self) -> Iterator[str]:
+        for kind in self.inconsistent:
+            yield f"ScaiKey's list of {COLLECTIONS[kind]} changed while it was read."
+        yield from map(describe_erased, self.erased)
         for kind, error in self.read_in_parts.items():
             owner = "partner" if kind == "tenants" else "tenant"
-            cause = error.message.rstrip(".")
-            warnings.append(
+            yield (
                 f"ScaiKey does not return the whole list of {COLLECTIONS[kind]}, so it was read "
-                f"{owner} by {owner}: {cause}."
+                f"{owner} by {owner}: {error.message.rstrip('.')}."
             )
         for kind, records in self.unusable.items():
             examples = [f"{record.place} ({record.reason})" for record in records[:MAX_NAMED]]
-            warnings.append(
+            yield (
                 f"Skipped {pluralize(len(records), 'unusable record')} of {kind}; the local rows "
                 f"are unchanged: {join_examples(examples, len(records))}."
             )
-        if self.removed_groups:
-            warnings.append(
-                f"{pluralize(self.removed_groups, 'group')} disappeared while the members were "
-                "read; the next run checks again."
-            )
-        if self.repeated_members:
-            warnings.append(
-                f"ScaiKey listed {pluralize(self.repeated_members, 'group member')} more than once."
-            )
-        return warnings
+        if number := self.removed_groups:
+            gone = f"{pluralize(number, 'group')} disappeared while the members were read"
+            yield f"{gone}; the next run checks again."
+        if number := self.repeated_members:
+            yield f"ScaiKey listed {pluralize(number, 'group member')} more than once."
 
 
 def fetch_lists(source: ScaiKeySource) -> Fetched:

@@ -46,7 +46,7 @@ from identity_sync.sync.plan.make_plan import (
 )
 from identity_sync.sync.rules import RemovalLimit, Rules
 from identity_sync.sync.staging import copy_rows
-from identity_sync.sync.states import SKIPPED
+from identity_sync.sync.states import APPLIED
 from scaiwave.core.sql import execute, fetch, fetch_number, sql_list, to_uuid, uuid_param
 from tenants.models import Tenant
 
@@ -84,7 +84,6 @@ _CAUSES = {
 _COUNTED = "(r.state = 'due' OR r.state = 'pending' AND r.limit_code IN ('', {}))"
 _OF_SERVER = _COUNTED.format(f"'{Limit.SERVER}'")
 _OF_TENANTS = _COUNTED.format(f"'{Limit.SERVER}', '{Limit.TENANT}'")
-APPLIED = f"r.state NOT IN {SKIPPED}"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,6 @@ def plan_removals(kinds: list[str]) -> None:
     execute(_UNREADABLE_LISTS)
     if "memberships" in kinds:
         memberships.plan_removals()
-        memberships.plan_skips()
     if has_role_data():
         roles.plan_removals()
 
@@ -69,6 +68,14 @@ _UNREADABLE_LISTS = f"""
     FROM unreadable_lists ul
     JOIN stage_partners s_pr ON ul.kind = 'tenants' AND s_pr.scaikey_id = ul.scaikey_id
     LEFT JOIN sw_partners pr ON pr.scaikey_id = s_pr.scaikey_id
+    UNION ALL
+    SELECT 'memberships', 'skipped', COALESCE(g.id, s_g.new_id), COALESCE(t.id, s_t.new_id),
+           ul.scaikey_id, 'members of ' || s_g.name, '{Reason.UNREADABLE}', ul.detail
+    FROM unreadable_lists ul
+    JOIN stage_groups s_g ON ul.kind = 'memberships' AND s_g.scaikey_id = ul.scaikey_id
+    LEFT JOIN stage_tenants s_t ON s_t.scaikey_id = s_g.tenant_scaikey_id
+    LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+    LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
 """
 
 

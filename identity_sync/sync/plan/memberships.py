@@ -23,28 +23,10 @@ def map_groups() -> None:
 
 
 def plan_removals() -> None:
-    """Plan to deactivate the edges that are confirmed as ended."""
+    """Plan to deactivate the edges that are confirmed as ended, and add the others as skipped."""
     _plan_claims("deactivate", f"'{Reason.MEMBER_REMOVED}'", ("confirmed", "waiting", "implied"))
     _plan_claims("deactivate", f"'{Reason.NOT_RETURNED}'", ("returned",))
-
-
-def plan_skips() -> None:
-    """Add skipped rows to the plan, so that they are counted and listed: postponed removals, and
-    groups whose members can't be read."""
     _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "off"))
-    execute(
-        """
-        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
-        SELECT %s, 'skipped', COALESCE(g.id, s_g.new_id), COALESCE(t.id, s_t.new_id), ul.scaikey_id,
-               'members of ' || s_g.name, %s, ul.detail
-        FROM unreadable_lists ul
-        JOIN stage_groups s_g ON ul.kind = 'memberships' AND s_g.scaikey_id = ul.scaikey_id
-        LEFT JOIN stage_tenants s_t ON s_t.scaikey_id = s_g.tenant_scaikey_id
-        LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
-        LEFT JOIN sw_groups g ON g.scaikey_id = s_g.scaikey_id AND g.tenant_id = t.id
-        """,
-        [MEMBERSHIPS, Reason.UNREADABLE],
-    )
 
 
 def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:

@@ -199,8 +199,7 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
         known_skips = _find_known_skips(skipped)
         # Tenants that have no row, because they are skipped too.
         keys = {change.tenant_id for change in skipped if change.tenant_id is not None}
-        tenants = Tenant.objects.filter(pk__in=keys).values_list("pk", flat=True) if keys else ()
-        never_added = keys - set(tenants)
+        never_added = keys - _find_slugs(keys)[1]
         recorded = [
             (new_id(), change)
             for change in changes

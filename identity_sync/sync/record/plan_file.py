@@ -16,7 +16,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -39,7 +39,7 @@ from identity_sync.errors import (
 )
 from identity_sync.models import SyncRun
 from identity_sync.report import PlanRow, SyncReport
-from identity_sync.sync.judge.reviewed import (
+from identity_sync.sync.judge.removals import (
     describe_difference,
     digest_removals,
     iter_planned_removals,
@@ -150,17 +150,13 @@ def remove_killed_plans(directory: Path) -> None:
 @contextmanager
 def _open_draft(target: Path) -> Iterator[BinaryIO]:
     """Translate only errors of this file: others pass unchanged."""
-    draft = atomic_write(target, keep_owner=False, follow_links=False)
-    with translate_write_errors(target):
-        file = draft.__enter__()
-    try:
+    with ExitStack() as stack:
+        with translate_write_errors(target):
+            draft = atomic_write(target, keep_owner=False, follow_links=False)
+            file = stack.enter_context(draft)
         yield file
-    except BaseException as error:
-        with suppress(BaseException):
-            draft.__exit__(type(error), error, error.__traceback__)
-        raise
-    with translate_write_errors(target):
-        draft.__exit__(None, None, None)
+        with translate_write_errors(target):
+            stack.close()
     record_completed(f"sync plan: {target}", command=f"{format_apply_command(target)} --dry-run")
 
 
