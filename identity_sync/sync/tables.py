@@ -117,8 +117,8 @@ TABLES = {
     ),
     "fetched_group_rows": TemporaryTable("fr", "group_id uuid, scaikey_id", index="group_id"),
     # ---- Confirm: the losses by the lists, and the decision about each. ----
-    # Rows that would lose access by the lists. Plan and judge read what became of them. Of a group
-    # membership `scaikey_id` is the one of its group, which is looked up.
+    # Rows that would lose access by the lists. Plan and judge read what became of them. A group
+    # membership has the `scaikey_id` of its group, which is looked up.
     "loss_claims": TemporaryTable(
         "c",
         "kind, scaikey_id, row_id uuid, tenant_id uuid",
