@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from identity_sync.errors import LastSuperAdminLost
 from identity_sync.report import KindCounts
 from identity_sync.sync.fetch.kinds import (
     ENTITIES,
-    GROUPS,
     MEMBER_TYPES,
     MEMBERSHIPS,
     PARTICIPANTS,
-    PARTNERS,
     TENANTS,
     EntitySync,
 )
@@ -40,10 +37,11 @@ def deactivate_rows(kind: str, table: str, now: datetime) -> None:
     )
 
 
-def insert_participants(now: datetime) -> None:
-    """Write new participants, each with a local ID. Their tenants must be written before."""
-    # Stage a suffix for each participant that the plan adds, and whose preferred ID is taken.
-    # The first of several people with the same preferred ID gets it, unless it is in use.
+def stage_local_ids() -> None:
+    """Stage a suffix for each participant that the plan adds, and whose preferred ID is taken.
+
+    The first of several people with the same preferred ID gets it, unless it is in use.
+    """
     execute(_STAGE_TAKEN_IDS)
     index_numbers("taken_local_ids")
     last = 0
@@ -54,12 +52,6 @@ def insert_participants(now: datetime) -> None:
         )
         last = rows[-1][0]
     index_numbers("local_id_suffixes")
-    insert_rows(
-        PARTICIPANTS,
-        now,
-        extra={"participant_type": "'human'", "server_name": "''", "local_id": _LOCAL_ID},
-        joins="LEFT JOIN local_id_suffixes su ON su.n = d.n",
-    )
 
 
 def keep_suspensions() -> None:
@@ -103,8 +95,6 @@ _COPY_SUSPENSIONS = """
 
 
 SUFFIX_CHARS = 10
-
-_LOCAL_ID = "CASE WHEN su.n IS NULL THEN s.local_id ELSE s.local_id || '+' || su.suffix END"
 
 
 def _build_suffix(tenant_id: UUID, scaikey_id: str) -> str:
@@ -153,17 +143,27 @@ def update_rows(entity: EntitySync, now: datetime) -> None:
     )
 
 
-def insert_rows(
-    entity: EntitySync, now: datetime, extra: dict[str, str] | None = None, joins: str = ""
-) -> None:
-    """Write additions; `extra` maps columns that don't come from ScaiKey to SQL."""
+# The columns of new rows that don't come from ScaiKey, in SQL. A tenant has no settings of its own.
+_OWN_COLUMNS = {
+    "tenants": {"features": "'{}'"},
+    "participants": {
+        "participant_type": "'human'",
+        "server_name": "''",
+        "local_id": "s.local_id || COALESCE('+' || su.suffix, '')",
+    },
+}
+
+
+def insert_rows(entity: EntitySync, now: datetime) -> None:
+    """Write additions. The rows that they refer to must be written before."""
+    joins = "LEFT JOIN local_id_suffixes su ON su.n = d.n" if entity is PARTICIPANTS else ""
     values = {column: f"s.{column}" for column in entity.synced_columns}
     values |= {column: f"COALESCE(s.{column}, '')" for column in entity.preserved_columns}
     if "partner_id" in values:
         values["partner_id"] = "s.partner_id"
     if entity.in_tenant:
         values["tenant_id"] = "d.tenant_id"
-    values |= extra or {}
+    values |= _OWN_COLUMNS.get(entity.kind, {})
     execute(
         f"""
         INSERT INTO {entity.table}
@@ -249,7 +249,8 @@ def free_slugs() -> None:
     )
 
 
-def restore_memberships(now: datetime) -> None:
+def write_memberships(now: datetime) -> None:
+    """Write restored and new edges. The members and groups of this run must be written before."""
     execute(
         """
         UPDATE sw_group_memberships AS e SET absent_since = NULL, updated_at = %s FROM sync_plan d
@@ -257,10 +258,6 @@ def restore_memberships(now: datetime) -> None:
         """,
         [datetime_param(now), MEMBERSHIPS],
     )
-
-
-def insert_memberships(now: datetime) -> None:
-    """Write the new edges. The members and groups of this run must be written before."""
     for is_group, _, _, column, _ in MEMBER_TYPES:
         execute(
             f"""
@@ -305,39 +302,26 @@ def apply_plan(
     Deactivations come first: a person who moved may be active in one tenant only. `counts` are the
     counts of the plan, by kind.
     """
-    done, total = 0, sum(map(_count_written, counts.values()))
+    done, total = 0, sum(each.change_count for each in counts.values())
     progress(done, total)
     for entity in ENTITIES:
         deactivate_rows(entity.kind, entity.table, now)
     deactivate_rows(MEMBERSHIPS, "sw_group_memberships", now)
-    for kind, writers in _WRITERS.items():
-        for write in writers:
-            write(now)
-        done += _count_written(counts[kind]) if kind in counts else 0
+    # In this order: each kind refers to those before it.
+    for entity in ENTITIES:
+        if entity is TENANTS:
+            free_slugs()
+        update_rows(entity, now)
+        if entity is PARTICIPANTS:
+            stage_local_ids()
+        insert_rows(entity, now)
+        if entity is PARTICIPANTS:
+            keep_suspensions()
+        done += counts[entity.kind].change_count
         progress(done, total)
+    write_memberships(now)
+    progress(total, total)
     write_grants(now)
-
-
-def _count_written(counts: KindCounts) -> int:
-    return counts.added + counts.updated + counts.restored + counts.deactivated
-
-
-_WRITERS: dict[str, tuple[Callable[[datetime], object], ...]] = {
-    "partners": (partial(update_rows, PARTNERS), partial(insert_rows, PARTNERS)),
-    "tenants": (
-        lambda now: free_slugs(),
-        partial(update_rows, TENANTS),
-        partial(insert_rows, TENANTS, extra={"features": "'{}'"}),  # no settings of its own
-    ),
-    "participants": (
-        partial(update_rows, PARTICIPANTS),
-        insert_participants,
-        lambda now: keep_suspensions(),
-    ),
-    "groups": (partial(update_rows, GROUPS), partial(insert_rows, GROUPS)),
-    "memberships": (restore_memberships, insert_memberships),
-}
-"""In this order: each kind refers to those before it."""
 
 
 def refresh_statistics(changed: int) -> None:
