@@ -114,26 +114,18 @@ def fetch_lists(source: ScaiKeySource) -> Fetched:
     stage_off_tenants(removals=source.removals)
     max_unreadable_share = settings.CONFIG.get_fraction("SCAIWAVE_SYNC_UNREADABLE_SHARE")
     stage_scope(scope)
-    kinds = [("participants", "People"), ("groups", "Groups")]
+    kinds = ["participants", "groups"]
     if scope.tenant_only:
         stage_records("tenants", [scope.fetch_tenant(client)])
+    elif scope.name == "GLOBAL":
+        kinds = ["partners", "tenants", *kinds]
     else:
-        kinds.insert(0, ("tenants", "Tenants"))
-    if scope.name == "GLOBAL" and not scope.tenant_only:
-        kinds.insert(0, ("partners", "Partners"))
-    elif scope.partner_id and not scope.tenant_only:
-        stage_records("partners", fetch_own_partner(client, scope.partner_id))
-    for kind, title in kinds:
-        parts = None
-        if kind != "partners" and not scope.tenant_only:
-            # The tenants of each partner, or the rest of each tenant.
-            owner = "partner" if kind == "tenants" else "tenant"
-            keys = fetch_column(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
-            parts = Parts(f"{owner}_id", keys, max_unreadable_share)
-        with source.progress(title) as progress:
-            stage_collection(
-                client, kind, fetched=fetched, progress=progress, params=scope.params, parts=parts
-            )
+        kinds = ["tenants", *kinds]
+        if scope.partner_id:
+            stage_records("partners", fetch_own_partner(client, scope.partner_id))
+    for kind in kinds:
+        with source.progress("People" if kind == "participants" else kind.title()) as progress:
+            _ListReader(source, fetched, kind, progress, max_unreadable_share).read()
     leave_out_erased(fetched, scope)
     with source.progress("Group members") as progress:
         stage_members(
@@ -201,101 +193,102 @@ def fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRec
     return [record] if record else []
 
 
-def stage_collection(
-    client: ScaiKeyClient,
-    kind: str,
-    *,
-    fetched: Fetched,
-    progress: ProgressCallback,
-    params: dict[str, str] | None = None,
-    parts: Parts | None = None,
-) -> None:
-    """Read one list into its table, or its parts if it can't be read as a whole.
+@dataclass
+class _ListReader:
+    """Reads a list into its table, or its parts if it can't be read as a whole.
 
-    Raises `IncompleteListing` if it ends early twice.
-    """
-    table = f"stage_{kind}"
-    try:
-        pages = _load_list(client, kind, progress, params)
-        if pages.is_truncated:
-            execute(f"DELETE FROM {table}")
-            pages = _load_list(client, kind, progress, params)
-        _ensure_complete(pages, kind, outcome=" No changes were made.")
-        read = [pages]
-    except IncompleteListing:
-        raise  # Records that a server omits may be missing from the parts too.
-    except UpstreamError as error:
-        if parts is None or len(parts.keys) < MIN_PARTS:
-            raise
-        execute(f"DELETE FROM {table}")
-        read = _load_parts(client, kind, parts, error, fetched=fetched, progress=progress)
-    unusable = [record for pages in read for record in pages.unusable]
-    _add_unusable(fetched, kind, unusable, sum(pages.row_count for pages in read))
-    repeated = deduplicate(table)
-    fetched.kinds.append(kind)
-    if repeated or not all(pages.totals_agree for pages in read):
-        fetched.inconsistent.append(kind)
-
-
-def _ensure_complete(pages: PageIterator[BaseRecord], kind: str, outcome: str = "") -> None:
-    if pages.is_truncated:
-        raise IncompleteListing(
-            f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
-            f"returned {pages.row_count:,}.{outcome}",
-            fix=IncompleteListing.remedy,
-        )
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts of a list. A query parameter selects each by one of these IDs.
-
-    At most `max_share` of them may be unreadable, or fewer than MIN_UNREADABLE.
+    At most `max_share` of the parts may be unreadable, or fewer than MIN_UNREADABLE.
     """
 
-    parameter: str
-    keys: list[str]
+    source: ScaiKeySource
+    fetched: Fetched
+    kind: str
+    progress: ProgressCallback
     max_share: float
 
+    def read(self) -> None:
+        """Raises `IncompleteListing` if the list ends early twice."""
+        kind, table = self.kind, f"stage_{self.kind}"
+        try:
+            pages = self._load()
+            if pages.is_truncated:
+                execute(f"DELETE FROM {table}")
+                pages = self._load()
+            self._ensure_complete(pages, outcome=" No changes were made.")
+            read = [pages]
+        except IncompleteListing:
+            raise  # Records that a server omits may be missing from the parts too.
+        except UpstreamError as error:
+            # The tenants of each partner, or the rest of each tenant.
+            owner = "partner" if kind == "tenants" else "tenant"
+            keys = fetch_column(f"SELECT scaikey_id FROM stage_{owner}s ORDER BY n")
+            if kind == "partners" or self.source.scope.tenant_only or len(keys) < MIN_PARTS:
+                raise
+            execute(f"DELETE FROM {table}")
+            read = self._load_parts(f"{owner}_id", keys, error)
+        unusable = [record for pages in read for record in pages.unusable]
+        _add_unusable(self.fetched, kind, unusable, sum(pages.row_count for pages in read))
+        repeated = deduplicate(table)
+        self.fetched.kinds.append(kind)
+        if repeated or not all(pages.totals_agree for pages in read):
+            self.fetched.inconsistent.append(kind)
 
-def _load_parts(
-    client: ScaiKeyClient,
-    kind: str,
-    parts: Parts,
-    error: UpstreamError,
-    *,
-    fetched: Fetched,
-    progress: ProgressCallback,
-) -> list[PageIterator[BaseRecord]]:
-    """Read a list in parts; no one in an unreadable part loses access.
+    def _load(self) -> PageIterator[BaseRecord]:
+        source = self.source
+        pages = source.client.iter_pages(COLLECTIONS[self.kind], params=source.scope.params)
 
-    Raises the error of the whole list as soon as too many parts, or all, are unreadable.
-    """
-    read: list[PageIterator[BaseRecord]] = []
-    unreadable: dict[tuple[str, str], ScaiWaveError] = {}
-    limit = min(max(MIN_UNREADABLE - 1, parts.max_share * len(parts.keys)), len(parts.keys) - 1)
+        def iter_with_progress() -> Iterator[list[BaseRecord]]:
+            for page in pages:
+                self.progress(pages.row_count, pages.reported_total)
+                yield page
 
-    def iter_records() -> Iterator[list[BaseRecord]]:
-        with closing(client.iter_parts(COLLECTIONS[kind], parts.parameter, parts.keys)) as lists:
-            for number, (key, part) in enumerate(lists, 1):
-                progress(number, len(parts.keys))
-                try:
-                    if isinstance(part, UnreadableList):
-                        raise part.error
-                    _ensure_complete(part.pages, kind)
-                except ScaiWaveError as problem:
-                    unreadable[kind, key] = problem
-                    if len(unreadable) > limit:
-                        raise error from None
-                else:
-                    read.append(part.pages)
-                    yield part.records
+        with closing(pages):
+            copy_rows(f"stage_{self.kind}", number_rows(iter_with_progress(), self.kind))
+        return pages
 
-    copy_rows(f"stage_{kind}", number_rows(iter_records(), kind))
-    fetched.read_in_parts[kind] = error
-    stage_unreadable_tenants(kind, [key for _, key in unreadable])
-    fetched.unreadable.update(unreadable)
-    return read
+    def _ensure_complete(self, pages: PageIterator[BaseRecord], outcome: str = "") -> None:
+        if pages.is_truncated:
+            raise IncompleteListing(
+                f"Incomplete list: ScaiKey reports {pages.reported_total:,} "
+                f"{COLLECTIONS[self.kind]} but returned {pages.row_count:,}.{outcome}",
+                fix=IncompleteListing.remedy,
+            )
+
+    def _load_parts(
+        self, parameter: str, keys: list[str], error: UpstreamError
+    ) -> list[PageIterator[BaseRecord]]:
+        """Read the list in parts, selected by a query parameter with each of these IDs.
+
+        No one in an unreadable part loses access. Raises the error of the whole list as soon as too
+        many parts, or all, are unreadable.
+        """
+        kind = self.kind
+        read: list[PageIterator[BaseRecord]] = []
+        unreadable: dict[tuple[str, str], ScaiWaveError] = {}
+        limit = min(max(MIN_UNREADABLE - 1, self.max_share * len(keys)), len(keys) - 1)
+
+        def iter_records() -> Iterator[list[BaseRecord]]:
+            parts = self.source.client.iter_parts(COLLECTIONS[kind], parameter, keys)
+            with closing(parts):
+                for number, (key, part) in enumerate(parts, 1):
+                    self.progress(number, len(keys))
+                    try:
+                        if isinstance(part, UnreadableList):
+                            raise part.error
+                        self._ensure_complete(part.pages)
+                    except ScaiWaveError as problem:
+                        unreadable[kind, key] = problem
+                        if len(unreadable) > limit:
+                            raise error from None
+                    else:
+                        read.append(part.pages)
+                        yield part.records
+
+        copy_rows(f"stage_{kind}", number_rows(iter_records(), kind))
+        self.fetched.read_in_parts[kind] = error
+        stage_unreadable_tenants(kind, [key for _, key in unreadable])
+        self.fetched.unreadable.update(unreadable)
+        return read
 
 
 def stage_unreadable_tenants(kind: str, keys: list[str]) -> None:
@@ -318,21 +311,6 @@ def _turn_off(reason: Reason, where: str, *params: str) -> None:
         f"SELECT t.id, %s FROM sw_tenants t WHERE {where}",
         [reason, *params],
     )
-
-
-def _load_list(
-    client: ScaiKeyClient, kind: str, progress: ProgressCallback, params: dict[str, str] | None
-) -> PageIterator[BaseRecord]:
-    pages = client.iter_pages(COLLECTIONS[kind], params=params)
-
-    def iter_with_progress() -> Iterator[list[BaseRecord]]:
-        for page in pages:
-            progress(pages.row_count, pages.reported_total)
-            yield page
-
-    with closing(pages):
-        copy_rows(f"stage_{kind}", number_rows(iter_with_progress(), kind))
-    return pages
 
 
 def _add_unusable(fetched: Fetched, kind: str, records: list[UnusableRecord], total: int) -> None:
