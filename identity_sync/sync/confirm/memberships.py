@@ -19,7 +19,7 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
 from identity_sync.sync.confirm.decisions import match_edge_claims
 from identity_sync.sync.confirm.look_up import Confirmer
-from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS, count_memberships_in_scope
+from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS
 from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
 from identity_sync.sync.rules import LookupBudget
 from identity_sync.sync.staging import analyze, copy_rows, find_off_reason
@@ -132,7 +132,11 @@ class EdgeConfirmer(Confirmer):
             find_edges_of_lost_members()
             find_edges_of_returning_groups()
         if self.source.scope.announced_only:
-            present = count_memberships_in_scope()
+            # The edges of every tenant in scope, whatever was fetched.
+            present = fetch_number(
+                "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
+                "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
+            )
         # Keep the memberships that would end in tenants whose removals are turned off.
         execute(
             f"UPDATE loss_claims SET state = 'off', note = {find_off_reason('loss_claims')} "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from identity_sync.sync.staging import analyze
-from scaiwave.core.sql import execute, fetch_number, sql_list
+from scaiwave.core.sql import fetch_number, sql_list
 from tenants.models.directory import ACTIVE_STATUSES
 
 
@@ -15,7 +14,7 @@ class EntitySync:
     sends none; `cleared_columns` become NULL with every update.
 
     `identity` is the column with the ScaiKey id. `ownership_condition` selects the rows that a sync
-    may change, among those with a ScaiKey id. `name_expression` is the name of a record.
+    may change, among those with a ScaiKey id. `name_column` has the name.
     """
 
     kind: str
@@ -27,7 +26,7 @@ class EntitySync:
     in_tenant: bool = False
     has_status: bool = True
     ownership_condition: str = ""
-    name_expression: str = "s.name"
+    name_column: str = "name"
 
     @property
     def staging_table(self) -> str:
@@ -36,11 +35,6 @@ class EntitySync:
     @property
     def columns(self) -> tuple[str, ...]:
         return self.synced_columns + self.preserved_columns
-
-    @property
-    def row_name_expression(self) -> str:
-        """The name of a row of the database, in SQL."""
-        return self.name_expression.replace("s.", "p.")
 
     @property
     def scope_join(self) -> str:
@@ -60,11 +54,6 @@ class EntitySync:
         if self.kind == "partners":
             return "NULL"
         return "p.tenant_id" if self.in_tenant else "p.id"
-
-    def count_active(self) -> int:
-        """Count the active rows that ScaiKey manages, within the scope."""
-        sql = f"SELECT count(*) FROM {self.table} p {self.scope_join} WHERE {self.owned_condition}"
-        return fetch_number(sql)
 
 
 MEMBERSHIPS = "memberships"
@@ -96,7 +85,7 @@ PARTICIPANTS = EntitySync(
     cleared_columns=("purged_at",),
     in_tenant=True,
     ownership_condition="p.participant_type = 'human'",
-    name_expression="s.display_name",
+    name_column="display_name",
 )
 GROUPS = EntitySync(
     kind="groups",
@@ -109,9 +98,7 @@ GROUPS = EntitySync(
 ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
 ENTITY_OF_KIND = {entity.kind: entity for entity in ENTITIES}
 
-
 ACTIVE = sql_list(ACTIVE_STATUSES)
-
 
 # The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
 # the column with the member's name.
@@ -119,25 +106,6 @@ MEMBER_TYPES = (
     (0, "sw_participants", "participants", "member_participant_id", "display_name"),
     (1, "sw_groups", "groups", "member_group_id", "name"),
 )
-
-
-def map_fetched_groups() -> None:
-    """Map the groups whose members were fetched to their rows.
-
-    Deactivated groups are included, since they may return with their old edges. Rows in a tenant
-    that the group has left are not.
-    """
-    analyze("fetched_groups")
-    execute(
-        """
-        INSERT INTO fetched_group_rows (group_id, scaikey_id)
-        SELECT g.id, fg.scaikey_id
-        FROM fetched_groups fg JOIN stage_groups s_g ON s_g.scaikey_id = fg.scaikey_id
-        JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
-        JOIN sw_groups g ON g.scaikey_id = fg.scaikey_id AND g.tenant_id = t.id
-        """
-    )
-    analyze("fetched_group_rows")
 
 
 def count_active_memberships() -> int:
@@ -152,19 +120,16 @@ def count_active_memberships() -> int:
     return number
 
 
-def count_memberships_in_scope() -> int:
-    """Count the active edges of every tenant in scope, whatever was fetched."""
-    sql = (
-        "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
-        "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
-    )
-    return fetch_number(sql)
-
-
 def count_present(kinds: list[str]) -> dict[str, int]:
-    """Count the active rows of each kind that was fetched, before anything is planned."""
-    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in kinds}
-    if "memberships" in kinds:
-        map_fetched_groups()
-        present["memberships"] = count_active_memberships()
+    """Count the active rows in scope that ScaiKey manages, of each kind that was fetched."""
+    present = {
+        entity.kind: fetch_number(
+            f"SELECT count(*) FROM {entity.table} p {entity.scope_join} "
+            f"WHERE {entity.owned_condition}"
+        )
+        for entity in ENTITIES
+        if entity.kind in kinds
+    }
+    if MEMBERSHIPS in kinds:
+        present[MEMBERSHIPS] = count_active_memberships()
     return present

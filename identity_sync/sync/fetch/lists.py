@@ -18,7 +18,7 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.fetch.kinds import count_present
 from identity_sync.sync.fetch.records import number_rows
 from identity_sync.sync.fetch.scope import ScaiKeySource, SyncScope
-from identity_sync.sync.staging import StagedRow, copy_rows, deduplicate
+from identity_sync.sync.staging import StagedRow, analyze, copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
@@ -372,7 +372,27 @@ def stage_members(
     )
     _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
+    _map_fetched_groups()
     fetched.kinds.append("memberships")
+
+
+def _map_fetched_groups() -> None:
+    """Map the groups whose members were fetched to their rows.
+
+    Deactivated groups are included, since they may return with their old edges. Rows in a tenant
+    that the group has left are not.
+    """
+    analyze("fetched_groups")
+    execute(
+        """
+        INSERT INTO fetched_group_rows (group_id, scaikey_id)
+        SELECT g.id, fg.scaikey_id
+        FROM fetched_groups fg JOIN stage_groups s_g ON s_g.scaikey_id = fg.scaikey_id
+        JOIN sw_tenants t ON t.scaikey_tenant_id = s_g.tenant_scaikey_id
+        JOIN sw_groups g ON g.scaikey_id = fg.scaikey_id AND g.tenant_id = t.id
+        """
+    )
+    analyze("fetched_group_rows")
 
 
 MIN_PARTS = 2

@@ -40,7 +40,7 @@ def plan_rows(
         INSERT INTO sync_plan
             (kind, action, row_id, tenant_id, scaikey_id, name, reason, detail)
         SELECT '{entity.kind}', '{action}', p.id, {entity.tenant_expression}, p.{entity.identity},
-               {entity.row_name_expression}, {reason}, {detail}
+               p.{entity.name_column}, {reason}, {detail}
         FROM {source}
         """
     )
@@ -111,7 +111,7 @@ def plan_changes_of(entity: EntitySync) -> None:
         SELECT %s,
                CASE WHEN p.id IS NULL THEN 'add'
                     WHEN p.absent_since IS NOT NULL THEN 'restore' ELSE 'update' END,
-               COALESCE(p.id, s.new_id), {tenant}, s.n, s.scaikey_id, {entity.name_expression},
+               COALESCE(p.id, s.new_id), {tenant}, s.n, s.scaikey_id, s.{entity.name_column},
                CASE WHEN p.id IS NULL THEN '' ELSE substr({fields}, 2) END,
                CASE WHEN p.id IS NULL THEN '{Reason.ADDED}'
                     WHEN p.absent_since IS NOT NULL THEN '{Reason.RESTORED}'
