@@ -41,17 +41,28 @@ from scaiwave.core.sql import (
     is_distinct,
 )
 
+_IN_LOST_TENANT = (
+    "tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
+    "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
+)
+
 
 def find_claims(entity: EntitySync, scope: SyncScope) -> None:
     """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
-    A record that is listed but can't be used makes no claim. In a run for single records only a
-    target can be omitted, and rows of a tenant that is confirmed as removed. A tenant counts as
-    moved if its new partner is not active. Rows outside of the scope can only be claimed to have
+    A record that is listed but can't be used makes no claim. In a run for single records only an
+    announced one can be omitted, and rows of a tenant that is confirmed as removed. A tenant counts
+    as moved if its new partner is not active. Rows outside of the scope can only be claimed to have
     moved into it.
     """
     joins, moved = _find_moves(entity)
-    inactive = "(0 = 1)"
+    announced, inactive = "", "(0 = 1)"
+    if scope.announced_only:
+        in_lost_tenant = f"OR p.{_IN_LOST_TENANT}" if entity.in_tenant else ""
+        announced = (
+            f"AND (EXISTS (SELECT 1 FROM announced w WHERE w.kind = '{entity.kind}' "
+            f"AND w.scaikey_id = p.{entity.identity}) {in_lost_tenant})"
+        )
     if entity.has_status:
         inactive = f"(s.scaikey_status NOT IN {ACTIVE} AND p.scaikey_status IN {ACTIVE})"
 
@@ -66,7 +77,7 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             FROM {source} WHERE {where} AND {entity.owned_condition} AND NOT EXISTS (
                 SELECT 1 FROM unusable_records u
                 WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
-            {_announced_condition(entity) if scope.announced_only else ""}
+            {announced}
             """,
             [entity.kind, entity.kind],
         )
@@ -151,19 +162,6 @@ def _find_moves(entity: EntitySync) -> tuple[str, str]:
     )
 
 
-def _announced_condition(entity: EntitySync) -> str:
-    in_lost_tenant = ""
-    if entity.in_tenant:
-        in_lost_tenant = (
-            "OR p.tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
-            "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
-        )
-    return (
-        f"AND (EXISTS (SELECT 1 FROM announced w WHERE w.kind = '{entity.kind}' "
-        f"AND w.scaikey_id = p.{entity.identity}) {in_lost_tenant})"
-    )
-
-
 def find_role_claims() -> None:
     """Stage a claim for each person from whom the list would take a role that ScaiKey granted."""
     found = execute(
@@ -204,14 +202,9 @@ def settle_lost_tenants(entity: EntitySync) -> None:
 
     They need no look-up of their own, unless they are listed in another tenant.
     """
-    if not entity.in_tenant:
-        return
-    lost = (
-        "tenant_id IN (SELECT t.id FROM confirmed_removals cr JOIN sw_tenants t "
-        "ON t.scaikey_tenant_id = cr.scaikey_id WHERE cr.kind = 'tenants')"
-    )
-    where = f"kind = %s AND is_absent = 1 AND state = 'open' AND {lost}"
-    _settle(ClaimState.CONFIRMED, Reason.TENANT_REMOVED, where, [entity.kind])
+    if entity.in_tenant:
+        where = f"kind = %s AND is_absent = 1 AND state = 'open' AND {_IN_LOST_TENANT}"
+        _settle(ClaimState.CONFIRMED, Reason.TENANT_REMOVED, where, [entity.kind])
 
 
 def _settle(state: ClaimState, reason: Reason, where: str, params: list[str]) -> None:
