@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,29 +41,20 @@ class RemovalLimit:
 
 @dataclass
 class LookupBudget:
-    """How many look-ups one run may make, and for how long; None is unlimited."""
+    """How many look-ups one run may make, and for how many seconds from the first one on."""
 
-    lookups: int | None = None
-    seconds: float | None = None
-    started: float | None = None
-    used: int = 0
-
-    def spend(self) -> bool:
-        """Take one look-up out of the budget; return False if none is left."""
-        now = time.monotonic()
-        self.started = now if self.started is None else self.started
-        if self.lookups is not None and self.used >= self.lookups:
-            return False
-        if self.seconds is not None and now - self.started >= self.seconds:
-            return False
-        self.used += 1
-        return True
+    lookups: float = math.inf
+    seconds: float = math.inf
+    end: float | None = None
 
     def limit(self, keys: Iterable[str]) -> Iterator[str]:
         """Yield the keys until the budget is spent."""
         for key in keys:
-            if not self.spend():
+            now = time.monotonic()
+            self.end = now + self.seconds if self.end is None else self.end
+            if self.lookups <= 0 or now >= self.end:
                 return
+            self.lookups -= 1
             yield key
 
 

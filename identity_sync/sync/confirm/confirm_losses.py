@@ -44,11 +44,15 @@ def confirm_losses(
     `now` is the time at which approvals and keeps must be valid. Raises `UpstreamUnauthorized`.
     """
     source = replace(source, scope=fetched.scope)
-    records = Confirmer(source, limit, _build_budget(limit), now)
+    budget = LookupBudget()
+    if limit.allowed is None:  # With a permission for removals every claim is looked up.
+        lookups = settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT")
+        budget = LookupBudget(lookups, settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"))
+    records = Confirmer(source, limit, budget, now)
     records.confirm(fetched)
     if MEMBERSHIPS in fetched.kinds:
         found = (records.inconsistent, records.warnings)
-        edges = EdgeConfirmer(source, limit, records.budget, now, *found)
+        edges = EdgeConfirmer(source, limit, budget, now, *found)
         edges.confirm_edges(fetched.present[MEMBERSHIPS])
     return Confirmed(
         fetched,
@@ -57,16 +61,6 @@ def confirm_losses(
         fetch_number("SELECT count(*) FROM loss_claims"),
         count_off(),
         _list_undecided(fetched.undecided) if fetched.scope.announced_only else {},
-    )
-
-
-def _build_budget(limit: RemovalLimit) -> LookupBudget:
-    """With a permission for removals every claim is looked up."""
-    if limit.allowed is not None:
-        return LookupBudget()
-    return LookupBudget(
-        settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
-        settings.CONFIG.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
     )
 
 
