@@ -149,11 +149,7 @@ def _prepare_tenants(plan: Plan) -> None:
     plan.conflicts = slugs.skip_slug_conflicts()
     warnings = [conflict.warning for conflict in plan.conflicts]
     plan.warnings += slugs.limit_warnings(warnings, "tenant")
-    _map_tenants()
-
-
-def _map_tenants() -> None:
-    """Map each staged tenant to its existing or future row, and mark those without a first sync."""
+    # The existing or future row of each staged tenant, and which of them had no first sync.
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)

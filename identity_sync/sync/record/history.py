@@ -205,25 +205,24 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
             for change in changes
             if change.action != "skipped" or change.subject_scaikey_id not in known_skips
         ]
-        SyncChange.objects.bulk_create(
-            (
-                SyncChange(
-                    id=key,
-                    run=run,
-                    tenant_id=None if change.tenant_id in never_added else change.tenant_id,
-                    fields=",".join(change.fields),
-                    **_list_columns(change),
-                )
-                for key, change in recorded
-            ),
-            batch_size=1000,
-        )
-        if with_values:
-            values = ((key, change.values) for key, change in recorded if change.values)
-            SyncChangeValues.objects.bulk_create(
-                (SyncChangeValues(change_id=key, values=each) for key, each in values),
-                batch_size=1000,
+        rows = [
+            SyncChange(
+                id=key,
+                run=run,
+                tenant_id=None if change.tenant_id in never_added else change.tenant_id,
+                fields=",".join(change.fields),
+                **_list_columns(change),
             )
+            for key, change in recorded
+        ]
+        SyncChange.objects.bulk_create(rows, batch_size=1000)
+        if with_values:
+            values = [
+                SyncChangeValues(change_id=key, values=change.values)
+                for key, change in recorded
+                if change.values
+            ]
+            SyncChangeValues.objects.bulk_create(values, batch_size=1000)
 
 
 def _find_known_skips(skipped: list[PlannedChange]) -> set[str]:
@@ -373,25 +372,22 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
         f"UPDATE sw_sync_skips SET runs = runs + 1, last_skipped_at = %s WHERE {_STILL_SKIPPED}",
         [datetime_param(now)],
     )
-    SyncSkip.objects.bulk_create(
-        (
-            SyncSkip(
-                id=new_id(),
-                tenant_id=tenant_id,
-                kind=kind,
-                subject_scaikey_id=scaikey_id,
-                subject_name=name or "",
-                reason_code=code,
-                detail=detail or "",
-                is_postponed=code in POSTPONED,
-                first_skipped_at=now,
-                last_skipped_at=now,
-            )
-            for kind, scaikey_id, tenant_id, name, code, detail in new
-        ),
-        batch_size=1000,
-        ignore_conflicts=True,
-    )
+    rows = [
+        SyncSkip(
+            id=new_id(),
+            tenant_id=tenant_id,
+            kind=kind,
+            subject_scaikey_id=scaikey_id,
+            subject_name=name or "",
+            reason_code=code,
+            detail=detail or "",
+            is_postponed=code in POSTPONED,
+            first_skipped_at=now,
+            last_skipped_at=now,
+        )
+        for kind, scaikey_id, tenant_id, name, code, detail in new
+    ]
+    SyncSkip.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
 
 
 def describe_unreadable(limit: int) -> list[str]:
