@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from identity_sync.reasons import Reason
-from identity_sync.sync.fetch.kinds import EntitySync
+from identity_sync.sync.fetch.kinds import TENANTS, EntitySync
 from scaiwave.core.sql import execute, is_distinct
 
 
 def _tenant_join(entity: EntitySync) -> str:
     return "JOIN tenant_map tm ON tm.scaikey_id = s.tenant_scaikey_id" if entity.in_tenant else ""
-
-
-def _row_join(entity: EntitySync) -> str:
-    same_tenant = "AND p.tenant_id = tm.tenant_id" if entity.in_tenant else ""
-    return f"LEFT JOIN {entity.table} p ON p.{entity.identity} = s.scaikey_id {same_tenant}"
 
 
 def _free_identity(entity: EntitySync) -> str:
@@ -95,10 +90,11 @@ def plan_changes_of(entity: EntitySync) -> None:
         f"CASE WHEN {_differs(entity, column)} THEN ',{column}' ELSE '' END"
         for column in entity.columns
     )
-    tenant = "tm.tenant_id" if entity.in_tenant else "NULL"
-    if entity.kind == "tenants":
-        tenant = "COALESCE(p.id, s.new_id)"
-    guard = "AND s.skipped <> 1" if entity.kind == "tenants" else ""
+    tenant, same_tenant, guard = "NULL", "", ""
+    if entity.in_tenant:
+        tenant, same_tenant = "tm.tenant_id", "AND p.tenant_id = tm.tenant_id"
+    if entity is TENANTS:
+        tenant, guard = "COALESCE(p.id, s.new_id)", "AND s.skipped <> 1"
     if entity.ownership_condition:
         guard = (
             f"AND (p.id IS NULL OR ({entity.ownership_condition})) "
@@ -116,7 +112,8 @@ def plan_changes_of(entity: EntitySync) -> None:
                CASE WHEN p.id IS NULL THEN '{Reason.ADDED}'
                     WHEN p.absent_since IS NOT NULL THEN '{Reason.RESTORED}'
                     ELSE '{Reason.CHANGED}' END
-        FROM {entity.staging_table} s {_tenant_join(entity)} {_row_join(entity)}
+        FROM {entity.staging_table} s {_tenant_join(entity)}
+        LEFT JOIN {entity.table} p ON p.{entity.identity} = s.scaikey_id {same_tenant}
         WHERE (p.id IS NULL OR p.absent_since IS NOT NULL OR {differs}) {guard}
         """,
         [entity.kind],

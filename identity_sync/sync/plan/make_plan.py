@@ -193,7 +193,7 @@ def count_plan(plan: Plan) -> None:
     ):
         counts = plan.kinds[kind]
         setattr(counts, _COUNT_NAMES[action], getattr(counts, _COUNT_NAMES[action]) + number)
-    plan.kinds["memberships"].added = memberships.count_additions()
+    plan.kinds["memberships"].added = fetch_number("SELECT count(*) FROM new_edges")
     for kind, counts in plan.kinds.items():
         # The seen records that are not written: unchanged, or skipped without their tenant.
         counts.seen = plan.staged[kind]

@@ -95,10 +95,6 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
         execute("DELETE FROM new_edges WHERE row_id IN (SELECT id FROM sw_group_memberships)")
 
 
-def count_additions() -> int:
-    return fetch_number("SELECT count(*) FROM new_edges")
-
-
 def _count_planned_additions(kind: str) -> int:
     sql = "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'"
     return fetch_number(sql, [kind])

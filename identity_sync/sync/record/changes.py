@@ -192,7 +192,6 @@ _NEW_TENANT = """
      LEFT JOIN stage_tenants s_t ON s_t.scaikey_id = s.tenant_scaikey_id
      WHERE d.action = 'move' AND s.scaikey_id = d.scaikey_id)
 """
-_OLD_PARTNER = "(SELECT pr.slug FROM sw_partners pr WHERE pr.id = p.partner_id)"
 _NEW_PARTNER = """
     COALESCE((SELECT pr.slug FROM sw_partners pr WHERE pr.id = s.partner_id),
              (SELECT s_pr.slug FROM stage_partners s_pr WHERE s_pr.new_id = s.partner_id))
@@ -206,8 +205,9 @@ def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str =
     old = [f"p.{column}" for column in entity.columns]
     new = [f"s.{column}" for column in entity.columns]
     if "partner_id" in entity.columns:
-        old[entity.columns.index("partner_id")] = _OLD_PARTNER
-        new[entity.columns.index("partner_id")] = _NEW_PARTNER
+        place = entity.columns.index("partner_id")
+        old[place] = "(SELECT pr.slug FROM sw_partners pr WHERE pr.id = p.partner_id)"
+        new[place] = _NEW_PARTNER
     if entity is TENANTS:
         new[entity.columns.index("slug")] = f"COALESCE(s.slug, {FREED_SLUG.format('p')})"
     status = ("p.suspended_by_hand_at", "p.absent_since", "p.scaikey_status")

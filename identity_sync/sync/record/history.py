@@ -196,7 +196,9 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
     """
     for changes in iter_recorded_changes():
         skipped = [change for change in changes if change.action == "skipped"]
-        known_skips = _find_known_skips(skipped)
+        ids = [change.subject_scaikey_id for change in skipped]
+        known = SyncSkip.objects.filter(kind=changes[0].kind, subject_scaikey_id__in=ids)
+        known_skips = set(known.values_list("subject_scaikey_id", flat=True))
         # Tenants that have no row, because they are skipped too.
         keys = {change.tenant_id for change in skipped if change.tenant_id is not None}
         never_added = keys - _find_slugs(keys)[1]
@@ -223,15 +225,6 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
                 if change.values
             ]
             SyncChangeValues.objects.bulk_create(values, batch_size=1000)
-
-
-def _find_known_skips(skipped: list[PlannedChange]) -> set[str]:
-    """Return the ScaiKey IDs of what earlier runs skipped, among skips of one kind."""
-    if not skipped:
-        return set()
-    ids = [change.subject_scaikey_id for change in skipped]
-    rows = SyncSkip.objects.filter(kind=skipped[0].kind, subject_scaikey_id__in=ids)
-    return set(rows.values_list("subject_scaikey_id", flat=True))
 
 
 def _list_columns(change: PlannedChange) -> dict[str, Any]:

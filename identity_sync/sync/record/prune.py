@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from identity_sync.models import (
     Outcome,
@@ -34,7 +34,7 @@ def delete_old_runs(before: datetime) -> int:
     """
     count = 0
     for run_id in list(_old_runs(before).order_by("started_at").values_list("pk", flat=True)):
-        changes = SyncChange.objects.filter(run=run_id).exclude(_held_q())
+        changes = SyncChange.objects.filter(run=run_id).exclude(covers_q(person="subject_id"))
         is_done = False
         while not is_done:
             with transaction.atomic():
@@ -65,12 +65,8 @@ def _old_runs(before: datetime) -> QuerySet[SyncRun]:
     full = SyncRun.objects.full().written().newest_first().first()
     if full is None:
         return runs.none()
-    held = SyncChange.objects.filter(_held_q(), run=OuterRef("pk"))
+    held = SyncChange.objects.filter(covers_q(person="subject_id"), run=OuterRef("pk"))
     return runs.filter(~Exists(held), started_at__lt=full.started_at)
-
-
-def _held_q() -> Q:
-    return covers_q(person="subject_id")
 
 
 def _old_webhooks(before: datetime) -> QuerySet[WebhookEvent]:
