@@ -73,11 +73,6 @@ class SyncOptions:
     connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
 
     @property
-    def is_full(self) -> bool:
-        """Whether the run reads everything and may write it."""
-        return self.tenant is None and self.announced is None and not self.dry_run
-
-    @property
     def asked_by(self) -> Operator:
         """Whom the audit log names."""
         return self.request.operator if self.request else self.operator

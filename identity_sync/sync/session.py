@@ -61,8 +61,9 @@ def open_run(stack: ExitStack, options: SyncOptions) -> OpenRun | SyncReport:
     if (applied := _find_applied(options)) is not None:
         return applied
     row = _build_row(options, tenant)
+    is_full = tenant is None and options.announced is None and not options.dry_run
     record = stack.enter_context(
-        record_run(row, options.progress_factory, limits, covers_events=options.is_full)
+        record_run(row, options.progress_factory, limits, covers_events=is_full)
     )
     return OpenRun(options, tenant, client, limits, build_rules(options, tenant), record)
 

@@ -37,7 +37,7 @@ from identity_sync.sync.judge.losses import (
     stage_removals,
 )
 from identity_sync.sync.judge.removals import count_pending
-from identity_sync.sync.judge.skip import skip_set_aside
+from identity_sync.sync.judge.skip import SKIPPED_TENANTS, skip_set_aside
 from identity_sync.sync.plan.make_plan import (
     Plan,
     cancel_renames,
@@ -178,11 +178,8 @@ def _set_aside(limit_code: Limit, where: str, params: Sequence[str] = ()) -> Non
     )
 
 
-_SKIPPED = "SELECT tenant_id FROM skipped_tenants"
-
-
 def _set_aside_in_tenants(tenants: Iterable[str], where: str) -> None:
-    """Set aside the removals in these tenants that meet a condition with `_SKIPPED`."""
+    """Set aside the removals in these tenants that meet a condition with `SKIPPED_TENANTS`."""
     execute("DELETE FROM skipped_tenants")
     copy_rows("skipped_tenants", ((uuid_param(to_uuid(tenant)),) for tenant in tenants))
     _set_aside(Limit.TENANT, f"{_IS_DUE} AND {where}")
@@ -257,8 +254,8 @@ def _judge_lost_tenants(limit: RemovalLimit) -> None:
     if exceeding:
         _set_aside_in_tenants(
             exceeding,
-            f"(kind = 'tenants' AND row_id IN ({_SKIPPED}) OR kind = 'partners' AND row_id IN "
-            f"(SELECT t.partner_id FROM sw_tenants t WHERE t.id IN ({_SKIPPED})))",
+            f"(kind = 'tenants' AND row_id IN ({SKIPPED_TENANTS}) OR kind = 'partners' AND row_id "
+            f"IN (SELECT t.partner_id FROM sw_tenants t WHERE t.id IN ({SKIPPED_TENANTS})))",
         )
 
 
@@ -266,7 +263,7 @@ def _judge_tenants(limit: RemovalLimit, measures: Collection[str]) -> None:
     """Set aside every removal of these measures in the tenants where they exceed the limit."""
     for measure, tenants in _find_exceeding_tenants(limit).items():
         if measure in measures:
-            where = f"tenant_id IN ({_SKIPPED}) AND kind IN {sql_list(_CAUSES[measure])}"
+            where = f"tenant_id IN ({SKIPPED_TENANTS}) AND kind IN {sql_list(_CAUSES[measure])}"
             _set_aside_in_tenants(tenants, where)
 
 
@@ -341,7 +338,7 @@ def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
 
 def _ensure_lists_not_empty(plan: Plan, losses: dict[str, int], rules: Rules) -> None:
     fetched = plan.confirmed.fetched
-    for kind, number in plan.present.items():
+    for kind, number in fetched.present.items():
         counts = plan.kinds[kind]
         # Without any record in the list a postponed removal has nothing to be compared with.
         removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)

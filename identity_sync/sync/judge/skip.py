@@ -18,7 +18,7 @@ _REASON = f"""
 """
 _IS_SET_ASIDE = f"r.state IN {SKIPPED} AND r.kind = sync_plan.kind AND r.row_id = sync_plan.row_id"
 
-_SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
+SKIPPED_TENANTS = "SELECT tenant_id FROM skipped_tenants"
 
 
 def skip_set_aside() -> int:
@@ -159,7 +159,7 @@ def _skip_consequences() -> None:
 
 def _keep_own_slugs() -> None:
     blocked = (
-        f"kind = 'tenants' AND action IN ('update', 'restore') AND row_id IN ({_SKIPPED_TENANTS})"
+        f"kind = 'tenants' AND action IN ('update', 'restore') AND row_id IN ({SKIPPED_TENANTS})"
     )
     execute(
         "UPDATE stage_tenants SET slug = (SELECT t.slug FROM sw_tenants t "
@@ -172,19 +172,19 @@ def _keep_own_slugs() -> None:
 def _skip_new_tenants() -> None:
     new = (
         "SELECT d.row_id FROM sync_plan d WHERE d.kind = 'tenants' AND d.action = 'add' "
-        f"AND d.row_id IN ({_SKIPPED_TENANTS})"
+        f"AND d.row_id IN ({SKIPPED_TENANTS})"
     )
     if not fetch(f"{new} LIMIT 1"):
         return
     execute(f"DELETE FROM skipped_tenants WHERE tenant_id NOT IN ({new})")
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
-        f"WHERE tenant_id IN ({_SKIPPED_TENANTS})",
+        f"WHERE tenant_id IN ({SKIPPED_TENANTS})",
         [Reason.SLUG_IN_USE],
     )
-    execute(f"DELETE FROM role_plan WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+    execute(f"DELETE FROM role_plan WHERE tenant_id IN ({SKIPPED_TENANTS})")
     execute(_SKIP_NEW_EDGES, [Reason.SLUG_IN_USE])
-    execute(f"DELETE FROM new_edges WHERE tenant_id IN ({_SKIPPED_TENANTS})")
+    execute(f"DELETE FROM new_edges WHERE tenant_id IN ({SKIPPED_TENANTS})")
 
 
 # The slug belongs to a tenant that is not removed and gets no other one.

@@ -5,7 +5,6 @@ It is made in the transaction that applies it, as the temporary table `sync_plan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from identity_sync.reasons import Reason
@@ -95,11 +94,6 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     conflicts: list[SlugConflict] = field(default_factory=list)
 
-    @property
-    def present(self) -> Mapping[str, int]:
-        """The number of rows of each kind before the run."""
-        return self.confirmed.fetched.present
-
 
 def make_plan(confirmed: Confirmed, *, progress: ProgressCallback = null_progress) -> Plan:
     """Plan the confirmed removals, then everything else, each kind after those it depends on.
@@ -186,6 +180,7 @@ _COUNT_NAMES = {
 def count_plan(plan: Plan) -> None:
     """Count the plan, again after the removal limit has skipped a part of it."""
     _count_staged(plan)
+    present = plan.confirmed.fetched.present
     # In place, because the report has the same dictionary.
     plan.kinds.update({kind: KindCounts() for kind in plan.staged})
     for kind, action, number in fetch(
@@ -206,7 +201,7 @@ def count_plan(plan: Plan) -> None:
         if kind == "memberships":
             # Every edge is either unseen or among the seen ones. The rest of the seen ones has a
             # member or group without a row.
-            seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
+            seen_rows = max(0, present.get(kind, 0) - memberships.count_unseen())
             unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
         else:
             unplaced = plan.unplaced[kind] = _count_unplaced(kind)

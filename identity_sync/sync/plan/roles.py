@@ -1,4 +1,4 @@
-"""Plan and apply the role grants that ScaiKey reports with people.
+"""Plan the role grants that ScaiKey reports with people.
 
 assumption: a user's record may have a field `roles` with slugs. A record without it leaves the
 person's roles unchanged; if no record has it, nothing here is done. Manual grants are never
