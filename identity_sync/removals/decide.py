@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from shlex import quote
 from typing import Any
 from uuid import UUID
@@ -246,10 +247,6 @@ def _is_own(operator: Operator, row: PendingRemoval) -> bool:
             return bool(operator.subject) and row.person_scaikey_id == operator.subject
 
 
-def _describe_state(row: PendingRemoval) -> tuple[Any, ...]:
-    return row.pk, row.state, row.decided_at, row.expires_at
-
-
 def _decide(
     operator: Operator,
     rows: Sequence[PendingRemoval],
@@ -335,7 +332,8 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
     keys, tenant = [row.pk for row in rows], rows[0].tenant
     # A sync may have applied one since it was read, or someone else decided on it.
     locked = PendingRemoval.objects.select_for_update().filter(pk__in=keys)
-    if {_describe_state(row) for row in locked} != set(map(_describe_state, rows)):
+    state = attrgetter("pk", "state", "decided_at", "expires_at")
+    if set(map(state, locked)) != set(map(state, rows)):
         raise RemovalsChanged("Some of these removals were applied or decided just now.")
     PendingRemoval.objects.filter(pk__in=keys).update(**values)
     is_approved = values["state"] is RemovalState.APPROVED

@@ -49,8 +49,7 @@ def sync_and_purge(
         )
     except PurgeLimitExceeded as error:
         stopped = SyncPurgeLimitExceeded(
-            f"The sync was {report.outcome}. {error.message}",
-            fix=error.fix,
+            f"The sync was {report.outcome}. {error.message}", fix=error.fix
         )
         stopped.report = report
         raise stopped from None

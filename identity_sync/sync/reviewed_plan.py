@@ -25,15 +25,12 @@ def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     is written too: it shows the refused losses.
     """
     options.operator.require(Permission.SYNC_TENANTS)
-    stopped: SyncStopped | None = None
     with open_new_plan(path) as file:
         try:
-            report = run_sync(replace(options, dry_run=True, plan=PlanWriter(file, path)))
+            return run_sync(replace(options, dry_run=True, plan=PlanWriter(file, path)))
         except SyncStopped as error:
-            stopped, report = error, error.report
-    if stopped is not None:
-        raise stopped
-    return report
+            stopped = error
+    raise stopped
 
 
 def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:

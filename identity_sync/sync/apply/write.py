@@ -93,7 +93,6 @@ _COPY_SUSPENSIONS = """
       AND p.id = last.row_id AND p.suspended_by_hand_at IS NULL
 """
 
-
 SUFFIX_CHARS = 10
 
 

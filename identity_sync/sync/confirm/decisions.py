@@ -10,7 +10,6 @@ from scaiwave.core.sql import datetime_param, execute, fetch, sql_list
 
 OPEN = sql_list(OPEN_STATES)
 
-
 APPROVED = f"(q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s)"
 _KEPT = f"(q.state = '{RemovalState.KEPT}' AND q.expires_at > %s)"
 _NOT_APPROVED = f"(q.state IN {OPEN} AND NOT {APPROVED})"

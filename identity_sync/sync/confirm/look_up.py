@@ -44,7 +44,6 @@ SAMPLE_SIZE = 30
 """Claims that are looked up when there are more than the removal limit. If a tenth of them is
 wrong, such a sample shows it 19 times in 20."""
 
-
 MAX_CONTROLS = 8
 """Records that are tried before 404s count as a server without look-ups."""
 

@@ -260,8 +260,7 @@ def _decide(readings: list[_Reading]) -> None:
     if existing := _find_existing(readings):
         last = fetch_number("SELECT max(n) FROM stage_memberships")
         copy_rows(
-            "stage_memberships",
-            ((number, *edge) for number, edge in enumerate(existing, last + 1)),
+            "stage_memberships", ((number, *edge) for number, edge in enumerate(existing, last + 1))
         )
         execute(
             """

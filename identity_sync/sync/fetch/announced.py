@@ -29,7 +29,7 @@ from identity_sync.sync.fetch.lists import (
     stage_scope,
 )
 from identity_sync.sync.fetch.records import DELETED_STATUSES
-from identity_sync.sync.fetch.scope import ScaiKeySource, SyncScope
+from identity_sync.sync.fetch.scope import ScaiKeySource
 from identity_sync.sync.rules import LookupBudget
 from identity_sync.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
@@ -70,7 +70,7 @@ def fetch_announced(source: ScaiKeySource, announced: AnnouncedRecords) -> Fetch
     client, fetched = source.client, Fetched(scope)
     stage_off_tenants(removals=source.removals)
     stage_scope(scope)
-    reader = _AnnouncedReader(client, scope, announced, fetched)
+    reader = _AnnouncedReader(client, announced, fetched)
     reader.read()
     for kind, records in reader.records.items():
         stage_records(kind, records.values())
@@ -93,9 +93,9 @@ class _AnnouncedReader:
     """Looks up announced records and the ones on which they depend, each once."""
 
     def __init__(
-        self, client: ScaiKeyClient, scope: SyncScope, announced: AnnouncedRecords, fetched: Fetched
+        self, client: ScaiKeyClient, announced: AnnouncedRecords, fetched: Fetched
     ) -> None:
-        self.client, self.scope, self.announced, self.fetched = client, scope, announced, fetched
+        self.client, self.announced, self.fetched = client, announced, fetched
         self.records: dict[str, dict[str, Any]] = {kind: {} for kind in COLLECTIONS}
         self.looked_up: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
 
@@ -132,9 +132,10 @@ class _AnnouncedReader:
 
     def _look_up_partners(self, ids: Iterable[str]) -> int:
         """Look up partners; credentials with a narrower scope can read at most their own."""
-        if self.scope.name == "GLOBAL":
+        scope = self.fetched.scope
+        if scope.name == "GLOBAL":
             return self._look_up("partners", ids)
-        new = {self.scope.partner_id}.intersection(ids) - self.looked_up["partners"] - {""}
+        new = {scope.partner_id}.intersection(ids) - self.looked_up["partners"] - {""}
         self.looked_up["partners"] |= new
         for key in new:
             for record in fetch_own_partner(self.client, key):

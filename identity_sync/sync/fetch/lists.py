@@ -48,7 +48,6 @@ COLLECTIONS = {
     "groups": "groups",
 }
 
-
 Record = tuple[str, str]
 """A kind (partners, tenants, participants, groups) and a ScaiKey ID."""
 

@@ -127,7 +127,6 @@ _ROW_BUILDERS: dict[str, Callable[[Any], StagedRow]] = {
     "groups": _build_group_row,
 }
 
-
 # A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
 _NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
 MAX_LOCAL_ID_CHARS = 64

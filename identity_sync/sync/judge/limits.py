@@ -58,7 +58,6 @@ SUSPENDED_TENANTS = "suspended_tenants"
 SUSPENDED_PEOPLE = "suspended_people"
 """Measures of their own: people named by webhooks; tenants that ScaiKey suspends, with people."""
 
-
 _LABELS = {
     AFFECTED: "people would lose access, a role or a group membership",
     "people": "people would lose access",

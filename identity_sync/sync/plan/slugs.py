@@ -20,7 +20,6 @@ from tenants.models import Tenant
 FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text), 25)"
 """The new slug of a removed tenant whose slug another tenant gets, in SQL."""
 
-
 _LOCAL_SUFFIX = "-local"
 MAX_WARNINGS = 20
 """Warnings about slugs of one kind in one run."""

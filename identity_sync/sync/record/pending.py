@@ -117,7 +117,6 @@ def _end_rows(
 _ROW = ("sw_pending_removals.kind", "sw_pending_removals.subject_id")
 _REFRESHED = ", ".join(f"{name} = {count_dependents(name, *_ROW)}" for name in DEPENDENTS)
 
-
 _IS_NEW = f"""
     r.state = 'pending' AND NOT EXISTS (
         SELECT 1 FROM sw_pending_removals q WHERE q.state IN {OPEN}
