@@ -91,13 +91,9 @@ def sync_lock(
                         announcement.close()
                         yield
                         return
-            if not wait_seconds:
-                raise build_locked_error("Another sync is running", shows_host=shows_host)
             if time.monotonic() - started >= wait_seconds:
-                raise build_locked_error(
-                    f"Another sync is still running after {wait_seconds:.0f} s",
-                    shows_host=shows_host,
-                )
+                state = f"still running after {wait_seconds:.0f} s" if wait_seconds else "running"
+                raise build_locked_error(f"Another sync is {state}", shows_host=shows_host)
             if on_waiting:
                 on_waiting()
                 on_waiting = None

@@ -456,7 +456,7 @@ def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[t
     return [(str(tenant_id), int(number)) for tenant_id, number in rows]
 
 
-def count_present(kind: str, tenant_id: str) -> int:
+def count_rows(kind: str, tenant_id: str) -> int:
     """Count the rows of a tenant that ScaiKey manages and still has; for its own kind that is 1."""
     if kind == "tenants":
         return 1

@@ -134,7 +134,7 @@ class Confirmer:
         for tenant_id, number in claims.measure_open_by_tenant(
             kind, measure, more_than=self.limit.limit
         ):
-            if self.limit.is_exceeded(number, claims.count_present(kind, tenant_id)):
+            if self.limit.is_exceeded(number, claims.count_rows(kind, tenant_id)):
                 if not self._is_confirmed_by_sample(kind, tenant_id):
                     return
                 claims.let_wait(kind, tenant_id)

@@ -11,16 +11,6 @@ def _tenant_join(entity: EntitySync) -> str:
     return "JOIN tenant_map tm ON tm.scaikey_id = s.tenant_scaikey_id" if entity.in_tenant else ""
 
 
-def _free_identity(entity: EntitySync) -> str:
-    """SQL for whether no row of others has the ScaiKey id, which one active row may have."""
-    owned = entity.ownership_condition.replace("p.", "other_p.")
-    return (
-        f"NOT EXISTS (SELECT 1 FROM {entity.table} other_p "
-        f"WHERE other_p.{entity.identity} = s.scaikey_id "
-        f"AND other_p.absent_since IS NULL AND NOT ({owned}))"
-    )
-
-
 def _differs(entity: EntitySync, column: str) -> str:
     sent = f"s.{column} IS NOT NULL AND " if column in entity.preserved_columns else ""
     return f"({sent}{is_distinct(f'p.{column}', f's.{column}')})"
@@ -95,11 +85,15 @@ def plan_changes_of(entity: EntitySync) -> None:
         tenant, same_tenant = "tm.tenant_id", "AND p.tenant_id = tm.tenant_id"
     if entity is TENANTS:
         tenant, guard = "COALESCE(p.id, s.new_id)", "AND s.skipped <> 1"
-    if entity.ownership_condition:
-        guard = (
-            f"AND (p.id IS NULL OR ({entity.ownership_condition})) "
-            f"AND (p.id IS NOT NULL AND p.absent_since IS NULL OR {_free_identity(entity)})"
-        )
+    if owned := entity.ownership_condition:
+        # One active row may have the ScaiKey ID, so that no row of others may have it.
+        guard = f"""
+            AND (p.id IS NULL OR ({owned}))
+            AND (p.id IS NOT NULL AND p.absent_since IS NULL OR NOT EXISTS (
+                SELECT 1 FROM {entity.table} other_p
+                WHERE other_p.{entity.identity} = s.scaikey_id AND other_p.absent_since IS NULL
+                  AND NOT ({owned.replace("p.", "other_p.")})))
+        """
     execute(
         f"""
         INSERT INTO sync_plan

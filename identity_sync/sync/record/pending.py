@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from identity_sync.models import Limit, PendingRemoval, RemovalState, SyncRun
 from identity_sync.sync.confirm.decisions import APPROVED, OPEN, has_open_rows
+from identity_sync.sync.fetch.lists import Fetched
 from identity_sync.sync.judge.limits import Verdict
 from identity_sync.sync.judge.losses import SAME_REMOVAL
 from identity_sync.sync.judge.removals import (
@@ -42,7 +42,7 @@ def record_removals(
     fetched = verdict.plan.confirmed.fetched
     if has_open_rows():
         index_filled("removals", "subject_id")
-        _end_rows(run, fetched.kinds, tenant, fetched.scope.announced_only, now)
+        _end_rows(run, fetched, tenant, now)
     if count_pending():
         for batch in batched(iter_removals(_IS_NEW), 1000):
             for row, _ in batch:
@@ -82,9 +82,7 @@ _IS_ANNOUNCED = """
 """
 
 
-def _end_rows(
-    run: SyncRun, kinds: Iterable[str], tenant: Tenant | None, announced_only: bool, now: datetime
-) -> None:
+def _end_rows(run: SyncRun, fetched: Fetched, tenant: Tenant | None, now: datetime) -> None:
     time, key = datetime_param(now), uuid_param(run.pk)
     execute(
         f"UPDATE sw_pending_removals SET state = '{RemovalState.PENDING}' "
@@ -95,9 +93,9 @@ def _end_rows(
     is_open = f"state IN {OPEN}"
     is_applied = _STILL.format(f"removals.root_id IS NULL AND removals.state NOT IN {SKIPPED}")
     execute(f"{end} WHERE {is_open} AND {is_applied}", [RemovalState.APPLIED, time, key])
-    read = {*kinds, "grants"} if "participants" in kinds else set(kinds)
+    read = {*fetched.kinds, *(["grants"] if "participants" in fetched.kinds else [])}
     still = _STILL.format("(removals.root_id IS NULL OR removals.state = 'off')")
-    where = _IS_ANNOUNCED if announced_only else _IN_SCOPE
+    where = _IS_ANNOUNCED if fetched.scope.announced_only else _IN_SCOPE
     params = [RemovalState.ENDED, time, key]
     if tenant is not None:
         where, params = "tenant_id = %s", [*params, uuid_param(tenant.pk)]
