@@ -26,6 +26,60 @@ from scaiwave.core.sql import datetime_param, execute, fetch, fetch_number, to_u
 from tenants.roles.queries.super_admins import GRANT_COMMAND, count_super_admins
 
 
+def apply_unless_last_super_admin(
+    verdict: Verdict, *, is_allowed: bool, command: str, now: datetime, progress: ProgressCallback
+) -> list[str]:
+    """Write the plan in the caller's transaction, and return warnings.
+
+    `is_allowed` permits that no super_admin remains. Raises `LastSuperAdminLost`; the caller rolls
+    the transaction back then.
+    """
+    kinds = verdict.plan.kinds
+    # Not only where losses are counted: the database itself shows who is left.
+    may_lose = any(counts.updated + counts.deactivated for counts in kinds.values())
+    before = count_super_admins() if may_lose or any(verdict.losses.values()) else None
+    apply_plan(now, kinds, progress)
+    if before is None or not (loss := before.describe_loss(count_super_admins())):
+        return []
+    if is_allowed:
+        return [f"This sync leaves {loss}. Grant the role to someone: {GRANT_COMMAND}."]
+    raise LastSuperAdminLost(
+        f"This sync would leave {loss}. No changes were made.",
+        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
+        f"`{command} --allow-no-super-admin`.",
+    )
+
+
+def apply_plan(
+    now: datetime, counts: Mapping[str, KindCounts], progress: ProgressCallback = null_progress
+) -> None:
+    """Write the plan, kind by kind, in the transaction of the caller.
+
+    Deactivations come first: a person who moved may be active in one tenant only. `counts` are the
+    counts of the plan, by kind.
+    """
+    done, total = 0, sum(each.change_count for each in counts.values())
+    progress(done, total)
+    for entity in ENTITIES:
+        deactivate_rows(entity.kind, entity.table, now)
+    deactivate_rows(MEMBERSHIPS, "sw_group_memberships", now)
+    # In this order: each kind refers to those before it.
+    for entity in ENTITIES:
+        if entity is TENANTS:
+            free_slugs()
+        update_rows(entity, now)
+        if entity is PARTICIPANTS:
+            stage_local_ids()
+        insert_rows(entity, now)
+        if entity is PARTICIPANTS:
+            keep_suspensions()
+        done += counts[entity.kind].change_count
+        progress(done, total)
+    write_memberships(now)
+    progress(total, total)
+    write_grants(now)
+
+
 def deactivate_rows(kind: str, table: str, now: datetime) -> None:
     """Write the deactivations of a kind; people and groups leave a tenant by them too."""
     execute(
@@ -267,60 +321,6 @@ def write_memberships(now: datetime) -> None:
             """,
             [datetime_param(now), datetime_param(now)],
         )
-
-
-def apply_unless_last_super_admin(
-    verdict: Verdict, *, is_allowed: bool, command: str, now: datetime, progress: ProgressCallback
-) -> list[str]:
-    """Write the plan in the caller's transaction, and return warnings.
-
-    `is_allowed` permits that no super_admin remains. Raises `LastSuperAdminLost`; the caller rolls
-    the transaction back then.
-    """
-    kinds = verdict.plan.kinds
-    # Not only where losses are counted: the database itself shows who is left.
-    may_lose = any(counts.updated + counts.deactivated for counts in kinds.values())
-    before = count_super_admins() if may_lose or any(verdict.losses.values()) else None
-    apply_plan(now, kinds, progress)
-    if before is None or not (loss := before.describe_loss(count_super_admins())):
-        return []
-    if is_allowed:
-        return [f"This sync leaves {loss}. Grant the role to someone: {GRANT_COMMAND}."]
-    raise LastSuperAdminLost(
-        f"This sync would leave {loss}. No changes were made.",
-        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
-        f"`{command} --allow-no-super-admin`.",
-    )
-
-
-def apply_plan(
-    now: datetime, counts: Mapping[str, KindCounts], progress: ProgressCallback = null_progress
-) -> None:
-    """Write the plan, kind by kind, in the transaction of the caller.
-
-    Deactivations come first: a person who moved may be active in one tenant only. `counts` are the
-    counts of the plan, by kind.
-    """
-    done, total = 0, sum(each.change_count for each in counts.values())
-    progress(done, total)
-    for entity in ENTITIES:
-        deactivate_rows(entity.kind, entity.table, now)
-    deactivate_rows(MEMBERSHIPS, "sw_group_memberships", now)
-    # In this order: each kind refers to those before it.
-    for entity in ENTITIES:
-        if entity is TENANTS:
-            free_slugs()
-        update_rows(entity, now)
-        if entity is PARTICIPANTS:
-            stage_local_ids()
-        insert_rows(entity, now)
-        if entity is PARTICIPANTS:
-            keep_suspensions()
-        done += counts[entity.kind].change_count
-        progress(done, total)
-    write_memberships(now)
-    progress(total, total)
-    write_grants(now)
 
 
 def refresh_statistics(changed: int) -> None:

@@ -51,8 +51,7 @@ def confirm_losses(
     records = Confirmer(source, limit, budget, now)
     records.confirm(fetched)
     if MEMBERSHIPS in fetched.kinds:
-        found = (records.inconsistent, records.warnings)
-        edges = EdgeConfirmer(source, limit, budget, now, *found)
+        edges = EdgeConfirmer(source, limit, budget, now, records.inconsistent, records.warnings)
         edges.confirm_edges(fetched.present[MEMBERSHIPS])
     return Confirmed(
         fetched,

@@ -166,7 +166,7 @@ class Confirmer:
         )
         with closing(lookups):
             for record_id, lookup in lookups:
-                state, code = self._judge(kind, lookup, by_id[record_id])
+                state, code = self._assess(kind, lookup, by_id[record_id])
                 if state is ClaimState.REFUTED:
                     records.append(lookup.record)
                 detail = lookup.reason
@@ -178,14 +178,14 @@ class Confirmer:
         claims.apply_lookups(kind, records, with_roles=self.roles_are_staged)
         return len(results) == len(ids)
 
-    def _judge(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[ClaimState, str]:
+    def _assess(self, kind: str, lookup: Lookup, claim: Claim) -> tuple[ClaimState, str]:
         """Return what a response proves about a claim, and the reason."""
         is_outside = (
             lookup.is_forbidden and kind == "tenants" and self.source.scope.name != "GLOBAL"
         )
         if not lookup.is_missing:
             if lookup.record is not None:
-                return self._judge_record(lookup.record, claim)
+                return self._assess_record(lookup.record, claim)
             if not is_outside:
                 return ClaimState.POSTPONED, Reason.LOOKUP_FAILED
         if not claim.is_absent:
@@ -197,7 +197,7 @@ class Confirmer:
             )
         return ClaimState.POSTPONED, Reason.NO_CONTROL
 
-    def _judge_record(self, record: BaseRecord, claim: Claim) -> tuple[ClaimState, str]:
+    def _assess_record(self, record: BaseRecord, claim: Claim) -> tuple[ClaimState, str]:
         if record.status in DELETED_STATUSES:
             return ClaimState.CONFIRMED, Reason.REMOVED
         if isinstance(record, TenantScopedRecord):

@@ -41,6 +41,12 @@ MAX_UNUSABLE = 20
 MAX_UNUSABLE_SHARE = 0.01
 """More unusable records in a list than both of these mean that the response itself is wrong."""
 
+MIN_PARTS = 2
+"""With one part, it would be the whole list again."""
+MIN_UNREADABLE = 3
+MIN_GROUPS_FOR_SCIM = 2
+"""For a tenant with fewer groups, SCIM saves no request."""
+
 COLLECTIONS = {
     "partners": "partners",
     "tenants": "tenants",
@@ -392,13 +398,6 @@ def _map_fetched_groups() -> None:
         """
     )
     analyze("fetched_group_rows")
-
-
-MIN_PARTS = 2
-"""With one part, it would be the whole list again."""
-MIN_UNREADABLE = 3
-MIN_GROUPS_FOR_SCIM = 2
-"""For a tenant with fewer groups, SCIM saves no request."""
 
 
 class _MemberReader:

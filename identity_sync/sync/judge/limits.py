@@ -165,6 +165,7 @@ def list_counted_losses() -> list[CountedLosses]:
     return [CountedLosses(*key, n) for key, n in sorted(count_losses_by_tenant().items())]
 
 
+# Due, or not looked up in this run and not yet over a limit.
 _IS_DUE = "(state = 'due' OR state = 'pending' AND limit_code = '')"
 
 
