@@ -35,14 +35,14 @@ _NOT_STAGED = """
 """
 _NOT_FETCHED = "g.id NOT IN (SELECT group_id FROM fetched_group_rows)"
 # Whether the member is confirmed as removed, or to be in another tenant now.
-_IS_GONE = f"""
-    (EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{{kind}}'
+_IS_GONE = """
+    (EXISTS (SELECT 1 FROM confirmed_removals cr WHERE cr.kind = '{kind}'
              AND cr.scaikey_id = m.scaikey_id)
-     OR EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{{kind}} s ON s.scaikey_id = c.scaikey_id
+     OR EXISTS (SELECT 1 FROM loss_claims c JOIN stage_{kind} s ON s.scaikey_id = c.scaikey_id
                 JOIN sw_tenants t ON t.id = m.tenant_id
-                WHERE c.kind = '{{kind}}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id
+                WHERE c.kind = '{kind}' AND c.scaikey_id = m.scaikey_id AND c.row_id = m.id
                   AND c.state IN ('confirmed', 'waiting')
-                  AND {is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")}))
+                  AND {is_elsewhere}))
 """
 
 
@@ -51,6 +51,8 @@ def _stage_claims(state: str, source: str, where: str) -> None:
 
     All three are SQL, where `{table}`, `{kind}`, `{column}` and `{is_group}` stand for the type.
     """
+    # Not in a constant: a process may import this before it knows its database.
+    is_elsewhere = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in MEMBER_TYPES:
         sql = f"""
             INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, member_scaikey_id,
@@ -59,7 +61,8 @@ def _stage_claims(state: str, source: str, where: str) -> None:
                    {state}, ''
             FROM {source} WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND {where}
         """
-        execute(sql.format(table=table, kind=kind, column=column, is_group=is_group))
+        names = {"table": table, "kind": kind, "column": column, "is_group": is_group}
+        execute(sql.format(is_elsewhere=is_elsewhere, **names))
 
 
 def find_claims() -> None:
