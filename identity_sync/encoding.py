@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 from uuid import UUID
 
 from identity_sync.models import PendingRemoval
@@ -11,7 +11,51 @@ from identity_sync.reasons import Loss, Reason, format_reason
 from scaiwave.console.text import pluralize
 
 Row = dict[str, Any]
-_DEPENDENTS = {
+FieldValue = str | int | list[str] | None
+
+
+class ValueRow(TypedDict):
+    """The value of a field before and after a change."""
+
+    field: str
+    old: FieldValue
+    new: FieldValue
+
+
+class ChangeRow(TypedDict):
+    """A change as JSON has it; `values` are None if they are not known."""
+
+    kind: str
+    action: str
+    tenant_id: UUID | None
+    tenant: str | None
+    subject_id: UUID
+    subject: str
+    scaikey_id: str
+    fields: Sequence[str]
+    values: list[ValueRow] | None
+    reason: str
+
+
+class RemovalRow(TypedDict):
+    """A removal as JSON has it. `tenant` is a slug."""
+
+    tenant_id: UUID | None
+    tenant: str | None
+    loss: str
+    kind: str
+    subject_id: UUID
+    subject: str
+    scaikey_id: str
+    reason: str
+    cause: str
+    destination: str | None
+    people: int
+    roles: int
+    memberships: int
+
+
+_DEPENDENTS: dict[Literal["people", "roles", "memberships"], tuple[str, str]] = {
     "people": ("person", "people"),
     "roles": ("role", "roles"),
     "memberships": ("membership", "memberships"),
@@ -42,8 +86,8 @@ def encode_change(
     action: str,
     tenant: str | None,
     fields: Sequence[str],
-    values: Mapping[str, Sequence[Any]] | None,
-) -> Row:
+    values: Mapping[str, Sequence[FieldValue]] | None,
+) -> ChangeRow:
     """Return a change as JSON has it.
 
     `tenant` is a slug. `values` are [before, after] by field; None if they are not known.
@@ -62,13 +106,15 @@ def encode_change(
     }
 
 
-def encode_values(values: Mapping[str, Sequence[Any]], fields: Sequence[str] = ()) -> list[Row]:
+def encode_values(
+    values: Mapping[str, Sequence[FieldValue]], fields: Sequence[str] = ()
+) -> list[ValueRow]:
     """Return the values in the order of the fields, which `jsonb` does not keep."""
     names = [*(name for name in fields if name in values), *sorted(values.keys() - set(fields))]
     return [{"field": name, "old": values[name][0], "new": values[name][1]} for name in names]
 
 
-def encode_removal(removal: PendingRemoval, tenant: str | None) -> Row:
+def encode_removal(removal: PendingRemoval, tenant: str | None) -> RemovalRow:
     """Return a pending removal as JSON has it. `tenant` is a slug."""
     return {
         "tenant_id": removal.tenant_id,
@@ -103,7 +149,7 @@ def name_removal(removal: PendingRemoval) -> str:
     return name_subject(encode_removal(removal, removal.tenant.slug if removal.tenant else None))
 
 
-def name_subject(removal: Mapping[str, Any]) -> str:
+def name_subject(removal: RemovalRow) -> str:
     """Name whom an encoded removal is about: `Anna (usr_1) in acme (removed)`, with dependents."""
     has_place = removal["tenant"] and removal["kind"] != "tenants"
     place = f" in {removal['tenant']}" if has_place else ""

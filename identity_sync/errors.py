@@ -93,24 +93,27 @@ class ListsUnreadable(UpstreamError):
 
 
 class SyncStopped(RefusedError):
-    """All or part of a plan was not applied; `report` is the report of the run.
+    """All or part of a plan was not applied; the run adds its `report`.
+
+    `losses` are the refused losses of access, if they differ from the ones of the report.
 
     `summary` is the message for the history: without the names of people, which would stay there.
     """
 
     outcome: ClassVar[str] = "refused"
+    report: SyncReport
 
     def __init__(
         self,
         message: str,
         *,
-        report: SyncReport,
         fix: str,
+        losses: dict[str, int] | None = None,
         summary: str = "",
         command: str = "",
     ) -> None:
         super().__init__(message, fix=fix, command=command)
-        self.report = report
+        self.losses = losses
         self.summary = summary or message
 
 

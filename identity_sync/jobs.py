@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
 from identity_sync.errors import SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger
-from identity_sync.sync import start_sync
-from identity_sync.sync.history import close_interrupted
 from identity_sync.sync.lock import sync_lock
-from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.options import Pace, SyncOptions
+from identity_sync.sync.record.history import close_interrupted
+from identity_sync.sync.request import run_request
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from identity_sync.webhooks.process import process_events
 from identity_sync.webhooks.start import start_processing
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
 
 logger = logging.getLogger("scaiwave.worker")
@@ -31,7 +29,7 @@ MAX_WAIT_SECONDS = 60
 """How long a scheduled sync waits for another one, as the documented crontab line does."""
 
 
-def full_sync() -> dict[str, Any]:
+def full_sync() -> dict[str, object]:
     """Run a scheduled full sync and return its report; an error fails the job, unless everything
     else was applied. The run is recorded.
 
@@ -41,10 +39,8 @@ def full_sync() -> dict[str, Any]:
     """
     options = SyncOptions(
         get_host_operator(),
-        null_progress_factory,
         trigger=Trigger.CRON,
-        wait_seconds=MAX_WAIT_SECONDS,
-        timeout=get_time_limit(settings.CONFIG),
+        pace=Pace(MAX_WAIT_SECONDS, timeout=get_time_limit(settings.CONFIG)),
     )
     try:
         report = run_sync(options)
@@ -53,13 +49,13 @@ def full_sync() -> dict[str, Any]:
     return {**report.document(), "run_id": str(report.run_id)}
 
 
-def run_requested_sync(run_id: str) -> dict[str, Any]:
+def run_requested_sync(run_id: str) -> dict[str, object]:
     """Run a sync that was requested in the admin site; the run is recorded under this ID.
 
     A dry run that is refused has done its work: its run shows the refusal.
     """
     try:
-        report = start_sync.run_requested_sync(UUID(run_id), now=datetime.now(UTC))
+        report = run_request(UUID(run_id), now=datetime.now(UTC))
     except SyncStopped as error:
         is_dry_run = SyncRun.objects.filter(pk=run_id, is_dry_run=True).exists()
         if not (is_dry_run or isinstance(error, SyncPartial)):

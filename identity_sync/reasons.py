@@ -45,29 +45,36 @@ SUSPENSIONS = {
 class Reason(models.TextChoices):
     """The labels are what operators read: use `format_reason`."""
 
+    # What changes. A change or a move may be a loss of access.
     ADDED = "added", "new in ScaiKey"
     RESTORED = "restored", "back in ScaiKey"
     CHANGED = "changed", "changed in ScaiKey"
     MOVED = "moved", "moved to another tenant"
     SLUG_FREED = "slug_freed", "its slug belongs to another tenant now"
+    MEMBER_ADDED = "member_added", "new member in ScaiKey"
+    MEMBER_RESTORED = "member_restored", "member again in ScaiKey"
+
+    # Why a claim is confirmed: it is a removal.
     REMOVED = "removed", "removed from ScaiKey"
     TENANT_REMOVED = "tenant_removed", "its tenant was removed from ScaiKey"
     OUT_OF_SCOPE = "out_of_scope", "no longer within the scope of this server's credentials"
-    MEMBER_ADDED = "member_added", "new member in ScaiKey"
-    MEMBER_RESTORED = "member_restored", "member again in ScaiKey"
     MEMBER_REMOVED = "member_removed", "no longer a member in ScaiKey"
     NOT_RETURNED = "not_returned", "not among the members with which its group returned"
 
+    # Why a row is skipped that is about no removal.
     UNUSABLE = "unusable", "unusable record"
     UNREADABLE = "unreadable", "ScaiKey does not return its members"
     UNREADABLE_LIST = "unreadable_list", "ScaiKey does not return this list"
+    SLUG_IN_USE = "slug_in_use", "its slug is still in use"
+
+    # Why a removal is skipped: `sync.states.Judgment` has the states of its run.
     OVER_LIMIT = "over_limit", "over the removal limit of its tenant"  # rows of older releases
     PENDING = "pending", "a pending removal"
     KEPT = "kept", "access is kept until a date"
-    SLUG_IN_USE = "slug_in_use", "its slug is still in use"
     OFF_FOR_RUN = "off_for_run", "removals are turned off for this run"
     OFF_FOR_TENANT = "off_for_tenant", "removals are turned off for this tenant"
 
+    # Why a claim is postponed: nothing has proven it.
     NO_CONTROL = (
         "no_control",
         "ScaiKey does not return records by ID that exist, so a 404 proves nothing",

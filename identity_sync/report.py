@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from scaiwave.console.text import pluralize
@@ -44,17 +45,34 @@ class KindCounts:
         return self.added + self.updated + self.deactivated + self.restored
 
 
+class CountedLosses(NamedTuple):
+    """A number of losses in one tenant, whose ID is empty for partners."""
+
+    measure: str
+    tenant_id: str
+    number: int
+
+
+class PlanRow(TypedDict):
+    """A plan file as JSON has it; `applied_at` is when an earlier run applied it."""
+
+    path: str
+    digest: str
+    expires_at: datetime
+    applied_at: datetime | None
+
+
 @dataclass
 class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
     `losses` counts the losses of access among the changes, or among the refused ones;
     `losses_by_tenant` the ones among the changes by measure and tenant, and `counted_losses` which
-    of these count for the limit of later runs, as [measure, tenant, number]. `pending_count` is the
-    number of removals that wait for a decision. `plan` describes the file that the plan was written
-    to or read from, and when an earlier run applied it. `kept_count` counts
-    the losses that are skipped because removals are turned off. `purge` counts those who were `due`
-    to be purged after the run, and those who were `purged`; it is None if that was not asked for.
+    of these count for the limit of later runs. `pending_count` is the number of removals that wait
+    for a decision. `plan` describes the file that the plan was written to or read from, and when an
+    earlier run applied it. `off_count` counts the losses that are skipped because removals are
+    turned off. `purge` counts those who were `due` to be purged after the run, and those who were
+    `purged`; it is None if that was not asked for.
     """
 
     run_id: UUID | None
@@ -64,14 +82,16 @@ class SyncReport:
     )
     losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOSSES, 0))
     losses_by_tenant: dict[tuple[str, str], int] = field(default_factory=dict)
-    counted_losses: list[list[Any]] = field(default_factory=list)
+    counted_losses: list[CountedLosses] = field(default_factory=list)
     pending_count: int = 0
     requests: int = 0
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
-    plan: dict[str, Any] | None = None
-    kept_count: int = 0
+    plan: PlanRow | None = None
+    off_count: int = 0
     purge: dict[str, int] | None = None
+    undecided: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    new_tenants: Collection[str] = ()
 
     @property
     def change_count(self) -> int:
@@ -93,7 +113,7 @@ class SyncReport:
     def counts(self) -> dict[str, dict[str, int]]:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Return the JSON document; its keys are a contract with scripts."""
         return {
             "run_id": self.run_id,

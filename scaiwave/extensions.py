@@ -191,7 +191,7 @@ ROLE_USES = Extension("rooms.lookup.tenant_stats.rooms_using_role")
 PERSONAL_DATA_ERASERS: Sequence[Extension[Callable[[Sequence[PurgedPerson], str], None]]] = (
     Extension("rooms.people.erase_avatars.erase_avatars"),  # which the next one makes unfindable
     Extension("rooms.messages.erase_senders.erase_senders"),
-    Extension("identity_sync.sync.erase_names.erase_names"),
+    Extension("identity_sync.sync.record.erase_names.erase_names"),
     Extension("tenants.accounts.administrators.erase_accounts"),
     Extension("scaiwave.operations.doctor.stored_report.erase_from_health_report"),
 )

@@ -10,7 +10,7 @@ from typing import Any
 from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
 from identity_sync.report import KINDS, KindCounts, SyncReport, format_losses
-from identity_sync.sync.changes import PlannedChange, iter_sections
+from identity_sync.sync.record.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
@@ -162,9 +162,9 @@ def print_report(output: Output, report: SyncReport) -> None:
     print_kinds(output, report.counts())
     if report.has_losses:
         output.print_line(f"Losses of access: {format_losses(report.losses)}.")
-    if report.kept_count:
+    if report.off_count:
         output.print_line(
-            f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "
+            f"Skipped {pluralize(report.off_count, 'loss', 'losses')} of access: removals are "
             "turned off."
         )
     output.print_line(format_summary(report))

@@ -12,7 +12,7 @@ from identity_sync.management.output import (
     list_changes,
 )
 from identity_sync.reports.status import SyncStatus
-from identity_sync.sync.lock import format_holder
+from identity_sync.sync.lock import HolderRow, format_holder
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
@@ -142,7 +142,7 @@ def format_schedule(schedule: Row) -> str:
     return f"{', '.join(known)}; {expected}"
 
 
-def format_running(run: Row | None, interrupted: Row | None, lock: dict[str, Any] | None) -> str:
+def format_running(run: Row | None, interrupted: Row | None, lock: HolderRow | None) -> str:
     if run is not None:
         holder = f": {format_holder(lock)}" if lock else ""
         return f"since {format_span(run['age_seconds'])} ({run['trigger']}){holder}"

@@ -3,5 +3,5 @@
 * queries.py lists them,
 * decide.py approves and keeps them.
 
-Syncs find, confirm and apply them (`identity_sync.sync.pending`).
+Syncs find, confirm and apply them (`identity_sync.sync.record.pending`).
 """

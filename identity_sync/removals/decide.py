@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from shlex import quote
 from typing import Any
 from uuid import UUID
@@ -26,13 +27,13 @@ from identity_sync.reasons import Reason
 from identity_sync.removals.queries import (
     SHORT_ID_CHARS,
     build_row,
-    compute_digest,
+    digest_pending,
     find_people,
     format_last_day,
     is_pending_q,
     visible_removals,
 )
-from identity_sync.sync.scope import require_whole_scope
+from identity_sync.sync.fetch.scope import require_whole_scope
 from scaiwave.console.text import join_examples, pluralize, shorten
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.errors import InsufficientPermission, UsageError
@@ -172,7 +173,7 @@ def _select(
             )
         tenant = resolve_tenant(operator, selection.tenant)
         rows = list(visible.filter(is_pending_q(now), tenant=tenant))
-        found = compute_digest(row.pk for row in rows)
+        found = digest_pending(row.pk for row in rows)
         if not rows:
             raise RemovalNotFound(f"No removal waits in {selection.tenant}.")
         if selection.expect.lower() != found:
@@ -244,10 +245,6 @@ def _is_own(operator: Operator, row: PendingRemoval) -> bool:
             return bool(operator.subject) and own.exists()
         case _:
             return bool(operator.subject) and row.person_scaikey_id == operator.subject
-
-
-def _describe_state(row: PendingRemoval) -> tuple[Any, ...]:
-    return row.pk, row.state, row.decided_at, row.expires_at
 
 
 def _decide(
@@ -335,7 +332,8 @@ def _write(operator: Operator, rows: Sequence[PendingRemoval], values: Mapping[s
     keys, tenant = [row.pk for row in rows], rows[0].tenant
     # A sync may have applied one since it was read, or someone else decided on it.
     locked = PendingRemoval.objects.select_for_update().filter(pk__in=keys)
-    if {_describe_state(row) for row in locked} != set(map(_describe_state, rows)):
+    state = attrgetter("pk", "state", "decided_at", "expires_at")
+    if set(map(state, locked)) != set(map(state, rows)):
         raise RemovalsChanged("Some of these removals were applied or decided just now.")
     PendingRemoval.objects.filter(pk__in=keys).update(**values)
     is_approved = values["state"] is RemovalState.APPROVED

@@ -108,12 +108,12 @@ def count_by_tenant(operator: Operator, tenant: str | None, now: datetime) -> li
     for key, slug in rows.order_by("tenant__slug", "pk").values_list("pk", "tenant__slug"):
         ids.setdefault(slug, []).append(key)
     return [
-        {"tenant": slug, "count": len(keys), "digest": compute_digest(keys)}
+        {"tenant": slug, "count": len(keys), "digest": digest_pending(keys)}
         for slug, keys in ids.items()
     ]
 
 
-def compute_digest(ids: Iterable[UUID]) -> str:
+def digest_pending(ids: Iterable[UUID]) -> str:
     """Return a digest of the rows that an operator saw: a decision about others is refused."""
     text = "\n".join(sorted(key.hex for key in ids))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]

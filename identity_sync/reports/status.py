@@ -18,7 +18,7 @@ from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.runs import age_seconds, describe_run
 from identity_sync.reports.webhooks import summarise_webhooks
-from identity_sync.sync.lock import describe_holder
+from identity_sync.sync.lock import HolderRow, describe_holder
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.config import Configuration
 from scaiwave.core.errors import InsufficientPermission, ScaiWaveError
@@ -44,7 +44,7 @@ class SyncStatus:
     credentials: dict[str, Any]
     runs: list[dict[str, Any]]
     running: dict[str, Any] | None
-    lock: dict[str, Any] | None
+    lock: HolderRow | None
     interrupted: dict[str, Any] | None
     last_success_at: datetime | None
     last_success_age_seconds: int | None

@@ -13,8 +13,8 @@ from django.utils import timezone
 from identity_sync.models import OPEN_STATES, Outcome, PendingRemoval, SyncRun, Trigger
 from identity_sync.removals.decide import Selection, approve_removals, keep_removals
 from identity_sync.removals.queries import count_by_tenant, is_pending_q, visible_removals
-from identity_sync.sync import start_sync as service
-from identity_sync.sync.start_sync import is_scope_of_registration
+from identity_sync.sync import request as service
+from identity_sync.sync.request import is_scope_of_registration
 from identity_sync.sync.unlock import unlock_sync
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Permission

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from identity_sync.encoding import add_id, encode_values
+from identity_sync.encoding import ValueRow, add_id, encode_values
 from identity_sync.models import (
     PRESENT_NAMES,
     SyncChange,
@@ -170,7 +170,7 @@ def _format_planned_subject(change: SyncPlannedChange, existing: set[UUID]) -> s
     return add_id(change.subject_name, change.subject_scaikey_id)
 
 
-def _format_values(values: Sequence[dict[str, Any]]) -> str:
+def _format_values(values: Sequence[ValueRow]) -> str:
     lines = ((each["field"], value_text(each["old"]), value_text(each["new"])) for each in values)
     return format_html_join("", "<div><strong>{}</strong> {} → {}</div>", lines)
 

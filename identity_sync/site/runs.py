@@ -39,7 +39,7 @@ from identity_sync.site.changes import (
     find_existing,
     group_by_tenant,
 )
-from identity_sync.sync.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
+from identity_sync.sync.record.history import MAX_PLANNED_CHANGES, RECORDED_PLANS
 from scaiwave.console.text import pluralize
 from scaiwave.core.locks import is_locked
 from scaiwave.site import ReadOnlyAdmin, Section

@@ -1,18 +1,14 @@
 """A sync: the local partners, tenants, people, groups, memberships and roles follow ScaiKey.
 
-`run.run_sync` goes through the modules in this order:
+`run.run_sync` goes through the rooms in this order; none of them imports a later one:
 
-1. `scope` reads from the token the scope of the credentials; `fetch` reads the lists into
-   temporary tables, and `targets` the single records that webhooks announce.
-2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
-   by ID; `edge_claims` does so for memberships, and reads members again.
-3. `plan` resolves conflicts of slugs, and compares the staged records with the rows: `entities`,
-   `memberships` and `roles` plan their kinds.
-4. `losses` finds who would lose access, `removal_limit` judges which removals wait, `set_aside`
-   skips them and `pending` records them; `reviewed_removals` compares them with a reviewed plan.
-5. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
-6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
+1. `fetch` reads the scope of the credentials, and the lists or the records that webhooks announced,
+   into temporary tables.
+2. `confirm` finds the rows that would lose access by the lists, and looks each of them up.
+3. `plan` resolves conflicts of slugs, and compares the staged records with the rows.
+4. `judge` finds who would lose access, and skips the removals that wait for a decision.
+5. `apply` writes the plan in one transaction.
+6. `record` keeps the run, its changes and its removals, and writes a plan to a file instead.
 
-`run.write_sync_plan` writes the plan to a file instead (`plan_file`), and `run.apply_sync_plan`
-applies one that was reviewed. `tables` explains the temporary tables, which all SQL here is about.
+`tables` explains the temporary tables, which all SQL here is about.
 """

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
 from identity_sync.errors import SyncLocked
 from identity_sync.models import LOCK, Outcome, SyncRun
@@ -19,7 +19,18 @@ MIN_SILENT_SECONDS = 30
 """After two missing heartbeats its host is lost, its connection stalls, or it is suspended."""
 
 
-def describe_holder(holder: LockHolder) -> dict[str, Any]:
+class HolderRow(TypedDict):
+    """The session that has the lock of syncs, as JSON has it."""
+
+    process: str
+    address: str | None
+    session: int | None
+    locked_at: datetime
+    silent_seconds: int
+    is_silent: bool
+
+
+def describe_holder(holder: LockHolder) -> HolderRow:
     """Return who has the lock of syncs, and since when: the start of its run, if that is known."""
     run = SyncRun.objects.filter(outcome=Outcome.RUNNING).newest_first().first()
     locked_at = max(holder.backend_start, run.started_at) if run else holder.backend_start
@@ -33,7 +44,7 @@ def describe_holder(holder: LockHolder) -> dict[str, Any]:
     }
 
 
-def format_holder(holder: dict[str, Any]) -> str:
+def format_holder(holder: HolderRow) -> str:
     """Format it as `scaiwave 4711@chat1 (10.0.0.5, session 812), silent for 340 s`."""
     place = f"{holder['address']}, " if holder["address"] else ""
     state = f"silent for {holder['silent_seconds']:,} s" if holder["is_silent"] else "not silent"
@@ -46,7 +57,7 @@ def build_locked_error(message: str, *, shows_host: bool) -> SyncLocked:
     if not shows_host or (found := find_lock_holder(LOCK)) is None:
         return SyncLocked(f"{message}.")
     holder = describe_holder(found)
-    locked_at: datetime = holder["locked_at"].astimezone(UTC)
+    locked_at = holder["locked_at"].astimezone(UTC)
     fix = None
     if holder["is_silent"]:
         fix = (
@@ -80,13 +91,9 @@ def sync_lock(
                         announcement.close()
                         yield
                         return
-            if not wait_seconds:
-                raise build_locked_error("Another sync is running", shows_host=shows_host)
             if time.monotonic() - started >= wait_seconds:
-                raise build_locked_error(
-                    f"Another sync is still running after {wait_seconds:.0f} s",
-                    shows_host=shows_host,
-                )
+                state = f"still running after {wait_seconds:.0f} s" if wait_seconds else "running"
+                raise build_locked_error(f"Another sync is {state}", shows_host=shows_host)
             if on_waiting:
                 on_waiting()
                 on_waiting = None

@@ -5,7 +5,7 @@ Other sessions can't see them, and they end with the connection.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ tables until the connection is closed: each row is written at random places of s
 _DEFAULT_CACHE_KIB = 2000
 
 T = TypeVar("T")
+StagedRow = tuple[str | int | None, ...]
+"""The values of a row in the order of the columns, without its `key`."""
 
 
 @contextmanager
@@ -106,13 +108,13 @@ def _define(statements: list[str]) -> None:
         execute(sql)
 
 
-def find_kept_note(table: str) -> str:
+def find_off_reason(table: str) -> str:
     """SQL for why access is kept in the tenant of a row; a partner is kept for any tenant."""
-    note = "(SELECT min(k.note) FROM kept_tenants k"
-    return f"COALESCE({note} WHERE k.tenant_id = {table}.tenant_id), {note}))"
+    note = "(SELECT min(ot.note) FROM off_tenants ot"
+    return f"COALESCE({note} WHERE ot.tenant_id = {table}.tenant_id), {note}))"
 
 
-def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
+def copy_rows(table: str, rows: Iterable[StagedRow]) -> None:
     """Insert rows into a temporary table; each row has a value for every column but a `key`.
 
     A batch is collected before a statement begins, so that no statement or transaction stays open

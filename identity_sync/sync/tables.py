@@ -91,8 +91,8 @@ TABLES = {
         "person_n integer",  # `n` of the person
         "slug, name, is_built_in flag",
     ),
-    # The records of a run for single records (targets.py); confirm and judge read them.
-    "targets": TemporaryTable(
+    # The records of a run for single records (announced.py); confirm and judge read them.
+    "announced": TemporaryTable(
         "w",
         "kind, scaikey_id",
         "position integer",  # the order of arrival from 0; NULL if another record led to it
@@ -107,7 +107,7 @@ TABLES = {
     "scope_tenants": TemporaryTable("sc", "tenant_id uuid", index="tenant_id"),
     # Tenants whose people lose no access: removals are turned off, or a list can't be read. NULL
     # stands for everything. Confirm and judge read them.
-    "kept_tenants": TemporaryTable("k", "tenant_id uuid, note", index="tenant_id"),
+    "off_tenants": TemporaryTable("ot", "tenant_id uuid, note", index="tenant_id"),
     # Groups whose members were read, and the rows of these groups: confirm reads both.
     "fetched_groups": TemporaryTable(
         "fg",
@@ -117,30 +117,24 @@ TABLES = {
     ),
     "fetched_group_rows": TemporaryTable("fr", "group_id uuid, scaikey_id", index="group_id"),
     # ---- Confirm: the losses by the lists, and the decision about each. ----
-    # Rows that would lose access by the lists. Plan and judge read what became of them.
+    # Rows that would lose access by the lists. Plan and judge read what became of them. A group
+    # membership has the `scaikey_id` of its group, which is looked up.
     "loss_claims": TemporaryTable(
         "c",
         "kind, scaikey_id, row_id uuid, tenant_id uuid",
-        "is_absent flag, is_moved flag, is_inactive flag",  # how the list shows it
+        "member_scaikey_id, is_group flag",  # the member of a membership, and its type
+        "is_absent flag, is_moved flag, is_inactive flag",  # how the list shows a record
         "role_losses integer",  # how many roles it takes; such a claim is only about roles
-        "state, note, detail",  # the states are in claims.py
+        "state, note, detail",  # `states.ClaimState`
         index="kind, scaikey_id",
-    ),
-    # Group memberships that would end by the lists; two more states are in edge_claims.py.
-    "edge_claims": TemporaryTable(
-        "ec",
-        "edge_id uuid, tenant_id uuid, group_scaikey_id, member_scaikey_id, is_group flag",
-        "state, note",
-        index="group_scaikey_id",
     ),
     # The open claims of one kind in random order, which is the order of the look-ups.
     "claim_order": TemporaryTable("co", "n number, scaikey_id"),
-    # One batch of look-ups. For groups whose members were read again, `result` is the state of the
-    # claims about their edges.
+    # One batch of look-ups, or of groups whose members were read again.
     "lookups": TemporaryTable(
         "l",
         "kind, scaikey_id",
-        "result",  # proven by the look-up: found, removed or unknown
+        "state",  # that the look-up gives to the claims
         "note, detail",
         index="kind, scaikey_id",
     ),
@@ -190,8 +184,7 @@ TABLES = {
         "gm", "scaikey_id, group_id uuid, tenant_id uuid", index="scaikey_id"
     ),
     # ---- Judge: which losses of access may be applied. ----
-    # The losses of access in the plan, with the decisions; the states are in losses.py. Record
-    # reads it.
+    # The losses of access in the plan, with the decisions. Record reads it.
     "removals": TemporaryTable(
         "r",
         "kind",  # grants, too
@@ -201,11 +194,11 @@ TABLES = {
         "name",
         "loss, cause",  # codes of `reasons.Loss` and `reasons.Reason`
         "destination",  # the ScaiKey ID of the new tenant or partner, the new status, or the role
-        "state",
+        "state",  # `states.Judgment`
         "limit_code",  # the limit that set it aside, of `models.Limit`
         "skip_reason",  # why it is off
         "root_id uuid",  # the row of the removal that causes it
-        "is_assumed flag",  # whether it was not looked up in this run
+        "is_unproven flag",  # whether it was not looked up in this run
         index="row_id",
     ),
     # Every loss of access of the removals in question, by measure. Digests of plans read it too.
@@ -224,26 +217,10 @@ TABLES = {
     ),
     # The people of groups that are no longer a member of another.
     "affected_through_groups": TemporaryTable("ag", "tenant_id uuid, person_id uuid"),
-    # The tenants in question: over their limit, or unable to get their slug (set_aside.py).
+    # The tenants in question: over their limit, or unable to get their slug (skip.py).
     "skipped_tenants": TemporaryTable("st", "tenant_id uuid"),
-    # The removals of a plan file, with the columns of `removals`; `name` describes the subject.
-    "reviewed_removals": TemporaryTable("v", "subject_id uuid, loss, cause, destination, name"),
     # ---- Apply ----
     # New people whose preferred local ID is taken, and the suffix of their ID.
     "taken_local_ids": TemporaryTable("tl", "n number, tenant_id uuid, scaikey_id"),
     "local_id_suffixes": TemporaryTable("su", "n number, suffix"),
 }
-
-ALIASES = {
-    **{name: table.alias for name, table in TABLES.items()},
-    "sw_partners": "pr",
-    "sw_tenants": "t",
-    "sw_participants": "p",
-    "sw_groups": "g",
-    "sw_group_memberships": "e",  # edges
-    "sw_roles": "ro",
-    "sw_role_grants": "gr",
-    "sw_pending_removals": "q",
-    "sw_sync_skips": "sk",
-}
-"""The alias of each table in the SQL of a sync."""

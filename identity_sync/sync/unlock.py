@@ -9,8 +9,8 @@ from django.db import connection, transaction
 
 from identity_sync.errors import SyncNotUnlocked
 from identity_sync.models import LOCK
-from identity_sync.sync.audit_run import SUBJECT_TYPE
 from identity_sync.sync.lock import describe_holder, format_holder
+from identity_sync.sync.record.audit import SUBJECT_TYPE
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.locks import end_lock_holder, find_lock_holder
 from scaiwave.core.operators import Operator, Permission

@@ -10,7 +10,6 @@ import math
 import os
 import time
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -19,11 +18,11 @@ from django.utils import timezone
 
 from identity_sync.errors import RemovalsPostponed, SyncLocked, SyncPartial, SyncStopped
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
-from identity_sync.sync.history import mark_events_handled
-from identity_sync.sync.options import SyncOptions
+from identity_sync.report import SyncReport
+from identity_sync.sync.fetch.announced import AnnouncedRecords
+from identity_sync.sync.options import Pace, SyncOptions
+from identity_sync.sync.record.history import mark_events_handled
 from identity_sync.sync.run import run_sync
-from identity_sync.sync.targets import Targets
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.core.operators import Operator, Permission
@@ -134,10 +133,12 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) ->
     deletions = _pending_events().filter(
         event_type__endswith=".deleted", scaikey_id__in=[key for _, key in pairs]
     )
-    targets = Targets.from_pairs(pairs, deleted=deletions.values_list("kind", "scaikey_id"))
+    announced = AnnouncedRecords.from_pairs(
+        pairs, deleted=deletions.values_list("kind", "scaikey_id")
+    )
     wait_seconds = max(0.0, end - time.monotonic())
     try:
-        run_id = _sync(operator, targets=targets, wait_seconds=wait_seconds)
+        report = _sync(operator, announced=announced, wait_seconds=wait_seconds)
     except SyncLocked:
         return  # The time is over, and the events were not tried.
     except ScaiWaveError as error:
@@ -155,52 +156,50 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent], end: float) ->
         for event in batch:
             _retry_later(event, ScaiWaveError.code, "A defect.")  # The log has the traceback.
     else:
-        _record_results(batch, targets, run_id)
-        _sync_new_tenants(operator, targets)
+        _record_results(batch, report)
+        _sync_new_tenants(operator, report)
 
 
 def _sync(
     operator: Operator,
     *,
-    targets: Targets | None = None,
+    announced: AnnouncedRecords | None = None,
     tenant: str | None = None,
     wait_seconds: float = math.inf,
-) -> UUID:
-    """Run a sync, and return the ID of its run.
+) -> SyncReport:
+    """Run a sync, and return its report.
 
     Raises the errors of `run_sync`, except the one for a run that skipped a part.
     """
     options = SyncOptions(
         operator,
-        null_progress_factory,
-        tenant=tenant,
-        targets=targets,
         trigger=Trigger.WEBHOOK,
-        wait_seconds=wait_seconds,
+        tenant=tenant,
+        announced=announced,
+        pace=Pace(wait_seconds),
     )
     try:
         report = run_sync(options)
     except SyncPartial as partial:
         report = partial.report
-    if report.run_id is None:
-        raise RuntimeError("A sync that is applied has a run.")
-    return report.run_id
+    return report
 
 
-def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> None:
+def _record_results(batch: list[WebhookEvent], report: SyncReport) -> None:
     """Mark the events as handled, or to be tried again if their look-up proved nothing.
 
     A look-up covers the events before it: with an event, earlier ones about the same record
     that have failed are handled too. None of them is tried after a later one.
     """
-    proven = {(event.kind, event.scaikey_id) for event in batch} - targets.unproven.keys()
+    proven = {(event.kind, event.scaikey_id) for event in batch} - report.undecided.keys()
     for event in batch:
         if (event.kind, event.scaikey_id) not in proven:
-            reason = targets.unproven[event.kind, event.scaikey_id]
+            reason = report.undecided[event.kind, event.scaikey_id]
             _retry_later(event, RemovalsPostponed.code, reason)
     failed = _pending_events().filter(attempts__gt=0)
     handled = [event.pk for event in (*batch, *failed) if (event.kind, event.scaikey_id) in proven]
-    mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=timezone.now())
+    run = SyncRun.objects.get(pk=str(report.run_id))
+    mark_events_handled(handled, run=run, now=timezone.now())
 
 
 def _retry_later(event: WebhookEvent, code: str, message: str, *, is_final: bool = False) -> None:
@@ -218,14 +217,14 @@ def _retry_later(event: WebhookEvent, code: str, message: str, *, is_final: bool
     _pending_events().filter(pk=event.pk).update(**values)
 
 
-def _sync_new_tenants(operator: Operator, targets: Targets) -> None:
+def _sync_new_tenants(operator: Operator, report: SyncReport) -> None:
     """Sync the people and groups of tenants that are new here, as `sync --tenant` does.
 
     Each waits for a sync in progress without a limit: the events are handled by now, so nothing
     would try again before the next full sync.
     """
     tenants = Tenant.objects.filter(
-        scaikey_tenant_id__in=targets.new_tenants, absent_since=None
+        scaikey_tenant_id__in=report.new_tenants, absent_since=None
     ).order_by("slug")
     for tenant in tenants:
         try:

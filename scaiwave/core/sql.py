@@ -66,6 +66,11 @@ def datetime_param(value: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(value)
 
 
+def sql_list(values: Iterable[str]) -> str:
+    """Return values of the code as a list for `IN`: `('add', 'update')`."""
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+
+
 def is_distinct(left: str, right: str) -> str:
     """Return SQL for "differs" that compares NULL like any other value.
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
 
-from identity_sync.sync import prune as prune_sync
+from identity_sync.sync.record import prune as prune_sync
 from rooms.lifecycle.purge_room import find_due_rooms, purge_due_rooms
 from rooms.lifecycle.remove_media import count_due_files, purge_removed_files
 from rooms.search import prune as prune_backfills

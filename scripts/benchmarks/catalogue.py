@@ -66,9 +66,8 @@ def run_syncs(number: int) -> None:
 
     from identity_sync.sync.options import SyncOptions
     from identity_sync.sync.run import run_sync
-    from scaiwave.console.progress import null_progress_factory
     from scaiwave.core.operators import get_host_operator
 
     for _ in range(number):
-        run_sync(SyncOptions(get_host_operator(), null_progress_factory))
+        run_sync(SyncOptions(get_host_operator()))
         connection.close()

@@ -189,7 +189,7 @@ def download() -> Run:
     """Fetch and decode all five entity types, and store only the URLs."""
     from django.conf import settings
 
-    from identity_sync.sync.fetch import MIN_GROUPS_FOR_SCIM
+    from identity_sync.sync.fetch.lists import MIN_GROUPS_FOR_SCIM
     from scaiwave.clients.scaikey.client import scaikey_client
     from scaiwave.clients.scaikey.results import MemberList
     from scaiwave.sandbox.api.scim import MAX_COUNT
@@ -265,26 +265,26 @@ def download_raw() -> Run:
 def run_sync(allow_removals: int | None = None) -> Run:
     """Run a sync as `scaiwave sync` does when its output is not a terminal."""
     from identity_sync.sync import run
-    from scaiwave.console.progress import null_progress_factory
+    from identity_sync.sync.options import Permissions, SyncOptions
     from scaiwave.core.operators import get_host_operator
 
     module: Any = run
     sizes: dict[str, int] = {}
-    options = module.SyncOptions(
+    options = SyncOptions(
         get_host_operator(),
-        null_progress_factory,
-        allow_removals=allow_removals,
+        permissions=Permissions(allow_removals=allow_removals),
         on_planned=lambda: sizes.update(_measure_tables()),
     )
     last_response = 0.0
-    stage_all = module.stage_all
+    fetch_lists = module.fetch_lists
 
-    def note_end(*args: Any, **kwargs: Any) -> None:
+    def note_end(source: Any) -> Any:
         nonlocal last_response
-        stage_all(*args, **kwargs)
+        fetched = fetch_lists(source)
         last_response = time.perf_counter()
+        return fetched
 
-    module.stage_all = note_end
+    module.fetch_lists = note_end
     clock = Clock()
     report = module.run_sync(options)
     return {

@@ -53,7 +53,7 @@ def format_sync_changes(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [{**row, "what": format_values(row["fields"], row["values"])} for row in rows]
 
 
-def format_values(fields: Sequence[str], values: Sequence[Row] | None) -> str:
+def format_values(fields: Sequence[str], values: Sequence[Mapping[str, Any]] | None) -> str:
     """Format `{field, old, new}` as `name Ann → Anna`; without values only the fields."""
     if values is None:
         return ", ".join(fields)

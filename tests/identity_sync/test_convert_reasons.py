@@ -13,8 +13,8 @@ from django.db import connection
 
 from identity_sync.models import SyncChange, SyncPlannedChange, SyncRun, SyncSkip
 from identity_sync.reasons import ON_PURPOSE, POSTPONED, Reason, format_reason
-from identity_sync.sync.history import count_recent_losses
-from identity_sync.sync.losses import AFFECTED
+from identity_sync.sync.judge.losses import AFFECTED
+from identity_sync.sync.record.history import count_recent_losses
 
 migration = import_module("identity_sync.migrations.0011_convert_reasons")
 

@@ -78,9 +78,9 @@ def _at(moment: str, pairs: str) -> Part:
 REMOVALS = (
     "tests/identity_sync/removals/test_property.py",
     "tests/identity_sync/removals/test_broken_scopes.py",
-    "tests/identity_sync/sync/test_random_faults.py",
+    "tests/identity_sync/sync/fetch/test_random_faults.py",
 )
-LISTS = ("tests/identity_sync/sync/test_never_removes.py",)
+LISTS = ("tests/identity_sync/sync/confirm/test_never_removes.py",)
 PARTS: Mapping[str, Part] = {
     "suite-sqlite": Part("the suite with more examples, on SQLite", 35, databases="sqlite"),
     "suite-postgresql": Part("the same on PostgreSQL", 35, databases="postgresql"),

@@ -12,10 +12,11 @@ from django.conf import settings
 from identity_sync.management.output import print_plan, print_report, print_sync
 from identity_sync.models import Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.plan_file import format_apply_command
-from identity_sync.sync.run import apply_sync_plan, run_sync, write_sync_plan
-from identity_sync.sync.sync_and_purge import sync_and_purge
+from identity_sync.sync.options import Pace, Permissions, SyncOptions
+from identity_sync.sync.purge import sync_and_purge
+from identity_sync.sync.record.plan_file import format_apply_command
+from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int, whole_number
@@ -89,14 +90,18 @@ class Command(OperatorCommand):
             progress_factory=self.output.progress,
             tenant=options["tenant"],
             dry_run=dry_run,
-            allow_removals=options["allow_removals"],
-            allow_no_super_admin=options["allow_no_super_admin"],
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
             on_planned=print_changes if options["verbosity"] > 1 else None,
-            removals=not options["no_removals"],
-            wait_seconds=options["wait"],
-            on_waiting=partial(self.output.log, "Waiting for another sync to end."),
-            timeout=timeout,
+            permissions=Permissions(
+                removals=not options["no_removals"],
+                allow_removals=options["allow_removals"],
+                allow_no_super_admin=options["allow_no_super_admin"],
+            ),
+            pace=Pace(
+                options["wait"],
+                partial(self.output.log, "Waiting for another sync to end."),
+                timeout,
+            ),
         )
         print_sync(
             partial(self._sync, sync_options, options),

@@ -58,7 +58,9 @@ class Command(OperatorCommand):
     def _sync(self, decision: Change) -> SyncReport:
         tenants = {row["tenant_id"] for row in decision.subject}
         tenant = str(tenants.pop()) if len(tenants) == 1 and None not in tenants else None
-        return run_sync(SyncOptions(self.operator, self.output.progress, tenant=tenant))
+        return run_sync(
+            SyncOptions(self.operator, tenant=tenant, progress_factory=self.output.progress)
+        )
 
     def _print_report(self, decision: Change, report: SyncReport) -> None:
         if self.output.as_json:

@@ -6,7 +6,7 @@ from typing import Any
 
 from identity_sync.management.status_output import print_status
 from identity_sync.reports.status import sync_status
-from identity_sync.sync.run import compute_drift
+from identity_sync.sync.drift import compute_drift
 from scaiwave.cli.command import OperatorCommand
 
 

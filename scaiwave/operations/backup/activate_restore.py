@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from identity_sync.registration.credentials import has_credentials
-from identity_sync.sync.run import compute_drift
+from identity_sync.sync.drift import compute_drift
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission

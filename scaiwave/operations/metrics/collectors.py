@@ -20,7 +20,7 @@ from identity_sync.removals.queries import count_removals
 from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.webhooks import summarise_webhooks
-from identity_sync.sync.history import CHANGES_COUNTER
+from identity_sync.sync.record.history import CHANGES_COUNTER
 from rooms.exports.export_room import EXPORT_BYTES_COUNTER, EXPORTS_COUNTER
 from rooms.imports.import_room import IMPORT_BYTES_COUNTER, IMPORTS_COUNTER
 from rooms.models import DeletedRoom, ImportIntent, RemovedFile

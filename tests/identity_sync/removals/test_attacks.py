@@ -10,9 +10,9 @@ from identity_sync.errors import RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
 from identity_sync.removals.decide import Selection, approve_removals
-from identity_sync.removals.queries import compute_digest
-from identity_sync.sync import claims
-from identity_sync.sync.targets import Targets
+from identity_sync.removals.queries import digest_pending
+from identity_sync.sync.confirm import claims
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
@@ -115,9 +115,9 @@ def test_success_an_allowance_takes_only_what_was_looked_up(
         scaikey.directory.suspend_user(key)
     rows = [row for row in list_people(scaikey) if row["id"] != hidden]
     scaikey.faults.add("wrong_shape", path=USERS, body={"data": rows, "total": len(rows)})
-    draw = claims.draw_open
+    draw = claims.draw_sample
     monkeypatch.setattr(
-        claims, "draw_open", lambda *a, **k: [key for key in draw(*a, **k) if key != hidden]
+        claims, "draw_sample", lambda *a, **k: [key for key in draw(*a, **k) if key != hidden]
     )
     sync_anyhow(allow_removals=40)
     assert count_gone([hidden]) == 0
@@ -208,7 +208,7 @@ def test_success_webhooks_about_people_of_a_kept_tenant(scaikey: Sandbox) -> Non
     scaikey.directory.remove_tenant(tenant)
     sync_partly()
     keep([row.pk for row in list_open()])
-    sync_anyhow(targets=Targets.from_pairs(("participants", key) for key in keys[:50]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs(("participants", key) for key in keys[:50]))
     assert count_gone(keys) == 0
 
 
@@ -252,7 +252,7 @@ def test_fail_someone_else_decides_while_the_question_is_asked(
     with pytest.raises(RemovalsChanged):
         approve_removals(
             operator=HOST,
-            selection=Selection((), tenant, compute_digest(ids)),
+            selection=Selection((), tenant, digest_pending(ids)),
             reason="",
             confirm=decide,
             now=now(),
@@ -488,5 +488,5 @@ def test_success_webhooks_about_people_of_a_tenant_kept_for_another_cause(
     keep([row.pk for row in list_open()])
     scaikey.directory.remove_tenant(tenant)
     sync_anyhow()
-    sync_anyhow(targets=Targets.from_pairs(("participants", key) for key in keys[:15]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs(("participants", key) for key in keys[:15]))
     assert count_gone(keys) == 0

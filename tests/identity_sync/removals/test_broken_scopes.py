@@ -12,6 +12,9 @@ from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.removals.helpers import approve, sync_anyhow
 from tests.identity_sync.removals.test_property import LIMIT, SHARE, World, list_active
+from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
+from tests.identity_sync.sync.fetch.test_unreadable import FAULTS
+from tests.identity_sync.sync.fetch.test_unreadable_parts import break_list
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     get_tenant_id,
@@ -21,9 +24,6 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.identity_sync.sync.test_faults import make_impatient_client
-from tests.identity_sync.sync.test_unreadable import FAULTS
-from tests.identity_sync.sync.test_unreadable_parts import break_list
 from tests.tenants.fake_scaikey import make_config
 from tests.tools import IN_CI, NIGHTLY
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from identity_sync.errors import RemovalNotFound, RemovalsChanged, RemovalsDecided
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.removals.decide import Selection, approve_removals
-from identity_sync.removals.queries import compute_digest
+from identity_sync.removals.queries import digest_pending
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.sandbox import Sandbox
@@ -147,13 +147,13 @@ def test_success_the_effect_names_whom(rows: list[PendingRemoval]) -> None:
 def test_fail_other_rows_than_were_reviewed(rows: list[PendingRemoval], scaikey: Sandbox) -> None:
     tenant = rows[0].tenant
     assert tenant is not None
-    digest = compute_digest(row.pk for row in rows)
+    digest = digest_pending(row.pk for row in rows)
     remove_people(scaikey, pick_tenant(scaikey), 1)
     sync_partly()
     with pytest.raises(RemovalsChanged, match="pending now: 31, with"):
         approve_tenant(tenant.slug, digest)
     assert get_states() == {RemovalState.PENDING}
-    approve_tenant(tenant.slug, compute_digest(row.pk for row in list_open()))
+    approve_tenant(tenant.slug, digest_pending(row.pk for row in list_open()))
     assert get_states() == {RemovalState.APPROVED}
 
 
@@ -223,7 +223,7 @@ def test_fail_kept_for_too_long_or_until_the_past(rows: list[PendingRemoval], da
 def test_success_list(rows: list[PendingRemoval]) -> None:
     tenant = rows[0].tenant
     assert tenant is not None
-    digest = compute_digest(row.pk for row in rows)
+    digest = digest_pending(row.pk for row in rows)
     document = json.loads(run_command("sync_removals", "--json"))
     assert document["tenants"] == [{"tenant": tenant.slug, "count": 30, "digest": digest}]
     first = document["removals"][0]

@@ -15,7 +15,7 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import PendingRemoval, RemovalState
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.removals.helpers import approve, keep, now, sync_anyhow
@@ -113,7 +113,9 @@ class World:
                 sync_anyhow(tenant=self.chance.choice(tenants))
             case "webhook":
                 keys = self.chance.sample(sorted(list_active()), 5)
-                sync_anyhow(targets=Targets.from_pairs([("participants", key) for key in keys]))
+                sync_anyhow(
+                    announced=AnnouncedRecords.from_pairs([("participants", key) for key in keys])
+                )
             case "dry":
                 sync_anyhow(dry_run=True)
 

@@ -9,8 +9,8 @@ import pytest
 
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason
-from identity_sync.sync.run import compute_drift
-from identity_sync.sync.targets import Targets
+from identity_sync.sync.drift import compute_drift
+from identity_sync.sync.fetch.announced import AnnouncedRecords
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
@@ -381,11 +381,11 @@ def test_success_a_webhook_applies_whom_it_names_while_others_wait(
 ) -> None:
     waiting = list_open()
     [named] = remove_people(scaikey, tenant, 1)
-    sync_anyhow(targets=Targets.from_pairs([("participants", named)]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs([("participants", named)]))
     assert active([named]) == 0
     # Also one of those that wait: the webhook proves it.
     key = waiting[0].subject_scaikey_id
-    sync_anyhow(targets=Targets.from_pairs([("participants", key)]))
+    sync_anyhow(announced=AnnouncedRecords.from_pairs([("participants", key)]))
     assert active([key]) == 0
     waiting[0].refresh_from_db()
     assert waiting[0].state == RemovalState.APPLIED
@@ -400,16 +400,16 @@ def test_success_webhooks_are_applied_in_order_until_their_limit(
     gone = remove_people(scaikey, tenant, allowed + 5)
     renamed = list_people_of_tenant(scaikey, tenant)[0]["id"]
     scaikey.directory.update_user(renamed, display_name="Renamed")
-    targets = Targets.from_pairs(
+    targets = AnnouncedRecords.from_pairs(
         [*(("participants", key) for key in gone), ("participants", renamed)]
     )
-    report = sync_partly(targets=targets)
+    report = sync_partly(announced=targets)
     assert report.pending_count == 5
     assert (active(gone[:allowed]), active(gone[allowed:])) == (0, 5)
     assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
     assert {row.limit_code for row in list_open()} == {Limit.WEBHOOKS}
     [another] = remove_people(scaikey, tenant, 1)
-    sync_partly(targets=Targets.from_pairs([("participants", another)]))
+    sync_partly(announced=AnnouncedRecords.from_pairs([("participants", another)]))
     assert active([another]) == 1
 
 

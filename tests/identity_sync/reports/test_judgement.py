@@ -19,8 +19,8 @@ from identity_sync.reports import judgement
 from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.reports.status import SyncStatus, sync_status
 from identity_sync.reports.webhooks import summarise_webhooks
+from identity_sync.sync.drift import compute_drift
 from identity_sync.sync.lock import sync_lock
-from identity_sync.sync.run import compute_drift
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import load
 from scaiwave.console.progress import null_progress_factory

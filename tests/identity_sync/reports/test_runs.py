@@ -22,7 +22,7 @@ from identity_sync.reports.runs import (
     list_runs,
     show_run,
 )
-from identity_sync.sync.history import delete_expired_values
+from identity_sync.sync.record.history import delete_expired_values
 from scaiwave.config import load
 from scaiwave.console.output import Output
 from scaiwave.core.operators import Operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,9 @@ from django.db.models import Count
 
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.options import Pace, Permissions, SyncOptions
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.tables import TABLES
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
@@ -30,8 +30,19 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 SYNCED_MODELS = (Partner, Tenant, Participant, Group, GroupMembership)
 
 
+def make_options(operator: Operator = HOST, **values: Any) -> SyncOptions:
+    """Return options from flat names: those of permissions and times are put in their place."""
+    permissions = {
+        each.name: values.pop(each.name) for each in fields(Permissions) if each.name in values
+    }
+    pace = {each.name: values.pop(each.name) for each in fields(Pace) if each.name in values}
+    return SyncOptions(
+        operator, permissions=Permissions(**permissions), pace=Pace(**pace), **values
+    )
+
+
 def sync(**options: Any) -> SyncReport:
-    return run_sync(SyncOptions(options.pop("operator", HOST), null_progress_factory, **options))
+    return run_sync(make_options(**options))
 
 
 def get_changed_counts(report: SyncReport) -> dict[str, dict[str, int]]:

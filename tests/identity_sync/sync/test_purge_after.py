@@ -13,13 +13,18 @@ from pytest_django import Settings
 from identity_sync.errors import SyncPartial, SyncPurgeLimitExceeded
 from identity_sync.models import Outcome
 from identity_sync.report import SyncReport
-from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.sync_and_purge import sync_and_purge
-from scaiwave.console.progress import null_progress_factory
+from identity_sync.sync.purge import sync_and_purge
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
-from tests.identity_sync.sync.helpers import HOST, USERS, get_last_run, list_people, sync
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    USERS,
+    get_last_run,
+    list_people,
+    make_options,
+    sync,
+)
 from tests.tenants.factories import make_partner_admin, make_tenant, make_tenant_admin, run_command
 from tests.tenants.fake_scaikey import make_config
 
@@ -33,7 +38,7 @@ pytestmark = [
 def sync_then_purge(days: int = 90, **options: Any) -> SyncReport:
     operator = options.pop("operator", HOST)
     return sync_and_purge(
-        SyncOptions(operator, null_progress_factory, **options),
+        make_options(operator, **options),
         days=days,
         confirm=lambda question: None,
     )

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from identity_sync.sync import entities
+from identity_sync.sync.apply import write as entities
 from identity_sync.sync.staging import copy_rows, temporary_tables
 from scaiwave.core.sql import execute, fetch, fetch_one, to_uuid
 from scaiwave.sandbox import Sandbox

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from identity_sync.models import SyncChange, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.history import fail_run
+from identity_sync.sync.record.history import fail_run
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.models.directory import format_removal

@@ -11,10 +11,25 @@ from pathlib import Path
 import pytest
 
 from identity_sync.sync import tables
-from identity_sync.sync.entities import ENTITIES
-from identity_sync.sync.tables import ALIASES, TABLES
+from identity_sync.sync.fetch.kinds import ENTITIES
+from identity_sync.sync.states import ClaimState, Judgment
+from identity_sync.sync.tables import TABLES
 
+ALIASES = {
+    **{name: table.alias for name, table in TABLES.items()},
+    "sw_partners": "pr",
+    "sw_tenants": "t",
+    "sw_participants": "p",
+    "sw_groups": "g",
+    "sw_group_memberships": "e",  # edges
+    "sw_roles": "ro",
+    "sw_role_grants": "gr",
+    "sw_pending_removals": "q",
+    "sw_sync_skips": "sk",
+}
 FOLDER = Path(tables.__file__).parent
+ROOMS = ("fetch", "confirm", "plan", "judge", "apply")
+STATES = re.compile(r"\bstate (?:=|<>|(?:NOT )?IN) \(?(?P<words>'\w+'(?:, '\w+')*)")
 SQL = re.compile(r"\b(?:SELECT|FROM|JOIN|UPDATE|INSERT|DELETE|WHERE|EXISTS)\b")
 # A table with its alias. A text may begin with one, as a part of a statement.
 TABLE = re.compile(
@@ -49,7 +64,7 @@ def iter_texts(source: str) -> Iterator[str]:
 @functools.cache
 def read_texts() -> dict[str, list[str]]:
     """Return the texts of each module of the sync."""
-    return {path.name: list(iter_texts(path.read_text())) for path in sorted(FOLDER.glob("*.py"))}
+    return {str(path): list(iter_texts(path.read_text())) for path in sorted(FOLDER.rglob("*.py"))}
 
 
 def list_allowed_aliases(table: str) -> set[str]:
@@ -132,3 +147,46 @@ def test_success_every_declared_table_and_column_is_used() -> None:
             )
         ]
     assert unused == []
+
+
+def read_rooms() -> dict[str, int]:
+    """Return the number of the room under whose heading each table is declared."""
+    rooms, room = {}, 0
+    for line in Path(tables.__file__).read_text().splitlines():
+        if heading := re.match(r" +# ---- (\w+)", line):
+            room = ROOMS.index(heading[1].lower())
+        elif declared := re.match(r' +"(\w+)": TemporaryTable', line):
+            rooms[declared[1]] = room
+    return rooms
+
+
+def test_success_no_room_names_a_table_of_a_later_room() -> None:
+    rooms = read_rooms()
+    assert set(rooms) == set(TABLES)
+    later = [
+        f"{path} names {table}"
+        for path, texts in read_texts().items()
+        if (room := Path(path).parent.name) in ROOMS
+        for text in filter(SQL.search, texts)
+        for table in re.findall(r"\w+", text)
+        if rooms.get(table, 0) > ROOMS.index(room)
+    ]
+    assert later == []
+
+
+def test_success_every_state_is_declared_and_used() -> None:
+    everything = [text for texts in read_texts().values() for text in filter(SQL.search, texts)]
+    used = {
+        word
+        for text in everything
+        for match in STATES.finditer(text)
+        for word in re.findall(r"\w+", match["words"])
+    }
+    assert used <= {*ClaimState, *Judgment}
+    for table, states in (
+        ("loss_claims", ClaimState),
+        ("removals", Judgment),
+    ):
+        for text in everything:
+            if re.search(rf"UPDATE {table} SET", text) and (match := STATES.search(text)):
+                assert set(re.findall(r"\w+", match["words"])) <= set(states), text

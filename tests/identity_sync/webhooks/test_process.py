@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import count
-from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -132,8 +131,8 @@ def test_fail_a_defect_stops_no_other_event(
     bad, good = (row["id"] for row in list_people(scaikey)[:2])
 
     def broken(options: SyncOptions) -> object:
-        assert options.targets is not None
-        if bad in options.targets.ids["participants"]:
+        assert options.announced is not None
+        if bad in options.announced.list_ids("participants"):
             raise KeyError("a defect")
         return run_sync(options)
 
@@ -152,9 +151,11 @@ def test_fail_only_the_event_that_stops_a_run_is_left_to_the_full_sync(
     bad, *good = (row["id"] for row in list_people(scaikey)[:12])
 
     def stop(options: SyncOptions) -> object:
-        assert options.targets is not None
-        if bad in options.targets.ids["participants"]:
-            raise LastSuperAdminLost("No one would be left.", report=SyncReport(None), fix="Wait.")
+        assert options.announced is not None
+        if bad in options.announced.list_ids("participants"):
+            error = LastSuperAdminLost("No one would be left.", fix="Wait.")
+            error.report = SyncReport(None)
+            raise error
         return run_sync(options)
 
     monkeypatch.setattr(process, "run_sync", stop)
@@ -212,7 +213,7 @@ def test_success_a_stream_does_not_keep_a_failed_event_from_its_next_attempt(
     WebhookEvent.objects.filter(pk=failed.pk).update(attempts=1, next_attempt_at=timezone.now())
     runs = 0
 
-    def sync_and_store(*arguments: object, **options: object) -> UUID:
+    def sync_and_store(*arguments: object, **options: object) -> SyncReport:
         nonlocal runs
         runs += 1
         store("user.updated", other)
@@ -321,7 +322,7 @@ def test_success_a_bounded_share_of_a_stream_of_events(
     store("user.updated", person)
     runs = 0
 
-    def sync_and_store(*arguments: object, **options: object) -> UUID:
+    def sync_and_store(*arguments: object, **options: object) -> SyncReport:
         nonlocal runs
         runs += 1
         run_id = real(*arguments, **options)  # type: ignore[arg-type]

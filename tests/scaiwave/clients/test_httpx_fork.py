@@ -12,7 +12,7 @@ from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(not NIGHTLY, reason="only at night")]
 
-FILES = ("tests/scaiwave/clients", "tests/identity_sync/sync/test_faults.py")
+FILES = ("tests/scaiwave/clients", "tests/identity_sync/sync/fetch/test_faults.py")
 # The fork has an error of server-sent events, which the suite does not read.
 OTHER = "test_success_every_exception_of_httpx_is_mapped"
 

@@ -22,7 +22,6 @@ from identity_sync.sync.run import run_sync
 from scaiwave.config import Configuration, load
 from scaiwave.config.checks import check_configuration
 from scaiwave.config.mail import load_mail_settings
-from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError, SettingInvalid, SettingMissing
 from scaiwave.ids import new_id
 from scaiwave.operations.doctor.host import check_notifications
@@ -335,7 +334,7 @@ def sync(sandbox: Sandbox, settings: Settings, server: MailServer, **options: An
         SCAIWAVE_SCAIKEY_CLIENT_SECRET=sandbox.client_secret,
         SCAIWAVE_SYNC_INTERVAL_MINUTES="10",
     )
-    return run_sync(replace(SyncOptions(HOST, null_progress_factory), **options))
+    return run_sync(replace(SyncOptions(HOST), **options))
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
@@ -366,7 +365,7 @@ def test_fail_the_second_failed_sync_is_reported_at_its_end(
     settings.CONFIG = make_config(server, SCAIWAVE_SCAIKEY_URL="http://127.0.0.1:1")
     for number in range(3):
         with pytest.raises(ScaiWaveError):
-            run_sync(SyncOptions(HOST, null_progress_factory))
+            run_sync(SyncOptions(HOST))
         failing = [subject for subject in server.subjects if "Syncs fail" in subject]
         assert len(failing) == (number > 0)
 

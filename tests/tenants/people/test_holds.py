@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
-from identity_sync.sync.history import delete_expired_values
-from identity_sync.sync.prune import count_old_runs, delete_old_runs
+from identity_sync.sync.record.history import delete_expired_values
+from identity_sync.sync.record.prune import count_old_runs, delete_old_runs
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.change import Change
 from scaiwave.core.errors import InsufficientPermission, ScaiWaveError, UsageError

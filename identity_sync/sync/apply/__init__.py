@@ -1,0 +1,1 @@
+"""Write the plan, in the transaction of the caller."""

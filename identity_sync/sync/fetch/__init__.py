@@ -1,0 +1,1 @@
+"""Walk ScaiKey's lists, and look single records up, into temporary tables."""

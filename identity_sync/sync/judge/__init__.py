@@ -1,0 +1,1 @@
+"""Decide which losses of access may be applied, and which wait."""

@@ -1,0 +1,1 @@
+"""Compare the staged records with the rows, and name every change."""

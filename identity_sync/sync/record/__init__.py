@@ -1,0 +1,1 @@
+"""Record runs, changes, pending removals and plans, and erase them later."""

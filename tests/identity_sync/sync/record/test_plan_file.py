@@ -1,0 +1,844 @@
+"""Write a plan to a file, and apply it: exactly its losses of access, and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from django.utils.crypto import salted_hmac
+from pytest_django import Settings
+
+from identity_sync.encoding import encode_removal
+from identity_sync.errors import (
+    LastSuperAdminLost,
+    RemovalLimitExceeded,
+    SyncCollectionEmpty,
+    SyncConflict,
+    SyncPartial,
+    SyncPlanChanged,
+    SyncPlanExpired,
+    SyncPlanInvalid,
+    SyncPlanUnreadable,
+    TenantNotLinked,
+)
+from identity_sync.models import PendingRemoval, SyncChange, SyncRun
+from identity_sync.report import SyncReport
+from identity_sync.reports.runs import show_run
+from identity_sync.sync.options import SyncOptions
+from identity_sync.sync.record import plan_file
+from identity_sync.sync.record.plan_file import PlanHead, open_new_plan
+from identity_sync.sync.record.plan_file import read_plan as read_reviewed
+from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.run import run_sync
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
+from scaiwave.config import Configuration
+from scaiwave.core.errors import DiskFull, FileUnwritable, InsufficientPermission, SettingMissing
+from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.sql import execute
+from scaiwave.sandbox import Sandbox
+from tenants.errors import TenantNotFound
+from tenants.models import Group, Participant, RoleGrant, Tenant
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    USERS,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    list_groups,
+    list_people,
+    list_people_of_tenant,
+    list_temporary_tables,
+    make_options,
+    pick_two_people,
+    read_database,
+    read_directory,
+    sync,
+)
+from tests.tenants.factories import run_command
+from tests.tenants.fake_scaikey import make_config
+from tests.tools import NIGHTLY
+
+pytestmark = [
+    pytest.mark.dated,
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9, scim=False),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "plan.json"
+
+
+def make_plan(path: Path, **options: Any) -> SyncReport:
+    operator = options.pop("operator", HOST)
+    return write_sync_plan(make_options(operator, **options), path)
+
+
+def apply(path: Path, **options: Any) -> SyncReport:
+    operator = options.pop("operator", HOST)
+    return apply_sync_plan(make_options(operator, **options), path)
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def remove_people(sandbox: Sandbox, number: int) -> list[str]:
+    """Remove people across all tenants, without groups; return their ScaiKey IDs."""
+    for group in list_groups(sandbox):
+        sandbox.directory.remove_group(group["id"])
+    sync(allow_removals=10_000)
+    people = [row["id"] for row in list_people(sandbox)]
+    removed = people[:: len(people) // number][:number]
+    for person in removed:
+        sandbox.directory.remove_user(person)
+    return removed
+
+
+def test_success_what_is_in_a_plan(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, second = pick_two_people(scaikey)
+    before = Participant.objects.get(scaikey_id=first)
+    scaikey.directory.update_user(first, display_name="Anna")
+    scaikey.directory.remove_user(second)
+    tenant = before.tenant
+    scaikey.directory.add_user(str(tenant.scaikey_tenant_id), display_name="New")
+    rows = dump_rows()
+
+    report = make_plan(path)
+
+    assert dump_rows() == rows
+    assert report.outcome == "planned"
+    assert get_last_run().outcome == "planned"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in path.parent.iterdir() if "plan" in entry.name] == ["plan.json"]
+    plan = read_plan(path)
+    assert (plan["format"], plan["version"], plan["tenant"]) == ("scaiwave-sync-plan", 2, None)
+    assert report.plan is not None
+    assert report.plan["digest"] == plan["digest"]
+    assert plan["kinds"] == report.counts()
+    assert plan["losses"] == report.losses
+    changes = {(row["kind"], row["action"]): row for row in plan["changes"]}
+    update = changes["participants", "update"]
+    assert update["values"] == [
+        {"field": "display_name", "old": before.display_name, "new": "Anna"}
+    ]
+    assert (update["tenant"], update["subject"], update["reason"]) == (
+        tenant.slug,
+        "Anna",
+        "changed in ScaiKey",
+    )
+    assert {"field": "display_name", "old": None, "new": "New"} in changes["participants", "add"][
+        "values"
+    ]
+    assert changes["participants", "deactivate"]["reason"] == "removed from ScaiKey"
+    lost = Participant.objects.get(scaikey_id=second)
+    assert plan["removals"] == [
+        {
+            "tenant_id": str(tenant.pk),
+            "tenant": tenant.slug,
+            "loss": "removed",
+            "kind": "participants",
+            "subject_id": str(lost.pk),
+            "subject": str(lost),
+            "scaikey_id": second,
+            "reason": "removed from ScaiKey",
+            "cause": "removed",
+            "destination": None,
+            "people": 0,
+            "roles": 0,
+            "memberships": 0,
+        }
+    ]
+    assert list_temporary_tables() == []
+
+
+def test_success_a_first_sync_has_everyone(scaikey: Sandbox, path: Path) -> None:
+    report = make_plan(path)
+    plan = read_plan(path)
+    assert len(plan["changes"]) == report.change_count > 120
+    tenants = list(dict.fromkeys(row["tenant"] for row in plan["changes"]))
+    assert tenants == [None, *sorted(row["slug"] for row in scaikey.directory.tenants.values())]
+    assert apply(path).outcome == "applied"
+    assert read_database() == read_directory(scaikey)
+
+
+def test_success_over_the_removal_limit(scaikey: Sandbox, path: Path) -> None:
+    """The plan has all losses, each looked up, and is the permission for exactly these."""
+    sync()
+    removed = remove_people(scaikey, 60)
+
+    with pytest.raises(RemovalLimitExceeded) as caught:
+        make_plan(path)
+
+    assert caught.value.fix == (
+        "If this is correct, review the plan, then apply exactly its losses of access: "
+        f"`scaiwave sync --apply {path}`."
+    )
+    assert get_last_run().outcome == "refused"
+    assert len(read_plan(path)["removals"]) == len(removed) == 60
+    with pytest.raises(SyncPartial):
+        sync()
+    # Additions and updates may move on.
+    remaining = list_people(scaikey)[0]["id"]
+    scaikey.directory.update_user(remaining, display_name="Anna")
+    scaikey.requests.reset()
+
+    report = apply(path)
+
+    assert get_changed_counts(report) == {"participants": {"deactivated": 60, "updated": 1}}
+    assert report.plan is not None
+    assert report.plan["path"] == str(path)
+    assert scaikey.requests.count(f"{USERS}*") >= len(removed)
+    assert read_database() == read_directory(scaikey)
+
+
+def test_success_of_one_tenant(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, other, *_ = scaikey.directory.tenants
+    for tenant in (first, other):
+        for row in list_people_of_tenant(scaikey, tenant)[:2]:
+            scaikey.directory.remove_user(row["id"])
+    slug = scaikey.directory.tenants[first]["slug"]
+    make_plan(path, tenant=slug)
+    plan = read_plan(path)
+    assert {row["tenant"] for row in plan["removals"]} == {slug} == {plan["tenant"]}
+
+    report = apply(path)
+
+    assert get_changed_counts(report)["participants"] == {"deactivated": 2}
+    assert str(get_last_run().tenant) == slug
+
+
+def test_fail_more_losses_or_fewer(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, second = pick_two_people(scaikey)
+    scaikey.directory.remove_user(first)
+    make_plan(path)
+    scaikey.directory.remove_user(second)
+    index = scaikey.directory.people.ids.decode(first)
+    assert index is not None
+    tenant = Participant.objects.get(scaikey_id=first).tenant
+    scaikey.directory.people.roster.move(index, (str(tenant.scaikey_tenant_id), "ACTIVE"))
+    scaikey.directory.clear_cache()
+    before = dump_rows()
+
+    with pytest.raises(SyncPlanChanged) as caught:
+        apply(path)
+
+    assert dump_rows() == before
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_CHANGED", 1)
+    for person, text in ((second, " new ("), (first, " no longer among them (")):
+        name = Participant.objects.get(scaikey_id=person).display_name
+        part = caught.value.message.partition(text)[2]
+        assert f"{name} ({person}) in {tenant.slug} (removed)" in part
+    assert caught.value.fix == f"Make a new plan and review it: `scaiwave sync --plan {path}`."
+    run = get_last_run()
+    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_PLAN_CHANGED")
+    # The history keeps no names, which would outlive those that are erased.
+    assert run.error_message == (f"The losses of access differ from {path}. No changes were made.")
+
+
+def test_fail_many_differences_are_counted(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    remove_people(scaikey, 15)
+    with pytest.raises(SyncPlanChanged, match=r"15 new \(.*\(removed\).* and 10 more\)"):
+        apply(path)
+
+
+def test_fail_every_kind_of_loss_is_named(scaikey: Sandbox, path: Path) -> None:
+    person, _ = pick_two_people(scaikey)
+    scaikey.directory.set_roles(person, ["editor", "viewer"])
+    sync()
+    make_plan(path)
+    scaikey.directory.set_roles(person, ["viewer"])
+    with pytest.raises(SyncPlanChanged, match=r"1 new \(.* \(role-taken\)\)"):
+        apply(path)
+    scaikey.directory.set_roles(person, ["editor", "viewer"])
+    group = list_groups(scaikey)[0]
+    row = Group.objects.get(scaikey_id=group["id"])
+    scaikey.directory.remove_group(group["id"])
+    with pytest.raises(SyncPlanChanged) as caught:
+        apply(path)
+    name = f"{row.name} ({row.scaikey_id})"
+    assert f"1 new ({name} in {row.tenant.slug} (group-removed with " in caught.value.message
+    assert RoleGrant.objects.filter(participant__scaikey_id=person).count() == 2
+
+
+def test_success_a_dry_run_only_compares(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    make_plan(path)
+    before = dump_rows()
+    assert apply(path, dry_run=True).outcome == "planned"
+    assert dump_rows() == before
+
+
+def test_fail_the_last_super_admin_needs_its_own_permission(scaikey: Sandbox, path: Path) -> None:
+    first, second = pick_two_people(scaikey)
+    scaikey.directory.set_roles(first, ["super_admin"])
+    scaikey.directory.set_roles(second, [])
+    sync()
+    scaikey.directory.remove_user(first)
+    with pytest.raises(LastSuperAdminLost) as caught:
+        make_plan(path)
+    assert f"`scaiwave sync --apply {path} --allow-no-super-admin`" in caught.value.fix
+    with pytest.raises(LastSuperAdminLost):
+        apply(path)
+    assert apply(path, allow_no_super_admin=True).outcome == "applied"
+
+
+def test_fail_an_empty_collection(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    scaikey.faults.add("wrong_shape", path=USERS, body={"data": [], "total": 0})
+    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+    with pytest.raises((SyncCollectionEmpty, RemovalLimitExceeded)):
+        make_plan(path)
+    assert read_plan(path)["format"] == "scaiwave-sync-plan"
+
+
+def test_success_an_allowance_makes_a_plan_over_the_limit_a_success(
+    scaikey: Sandbox, path: Path
+) -> None:
+    sync()
+    remove_people(scaikey, 60)
+    with pytest.raises(RemovalLimitExceeded):
+        make_plan(path, allow_removals=59)
+    assert make_plan(path, allow_removals=60).outcome == "planned"
+
+
+TRIES = 2_000 if NIGHTLY else 150
+REWRITE = """
+import os, sys, time
+path, offset, *texts = sys.argv[1:]
+descriptor = os.open(path, os.O_WRONLY)
+while os.getppid() == int(texts[2]):
+    for text in texts[:2]:
+        os.pwrite(descriptor, text.encode(), int(offset))
+        time.sleep(0.0002)
+"""
+
+
+def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    plan = read_reviewed(path)
+    reviewed = plan.head
+    padding = ({"kind": "participants", "padding": "x" * 500} for _ in range(800))
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, reviewed, removals=(), changes=padding)
+    offset = path.read_bytes().index(reviewed.digest.encode())
+    texts = ["sha256:forged", reviewed.digest[:13], str(os.getpid())]
+    command = [sys.executable, "-c", REWRITE, str(path), str(offset), *texts]
+    valid = 0
+    with subprocess.Popen(command) as process:
+        try:
+            for _ in range(TRIES):
+                with suppress(SyncPlanInvalid):
+                    plan = read_reviewed(path)
+                    valid += 1
+                    assert plan.head == reviewed
+        finally:
+            process.kill()
+    assert 0 < valid < TRIES
+
+
+def edit(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def change_file(path: Path) -> None:
+        path.write_bytes(change(path.read_bytes()))
+
+    return change_file
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (edit(lambda data: b""), "is not a whole plan"),
+        (edit(lambda data: b"{}"), "is not a whole plan"),
+        (edit(lambda data: data[:-1]), "is not a whole plan"),
+        (edit(lambda data: data[: len(data) // 2]), "is not a whole plan"),
+        (edit(lambda data: data + b"\n"), "is not a whole plan"),
+        (edit(lambda data: data.replace(b'"tenant": ', b'"tenant":  ', 1)), "was changed after"),
+        (
+            edit(lambda data: data.replace(b'"removals": [\n', b'"removals": [\n{},\n')),
+            "was changed",
+        ),
+        (edit(lambda data: os.urandom(5000)), "is not a whole plan"),
+        (edit(lambda data: b"[" * 100_000), "is not a whole plan"),
+        (edit(lambda data: json.dumps(json.loads(data)).encode()), "is not a whole plan"),
+    ],
+)
+def test_fail_damaged(
+    scaikey: Sandbox, path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    make_plan(path)
+    damage(path)
+    runs = SyncRun.objects.count()
+    with pytest.raises(SyncPlanInvalid, match=message) as caught:
+        apply(path)
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_INVALID", 1)
+    assert SyncRun.objects.count() == runs
+
+
+def sign(path: Path, head: dict[str, Any], removals: str = "") -> None:
+    """Write a plan with a valid signature, whatever it has."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
+    text = f'{{\n{lines},\n"removals": [\n{removals}],\n"changes": [\n'
+    mac = salted_hmac(plan_file._SALT, b"", algorithm="sha256")
+    mac.update(text.encode())
+    path.write_text(f'{text}],\n"signature": "{mac.hexdigest()}"\n}}\n')
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 1}, "was written by another release"),
+        ({"format": "other"}, "was written by another release"),
+        ({"server_name": "other.example.com"}, "is a plan for server other.example.com"),
+        ({"scaikey_url": "https://other.example"}, "is a plan for the ScaiKey at https://other"),
+        ({"run_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
+        ({"tenant_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
+        ({"losses": None}, "is not a plan"),
+        ({"kinds": "x" * plan_file.MAX_LINE_BYTES}, "is not a plan"),
+        ({str(number): "x" * 60_000 for number in range(20)}, "is not a plan"),
+    ],
+)
+def test_fail_signed_but_not_for_here(
+    scaikey: Sandbox, path: Path, changes: dict[str, Any], message: str
+) -> None:
+    make_plan(path)
+    plan = read_plan(path)
+    head = {
+        name: value
+        for name, value in plan.items()
+        if name not in ("removals", "changes", "signature")
+    }
+    sign(path, head | changes)
+    with pytest.raises(SyncPlanInvalid, match=message):
+        apply(path)
+
+
+def test_fail_a_signed_plan_with_an_unreadable_removal(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    plan = read_plan(path)
+    head = {
+        name: value
+        for name, value in plan.items()
+        if name not in ("removals", "changes", "signature")
+    }
+    head["digest"] = "sha256:0"
+    unknown = json.dumps({"kind": "x", "subject_id": plan["run_id"], "subject": ""})
+    for removal in ("{}", unknown, "[" * 50_000):
+        sign(path, head, removals=f"{removal}\n")
+        with pytest.raises(SyncPlanInvalid, match="a removal can't be read"):
+            apply(path)
+
+
+def test_fail_expired(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    now = datetime.now(UTC)
+    plan = read_reviewed(path)
+    assert plan.head.expires_at - plan.head.created_at == timedelta(hours=24)
+    plan.ensure_valid_at(now + timedelta(hours=23))
+    with pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught:
+        plan.ensure_valid_at(now + timedelta(hours=25))
+    with pytest.raises(SyncPlanExpired, match="is dated in the future"):
+        plan.ensure_valid_at(now - timedelta(minutes=5))
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_EXPIRED", 1)
+
+
+def make_expired(path: Path) -> None:
+    """Sign the plan again, as if it was two days old."""
+    plan = read_reviewed(path)
+    head, removals = plan.head, list(plan.iter_removals())
+    head = msgspec.structs.replace(head, created_at=head.created_at - timedelta(days=2))
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, head, removals=removals, changes=())
+
+
+def test_fail_expired_plan_is_not_applied(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    make_expired(path)
+    runs = SyncRun.objects.count()
+    with pytest.raises(SyncPlanExpired):
+        apply(path)
+    assert SyncRun.objects.count() == runs
+
+
+def test_success_a_plan_is_applied_once(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    remove_people(scaikey, 1)
+    planned = make_plan(path)
+    assert apply(path, dry_run=True).outcome == "planned"
+    first = apply(path)
+    run = get_last_run()
+    assert run.applied_plan_id == planned.run_id
+    assert first.plan is not None
+    assert first.plan["applied_at"] is None
+    remove_people(scaikey, 1)
+    rows, runs = dump_rows(), SyncRun.objects.count()
+
+    for option in (False, True):
+        again = apply(path, dry_run=option)
+        assert (again.run_id, again.outcome, again.change_count) == (run.pk, "applied", 0)
+        assert again.plan == {**first.plan, "applied_at": run.ended_at}
+    make_expired(path)
+    assert apply(path).run_id == run.pk
+    assert dump_rows() == rows
+    assert SyncRun.objects.count() == runs
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_the_secret_key_is_lost(scaikey: Sandbox, path: Path, settings: Settings) -> None:
+    make_plan(path)
+    settings.SECRET_KEY = ""
+    runs = SyncRun.objects.count()
+    for act in (make_plan, apply):
+        with pytest.raises(SettingMissing) as caught:
+            act(path)
+        assert "secret-keys.env does not exist" in caught.value.message
+        assert caught.value.exit_code == 2
+    assert SyncRun.objects.count() == runs
+
+
+def test_fail_a_refused_plan_does_not_count_as_applied(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    person = pick_two_people(scaikey)[0]
+    scaikey.directory.remove_user(person)
+    for _ in range(2):
+        with pytest.raises(SyncPlanChanged):
+            apply(path)
+    assert get_last_run().applied_plan is None
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_a_plan_that_failed_while_it_was_applied_can_be_applied(
+    scaikey: Sandbox, path: Path
+) -> None:
+    """The audit log refuses the entry of the run, after the plan was written to the tables."""
+    sync()
+    (person,) = remove_people(scaikey, 1)
+    make_plan(path)
+    execute(
+        "CREATE TRIGGER full_audit_log BEFORE INSERT ON sw_audit_entries "
+        "BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    for _ in range(2):
+        with pytest.raises(SyncConflict):
+            apply(path)
+        assert get_last_run().applied_plan is None
+        assert Participant.objects.get(scaikey_id=person).absent_since is None
+    execute("DROP TRIGGER full_audit_log")
+    assert apply(path).outcome == "applied"
+    assert Participant.objects.get(scaikey_id=person).absent_since is not None
+
+
+def test_success_applied_while_another_process_waited(scaikey: Sandbox, path: Path) -> None:
+    """Only one of two runs of the same plan applies it; the other one reports that."""
+    sync()
+    remove_people(scaikey, 1)
+    make_plan(path)
+    first: list[SyncReport] = []
+
+    def apply_before_lock() -> None:
+        if not first:
+            first.append(apply(path))
+
+    reviewed = read_reviewed(path)
+    options = SyncOptions(HOST, plan=reviewed)
+
+    def connect(config: Configuration) -> ScaiKeyClient:
+        apply_before_lock()
+        return scaikey_client(config)
+
+    second = run_sync(replace(options, connect=connect))
+    assert second.run_id == first[0].run_id
+    assert second.plan is not None
+    assert second.plan["applied_at"] is not None
+
+
+def test_success_of_the_command_for_an_applied_plan(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    run_command("sync", "--apply", str(path))
+    run = get_last_run()
+    assert run.ended_at is not None
+    assert run_command("sync", "--apply", str(path)) == (
+        f"This plan was applied on {run.ended_at:%Y-%m-%d %H:%M} UTC by run {run.pk}. "
+        "No changes were made.\n"
+    )
+    document = json.loads(run_command("sync", "--apply", str(path), "--json"))
+    assert (document["run_id"], document["outcome"]) == (str(run.pk), "applied")
+    assert document["plan"]["applied_at"] == f"{run.ended_at:%Y-%m-%dT%H:%M:%SZ}"
+    plan_run_id = read_plan(path)["run_id"]
+    shown = show_run(operator=HOST, name=str(run.pk), now=datetime.now(UTC))
+    assert str(shown["plan_run_id"]) == plan_run_id
+    shown = show_run(operator=HOST, name=plan_run_id, now=datetime.now(UTC))
+    assert shown["applied_by_run_id"] == run.pk
+
+
+def test_fail_another_key(scaikey: Sandbox, path: Path, settings: Settings) -> None:
+    make_plan(path)
+    settings.SECRET_KEY = "another"
+    with pytest.raises(SyncPlanInvalid, match="or by another server"):
+        apply(path)
+
+
+def test_fail_unreadable(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    special = "it is not a regular file"
+    for path, reason in (
+        (tmp_path / "missing", "it does not exist"),
+        (tmp_path, special),
+        (fifo, special),
+        (Path("/dev/zero"), special),
+        (Path("a\0b"), "the name is invalid"),
+    ):
+        with pytest.raises(SyncPlanUnreadable) as caught:
+            apply(path)
+        assert caught.value.message == f"{path} can't be read: {reason}."
+        assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
+        named = shlex.quote(str(path.absolute()))
+        assert caught.value.fix == (
+            "Correct the path, run this as the user who wrote the plan, or write a new plan: "
+            f"`scaiwave sync --plan {named}`."
+        )
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read")
+def test_fail_while_it_is_read() -> None:
+    with pytest.raises(SyncPlanUnreadable, match=r"can't be read: Input/output error"):
+        apply(Path("/proc/self/mem"))
+
+
+def test_fail_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(plan_file.MAX_BYTES + 1)
+    with pytest.raises(SyncPlanInvalid, match="too large"):
+        apply(path)
+
+
+def measure_peak(path: Path, head: PlanHead, number: int) -> int:
+    """Return the peak memory for writing and reading a plan with this number of rows."""
+    removals = (
+        encode_removal(PendingRemoval(kind="participants", subject_id=UUID(int=key)), "acme")
+        for key in range(number)
+    )
+    changes = ({"kind": "participants", "subject_id": UUID(int=key)} for key in range(number))
+    tracemalloc.start()
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, head, removals=removals, changes=changes)
+    plan = read_reviewed(path)
+    assert sum(1 for _ in plan.iter_removals()) == number
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.once
+def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    plan = read_reviewed(path)
+    head = plan.head
+    few, many = (
+        measure_peak(path, head, number)
+        for number in ((5_000, 50_000) if NIGHTLY else (1_500, 4_500))
+    )
+    assert many < few * 1.2
+
+
+def test_success_an_older_plan_is_replaced(scaikey: Sandbox, path: Path) -> None:
+    path.write_text("old")
+    path.chmod(0o644)
+    make_plan(path)
+    assert read_plan(path)["version"] == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_success_drafts_of_killed_processes_are_removed(scaikey: Sandbox, tmp_path: Path) -> None:
+    directory = tmp_path / "plans"
+    directory.mkdir()
+    path, other = directory / "plan.json", directory / ".notes.draft"
+    other.write_text("a file of something else")
+
+    def make_drafts() -> None:
+        for name in ("plan.json", "plan of yesterday"):
+            draft = directory / f".{name}.0123456789abcdef.draft"
+            draft.write_text("names and e-mail addresses")
+        os.mkfifo(
+            directory / ".pipe.0123456789abcdef.draft"
+        )  # Opening it must not wait for a writer.
+
+    make_drafts()
+    make_plan(path)
+    assert sorted(directory.iterdir()) == [other, path]
+    make_drafts()
+    apply(path, dry_run=True)
+    assert len(list(directory.iterdir())) == 5
+    apply(path)
+    assert sorted(directory.iterdir()) == [other, path]
+
+
+def test_success_directory_that_can_not_be_listed(scaikey: Sandbox, tmp_path: Path) -> None:
+    directory = tmp_path / "drop"
+    directory.mkdir()
+    directory.chmod(0o300)
+    make_plan(directory / "plan.json")
+    directory.chmod(0o700)
+    assert [path.name for path in directory.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\x1b[31m", "a\tb", "a\x9bb", "a\u202eb", "a\u200bb", "a\udcff", "\x7f"]
+)
+def test_fail_name_that_can_not_be_printed(scaikey: Sandbox, path: Path, name: str) -> None:
+    runs, before = SyncRun.objects.count(), sorted(path.parent.iterdir())
+    for target in (path.with_name(name), path.parent / name / path.name):
+        with pytest.raises(FileUnwritable, match="can't be printed") as caught:
+            make_plan(target)
+        assert caught.value.message.isprintable()
+    assert sorted(path.parent.iterdir()) == before
+    assert SyncRun.objects.count() == runs
+
+
+@pytest.mark.parametrize("name", ["-x.json", "--tenant", "a b'c", "$(id)", "~x", "名.json"])
+def test_success_the_printed_command_names_the_file(name: str) -> None:
+    command = shlex.split(plan_file.format_apply_command(Path(name)))
+    assert not command[-1].startswith("-")
+    assert Path(command[-1]) == Path(name)
+
+
+def test_fail_places_a_plan_is_not_written_to(scaikey: Sandbox, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    runs = SyncRun.objects.count()
+    for path in (link, dangling, fifo, tmp_path, tmp_path / "no directory" / "plan"):
+        with pytest.raises(FileUnwritable) as caught:
+            make_plan(path)
+        assert caught.value.exit_code == 2
+    with pytest.raises(FileUnwritable) as caught:
+        make_plan(tmp_path / ("x" * 240))
+    assert "shorter name" in caught.value.fix
+    assert target.read_text() == "mine"
+    assert link.is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+    assert SyncRun.objects.count() == runs
+
+
+def write_to_full_disk(path: Path) -> None:
+    with Path("/dev/full").open("wb") as full, open_new_plan(path) as file:
+        os.dup2(full.fileno(), file.fileno())
+        file.write(b"x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_fail_the_disk_is_full(path: Path) -> None:
+    path.write_text("old")
+    with pytest.raises(DiskFull):
+        write_to_full_disk(path)
+    assert path.read_text() == "old"
+    assert list(path.parent.glob(".plan*")) == []
+
+
+def test_fail_scaikey_is_down(scaikey: Sandbox, path: Path) -> None:
+    path.write_text("old")
+    scaikey.faults.add("status", path=USERS, status=403)
+    with pytest.raises(Exception, match="403"):
+        make_plan(path)
+    assert path.read_text() == "old"
+    assert list(path.parent.glob(".plan*")) == []
+
+
+def test_fail_permissions(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
+    make_plan(path)
+    admin = Operator("tom", OperatorRole.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
+    for call in (make_plan, apply):
+        with pytest.raises(InsufficientPermission):
+            call(path, operator=admin)
+    partner = Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_other")
+    with pytest.raises(InsufficientPermission):
+        apply(path, operator=partner)
+    with pytest.raises(InsufficientPermission):
+        make_plan(path.with_name("other"), operator=partner)
+    assert not path.with_name("other").exists()
+
+
+def test_success_a_partner_admin_plans_and_applies_for_a_tenant(
+    scaikey: Sandbox, path: Path, settings: Settings
+) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    tenant = scaikey.directory.tenants[next(iter(scaikey.directory.tenants))]
+    token = scaikey.issue_token(role="partner_admin", partner_id=tenant["partner_id"])
+    settings.CONFIG = make_config(scaikey, SCAIWAVE_ADMIN_TOKEN=token)
+    own, other = (
+        Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id=partner)
+        for partner in (tenant["partner_id"], "prt_other")
+    )
+    make_plan(path, operator=own, tenant=tenant["slug"])
+    with pytest.raises(TenantNotFound):
+        apply(path, operator=other)
+    assert get_changed_counts(apply(path, operator=own))["participants"] == {"deactivated": 1}
+
+
+def test_fail_the_tenant_was_unlinked_since(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
+    make_plan(path, tenant=tenant.slug)
+    Tenant.objects.filter(pk=tenant.pk).update(scaikey_tenant_id=None)
+    with pytest.raises(TenantNotLinked):
+        apply(path)
+
+
+def test_success_freed_slug_is_planned_and_recorded(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    removed = next(iter(scaikey.directory.tenants.values()))
+    scaikey.directory.remove_tenant(removed["id"])
+    sync(allow_removals=10_000)
+    scaikey.directory.add_tenant(name="Heir", slug=removed["slug"], people=2)
+    old = Tenant.objects.get(scaikey_tenant_id=removed["id"])
+
+    make_plan(path)
+    apply(path)
+
+    changes = [row for row in read_plan(path)["changes"] if row["kind"] == "tenants"]
+    update = next(row for row in changes if row["action"] == "update")
+    assert update["reason"] == "its slug belongs to another tenant now"
+    assert update["values"] == [
+        {
+            "field": "slug",
+            "old": removed["slug"],
+            "new": Tenant.objects.get(pk=old.pk).slug,
+        }
+    ]
+    assert not any(read_plan(path)["losses"].values())
+    recorded = SyncChange.objects.get(run=get_last_run(), kind="tenants", action="update")
+    assert (recorded.subject_id, recorded.fields) == (old.pk, "slug")
