@@ -1,4 +1,4 @@
-"""Open the bundle that a command reads, check the options of an export, and print results."""
+"""Open the bundle that a command reads, and print results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rooms.bundle.chain import MAX_LINKS
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 from scaiwave.core.errors import ScaiWaveError, UsageError
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from rooms.imports.import_room import ImportResult
     from tenants.lookup.serializers import Row
 
-MAX_CONTEXT_EVENTS = 1000
-"""Around each event that a transcript's search finds."""
 
 IMPORT_COLUMNS = (
     Column("name", "Name"),
@@ -97,43 +94,6 @@ def print_import_result(output: Output, imported: ImportResult) -> None:
         output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
 
 
-def check_import_usage(file: str | None, options: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for options that don't belong together."""
-    is_chain = bool(options["chain"])
-    if is_chain and (options["append"] or options["once"] or file):
-        raise UsageError(
-            "Can't combine --chain with --append, --once or --input.",
-            fix="Leave them out: --chain imports the missing links.",
-        )
-    if options["append"] and options["once"]:
-        raise UsageError(
-            "Can't combine --append with --once.",
-            fix="Leave out --once: no link is imported twice.",
-        )
-    if options["to_sequence"] is not None and not is_chain:
-        raise UsageError("--to-sequence needs --chain.", fix="Pass --chain DIR.")
-    is_local = options["keep_local"] or options["take_theirs"]
-    if is_local and not (is_chain or options["append"]):
-        raise UsageError(
-            "--keep-local and --take-theirs need --append or --chain.", fix="Leave them out."
-        )
-    if options["accept_unsigned"] and not (is_chain or options["append"]):
-        raise UsageError(
-            "--accept-unsigned needs --append or --chain.",
-            fix="Leave it out: an unsigned bundle is imported with a warning.",
-        )
-    if options["accept_unsigned"] and options["require_signature"]:
-        raise UsageError(
-            "Can't combine --accept-unsigned with --require-signature.",
-            fix="Leave out one of the two.",
-        )
-    if is_chain and options["dry_run"]:
-        raise UsageError(
-            "Can't combine --chain with --dry-run: a link is checked against the ones before it.",
-            fix="Check the files with `scaiwave room verify --chain`.",
-        )
-
-
 def build_import_document(imported: ImportResult) -> Row:
     """Return what --json prints; the HTTP API has a document of its own, `imported.document()`.
 
@@ -152,85 +112,3 @@ def build_import_document(imported: ImportResult) -> Row:
             "missing": media["missing"],
         },
     }
-
-
-def check_export_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for options that don't belong together."""
-    if options["force"] and output is None:
-        raise UsageError("--force needs --output.", fix="Add --output FILE, or leave it out.")
-    if options["all"] and room is not None:
-        raise UsageError(
-            f"Can't combine --all with a room: {room}.", fix="Leave out one of the two."
-        )
-    if options["all"] and (output is not None or options["output_dir"] is None):
-        raise UsageError("--all needs an output directory.", fix="Pass --output-dir DIR.")
-    if options["output_dir"] and not options["all"]:
-        raise UsageError(
-            "--output-dir needs --all.", fix="Pass --output FILE for one room, or add --all."
-        )
-    if room is None and not options["all"]:
-        raise UsageError(
-            "No room was given.",
-            fix="Name a room by its ID or alias, or pass --all and --output-dir DIR.",
-        )
-    _check_chain_usage(options)
-    is_stdout = output is None and not options["all"]
-    if is_stdout and options["json"]:
-        raise UsageError(
-            "Can't write both the bundle and JSON to stdout.",
-            fix="Add --output room.zip to --json.",
-        )
-    if is_stdout and sys.stdout.isatty():
-        raise UsageError(
-            "Can't write a ZIP file to a terminal.",
-            fix="Append `> room.zip` to the command, or pass --output room.zip.",
-        )
-
-
-def _check_chain_usage(options: Mapping[str, Any]) -> None:
-    if options["incremental"] and not options["all"]:
-        raise UsageError(
-            "--incremental needs --all.", fix="For one room, pass its bundles with --since-bundle."
-        )
-    if options["since_bundle"] and options["all"]:
-        raise UsageError(
-            "Can't combine --since-bundle with --all.", fix="Pass --incremental instead."
-        )
-    is_chain = options["incremental"] or options["since_bundle"]
-    if is_chain and (options["since"] or options["until"]):
-        raise UsageError(
-            "Can't combine a period with a chain, which is of a whole room.",
-            fix="Leave out --since and --until.",
-        )
-    if options["even_if_empty"] and not is_chain:
-        raise UsageError(
-            "--even-if-empty needs --since-bundle or --incremental.",
-            fix="Leave it out: a whole bundle is always written.",
-        )
-    if not 1 <= options["full_every"] < MAX_LINKS:
-        raise UsageError(
-            f"--full-every is not between 1 and {MAX_LINKS - 1}.", fix="Pass such a number."
-        )
-
-
-def check_transcript_usage(
-    room: str | None, bundle: Path | None, options: Mapping[str, Any]
-) -> None:
-    """Raises `UsageError` for options that don't belong together."""
-    if (room is None) == (bundle is None):
-        raise UsageError(
-            "Name a room or a bundle.", fix="Pass a room and its --tenant, or --bundle PATH."
-        )
-    if (room is None) == bool(options["tenant"]):
-        raise UsageError("--tenant belongs to a room.", fix="Pass a room and its --tenant.")
-    if bundle is None and (options["key"] or options["descriptor"]):
-        raise UsageError("--key and --descriptor need --bundle.", fix="Leave them out.")
-    if options["single_file"] and options["format"] != "html":
-        raise UsageError("--single-file needs --format html.", fix="Leave out one of the two.")
-    if options["context"] and not options["search"]:
-        raise UsageError("--context needs --search.", fix="Pass --search WORDS too.")
-    if not 0 <= options["context"] <= MAX_CONTEXT_EVENTS:
-        raise UsageError(
-            f"Invalid --context: {options['context']}.",
-            fix=f"Pass a number from 0 to {MAX_CONTEXT_EVENTS:,}.",
-        )

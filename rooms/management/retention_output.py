@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from rooms.retention.run_retention import RetentionResult
+from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -21,9 +20,9 @@ COLUMNS = (
 PREVIEW_KEYS = ("rooms", "totals", "on_hold")
 
 
-def add_scope(parser: ArgumentParser) -> None:
-    parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-    parser.add_argument("--room", help="only this room of the tenant (ID or alias)")
+class ScopeArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+    room: str | None = option(ONLY_ROOM)
 
 
 def print_retention(command: OperatorCommand, result: RetentionResult) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from pathlib import Path
-
 from rooms.moves.result import MoveResult
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 
+MISSING_FILES = "number of files that may be missing in the export (default: 0)"
 _COLUMNS = {
     column.key: column
     for column in (
@@ -41,21 +39,6 @@ _COLUMNS = {
         Column("difference", "Difference"),
     )
 }
-
-
-def add_signer_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--key", help="public key of the signer (ed25519:…)")
-    parser.add_argument(
-        "--descriptor",
-        metavar="FILE",
-        type=Path,
-        help="descriptor of the signer, saved from /.well-known/scaiwave/server",
-    )
-
-
-def add_missing_files_argument(parser: ArgumentParser) -> None:
-    what = "number of files that may be missing in the export (default: 0)"
-    parser.add_argument("--allow-missing-files", type=int, default=0, metavar="N", help=what)
 
 
 def print_move(command: OperatorCommand, result: MoveResult) -> None:

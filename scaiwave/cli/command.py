@@ -8,9 +8,10 @@ import sys
 from argparse import Action, ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import IO, Any, cast
+from typing import IO, Any, Generic, cast, get_args
 from uuid import UUID
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from scaiwave.auth.identify import identify_operator
 from scaiwave.cli import entry
+from scaiwave.cli.arguments import A, Arguments, Excludes, add_fields, build_arguments, check_rules
 from scaiwave.cli.django_entry import (
     STRICT_PROGRAM,
     DjangoCommand,
@@ -73,8 +75,11 @@ class VerbFormatter(DjangoHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
-class OperatorCommand(DjangoCommand):
+class OperatorCommand(DjangoCommand, Generic[A]):
     """A command: it parses its arguments, calls one function, and prints the result.
+
+    `OperatorCommand[XArguments]` has the fields of that class as its arguments. `option_rules` are
+    the rules between them.
 
     Its class declares all about it, and the table of commands is generated from that: its `words`
     after `scaiwave`; `alias`, other words; `area`, its heading of the help, and its `place` below
@@ -89,6 +94,8 @@ class OperatorCommand(DjangoCommand):
     """
 
     requires_system_checks = []
+    arguments: type[A] = Arguments  # type: ignore[assignment]
+    option_rules: Sequence[Excludes] = ()
     words: str
     alias = ""
     summary = ""
@@ -105,6 +112,13 @@ class OperatorCommand(DjangoCommand):
     output: Output
     no_input: bool
     dry_run: bool
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            for kind in get_args(base):
+                if isinstance(kind, type):
+                    cls.arguments = kind
 
     @cached_property
     def operator(self) -> Operator:
@@ -136,6 +150,9 @@ class OperatorCommand(DjangoCommand):
         add_django_options(parser, self.get_version(), strict=strict)
         parser.usage = format_usage(parser)
         return parser
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_fields(parser, self.arguments)
 
     def _add_common_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("common options")
@@ -194,19 +211,29 @@ class OperatorCommand(DjangoCommand):
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.print_change(self.call_service(options))
+        given = build_arguments(self.arguments, options)
+        check_rules(self.option_rules, given, {"--dry-run"} if self.dry_run else set())
+        self.run(given)
 
-    def call_service(self, options: Mapping[str, Any], **values: Any) -> Any:
-        """Call the service with these values, and with the options that it takes."""
-        common = {
+    def run(self, given: A) -> None:
+        self.print_change(self.call_service(given))
+
+    def call_service(self, given: A, **values: Any) -> Any:
+        """Call the service with these values, and with what it takes of the others."""
+        return call_with(self.service, self.offer(given), **values)
+
+    def offer(self, given: A) -> dict[str, Any]:
+        """Return what a service may take by the names of its arguments."""
+        return {
+            **vars(given),
             "operator": self.operator,
             "now": timezone.now(),
             "confirm": self.confirm,
             "config": settings.CONFIG,
             "progress_factory": self.output.progress,
             "started_at": self.started_at,
+            "dry_run": self.dry_run,
         }
-        return call_with(self.service, {**options, **common}, **values)
 
     def print_result(self, document: Mapping[str, Any]) -> None:
         """With --json, print the result, and whether it was a dry run."""
@@ -288,7 +315,19 @@ class OperatorCommand(DjangoCommand):
             )
 
 
-class ListCommand(OperatorCommand):
+@dataclass(frozen=True)
+class ListOptions:
+    """The options of a list, as far as it has them."""
+
+    limit: int | None
+    after: Any
+    csv: bool
+    jsonl: bool = False
+    sort: str = ""
+    reverse: bool = False
+
+
+class ListCommand(OperatorCommand[A]):
     """A command that prints a list, row by row: it never keeps all rows in memory.
 
     `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
@@ -296,7 +335,8 @@ class ListCommand(OperatorCommand):
     Without --tenant, a list that is `across` has a column of tenants and, if it is `paged`, at most
     MAX_ACROSS rows. `json_lines` adds --jsonl, and `sortable` adds --sort with these columns. If a
     list is `paged`, `load_rows` returns the page after --after. If not, it returns the rows from
-    the first one on, one more than there is to print. `parse_id` is the type of --after.
+    the first one on, one more than there is to print. `parse_id` is the type of --after. `options`
+    are the options of all lists.
     """
 
     plural: str
@@ -309,16 +349,23 @@ class ListCommand(OperatorCommand):
     sortable: Iterable[str] = ()
     default_sort = ""
     parse_id: Callable[[str], Any] = UUID
+    options: ListOptions
     _page: Page
     _is_first = True
 
-    def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
+    def load_rows(self, given: A) -> Iterable[Row]:
         """Return the rows as JSON has them. A generator is closed if not all rows are read."""
-        rows: Iterable[Row] = self.call_service(options)
+        rows: Iterable[Row] = self.call_service(given)
         return rows
 
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return self.columns if not self.across or options["tenant"] else (TENANT, *self.columns)
+    def offer(self, given: A) -> dict[str, Any]:
+        return {**vars(self.options), **super().offer(given)}
+
+    def is_of_all_tenants(self, given: A) -> bool:
+        return self.across and not getattr(given, "tenant", None)
+
+    def get_columns(self, given: A) -> Sequence[Column]:
+        return (TENANT, *self.columns) if self.is_of_all_tenants(given) else self.columns
 
     def format_row(self, row: Row) -> Row:
         """Return the row for tables."""
@@ -376,31 +423,33 @@ class ListCommand(OperatorCommand):
         super()._add_common_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        is_json_lines = options.get("jsonl", False)
+        names = (each.name for each in fields(ListOptions))
+        self.options = ListOptions(**{name: options[name] for name in names if name in options})
         formats = [f"--{name}" for name in ("json", "jsonl", "csv") if options.get(name)]
         if len(formats) > 1:
             raise UsageError(
                 f"Can't combine {' and '.join(formats)}.", fix="Choose one output format."
             )
-        if options["limit"] is None and not is_json_lines:
-            is_limited = self.across and self.paged and not options["tenant"]
-            options["limit"] = MAX_ACROSS if is_limited else self.default_limit
-        rows = iter(self._load_page(options))
+        super().handle(**options)
+
+    def run(self, given: A) -> None:
+        wanted = self.options
+        rows = iter(self._load_page(given))
         with closing(rows):
-            if is_json_lines:
+            if wanted.jsonl:
                 self.output.print_json_lines(rows)
-            elif options["csv"]:
+            elif wanted.csv:
                 self.output.print_csv(self.get_keys(), map(self.format_csv_row, rows))
             else:
                 shown = rows if self.output.as_json else map(self.format_row, rows)
                 self.output.print_table(
                     self.plural,
-                    self.get_columns(**options),
+                    self.get_columns(given),
                     shown,
                     load_rest=self._load_rest,
-                    sort=options.get("sort", "").removeprefix("-"),
+                    sort=wanted.sort.removeprefix("-"),
                 )
-        if not is_json_lines:
+        if not wanted.jsonl:
             self.print_notes()
             if self._page.next_id is not None and not self.output.as_json:
                 total = self._page.load_total(is_first=self._is_first)
@@ -409,17 +458,21 @@ class ListCommand(OperatorCommand):
                 notice = f"{self._page.number:,} {rest}. More: add --after {self._page.next_id}"
                 self.output.log(notice)
 
-    def _load_page(self, options: dict[str, Any]) -> Page:
-        limit, after = options["limit"], options["after"]
-        self._is_first = after is None
-        is_paged = self.paged or options.get("jsonl", False)
-        if not is_paged:
-            options = {**options, "limit": one_more(limit) if self._is_first else None}
-        rows = self.load_rows(**options)
+    def _load_page(self, given: A) -> Page:
+        wanted = self.options
+        limit, is_first = wanted.limit, wanted.after is None
+        if limit is None and not wanted.jsonl:
+            is_limited = self.paged and self.is_of_all_tenants(given)
+            limit = MAX_ACROSS if is_limited else self.default_limit
+        is_paged = self.paged or wanted.jsonl
+        asked = limit if is_paged else one_more(limit) if is_first else None
+        self.options = replace(wanted, limit=asked)
+        rows = self.load_rows(given)
+        self._is_first = is_first
         self._page = rows if isinstance(rows, Page) else Page(rows)
         self._page.get_id = self.get_id
         if not is_paged:
-            self._page.limit, self._page.skip_to = limit, after
+            self._page.limit, self._page.skip_to = limit, wanted.after
         return self._page
 
     def _load_rest(self) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
-"""Text that several commands print."""
+"""Arguments and output of several commands."""
 
 from __future__ import annotations
 
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.console.columns import Column, Part
 from scaiwave.console.output import Output
 from scaiwave.operations.doctor.findings import format_advice
@@ -17,6 +18,10 @@ COLUMNS = (
     Column("check", "Check", part=Part.NAME),
     Column("message", "Finding", part=Part.ERROR),
 )
+
+
+class JobArguments(Arguments):
+    job_id: str = argument("job ID, as `jobs list` shows it", metavar="job")
 
 
 def print_health_report(output: Output, report: HealthReport) -> None:

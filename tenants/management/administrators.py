@@ -1,19 +1,13 @@
-"""The commands that disable and remove administrators."""
+"""The arguments of the commands about administrators."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
-from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.arguments import Arguments, argument, option
 
 
-class RemovalCommand(OperatorCommand):
-    changes = True
+class AdministratorArguments(Arguments):
+    username: str = argument("name of the administrator")
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="name of the administrator")
-        parser.add_argument(
-            "--allow-last",
-            action="store_true",
-            help="allow removing the last administrator who can sign in",
-        )
+
+class RemovalArguments(AdministratorArguments):
+    allow_last: bool = option("allow removing the last administrator who can sign in")

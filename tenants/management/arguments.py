@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.core.errors import UsageError
 from scaiwave.core.times import TIME_FORMATS, parse_time
 
@@ -27,18 +28,17 @@ def limit_arg(text: str) -> int | str:
     return int(text)
 
 
-def add_limits(parser: ArgumentParser, **helps: str) -> None:
-    """Add an option for each of these limits, named after its column."""
-    for name, text in helps.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=limit_arg, help=text)
+def limit(text: str) -> Any:
+    """Declare an option with a limit, whose field is named after its column."""
+    return option(text, metavar="N", type=limit_arg)
 
 
-def limits_from_options(options: dict[str, Any], *names: str) -> dict[str, int | None]:
+def read_limits(given: Arguments) -> dict[str, int | None]:
     """Return the limits that were passed; None means unlimited."""
     return {
-        name: None if options[name] == NO_LIMIT else options[name]
-        for name in names
-        if options[name] is not None
+        name: None if value == NO_LIMIT else value
+        for name, value in vars(given).items()
+        if name.startswith("max_") and value is not None
     }
 
 

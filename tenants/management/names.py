@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from argparse import ArgumentParser, _MutuallyExclusiveGroup
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from scaiwave.cli.arguments import PARTICIPANT, REASON, ROLE, A, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import FORMULA_SIGNS
 from scaiwave.core.bulk import BulkResult
@@ -19,19 +19,16 @@ from scaiwave.core.errors import UsageError
 MAX_FILE_BYTES = 64 * 1024**2
 COLUMNS = ("id", "fqid", "email", "e-mail", "slug", "scaikey_id", "local_id", "name")
 """Headers of the columns that may name records, the most exact first."""
+FILE_OF_NAMES = "file with one name a line, or CSV with a header; - is stdin"
+_HOLDERS = {
+    "PARTICIPANT": f"{PARTICIPANT}; repeatable",
+    "GROUP": "group (name, ID or ScaiKey ID); repeatable",
+    "FILE": FILE_OF_NAMES,
+}
 _FIX = (
     "Name a text file with one name a line, or a CSV file whose header has a column "
     f"{', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}; `-` is stdin."
 )
-
-
-def add_file(parser: ArgumentParser | _MutuallyExclusiveGroup, *options: str) -> None:
-    parser.add_argument(
-        *options,
-        metavar="FILE",
-        dest="from_file",
-        help="file with one name a line, or CSV with a header; - is stdin",
-    )
 
 
 def read_names(names: Sequence[str] | None, from_file: str | None) -> list[str]:
@@ -89,15 +86,15 @@ def _parse(path: str, text: str) -> list[str]:
     return names
 
 
-class BulkCommand(OperatorCommand):
+class BulkCommand(OperatorCommand[A]):
     """A command about one record, or about many with a report by row and a total."""
 
     is_single = False
 
-    def read_names(self, names: Sequence[str] | None, options: Mapping[str, Any]) -> list[str]:
+    def read_names(self, names: Sequence[str] | None, from_file: str | None) -> list[str]:
         """Return the names of the arguments and of the file. Raises `UsageError`."""
-        found = read_names(names, options["from_file"])
-        self.is_single = len(found) == 1 and options["from_file"] is None
+        found = read_names(names, from_file)
+        self.is_single = len(found) == 1 and from_file is None
         return found
 
     def confirm_many(self, effect: str) -> None:
@@ -114,40 +111,27 @@ class BulkCommand(OperatorCommand):
         result.require_complete()
 
 
-class HoldersCommand(BulkCommand):
+class HoldersArguments(Arguments):
+    role: str = argument(ROLE)
+    tenant: str | None = option("tenant (slug, ID or ScaiKey ID; default: of the holders)")
+    people: list[str] | None
+    groups: list[str] | None
+    from_file: str | None
+    reason: str = option(REASON, default="")
+
+
+def holders(kind: str, *flags: str) -> Any:
+    """Declare one of the options that name participants or groups."""
+    return option(_HOLDERS[kind], *flags, metavar=kind, group="holders", required=True)
+
+
+class HoldersCommand(BulkCommand[HoldersArguments]):
     """A command that grants a role to participants or groups, or revokes it from them."""
 
-    preposition: str
-    file_options: tuple[str, ...] = ("--from-file",)
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="role (slug or ID)")
-        parser.add_argument(
-            "--tenant", help="tenant (slug, ID or ScaiKey ID; default: of the holders)"
-        )
-        holders = parser.add_mutually_exclusive_group(required=True)
-        holders.add_argument(
-            f"--{self.preposition}",
-            metavar="PARTICIPANT",
-            dest="people",
-            action="append",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID); "
-            "repeatable",
-        )
-        holders.add_argument(
-            f"--{self.preposition}-group",
-            metavar="GROUP",
-            dest="groups",
-            action="append",
-            help="group (name, ID or ScaiKey ID); repeatable",
-        )
-        add_file(holders, *self.file_options)
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, **options: Any) -> None:
+    def run(self, given: HoldersArguments) -> None:
         result = self.call_service(
-            options,
-            holders=self.read_names(options["groups"] or options["people"], options),
-            is_group=options["groups"] is not None,
+            given,
+            holders=self.read_names(given.groups or given.people, given.from_file),
+            is_group=given.groups is not None,
         )
-        self.print_rows(result, "group" if options["groups"] else "participant")
+        self.print_rows(result, "group" if given.groups else "participant")

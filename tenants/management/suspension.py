@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
 
-from tenants.management.names import BulkCommand, add_file
+from scaiwave.cli.arguments import (
+    ONLY_TENANT,
+    PARTICIPANT,
+    REASON,
+    TENANT,
+    Arguments,
+    argument,
+    option,
+)
+from tenants.management.names import FILE_OF_NAMES, BulkCommand
 from tenants.people.suspension import SuspensionRules, resume_many, suspend_many
 
-HELP = {
-    "participant": "participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-    "partner": "partner (slug, ID or ScaiKey ID)",
-    "tenant": "tenant (slug, ID or ScaiKey ID)",
-}
+
+def _names(kind: str, text: str) -> Any:
+    return argument(f"{text}; several may be named", nargs="*", metavar=kind)
 
 
-class ResumeCommand(BulkCommand):
+class SuspensionArguments(Arguments):
+    names: list[str]
+    from_file: str | None = option(FILE_OF_NAMES, "--from", "--from-file", metavar="FILE")
+    tenant: str | None = None
+    reason: str = option(REASON, default="")
+
+
+class PartnersArguments(SuspensionArguments):
+    names: list[str] = _names("partner", "partner (slug, ID or ScaiKey ID)")
+
+
+class TenantsArguments(SuspensionArguments):
+    names: list[str] = _names("tenant", TENANT)
+
+
+class ParticipantsArguments(SuspensionArguments):
+    names: list[str] = _names("participant", PARTICIPANT)
+    tenant: str | None = option(ONLY_TENANT)
+
+
+class ResumeCommand(BulkCommand[SuspensionArguments]):
     rules: SuspensionRules
     changes = True
     destructive = False
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        kind = self.rules.kind
-        parser.add_argument(kind, nargs="*", help=f"{HELP[kind]}; several may be named")
-        add_file(parser, "--from", "--from-file")
-        if kind == "participant":
-            parser.add_argument("--tenant", help=f"only this {HELP['tenant']}")
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-
-    def handle(self, **options: Any) -> None:
-        kind = self.rules.kind
+    def run(self, given: SuspensionArguments) -> None:
         change = suspend_many if self.destructive else resume_many
         result = change(
             self.rules,
             operator=self.operator,
-            names=self.read_names(options[kind], options),
-            tenant=options.get("tenant"),
-            reason=options["reason"],
+            names=self.read_names(given.names, given.from_file),
+            tenant=given.tenant,
+            reason=given.reason,
             confirm=self.confirm if self.destructive else self.confirm_many,
             now=timezone.now(),
             dry_run=self.dry_run,
         )
-        self.print_rows(result, kind)
+        self.print_rows(result, self.rules.kind)
 
 
 class SuspendCommand(ResumeCommand):

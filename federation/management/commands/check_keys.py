@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 
 from federation.keys.check_keys import check_keys
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, Part
 
@@ -26,7 +25,7 @@ class Command(OperatorCommand):
         "Exits with 1 if one does not match, with 2 if one can't be decrypted."
     )
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         result = check_keys(operator=self.operator, now=timezone.now())
         if self.output.as_json:
             self.output.print_json({"keys": result.keys})

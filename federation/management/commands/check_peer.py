@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from federation.peers.check_peer import check_peer
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 
@@ -20,7 +18,14 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class CheckPeerArguments(Arguments):
+    server_name: str = argument("server name, with its port unless it is 443", metavar="server")
+    plain_http: bool = option(
+        "connect without encryption (only to hosts in SCAIWAVE_PEER_NETWORKS)"
+    )
+
+
+class Command(OperatorCommand[CheckPeerArguments]):
     service = staticmethod(check_peer)
     words = "admin federation check-peer"
     summary = "Check whether federation with a server works"
@@ -37,18 +42,8 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "server_name", metavar="server", help="server name, with its port unless it is 443"
-        )
-        parser.add_argument(
-            "--plain-http",
-            action="store_true",
-            help="connect without encryption (only to hosts in SCAIWAVE_PEER_NETWORKS)",
-        )
-
-    def handle(self, **options: Any) -> None:
-        result = self.call_service(options)
+    def run(self, given: CheckPeerArguments) -> None:
+        result = self.call_service(given)
         self.print_result(result.document())
         if not self.output.as_json:
             self.output.print_record(COLUMNS, result.peer)
@@ -56,4 +51,4 @@ class Command(OperatorCommand):
             self.output.warn(warning)
         if result.problem is not None:
             raise result.problem
-        self.output.log(f"Federation with {options['server_name']} would work.")
+        self.output.log(f"Federation with {given.server_name} would work.")

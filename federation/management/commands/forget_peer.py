@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from federation.peers.forget_peer import forget_peer
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class ForgetPeerArguments(Arguments):
+    server_name: str = argument("server: chat.example.com", metavar="server")
+
+
+class Command(OperatorCommand[ForgetPeerArguments]):
     service = staticmethod(forget_peer)
     words = "admin federation peer forget"
     area, place = "federation", 110
@@ -20,6 +23,3 @@ class Command(OperatorCommand):
         "seen for the first time. The policy stays."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("server_name", metavar="server", help="server: chat.example.com")

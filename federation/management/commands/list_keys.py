@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from django.utils import timezone
 
 from federation.keys.queries import list_keys
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.core.paging import Page
@@ -36,10 +36,10 @@ class Command(ListCommand):
         "key's yearly rotation is due, or until an older key stops verifying."
     )
 
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+    def load_rows(self, given: Arguments) -> Iterable[Row]:
         result = list_keys(operator=self.operator, now=timezone.now())
         self.warnings = result.warnings
-        return Page(result.keys[:limit], count=lambda: len(result.keys))
+        return Page(result.keys[: self.options.limit], count=lambda: len(result.keys))
 
     def print_notes(self) -> None:
         for warning in self.warnings:

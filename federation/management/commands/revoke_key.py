@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from federation.keys.lifecycle import revoke_key
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class RevokeKeyArguments(Arguments):
+    key_id: str = argument("key ID, or at least its first 8 characters", metavar="KEY_ID")
+
+
+class Command(OperatorCommand[RevokeKeyArguments]):
     service = staticmethod(revoke_key)
     words = "admin federation key revoke"
     summary = "Revoke a key and all its signatures"
@@ -21,8 +24,3 @@ class Command(OperatorCommand):
         "if someone else may have the key; to replace a key, rotate it."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "key_id", metavar="KEY_ID", help="key ID, or at least its first 8 characters"
-        )

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from federation.keys.lifecycle import OVERLAP_DAYS, rotate_key
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class RotateKeyArguments(Arguments):
+    overlap_days: int = option(
+        f"days that the old key keeps verifying (default {OVERLAP_DAYS})",
+        default=OVERLAP_DAYS,
+        metavar="N",
+    )
+
+
+class Command(OperatorCommand[RotateKeyArguments]):
     service = staticmethod(rotate_key)
     words = "admin federation key rotate"
     summary = "Rotate the server's signing key"
@@ -21,12 +28,3 @@ class Command(OperatorCommand):
         "runs start at the same time, one creates the key and the others report it."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--overlap-days",
-            type=int,
-            default=OVERLAP_DAYS,
-            metavar="N",
-            help=f"days that the old key keeps verifying (default {OVERLAP_DAYS})",
-        )

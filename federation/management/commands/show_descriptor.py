@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 
 from federation.keys.descriptor import show_descriptor
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -19,7 +18,7 @@ class Command(OperatorCommand):
         "--json, and contains no secrets."
     )
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         result = show_descriptor(operator=self.operator, now=timezone.now())
         self.output.print_json(result.document)
         self.output.log(f"Peers fetch it from {result.address}.")

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from federation.peers.queries import show_peer
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import AUDIT_COLUMNS, print_sections
@@ -20,7 +18,11 @@ FACTS = (
 )
 
 
-class Command(OperatorCommand):
+class ShowPeerArguments(Arguments):
+    server_name: str = argument("server: chat.example.com", metavar="server")
+
+
+class Command(OperatorCommand[ShowPeerArguments]):
     words = "admin federation peer show"
     summary = "Show the stored key of another server"
     area, place = "federation", 100
@@ -28,11 +30,8 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin federation peer show chat.example.com",)
     help = "Show the stored key of another server, and when it was seen. Calls no server."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("server_name", metavar="server", help="server: chat.example.com")
-
-    def handle(self, server_name: str, **options: Any) -> None:
-        document = show_peer(operator=self.operator, server_name=server_name)
+    def run(self, given: ShowPeerArguments) -> None:
+        document = show_peer(operator=self.operator, server_name=given.server_name)
         if self.output.as_json:
             self.output.print_json({"peer": document})
             return

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
-
 from federation.policy.queries import show_policy
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 
@@ -21,7 +20,7 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin federation policy show",)
     help = "Show the federation policy. Until a policy is set, federation is closed."
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         policy = show_policy(operator=self.operator)
         if self.output.as_json:
             self.output.print_json({"policy": policy})

@@ -1,20 +1,31 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from functools import partial
-from typing import Any
 
 from identity_sync.management.output import print_report, print_sync
-from identity_sync.management.removal_arguments import add_removals, read_selection
-from identity_sync.removals.decide import approve_removals
+from identity_sync.management.removal_arguments import RemovalsArguments
+from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
+from scaiwave.cli.arguments import REASON, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.change import Change
+from scaiwave.core.errors import UsageError
 
 
-class Command(OperatorCommand):
+class SyncApproveArguments(RemovalsArguments):
+    tenant: str | None = option("all pending removals of this tenant (slug, ID or ScaiKey ID)")
+    expect: str = option(
+        "digest that `sync removals` printed for the tenant; others are refused",
+        metavar="DIGEST",
+        default="",
+    )
+    reason: str = option(REASON, default="")
+    now: bool = option("sync at once, instead of at the next schedule")
+
+
+class Command(OperatorCommand[SyncApproveArguments]):
     service = staticmethod(approve_removals)
     words = "sync approve"
     summary = "Approve pending removals for the next sync"
@@ -31,26 +42,19 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add_removals(parser)
-        parser.add_argument(
-            "--tenant", help="all pending removals of this tenant (slug, ID or ScaiKey ID)"
-        )
-        parser.add_argument(
-            "--expect",
-            metavar="DIGEST",
-            default="",
-            help="digest that `sync removals` printed for the tenant; others are refused",
-        )
-        parser.add_argument("--reason", default="", help="reason for the audit log")
-        parser.add_argument(
-            "--now", action="store_true", help="sync at once, instead of at the next schedule"
-        )
-
-    def handle(self, **options: Any) -> None:
-        decision = self.call_service(options, selection=read_selection(options))
+    def run(self, given: SyncApproveArguments) -> None:
+        ids, tenant = given.read_ids(), given.tenant
+        if (tenant is None) != bool(ids):
+            raise UsageError(
+                "Name the removals by their IDs, by --from, or by --tenant with --expect.",
+                fix="`scaiwave sync removals` lists the IDs and digests.",
+            )
+        if given.expect and tenant is None:
+            raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
+        selection = Selection(ids, tenant, given.expect, given.from_file is not None)
+        decision = self.call_service(given, selection=selection)
         self.output.print_line(decision.sentence)
-        if not options["now"] or self.dry_run:
+        if not given.now or self.dry_run:
             self.print_result(decision.document())
             return
         print_sync(partial(self._sync, decision), partial(self._print_report, decision))

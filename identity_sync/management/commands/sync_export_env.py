@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO
 
 from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.registration.export_env import export_env, format_exports
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.text import is_terminal
 
@@ -19,7 +20,7 @@ class Command(OperatorCommand):
     examples = ('eval "$(scaiwave sync export-env)"',)
     help = "Print the ScaiKey settings as shell commands, with secrets; audited."
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         values = export_env(operator=self.operator, config=settings.CONFIG, now=timezone.now())
         if is_terminal(self.output.stdout):
             self.output.warn("Secrets were printed to the terminal.")

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
+from datetime import datetime
 
-from identity_sync.management.removal_arguments import add_removals, read_ids
+from identity_sync.management.removal_arguments import RemovalsArguments
 from identity_sync.removals.decide import Selection, keep_removals
+from scaiwave.cli.arguments import REASON, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.errors import UsageError
 from tenants.management.arguments import until
 
 
-class Command(OperatorCommand):
+class SyncKeepArguments(RemovalsArguments):
+    reason: str = option(REASON, required=True)
+    until: datetime | None = option(
+        "last day of the access, at most 90 days ahead (default 30 days)",
+        metavar="DATE",
+        type=until,
+    )
+
+
+class Command(OperatorCommand[SyncKeepArguments]):
     service = staticmethod(keep_removals)
     words = "sync keep"
     summary = "Keep access that pending removals would take"
@@ -23,22 +32,12 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add_removals(parser)
-        parser.add_argument("--reason", required=True, help="reason for the audit log")
-        parser.add_argument(
-            "--until",
-            metavar="DATE",
-            type=until,
-            help="last day of the access, at most 90 days ahead (default 30 days)",
-        )
-
-    def handle(self, **options: Any) -> None:
-        ids = read_ids(options["removals"], options["from_file"])
+    def run(self, given: SyncKeepArguments) -> None:
+        ids = given.read_ids()
         if not ids:
             raise UsageError(
                 "Name the removals by their IDs, or by --from.",
                 fix="`scaiwave sync removals` lists the IDs.",
             )
-        selection = Selection(ids, is_file=options["from_file"] is not None)
-        self.print_change(self.call_service(options, selection=selection))
+        selection = Selection(ids, is_file=given.from_file is not None)
+        self.print_change(self.call_service(given, selection=selection))

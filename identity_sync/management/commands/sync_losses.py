@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
 
 from django.utils import timezone
 
 from identity_sync.reasons import Loss
 from identity_sync.reports.losses import LossHistory, get_loss_history, list_losses
 from identity_sync.reports.runs import SHORT_ID_CHARS
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.text import pluralize
@@ -16,7 +16,23 @@ from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import ensure_period, since, until
 
 
-class Command(ListCommand):
+class SyncLossesArguments(Arguments):
+    since: datetime | None = option(
+        f"start of the period: {TIME_FORMATS}", metavar="TIME", type=since
+    )
+    until: datetime | None = option(
+        "end of the period (a day includes the whole day)", metavar="TIME", type=until
+    )
+    tenant: str | None = option(ONLY_TENANT)
+    participant: str | None = option(
+        "only this person, with their groups, tenant and partner (e-mail address, @name:server, "
+        "local ID, ID or ScaiKey ID)",
+        metavar="NAME",
+    )
+    loss: str | None = option("only this loss (default all)", choices=[loss.value for loss in Loss])
+
+
+class Command(ListCommand[SyncLossesArguments]):
     service = staticmethod(list_losses)
     words = "sync losses"
     summary = "List who lost access through syncs, and why"
@@ -49,31 +65,10 @@ class Command(ListCommand):
         "run, and whether it is back. The first sync of a tenant has counts only."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
-        )
-        parser.add_argument(
-            "--until",
-            metavar="TIME",
-            type=until,
-            help="end of the period (a day includes the whole day)",
-        )
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--participant",
-            metavar="NAME",
-            help="only this person, with their groups, tenant and partner (e-mail address, "
-            "@name:server, local ID, ID or ScaiKey ID)",
-        )
-        parser.add_argument(
-            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
-        )
-
-    def load_rows(self, **options: Any) -> Iterable[Row]:
-        ensure_period(options["since"], options["until"])
+    def load_rows(self, given: SyncLossesArguments) -> Iterable[Row]:
+        ensure_period(given.since, given.until)
         self.history = get_loss_history(operator=self.operator, now=timezone.now())
-        rows: Iterable[Row] = self.call_service(options)
+        rows: Iterable[Row] = self.call_service(given)
         return rows
 
     def load_rest(self) -> Row:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
+from argparse import ArgumentTypeError
 
 from django.conf import settings
 from django.utils import timezone
@@ -15,9 +14,9 @@ from identity_sync.registration.answers import (
 )
 from identity_sync.registration.cancel import cancel_registration
 from identity_sync.registration.register import RegistrationResult, register
+from scaiwave.cli.arguments import Arguments, Excludes, Needs, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
-from scaiwave.core.errors import UsageError
 
 FLAGS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
 TITLES = {
@@ -43,7 +42,39 @@ TIMES = {"requested_at": ColumnType.TIME}
 WAIT_SECONDS = 3600.0
 
 
-class Command(OperatorCommand):
+def parse_seconds(text: str) -> float:
+    """Parse a finite number of seconds, zero or more. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+class SyncRegisterArguments(Arguments):
+    url: str | None = option("URL of ScaiKey (default: SCAIWAVE_SCAIKEY_URL)")
+    name: str | None = option("name of this server in ScaiKey")
+    scope: str | None = option(
+        "what this server may read in ScaiKey", type=str.upper, choices=SCOPES
+    )
+    partner_slug: str | None = option("partner to register for (with --scope PARTNER)")
+    tenant_slug: str | None = option("tenant to register for (with --scope TENANT)")
+    contact_email: str | None = option("e-mail address for questions from ScaiKey's administrators")
+    allow_http: bool = option("registration without encryption")
+    wait: bool = option("wait until the request is approved or rejected")
+    timeout: float | None = option(
+        "maximum number of seconds to --wait (default 3600)", type=parse_seconds
+    )
+    replace: bool = option(
+        "new registration; the configured credentials stay in use until it works"
+    )
+    restart: bool = option("new request, after the pending one is cancelled", group="group")
+    cancel: bool = option("cancellation of the pending request", group="group")
+
+
+class Command(OperatorCommand[SyncRegisterArguments]):
     words = "sync register"
     alias = "register"
     summary = "Register this server with ScaiKey"
@@ -57,55 +88,34 @@ class Command(OperatorCommand):
     )
     help = "Register this server with ScaiKey, or continue a pending registration."
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--url", help="URL of ScaiKey (default: SCAIWAVE_SCAIKEY_URL)")
-        add("--name", help="name of this server in ScaiKey")
-        add("--scope", type=str.upper, choices=SCOPES, help="what this server may read in ScaiKey")
-        add("--partner-slug", help="partner to register for (with --scope PARTNER)")
-        add("--tenant-slug", help="tenant to register for (with --scope TENANT)")
-        add("--contact-email", help="e-mail address for questions from ScaiKey's administrators")
-        add("--allow-http", action="store_true", help="registration without encryption")
-        add("--wait", action="store_true", help="wait until the request is approved or rejected")
-        add(
-            "--timeout",
-            type=parse_seconds,
-            help="maximum number of seconds to --wait (default 3600)",
-        )
-        add(
+    option_rules = (
+        Needs("--timeout", "--wait", "Add --wait, or leave --timeout out."),
+        Excludes(
+            "--cancel",
             "--replace",
-            action="store_true",
-            help="new registration; the configured credentials stay in use until it works",
-        )
-        group = parser.add_mutually_exclusive_group()
-        group.add_argument(
-            "--restart",
-            action="store_true",
-            help="new request, after the pending one is cancelled",
-        )
-        group.add_argument(
-            "--cancel", action="store_true", help="cancellation of the pending request"
-        )
+            "Choose one of them.",
+            "Can't combine --cancel and --replace.",
+        ),
+    )
 
-    def handle(self, **options: Any) -> None:
-        check_combinations(options)
-        if options["cancel"]:
-            self._cancel(dry_run=options["dry_run"])
+    def run(self, given: SyncRegisterArguments) -> None:
+        if given.cancel:
+            self._cancel(dry_run=self.dry_run)
             return
+        wait_seconds = WAIT_SECONDS if given.timeout is None else given.timeout
         context = RegistrationContext(
             operator=self.operator,
             config=settings.CONFIG,
             console=Console(prompt=self.ask, log=self.output.log, interactive=self.can_ask()),
             clock=timezone.now,
-            wait_seconds=get_wait_seconds(options),
+            wait_seconds=wait_seconds if given.wait else None,
         )
         result = register(
             context,
-            flags=RegistrationFlags(**{name: options[name] for name in FLAGS}),
-            replace_credentials=options["replace"],
-            restart=options["restart"],
-            dry_run=options["dry_run"],
+            flags=RegistrationFlags(**{name: getattr(given, name) for name in FLAGS}),
+            replace_credentials=given.replace,
+            restart=given.restart,
+            dry_run=self.dry_run,
         )
         self._print_result(result)
 
@@ -141,29 +151,3 @@ class Command(OperatorCommand):
             ]
             self.output.print_record(columns, row)
         self.output.log(f"Next: {result.next_step}")
-
-
-def check_combinations(options: dict[str, Any]) -> None:
-    """Raise UsageError for options that have no effect together."""
-    if options["timeout"] is not None and not options["wait"]:
-        raise UsageError("--timeout needs --wait.", fix="Add --wait, or leave --timeout out.")
-    if options["cancel"] and options["replace"]:
-        raise UsageError("Can't combine --cancel and --replace.", fix="Choose one of them.")
-
-
-def get_wait_seconds(options: dict[str, Any]) -> float | None:
-    """Return how long to wait for a decision; None to ask once."""
-    if not options["wait"]:
-        return None
-    return WAIT_SECONDS if options["timeout"] is None else float(options["timeout"])
-
-
-def parse_seconds(text: str) -> float:
-    """Parse a finite number of seconds, zero or more. Raises ArgumentTypeError."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
 
 from django.utils import timezone
 
 from identity_sync.models import Limit
 from identity_sync.reasons import Loss
 from identity_sync.removals.queries import SHORT_ID_CHARS, count_by_tenant, list_removals
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.console.text import pluralize
@@ -16,7 +16,15 @@ from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import ensure_period, since
 
 
-class Command(ListCommand):
+class SyncRemovalsArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+    loss: str | None = option("only this loss (default all)", choices=[loss.value for loss in Loss])
+    since: datetime | None = option(
+        f"only removals set aside since then: {TIME_FORMATS}", metavar="TIME", type=since
+    )
+
+
+class Command(ListCommand[SyncRemovalsArguments]):
     service = staticmethod(list_removals)
     words = "sync removals"
     summary = "List the removals that wait for a decision"
@@ -50,26 +58,14 @@ class Command(ListCommand):
         "or keep the access. Approve rows by their IDs, or all of a tenant by its digest."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
-        )
-        parser.add_argument(
-            "--since",
-            metavar="TIME",
-            type=since,
-            help=f"only removals set aside since then: {TIME_FORMATS}",
-        )
-
-    def load_rows(self, **options: Any) -> Iterable[Row]:
-        ensure_period(options["since"], None)
+    def load_rows(self, given: SyncRemovalsArguments) -> Iterable[Row]:
+        ensure_period(given.since, None)
         now = timezone.now()
-        rows: Iterable[Row] = self.call_service(options, now=now)
+        rows: Iterable[Row] = self.call_service(given, now=now)
         self.tenants = []
         # A digest covers all rows of a tenant.
-        if not any(options[name] for name in ("loss", "since", "limit", "after")):
-            self.tenants = count_by_tenant(self.operator, options["tenant"], now)
+        if not (given.loss or given.since or self.options.limit or self.options.after):
+            self.tenants = count_by_tenant(self.operator, given.tenant, now)
         return rows
 
     def load_rest(self) -> Row:

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from datetime import datetime
 
 from identity_sync.management.output import format_change_count, format_duration
 from identity_sync.models import Outcome, Trigger
 from identity_sync.reports.runs import SHORT_ID_CHARS, list_runs
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, Part, Row
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
 
-class Command(ListCommand):
+class SyncRunsArguments(Arguments):
+    outcome: str | None = option("only this outcome (default all)", choices=Outcome.values)
+    trigger: str | None = option("only this trigger (default all)", choices=Trigger.values)
+    tenant: str | None = option("only runs that concern this tenant (slug, ID or ScaiKey ID)")
+    since: datetime | None = option(
+        f"start of the period: {TIME_FORMATS}", metavar="TIME", type=since
+    )
+
+
+class Command(ListCommand[SyncRunsArguments]):
     service = staticmethod(list_runs)
     words = "sync runs"
     summary = "List runs of the sync"
@@ -43,20 +53,6 @@ class Command(ListCommand):
         "List runs of the sync, newest first. `scaiwave sync show-run <id>` shows one; an ID may "
         "be shortened."
     )
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--outcome", choices=Outcome.values, help="only this outcome (default all)"
-        )
-        parser.add_argument(
-            "--trigger", choices=Trigger.values, help="only this trigger (default all)"
-        )
-        parser.add_argument(
-            "--tenant", help="only runs that concern this tenant (slug, ID or ScaiKey ID)"
-        )
-        parser.add_argument(
-            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
-        )
 
     def format_row(self, row: Row) -> Row:
         return {

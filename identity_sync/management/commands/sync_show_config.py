@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 
 from identity_sync.registration.show_config import show_config
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column
 
@@ -19,7 +18,7 @@ class Command(OperatorCommand):
     permission = "VIEW_PLATFORM"
     help = "List every setting with its value and source; secrets are masked."
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         report = show_config(operator=self.operator, config=settings.CONFIG)
         document = report.document()
         if self.output.as_json:

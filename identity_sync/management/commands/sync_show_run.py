@@ -1,20 +1,26 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any
 
 from django.utils import timezone
 
 from identity_sync.management.output import print_run
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import ACTIONS, list_changes, show_run
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, Part, Row
 from tenants.management.output import format_values
 
 
-class Command(ListCommand):
+class SyncShowRunArguments(Arguments):
+    run: str = argument("run (ID, the beginning of an ID, or `last` for the newest)")
+    kind: str | None = option("only changes of this kind (default all)", choices=KINDS)
+    tenant: str | None = option(ONLY_TENANT)
+    action: str | None = option("only this action (default all)", choices=ACTIONS)
+
+
+class Command(ListCommand[SyncShowRunArguments]):
     service = staticmethod(list_changes)
     words = "sync show-run"
     summary = "Show the changes of a run, with reasons"
@@ -38,31 +44,23 @@ class Command(ListCommand):
         *("fields", "values", "reason", "id"),
     )
     default_limit = 100
-    run: Row
+    shown: Row
     help = (
         "Show a run of the sync: what changed for whom, from what to what and why, with counts, "
         "warnings and its error. The first run of a tenant has counts only."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "run", help="run (ID, the beginning of an ID, or `last` for the newest)"
-        )
-        parser.add_argument("--kind", choices=KINDS, help="only changes of this kind (default all)")
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--action", choices=ACTIONS, help="only this action (default all)")
-
-    def load_rows(self, **options: Any) -> Iterable[Row]:
-        self.run = show_run(operator=self.operator, name=options["run"], now=timezone.now())
-        changes: Iterable[Row] = self.call_service(options, run_id=self.run["run_id"])
-        if not (options["csv"] or self.output.as_json):
-            print_run(self.output, self.run)
-            if self.run["kinds"] is None:
+    def load_rows(self, given: SyncShowRunArguments) -> Iterable[Row]:
+        self.shown = show_run(operator=self.operator, name=given.run, now=timezone.now())
+        changes: Iterable[Row] = self.call_service(given, run_id=self.shown["run_id"])
+        if not (self.options.csv or self.output.as_json):
+            print_run(self.output, self.shown)
+            if self.shown["kinds"] is None:
                 self.plural = "changes in your tenants"
         return changes
 
     def load_rest(self) -> Row:
-        return {"run": self.run}
+        return {"run": self.shown}
 
     def format_row(self, row: Row) -> Row:
         return {

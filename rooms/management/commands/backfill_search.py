@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +8,7 @@ from django.utils import timezone
 
 from rooms.search.backfill import backfill_search, enqueue_backfill
 from rooms.search.queries import BackfillOptions, get_search_plan
+from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.console.text import pluralize
@@ -29,7 +29,17 @@ RESULT_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class BackfillSearchArguments(Arguments):
+    inline: bool = option("index in this process, without the queue")
+    tenant: str | None = option(ONLY_TENANT)
+    room: str | None = option(ONLY_ROOM)
+    since: datetime | None = option(
+        f"only messages sent or changed since then: {TIME_FORMATS}", metavar="TIME", type=since
+    )
+    restart: bool = option("index from the beginning, and ignore an unfinished run")
+
+
+class Command(OperatorCommand[BackfillSearchArguments]):
     words = "room search-index"
     summary = "Fill the index of room search"
     area, place = "rooms", 60
@@ -46,27 +56,8 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--inline", action="store_true", help="index in this process, without the queue")
-        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        add("--room", help="only this room of the tenant (ID or alias)")
-        add(
-            "--since",
-            metavar="TIME",
-            type=since,
-            help=f"only messages sent or changed since then: {TIME_FORMATS}",
-        )
-        add(
-            "--restart",
-            action="store_true",
-            help="index from the beginning, and ignore an unfinished run",
-        )
-
-    def handle(self, inline: bool, **options: Any) -> None:
-        wanted = BackfillOptions(
-            options["tenant"], options["room"], options["since"], options["restart"]
-        )
+    def run(self, given: BackfillSearchArguments) -> None:
+        wanted = BackfillOptions(given.tenant, given.room, given.since, given.restart)
         if self.dry_run:
             plan = get_search_plan(operator=self.operator, options=wanted)
             self._print_tenants(plan.document(), PLAN_COLUMNS)
@@ -76,7 +67,7 @@ class Command(OperatorCommand):
                     f"{run['ranges_left']:,} of {run['ranges']:,} ranges left."
                 )
             self.output.log("This was a dry run; no changes were made.")
-        elif inline:
+        elif given.inline:
             with self.output.progress("Events read") as progress:
                 result = backfill_search(
                     operator=self.operator,

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from rooms.conversion.convert_rooms import REPORT, SYSTEMS, ConversionOptions, convert_rooms
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -15,7 +14,28 @@ LOSS_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class ConvertRoomsArguments(Arguments):
+    system: str = argument("system that made the export", choices=list(SYSTEMS))
+    source: Path = argument("export: a ZIP, JSON or JSONL file, or a directory")
+    output_dir: Path = option(
+        "directory for the bundles and conversion.json", metavar="DIR", required=True
+    )
+    only: list[str] = option(
+        "names or IDs of rooms to convert", nargs="+", metavar="NAME", default=[]
+    )
+    people: Path | None = option(
+        "table of people from `scaiwave room match-people`", metavar="FILE"
+    )
+    files: Path | None = option("directory with attachments that the export lacks", metavar="DIR")
+    public: bool = option("make rooms public that everyone in the source could read")
+    workspace: str = option(
+        "name of the source, for the IDs of its people (default: from the export)",
+        metavar="NAME",
+        default="",
+    )
+
+
+class Command(OperatorCommand[ConvertRoomsArguments]):
     words = "room convert"
     summary = "Convert an export of another chat system"
     area, place = "rooms", 120
@@ -32,52 +52,13 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("system", choices=list(SYSTEMS), help="system that made the export")
-        add("source", type=Path, help="export: a ZIP, JSON or JSONL file, or a directory")
-        add(
-            "--output-dir",
-            type=Path,
-            metavar="DIR",
-            required=True,
-            help="directory for the bundles and conversion.json",
-        )
-        add(
-            "--only", nargs="+", metavar="NAME", default=[], help="names or IDs of rooms to convert"
-        )
-        add(
-            "--people",
-            type=Path,
-            metavar="FILE",
-            help="table of people from `scaiwave room match-people`",
-        )
-        add(
-            "--files",
-            type=Path,
-            metavar="DIR",
-            help="directory with attachments that the export lacks",
-        )
-        add(
-            "--public",
-            action="store_true",
-            help="make rooms public that everyone in the source could read",
-        )
-        add(
-            "--workspace",
-            metavar="NAME",
-            default="",
-            help="name of the source, for the IDs of its people (default: from the export)",
-        )
-
-    def handle(self, system: str, source: Path, output_dir: Path, **options: Any) -> None:
+    def run(self, given: ConvertRoomsArguments) -> None:
         result = convert_rooms(
-            system=system,
-            source=source,
-            directory=output_dir,
+            system=given.system,
+            source=given.source,
+            directory=given.output_dir,
             options=ConversionOptions(
-                frozenset(options["only"]),
-                *(options[name] for name in ("people", "files", "public", "workspace")),
+                frozenset(given.only), given.people, given.files, given.public, given.workspace
             ),
             dry_run=self.dry_run,
             progress_factory=self.output.progress,
@@ -93,4 +74,4 @@ class Command(OperatorCommand):
                 output.print_table(name, LOSS_COLUMNS, rows)
         output.print_line(result.sentence)
         if not result.dry_run:
-            output.print_line(f"The full account is in {output_dir / REPORT}.")
+            output.print_line(f"The full account is in {given.output_dir / REPORT}.")

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from rooms.workspaces.create_workspace import WorkspaceSpec, create_workspace
+from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class CreateWorkspaceArguments(Arguments):
+    tenant: str = option(TENANT, required=True)
+    slug: str = option("short name: sales", required=True)
+    name: str = option('full name: "Sales"', required=True)
+    description: str = option("purpose of the workspace", default="")
+    owner: str | None = option(
+        "owner (e-mail address, @name:server, local ID, ID or ScaiKey ID)", metavar="PARTICIPANT"
+    )
+
+
+class Command(OperatorCommand[CreateWorkspaceArguments]):
     service = staticmethod(create_workspace)
     words = "admin create-workspace"
     area, place = "rooms", 10
@@ -22,19 +30,6 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--slug", required=True, help="short name: sales")
-        add("--name", required=True, help='full name: "Sales"')
-        add("--description", default="", help="purpose of the workspace")
-        add(
-            "--owner",
-            metavar="PARTICIPANT",
-            help="owner (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-
-    def handle(self, **options: Any) -> None:
-        names = ("slug", "name", "description", "owner")
-        spec = WorkspaceSpec(*(options[name] for name in names))
-        self.print_change(self.call_service(options, spec=spec))
+    def run(self, given: CreateWorkspaceArguments) -> None:
+        spec = WorkspaceSpec(given.slug, given.name, given.description, given.owner)
+        self.print_change(self.call_service(given, spec=spec))

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Callable
-from typing import Any
-
 from rooms.lifecycle.delete_room import delete_room
+from scaiwave.cli.arguments import REASON, ROOM, TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
-    service: Callable[..., Any] = staticmethod(delete_room)
+class DeleteRoomArguments(Arguments):
+    name: str = argument(ROOM, metavar="room")
+    tenant: str = option(TENANT, required=True)
+    reason: str = option(REASON, required=True)
+    archive: bool = option("archive an open room first")
+    now: bool = option("skip the grace period; this can't be undone")
+
+
+class Command(OperatorCommand[DeleteRoomArguments]):
+    service = staticmethod(delete_room)
     words = "room delete"
     summary = "Delete a room, its events and its files"
     area, place = "rooms", 101
@@ -25,16 +30,6 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", help="room (ID or alias)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--reason", required=True, help="reason for the audit log")
-        add("--archive", action="store_true", help="archive an open room first")
-        add("--now", action="store_true", help="skip the grace period; this can't be undone")
-
-    def handle(self, **options: Any) -> None:
-        at_once = options["now"]
-        confirm = self.confirm_name if at_once else lambda effect, name: self.confirm(effect)
-        values = {"name": options["room"]} | options
-        self.print_change(self.call_service(values, confirm=confirm, at_once=at_once))
+    def run(self, given: DeleteRoomArguments) -> None:
+        confirm = self.confirm_name if given.now else lambda effect, name: self.confirm(effect)
+        self.print_change(self.call_service(given, confirm=confirm, at_once=given.now))

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from rooms.exports.merge_bundles import diff_bundles
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import print_report
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, Part
 
@@ -20,7 +19,12 @@ DIFF_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class DiffBundlesArguments(Arguments):
+    before: Path = argument("earlier bundle, or directory with a chain")
+    after: Path = argument("later bundle, or directory with a chain")
+
+
+class Command(OperatorCommand[DiffBundlesArguments]):
     words = "room diff"
     summary = "List what differs between two bundles"
     area, place = "rooms", 150
@@ -34,15 +38,10 @@ class Command(OperatorCommand):
         "are in its directory. Needs no database."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("before", type=Path, help="earlier bundle, or directory with a chain")
-        add("after", type=Path, help="later bundle, or directory with a chain")
-
-    def handle(self, before: Path, after: Path, **options: Any) -> None:
+    def run(self, given: DiffBundlesArguments) -> None:
         found = diff_bundles(
-            before=before,
-            after=after,
+            before=given.before,
+            after=given.after,
             max_bytes=get_max_bytes(),
             progress_factory=self.output.progress,
         )

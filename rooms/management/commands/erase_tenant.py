@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from django.utils import timezone
 from rooms.erasure.erase_tenant import erase_again, erase_tenant, plan_erasure
 from rooms.erasure.plan import ErasureOptions
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import add_missing_files_argument, add_signer_arguments
+from rooms.management.tenant_moves import MISSING_FILES
 from rooms.moves.index import INDEX
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
-from scaiwave.core.errors import UsageError
 
 COLUMNS = (
     Column("place", "Place", part=Part.NAME),
@@ -23,7 +22,40 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class EraseTenantArguments(Arguments):
+    tenant: str = argument("tenant (slug or ID); not needed with --again", nargs="?", default="")
+    plan: Path | None = option(
+        "count and check everything, and write a plan to FILE for review",
+        metavar="FILE",
+        group="act",
+    )
+    apply: Path | None = option("erase by a reviewed plan", metavar="FILE", group="act")
+    again: Path | None = option(
+        "erase a tenant that a restored backup has brought back",
+        metavar="CERTIFICATE",
+        group="act",
+    )
+    export: Path | None = option(
+        "index.json of the tenant's last export", metavar="INDEX", group="export"
+    )
+    without_export: bool = option("need no export", group="export")
+    not_exported: int = option(
+        "number of rooms that are not in the export and are lost", default=0, metavar="N"
+    )
+    allow_missing_files: int = option(MISSING_FILES, default=0, metavar="N")
+    now: bool = option("skip the waiting time; needs --reason")
+    reason: str = option("reason, for the audit log", default="", metavar="TEXT")
+    certificate: Path | None = option("file for the certificate", metavar="FILE")
+    backups_gone_by: date | None = option(
+        "first day without the tenant in a backup, for the certificate",
+        type=date.fromisoformat,
+        metavar="DATE",
+    )
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+
+
+class Command(OperatorCommand[EraseTenantArguments]):
     words = "admin erase-tenant"
     summary = "Erase a tenant by a plan, and prove it"
     area, place = "tenants", 175
@@ -42,82 +74,54 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("tenant", nargs="?", default="", help="tenant (slug or ID); not needed with --again")
-        acts = parser.add_mutually_exclusive_group()
-        plan_help = "count and check everything, and write a plan to FILE for review"
-        acts.add_argument("--plan", type=Path, metavar="FILE", help=plan_help)
-        acts.add_argument("--apply", type=Path, metavar="FILE", help="erase by a reviewed plan")
-        acts.add_argument(
-            "--again",
-            type=Path,
-            metavar="CERTIFICATE",
-            help="erase a tenant that a restored backup has brought back",
-        )
-        export = parser.add_mutually_exclusive_group()
-        export.add_argument(
-            "--export", type=Path, metavar="INDEX", help="index.json of the tenant's last export"
-        )
-        export.add_argument("--without-export", action="store_true", help="need no export")
-        add(
-            "--not-exported",
-            type=int,
-            default=0,
-            metavar="N",
-            help="number of rooms that are not in the export and are lost",
-        )
-        add_missing_files_argument(parser)
-        add("--now", action="store_true", help="skip the waiting time; needs --reason")
-        add("--reason", default="", metavar="TEXT", help="reason, for the audit log")
-        add("--certificate", type=Path, metavar="FILE", help="file for the certificate")
-        add(
-            "--backups-gone-by",
-            type=date.fromisoformat,
-            metavar="DATE",
-            help="first day without the tenant in a backup, for the certificate",
-        )
-        add_signer_arguments(parser)
+    option_rules = (
+        Needs("", "TENANT --again", "Name the slug or the ID of a tenant.", "No tenant is named."),
+        Needs(
+            "--plan",
+            "--export --without-export",
+            "Pass --export or --without-export.",
+            "No export is named.",
+        ),
+        Needs(
+            "",
+            "--plan --certificate",
+            "Make a plan first with --plan FILE. To apply it, pass --apply FILE and --certificate "
+            "FILE.",
+            "No file for the certificate.",
+        ),
+    )
 
-    def handle(self, tenant: str, **options: Any) -> None:
-        index, plan = options["export"], options["plan"]
-        if not (tenant or options["again"]):
-            raise UsageError("No tenant is named.", fix="Name the slug or the ID of a tenant.")
-        if plan and not (index or options["without_export"]):
-            raise UsageError("No export is named.", fix="Pass --export or --without-export.")
-        if not plan and options["certificate"] is None:
-            raise UsageError(
-                "No file for the certificate.",
-                fix="Make a plan first with --plan FILE. To apply it, pass --apply FILE and "
-                "--certificate FILE.",
-            )
+    def run(self, given: EraseTenantArguments) -> None:
+        index = given.export
         shared: dict[str, Any] = {
             "operator": self.operator,
+            "tenant": given.tenant,
             "dry_run": self.dry_run,
             "options": ErasureOptions(
                 index.parent if index and index.name == INDEX else index,
-                options["not_exported"],
-                options["now"],
+                given.not_exported,
+                given.now,
                 get_max_bytes(),
                 timezone.now,
                 self.output.progress,
-                options["reason"],
-                options["certificate"],
-                options["allow_missing_files"],
-                options["backups_gone_by"],
+                given.reason,
+                given.certificate or Path(),
+                given.allow_missing_files,
+                given.backups_gone_by,
             ),
         }
-        if plan:
-            result = plan_erasure(**shared, tenant=tenant, file=plan)
-        elif options["again"]:
-            shared |= {"key": options["key"], "descriptor": options["descriptor"]}
-            again = options["again"]
+        if given.plan:
+            result = plan_erasure(**shared, file=given.plan)
+        elif given.again:
             result = erase_again(
-                **shared, tenant=tenant, certificate=again, confirm=self.confirm_name
+                **shared,
+                certificate=given.again,
+                confirm=self.confirm_name,
+                key=given.key,
+                descriptor=given.descriptor,
             )
         else:
-            file = options["apply"]
-            result = erase_tenant(**shared, tenant=tenant, file=file, confirm=self.confirm_name)
+            result = erase_tenant(**shared, file=given.apply, confirm=self.confirm_name)
         self.print_result(result.document())
         if not self.output.as_json:
             self.output.print_table("counts", COLUMNS, result.rows)

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.utils import timezone
 
 from rooms.people.export_participant import export_participant, write_participant_export
+from scaiwave.cli.arguments import ONLY_TENANT, PARTICIPANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class ExportParticipantArguments(Arguments):
+    participant: str = argument(PARTICIPANT)
+    tenant: str | None = option(ONLY_TENANT)
+    output: Path = option("file to write", metavar="FILE", required=True)
+    force: bool = option("overwrite an existing file")
+    reason: str = option("reason for the audit log, without personal data", default="")
+
+
+class Command(OperatorCommand[ExportParticipantArguments]):
     words = "admin export-participant"
     summary = "Export a person's data to hand over to them"
     area, place = "people", 45
@@ -26,31 +33,20 @@ class Command(OperatorCommand):
         "sent. Messages of others are left out."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add(
-            "participant",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        add("--output", type=Path, metavar="FILE", required=True, help="file to write")
-        add("--force", action="store_true", help="overwrite an existing file")
-        add("--reason", default="", help="reason for the audit log, without personal data")
-
-    def handle(self, participant: str, output: Path, **options: Any) -> None:
+    def run(self, given: ExportParticipantArguments) -> None:
         with self.output.progress("Exporting rooms") as progress:
             start = partial(
                 export_participant,
                 operator=self.operator,
-                name=participant,
-                tenant=options["tenant"],
-                reason=options["reason"],
+                name=given.participant,
+                tenant=given.tenant,
+                reason=given.reason,
                 now=timezone.now(),
                 progress=progress,
             )
-            result = write_participant_export(start, output, overwrite=options["force"])
+            result = write_participant_export(start, given.output, overwrite=given.force)
         if self.output.as_json:
-            self.output.print_json({**result.document(), "file": str(output)})
+            self.output.print_json({**result.document(), "file": str(given.output)})
         self.output.print_line(result.sentence)
         for warning in result.warnings:
             self.output.warn(warning)

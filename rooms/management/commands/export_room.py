@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
+from rooms.bundle.chain import MAX_LINKS
 from rooms.bundle.time_window import parse_time_window
 from rooms.exports.export_room import ExportResult, export_room
 from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.exports.increments import export_increment
 from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import check_export_usage, print_report
+from rooms.management.bundle_io import print_report
+from scaiwave.cli.arguments import ROOM, TENANT, Arguments, Excludes, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.core.errors import UsageError
 from scaiwave.core.times import TIME_FORMATS
 
 BULK_EXPORT_COLUMNS = (
@@ -31,7 +33,43 @@ BULK_EXPORT_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+NO_DIRECTORY = "--all needs an output directory."
+
+
+class ExportRoomArguments(Arguments):
+    room: str | None = argument(ROOM, nargs="?")
+    tenant: str = option(TENANT, required=True)
+    output: Path | None = option("file to write instead of stdout", metavar="FILE")
+    force: bool = option("overwrite an existing file (with --output)")
+    since: str | None = option(
+        f"start of the period in UTC: earlier events are left out; {TIME_FORMATS}", metavar="TIME"
+    )
+    until: str | None = option(
+        "end of the period in UTC: events at this time or later are left out", metavar="TIME"
+    )
+    no_media: bool = option("leave out the attachments' files")
+    all: bool = option("export all rooms of the tenant")
+    output_dir: Path | None = option(
+        "with --all: directory for one <room-id>.zip per room; existing bundles are kept",
+        metavar="DIR",
+    )
+    since_bundle: list[Path] = option(
+        "export only the changes since this bundle; repeat for a base and its increments",
+        metavar="FILE",
+    )
+    incremental: bool = option(
+        "with --all: write a directory of bundles per room, each with the changes since the one "
+        "before"
+    )
+    full_every: int = option(
+        "with --incremental: number of increments before a new whole bundle (default: 30)",
+        default=30,
+        metavar="N",
+    )
+    even_if_empty: bool = option("write an increment even if nothing has changed")
+
+
+class Command(OperatorCommand[ExportRoomArguments]):
     words = "room export"
     summary = "Export a room as a bundle to stdout"
     area, place = "rooms", 70
@@ -48,74 +86,52 @@ class Command(OperatorCommand):
         "snapshot. The bundle goes to stdout; redirect it to a file or a pipe."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", nargs="?", help="room (ID or alias)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--output", type=Path, metavar="FILE", help="file to write instead of stdout")
-        add("--force", action="store_true", help="overwrite an existing file (with --output)")
-        add(
-            "--since",
-            metavar="TIME",
-            help=f"start of the period in UTC: earlier events are left out; {TIME_FORMATS}",
-        )
-        add(
-            "--until",
-            metavar="TIME",
-            help="end of the period in UTC: events at this time or later are left out",
-        )
-        add("--no-media", action="store_true", help="leave out the attachments' files")
-        add("--all", action="store_true", help="export all rooms of the tenant")
-        add(
-            "--output-dir",
-            type=Path,
-            metavar="DIR",
-            help="with --all: directory for one <room-id>.zip per room; existing bundles are kept",
-        )
-        add(
-            "--since-bundle",
-            type=Path,
-            action="append",
-            default=[],
-            metavar="FILE",
-            help="export only the changes since this bundle; repeat for a base and its increments",
-        )
-        add(
-            "--incremental",
-            action="store_true",
-            help="with --all: write a directory of bundles per room, each with the changes since "
-            "the one before",
-        )
-        add(
-            "--full-every",
-            type=int,
-            default=30,
-            metavar="N",
-            help="with --incremental: number of increments before a new whole bundle (default: 30)",
-        )
-        add(
+    option_rules = (
+        Needs("--force", "--output", "Add --output FILE, or leave it out."),
+        Excludes(
+            "--all", "ROOM", "Leave out one of the two.", "Can't combine --all with a room: {room}."
+        ),
+        Excludes("--all", "--output", "Pass --output-dir DIR.", NO_DIRECTORY),
+        Needs("--all", "--output-dir", "Pass --output-dir DIR.", NO_DIRECTORY),
+        Needs("--output-dir", "--all", "Pass --output FILE for one room, or add --all."),
+        Needs(
+            "",
+            "ROOM --all",
+            "Name a room by its ID or alias, or pass --all and --output-dir DIR.",
+            "No room was given.",
+        ),
+        Needs("--incremental", "--all", "For one room, pass its bundles with --since-bundle."),
+        Excludes("--since-bundle", "--all", "Pass --incremental instead."),
+        Excludes(
+            "--incremental --since-bundle",
+            "--since --until",
+            "Leave out --since and --until.",
+            "Can't combine a period with a chain, which is of a whole room.",
+        ),
+        Needs(
             "--even-if-empty",
-            action="store_true",
-            help="write an increment even if nothing has changed",
-        )
+            "--since-bundle --incremental",
+            "Leave it out: a whole bundle is always written.",
+        ),
+    )
 
-    def handle(self, room: str | None, output: Path | None, **options: Any) -> None:
-        check_export_usage(room, output, options)
-        export_options = {
+    def run(self, given: ExportRoomArguments) -> None:
+        self._check_usage(given)
+        export_options: dict[str, Any] = {
             "operator": self.operator,
-            "tenant": options["tenant"],
-            "window": parse_time_window(options["since"], options["until"], now=timezone.now()),
-            "with_media": not options["no_media"],
+            "tenant": given.tenant,
+            "window": parse_time_window(given.since, given.until, now=timezone.now()),
+            "with_media": not given.no_media,
         }
         max_bytes = get_max_bytes()
-        if room is None:
+        if given.room is None:
             with self.output.progress("Exporting rooms") as progress:
                 bulk_result = export_rooms(
                     **export_options,
-                    directory=options["output_dir"],
+                    directory=given.output_dir,
                     clock=timezone.now,
-                    chains=ChainOptions(options["full_every"], options["even_if_empty"], max_bytes)
-                    if options["incremental"]
+                    chains=ChainOptions(given.full_every, given.even_if_empty, max_bytes)
+                    if given.incremental
                     else None,
                     progress=progress,
                 )
@@ -123,30 +139,34 @@ class Command(OperatorCommand):
             lines, error = [bulk_result.sentence], bulk_result.error
             print_report(self.output, bulk_result.document(), rooms, lines=lines, error=error)
             return
-        if options["since_bundle"]:
+        if given.since_bundle:
             del export_options["window"]
             with export_increment(
                 **export_options,
-                room=room,
-                since=options["since_bundle"],
+                room=given.room,
+                since=given.since_bundle,
                 now=timezone.now(),
                 max_bytes=max_bytes,
                 progress_factory=self.output.progress,
             ) as export:
                 result = export.write(
-                    output, overwrite=options["force"], even_if_empty=options["even_if_empty"]
+                    given.output, overwrite=given.force, even_if_empty=given.even_if_empty
                 )
-            self._print_result(result, output)
+            self._print_result(result, given.output)
             return
         with self.output.progress("Exporting events") as progress:
             start = partial(
-                export_room, **export_options, room=room, now=timezone.now(), progress=progress
+                export_room,
+                **export_options,
+                room=given.room,
+                now=timezone.now(),
+                progress=progress,
             )
-            if output:
-                result = write_to_file(start, output, overwrite=options["force"])
+            if given.output:
+                result = write_to_file(start, given.output, overwrite=given.force)
             else:
                 result = write_to_stream(start, sys.stdout.buffer)
-        self._print_result(result, output)
+        self._print_result(result, given.output)
 
     def _print_result(self, result: ExportResult, file: Path | None) -> None:
         """Print to stderr if stdout is the bundle."""
@@ -159,3 +179,20 @@ class Command(OperatorCommand):
             self.output.warn(warning)
         if result.error:
             raise result.error
+
+    def _check_usage(self, given: ExportRoomArguments) -> None:
+        if not 1 <= given.full_every < MAX_LINKS:
+            raise UsageError(
+                f"--full-every is not between 1 and {MAX_LINKS - 1}.", fix="Pass such a number."
+            )
+        is_stdout = given.output is None and not given.all
+        if is_stdout and self.output.as_json:
+            raise UsageError(
+                "Can't write both the bundle and JSON to stdout.",
+                fix="Add --output room.zip to --json.",
+            )
+        if is_stdout and sys.stdout.isatty():
+            raise UsageError(
+                "Can't write a ZIP file to a terminal.",
+                fix="Append `> room.zip` to the command, or pass --output room.zip.",
+            )

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import add_missing_files_argument, print_move
+from rooms.management.tenant_moves import MISSING_FILES, print_move
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
+from scaiwave.cli.arguments import TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class ExportTenantArguments(Arguments):
+    tenant: str = argument(TENANT)
+    output_dir: Path = option(
+        "directory to write to; its parent must exist", required=True, metavar="DIR"
+    )
+    incremental: bool = option("add the changes since the last export to the directory")
+    freeze: bool = option(
+        "suspend the tenant first, so that no one writes during and after the export"
+    )
+    allow_missing_files: int = option(MISSING_FILES, default=0, metavar="N")
+    reason: str = option("reason, for the audit log", default="", metavar="TEXT")
+
+
+class Command(OperatorCommand[ExportTenantArguments]):
     words = "admin export-tenant"
     summary = "Export a tenant with its rooms into a directory"
     area, place = "tenants", 170
@@ -29,43 +41,20 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("tenant", help="tenant (slug, ID or ScaiKey ID)")
-        add(
-            "--output-dir",
-            type=Path,
-            required=True,
-            metavar="DIR",
-            help="directory to write to; its parent must exist",
-        )
-        add(
-            "--incremental",
-            action="store_true",
-            help="add the changes since the last export to the directory",
-        )
-        add(
-            "--freeze",
-            action="store_true",
-            help="suspend the tenant first, so that no one writes during and after the export",
-        )
-        add_missing_files_argument(parser)
-        add("--reason", default="", metavar="TEXT", help="reason, for the audit log")
-
-    def handle(self, tenant: str, output_dir: Path, **options: Any) -> None:
+    def run(self, given: ExportTenantArguments) -> None:
         result = export_tenant(
             operator=self.operator,
-            tenant=tenant,
+            tenant=given.tenant,
             options=ExportTenantOptions(
-                output_dir,
-                options["incremental"],
-                options["freeze"],
-                options["reason"],
+                given.output_dir,
+                given.incremental,
+                given.freeze,
+                given.reason,
                 get_max_bytes(),
                 timezone.now,
                 self.confirm,
                 self.output.progress,
-                options["allow_missing_files"],
+                given.allow_missing_files,
             ),
             dry_run=self.dry_run,
         )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,62 @@ from rooms.imports.import_room import ImportResult, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import (
     build_import_document,
-    check_import_usage,
     open_input,
     print_import_result,
     print_report,
 )
-from rooms.management.tenant_moves import add_signer_arguments
+from scaiwave.cli.arguments import (
+    DESCRIPTOR,
+    KEY,
+    TENANT,
+    Arguments,
+    Excludes,
+    Needs,
+    argument,
+    option,
+)
 from scaiwave.cli.command import OperatorCommand
 
 PASSED_OPTIONS = (
-    *("tenant", "participant", "cut_references", "dry_run", "key", "require_signature", "public"),
+    *("tenant", "participant", "cut_references", "key", "require_signature", "public"),
     *("accept_unsigned", "descriptor"),
 )
 
 
-class Command(OperatorCommand):
+class ImportRoomArguments(Arguments):
+    workspace: str = argument("workspace of the new room (slug or ID)")
+    tenant: str = option(TENANT, required=True)
+    participant: str = option(
+        "creator of the new room: an owner or editor of the workspace (e-mail address, "
+        "@name:server, local ID, ID or ScaiKey ID)",
+        "--as",
+        metavar="PARTICIPANT",
+        required=True,
+    )
+    input: str | None = option("bundle file to read instead of stdin", metavar="FILE")
+    once: bool = option("don't import a bundle twice into the workspace; return the existing room")
+    cut_references: bool = option("remove references to events that are not in the bundle")
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+    require_signature: bool = option(
+        "fail unless the bundle has a valid signature from a known key"
+    )
+    accept_unsigned: bool = option(
+        "import an increment without a signature from a known key after signed bundles"
+    )
+    append: bool = option("import an increment into the room that its base was imported as")
+    chain: Path | None = option(
+        "import the base and all increments of a directory; continues where it ended", metavar="DIR"
+    )
+    to_sequence: int | None = option(
+        "with --chain: number of the last increment to import (default: all)", metavar="N"
+    )
+    keep_local: bool = option("keep events that were edited here")
+    take_theirs: bool = option("replace events that were edited here")
+    public: bool = option("keep a public room public even if no known key has signed the bundle")
+
+
+class Command(OperatorCommand[ImportRoomArguments]):
     words = "room import"
     area, place = "rooms", 80
     is_everyday = True
@@ -44,88 +84,43 @@ class Command(OperatorCommand):
         "is written. Importing it again creates another room, unless --once is given."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("workspace", help="workspace of the new room (slug or ID)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add(
-            "--as",
-            dest="participant",
-            metavar="PARTICIPANT",
-            required=True,
-            help="creator of the new room: an owner or editor of the workspace (e-mail "
-            "address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        add("--input", metavar="FILE", help="bundle file to read instead of stdin")
-        add(
-            "--once",
-            action="store_true",
-            help="don't import a bundle twice into the workspace; return the existing room",
-        )
-        add(
-            "--cut-references",
-            action="store_true",
-            help="remove references to events that are not in the bundle",
-        )
-        add_signer_arguments(parser)
-        add(
-            "--require-signature",
-            action="store_true",
-            help="fail unless the bundle has a valid signature from a known key",
-        )
-        add(
-            "--accept-unsigned",
-            action="store_true",
-            help="import an increment without a signature from a known key after signed bundles",
-        )
-        add(
-            "--append",
-            action="store_true",
-            help="import an increment into the room that its base was imported as",
-        )
-        add(
+    option_rules = (
+        Excludes(
             "--chain",
-            type=Path,
-            metavar="DIR",
-            help="import the base and all increments of a directory; continues where it ended",
-        )
-        add(
-            "--to-sequence",
-            type=int,
-            metavar="N",
-            help="with --chain: number of the last increment to import (default: all)",
-        )
-        add(
-            "--keep-local",
-            action="store_true",
-            help="keep events that were edited here",
-        )
-        add(
-            "--take-theirs",
-            action="store_true",
-            help="replace events that were edited here",
-        )
-        add(
-            "--public",
-            action="store_true",
-            help="keep a public room public even if no known key has signed the bundle",
-        )
+            "--append --once --input",
+            "Leave them out: --chain imports the missing links.",
+        ),
+        Excludes("--append", "--once", "Leave out --once: no link is imported twice."),
+        Needs("--to-sequence", "--chain", "Pass --chain DIR."),
+        Needs("--keep-local --take-theirs", "--append --chain", "Leave them out."),
+        Needs(
+            "--accept-unsigned",
+            "--append --chain",
+            "Leave it out: an unsigned bundle is imported with a warning.",
+        ),
+        Excludes("--accept-unsigned", "--require-signature", "Leave out one of the two."),
+        Excludes(
+            "--chain",
+            "--dry-run",
+            "Check the files with `scaiwave room verify --chain`.",
+            "Can't combine --chain with --dry-run: a link is checked against the ones before it.",
+        ),
+    )
 
-    def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
-        check_import_usage(input, options)
+    def run(self, given: ImportRoomArguments) -> None:
         arguments: dict[str, Any] = {
             "operator": self.operator,
-            "workspace": workspace,
+            "workspace": given.workspace,
             "max_bytes": get_max_bytes(),
             "now": timezone.now(),
             "progress_factory": self.output.progress,
-            **{name: options[name] for name in PASSED_OPTIONS},
+            "dry_run": self.dry_run,
+            **{name: getattr(given, name) for name in PASSED_OPTIONS},
         }
         local_changes = LocalChanges.from_flags(
-            keep_local=options["keep_local"], take_theirs=options["take_theirs"]
+            keep_local=given.keep_local, take_theirs=given.take_theirs
         )
-        if options["chain"]:
+        if given.chain:
             documents: list[dict[str, Any]] = []
 
             def print_link(result: ImportResult | AppendResult) -> None:
@@ -140,8 +135,8 @@ class Command(OperatorCommand):
 
             import_chain(
                 **arguments,
-                chain=options["chain"],
-                to_sequence=options["to_sequence"],
+                chain=given.chain,
+                to_sequence=given.to_sequence,
                 local_changes=local_changes,
                 on_result=print_link,
             )
@@ -149,14 +144,14 @@ class Command(OperatorCommand):
             print_report(self.output, {"changed": changed, "links": documents})
             return
         with open_input(
-            input,
+            given.input,
             terminal_fix="Append `< bundle.zip` to the command, or pass --input bundle.zip.",
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
-            if options["append"]:
+            if given.append:
                 appended = append_link(**arguments, file=file, local_changes=local_changes)
                 lines, warnings = appended.sentences(), appended.warnings
                 print_report(self.output, appended.document(), lines=lines, warnings=warnings)
                 return
-            imported = import_room(**arguments, file=file, once=options["once"])
+            imported = import_room(**arguments, file=file, once=given.once)
         print_import_result(self.output, imported)

@@ -1,20 +1,36 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import add_signer_arguments, print_move
+from rooms.management.tenant_moves import print_move
 from rooms.moves.abort_import import abort_tenant_import
 from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class ImportTenantArguments(Arguments):
+    directory: Path = argument("the export", metavar="DIR")
+    slug: str = option("slug of the tenant here", required=True)
+    people: Path | None = option(
+        "CSV file with the columns source_id (address there) and participant_id (ID here)",
+        metavar="FILE",
+    )
+    match_e_mail: bool = option(
+        "match people with the active person from ScaiKey who has the same e-mail address"
+    )
+    partner: str | None = option("partner of a new tenant (slug, ID or ScaiKey ID)")
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+    open: bool = option("open the tenant though people could write while it was exported")
+    abort: bool = option("delete an import that is not open yet")
+
+
+class Command(OperatorCommand[ImportTenantArguments]):
     words = "admin import-tenant"
     summary = "Import a tenant from an export"
     area, place = "tenants", 172
@@ -32,49 +48,25 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("directory", metavar="DIR", type=Path, help="the export")
-        add("--slug", required=True, help="slug of the tenant here")
-        add(
-            "--people",
-            type=Path,
-            metavar="FILE",
-            help="CSV file with the columns source_id (address there) and participant_id (ID here)",
-        )
-        add(
-            "--match-e-mail",
-            action="store_true",
-            help="match people with the active person from ScaiKey who has the same e-mail address",
-        )
-        add("--partner", help="partner of a new tenant (slug, ID or ScaiKey ID)")
-        add_signer_arguments(parser)
-        add(
-            "--open",
-            action="store_true",
-            help="open the tenant though people could write while it was exported",
-        )
-        add("--abort", action="store_true", help="delete an import that is not open yet")
-
-    def handle(self, directory: Path, slug: str, **options: Any) -> None:
-        if options["abort"]:
+    def run(self, given: ImportTenantArguments) -> None:
+        if given.abort:
             if not self.dry_run:
-                self.confirm(f"This deletes the imported rooms and people of tenant {slug}.")
+                self.confirm(f"This deletes the imported rooms and people of tenant {given.slug}.")
             result = abort_tenant_import(
-                operator=self.operator, slug=slug, now=timezone.now(), dry_run=self.dry_run
+                operator=self.operator, slug=given.slug, now=timezone.now(), dry_run=self.dry_run
             )
             print_move(self, result)
             return
         result = import_tenant(
             operator=self.operator,
             options=ImportTenantOptions(
-                directory,
-                slug,
-                PeopleOptions(options["people"], options["match_e_mail"]),
-                options["partner"],
-                options["key"],
-                options["descriptor"],
-                options["open"],
+                given.directory,
+                given.slug,
+                PeopleOptions(given.people, given.match_e_mail),
+                given.partner,
+                given.key,
+                given.descriptor,
+                given.open,
                 get_max_bytes(),
                 timezone.now,
                 self.output.progress,

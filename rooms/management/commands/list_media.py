@@ -1,15 +1,20 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
 from rooms.lookup.rooms import list_media
+from scaiwave.cli.arguments import ROOM, TENANT, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 
 
-class Command(ListCommand):
+class ListMediaArguments(Arguments):
+    room: str = argument(ROOM)
+    tenant: str = option(TENANT, required=True)
+
+
+class Command(ListCommand[ListMediaArguments]):
     words = "room media list"
     summary = "List the files of a room"
     area, place = "rooms", 103
@@ -33,13 +38,10 @@ class Command(ListCommand):
         "up every file in the media store."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", help="room (ID or alias)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-
-    def load_rows(self, room: str, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_media(operator=self.operator, name=room, tenant=tenant, limit=limit)
+    def load_rows(self, given: ListMediaArguments) -> Iterable[Row]:
+        return list_media(
+            operator=self.operator, name=given.room, tenant=given.tenant, limit=self.options.limit
+        )
 
     def get_id(self, row: Row) -> Any:
         return f"{row['sha256']}-{row['name']}"

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import Any
 
 from rooms.lookup.rooms import SORTABLE, list_rooms
 from rooms.models import RoomState, RoomType
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -32,7 +31,18 @@ KEYS = (
 )
 
 
-class Command(ListCommand):
+class ListRoomsArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+    room_type: str | None = option(
+        "only this type (default all)", "--type", choices=RoomType.values
+    )
+    state: str | None = option("only this state (default all)", choices=RoomState.values)
+    workspace: str | None = option("only rooms of this workspace (slug or ID); needs --tenant")
+    deleted: bool = option("only rooms that wait for their deletion")
+    search: str | None = option("only rooms with TEXT in their name or alias", metavar="TEXT")
+
+
+class Command(ListCommand[ListRoomsArguments]):
     words = "room list"
     summary = "List rooms of a tenant, or of all"
     area, place = "rooms", 20
@@ -55,17 +65,6 @@ class Command(ListCommand):
         "have joined."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        add(
-            "--type", dest="room_type", choices=RoomType.values, help="only this type (default all)"
-        )
-        add("--state", choices=RoomState.values, help="only this state (default all)")
-        add("--workspace", help="only rooms of this workspace (slug or ID); needs --tenant")
-        add("--deleted", action="store_true", help="only rooms that wait for their deletion")
-        add("--search", metavar="TEXT", help="only rooms with TEXT in their name or alias")
-
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        columns = super().get_columns(**options)
-        return (*columns, PURGE_AT) if options["deleted"] else columns
+    def get_columns(self, given: ListRoomsArguments) -> Sequence[Column]:
+        columns = super().get_columns(given)
+        return (*columns, PURGE_AT) if given.deleted else columns

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
-
 from rooms.workspaces.queries import list_workspaces
+from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 
@@ -27,7 +24,12 @@ KEYS = (
 )
 
 
-class Command(ListCommand):
+class ListWorkspacesArguments(Arguments):
+    tenant: str = option(TENANT, required=True)
+
+
+class Command(ListCommand[ListWorkspacesArguments]):
+    service = staticmethod(list_workspaces)
     words = "room workspaces"
     summary = "List workspaces and who may import to them"
     area, place = "rooms", 40
@@ -40,12 +42,6 @@ class Command(ListCommand):
         "List the workspaces of a tenant. The last column names active owners and editors, as "
         "accepted by `scaiwave room import --as`; --json lists all of them."
     )
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-
-    def load_rows(self, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
-        return list_workspaces(operator=self.operator, tenant=tenant, limit=limit)
 
     def format_row(self, row: Row) -> Row:
         importers = row["importers"]

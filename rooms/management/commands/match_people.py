@@ -1,14 +1,19 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from rooms.conversion.match_people import match_people
+from scaiwave.cli.arguments import TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class MatchPeopleArguments(Arguments):
+    directory: Path = argument("output directory of a conversion", metavar="DIR")
+    tenant: str = option(TENANT, required=True)
+    force: bool = option("overwrite an existing map.csv")
+
+
+class Command(OperatorCommand[MatchPeopleArguments]):
     words = "room match-people"
     summary = "Propose who the people of an export are here"
     area, place = "rooms", 125
@@ -21,18 +26,12 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("directory", metavar="DIR", type=Path, help="output directory of a conversion")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--force", action="store_true", help="overwrite an existing map.csv")
-
-    def handle(self, directory: Path, tenant: str, **options: Any) -> None:
+    def run(self, given: MatchPeopleArguments) -> None:
         result = match_people(
             operator=self.operator,
-            tenant=tenant,
-            directory=directory,
-            force=options["force"],
+            tenant=given.tenant,
+            directory=given.directory,
+            force=given.force,
             dry_run=self.dry_run,
         )
         self.print_result(result.document())

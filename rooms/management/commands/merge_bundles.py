@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from rooms.exports.merge_bundles import merge_bundles
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import print_report
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class MergeBundlesArguments(Arguments):
+    bundles: list[Path] = argument("bundles of a chain, or a directory with one", nargs="+")
+    output: Path = option("file to write", metavar="FILE", required=True)
+    to_sequence: int | None = option(
+        "number of the last increment to include (default: all)", metavar="N"
+    )
+    force: bool = option("overwrite an existing file")
+
+
+class Command(OperatorCommand[MergeBundlesArguments]):
     words = "room merge"
     summary = "Join a bundle and its increments"
     area, place = "rooms", 140
@@ -23,24 +31,12 @@ class Command(OperatorCommand):
         "unsigned. Needs no database."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("bundles", nargs="+", type=Path, help="bundles of a chain, or a directory with one")
-        add("--output", type=Path, metavar="FILE", required=True, help="file to write")
-        add(
-            "--to-sequence",
-            type=int,
-            metavar="N",
-            help="number of the last increment to include (default: all)",
-        )
-        add("--force", action="store_true", help="overwrite an existing file")
-
-    def handle(self, bundles: list[Path], output: Path, **options: Any) -> None:
+    def run(self, given: MergeBundlesArguments) -> None:
         merged = merge_bundles(
-            bundles=bundles,
-            output=output,
-            to_sequence=options["to_sequence"],
-            overwrite=options["force"],
+            bundles=given.bundles,
+            output=given.output,
+            to_sequence=given.to_sequence,
+            overwrite=given.force,
             max_bytes=get_max_bytes(),
             progress_factory=self.output.progress,
         )

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from rooms.lifecycle.remove_media import remove_media
-from rooms.management.commands import delete_room
+from scaiwave.cli.arguments import ROOM, TENANT, Arguments, argument, option
+from scaiwave.cli.command import OperatorCommand
 
 
-class Command(delete_room.Command):
+class RemoveMediaArguments(Arguments):
+    room: str = argument(ROOM)
+    file: str = argument("file (ID, SHA-256 or name)")
+    tenant: str = option(TENANT, required=True)
+    reason: str = option("reason, which the list, messages and audit log show", required=True)
+    now: bool = option("skip the grace period; this can't be undone")
+
+
+class Command(OperatorCommand[RemoveMediaArguments]):
     service = staticmethod(remove_media)
     words = "room media remove"
     summary = "Remove a file from a room"
@@ -21,11 +28,8 @@ class Command(delete_room.Command):
         "SCAIWAVE_DELETION_GRACE_DAYS, by `admin prune`, unless another room has them. Then the "
         "messages keep its name and the reason."
     )
+    changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", help="room (ID or alias)")
-        add("file", help="file (ID, SHA-256 or name)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--reason", required=True, help="reason, which the list, messages and audit log show")
-        add("--now", action="store_true", help="skip the grace period; this can't be undone")
+    def run(self, given: RemoveMediaArguments) -> None:
+        confirm = self.confirm_name if given.now else lambda effect, name: self.confirm(effect)
+        self.print_change(self.call_service(given, confirm=confirm, at_once=given.now))

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
 
-from rooms.management.retention_output import add_scope, print_retention
+from rooms.management.retention_output import ScopeArguments, print_retention
 from rooms.retention.run_retention import preview_retention, run_retention
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[ScopeArguments]):
     words = "admin retention run"
     summary = "Delete messages and files that are too old"
     area, place = "rooms", 134
@@ -25,14 +24,11 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add_scope(parser)
-
-    def handle(self, tenant: str | None, room: str | None, **options: Any) -> None:
+    def run(self, given: ScopeArguments) -> None:
         scope: dict[str, Any] = {
             "operator": self.operator,
-            "tenant": tenant,
-            "room": room,
+            "tenant": given.tenant,
+            "room": given.room,
             "now": timezone.now(),
         }
         if self.dry_run:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any
 
 from rooms.search.backlog import Backlog
 from rooms.search.queries import search_rooms
+from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 
@@ -25,7 +24,13 @@ MAX_RESULTS = 10_000
 """Messages among which --after finds its one."""
 
 
-class Command(ListCommand):
+class SearchRoomsArguments(Arguments):
+    text: str = argument("words to search for (no wildcards)", metavar="TEXT")
+    tenant: str | None = option(ONLY_TENANT)
+    room: str | None = option(ONLY_ROOM)
+
+
+class Command(ListCommand[SearchRoomsArguments]):
     words = "room search"
     summary = "Search messages of a tenant, or of all"
     area, place = "rooms", 50
@@ -45,21 +50,13 @@ class Command(ListCommand):
         "every word of the search text."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("text", metavar="TEXT", help="words to search for (no wildcards)")
-        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        add("--room", help="only this room of the tenant (ID or alias)")
-
-    def load_rows(
-        self, text: str, tenant: str | None, limit: int | None, **options: Any
-    ) -> Iterable[Row]:
+    def load_rows(self, given: SearchRoomsArguments) -> Iterable[Row]:
         rows, self.backlog = search_rooms(
             operator=self.operator,
-            text=text,
-            tenant=tenant,
-            room=options["room"],
-            limit=limit or MAX_RESULTS,
+            text=given.text,
+            tenant=given.tenant,
+            room=given.room,
+            limit=self.options.limit or MAX_RESULTS,
         )
         return rows
 

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from rooms.retention.policies import PolicyValues, set_retention
+from scaiwave.cli.arguments import REASON, TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.core.errors import UsageError
 
 
-class Command(OperatorCommand):
+class SetRetentionArguments(Arguments):
+    tenant: str | None = option(TENANT)
+    room: str | None = option("room of the tenant (ID or alias)")
+    days: int | None = option("days that messages are kept", metavar="N", type=positive_int)
+    media_days: int | None = option(
+        "days that files are kept (default: as messages)", metavar="N", type=positive_int
+    )
+    content_only: bool = option("keep messages, and delete only their content")
+    keep: bool = option("keep everything, whatever a wider policy says")
+    reason: str = option(REASON, default="")
+
+
+class Command(OperatorCommand[SetRetentionArguments]):
     service = staticmethod(set_retention)
     words = "admin retention set"
     summary = "Set how long messages and files are kept"
@@ -26,30 +36,11 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--tenant", help="tenant (slug, ID or ScaiKey ID)")
-        add("--room", help="room of the tenant (ID or alias)")
-        add("--days", metavar="N", type=positive_int, help="days that messages are kept")
-        add(
-            "--media-days",
-            metavar="N",
-            type=positive_int,
-            help="days that files are kept (default: as messages)",
-        )
-        add(
-            "--content-only",
-            action="store_true",
-            help="keep messages, and delete only their content",
-        )
-        add("--keep", action="store_true", help="keep everything, whatever a wider policy says")
-        add("--reason", default="", help="reason for the audit log")
-
-    def handle(self, keep: bool, **options: Any) -> None:
-        values = PolicyValues(options["days"], options["media_days"], options["content_only"])
-        if keep != (values == PolicyValues()):
+    def run(self, given: SetRetentionArguments) -> None:
+        values = PolicyValues(given.days, given.media_days, given.content_only)
+        if given.keep != (values == PolicyValues()):
             raise UsageError(
                 "The command needs either a number of days or --keep.",
                 fix="Pass --days, --media-days or both, or else --keep alone.",
             )
-        self.print_change(self.call_service(options, values=values))
+        self.print_change(self.call_service(given, values=values))

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from rooms.retention.policies import show_retention
+from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -16,7 +14,12 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class ShowRetentionArguments(Arguments):
+    tenant: str | None = option(TENANT)
+    room: str | None = option("room of the tenant (ID or alias)")
+
+
+class Command(OperatorCommand[ShowRetentionArguments]):
     words = "admin retention show"
     summary = "List retention policies"
     area, place = "rooms", 132
@@ -27,12 +30,8 @@ class Command(OperatorCommand):
     )
     help = "List the retention policies, or show the one that counts for a tenant or a room."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--room", help="room of the tenant (ID or alias)")
-
-    def handle(self, tenant: str | None, room: str | None, **options: Any) -> None:
-        rows = show_retention(operator=self.operator, tenant=tenant, room=room)
+    def run(self, given: ShowRetentionArguments) -> None:
+        rows = show_retention(operator=self.operator, tenant=given.tenant, room=given.room)
         if not self.output.as_json:
             rows = [{**row, "room_name": row["room"] and row["room"]["name"]} for row in rows]
         self.output.print_table("policies", COLUMNS, rows)

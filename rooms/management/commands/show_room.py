@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from rooms.lookup.rooms import show_room
+from scaiwave.cli.arguments import ROOM, TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import format_bytes
@@ -51,7 +49,12 @@ MEDIA_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class ShowRoomArguments(Arguments):
+    room: str = argument(ROOM)
+    tenant: str = option(TENANT, required=True)
+
+
+class Command(OperatorCommand[ShowRoomArguments]):
     words = "room show"
     summary = "Show a room, its members and media"
     area, place = "rooms", 30
@@ -62,13 +65,8 @@ class Command(OperatorCommand):
         "where it was imported from."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", help="room (ID or alias)")
-        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, room: str, tenant: str, **options: Any) -> None:
-        row = show_room(operator=self.operator, name=room, tenant=tenant)
+    def run(self, given: ShowRoomArguments) -> None:
+        row = show_room(operator=self.operator, name=given.room, tenant=given.tenant)
         if self.output.as_json:
             self.output.print_json({"room": row})
             return

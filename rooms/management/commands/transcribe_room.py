@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from django.utils import timezone
 
 from rooms.bundle.time_window import parse_time_window
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import check_transcript_usage, print_report
+from rooms.management.bundle_io import print_report
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
@@ -19,10 +18,44 @@ from rooms.transcripts.transcribe_room import (
     transcribe_room,
 )
 from rooms.transcripts.wording import Clock
+from scaiwave.cli.arguments import ROOM, TENANT, Arguments, Excludes, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.errors import UsageError
+
+MAX_CONTEXT_EVENTS = 1000
+"""Around each event that a transcript's search finds."""
+_ONE = "Pass a room and its --tenant, or --bundle PATH."
 
 
-class Command(OperatorCommand):
+class TranscribeRoomArguments(Arguments):
+    room: str | None = argument(ROOM, nargs="?")
+    tenant: str | None = option(TENANT)
+    bundle: Path | None = option(
+        "bundle to read instead of a room; with increments: their directory, or the last one to "
+        "read",
+        metavar="PATH",
+    )
+    output: Path = option("directory to create", metavar="DIR", required=True)
+    force: bool = option("replace an existing transcript")
+    format: str = option("format (default: html)", choices=tuple(FORMATS), default="html")
+    since: str | None = option("start of the period: earlier events are left out", metavar="TIME")
+    until: str | None = option(
+        "end of the period: events at this time or later are left out", metavar="TIME"
+    )
+    time_zone: str | None = option("time zone of days and times (default: UTC)", metavar="ZONE")
+    participant: str = option("only events of this @name:server", metavar="NAME", default="")
+    search: str = option("only messages with all these words", metavar="WORDS", default="")
+    context: int = option("events around each one found", metavar="N", default=0)
+    single_file: bool = option("write one HTML file, with its images")
+    no_media: bool = option("leave out the attachments' files")
+    key: str | None = option("with --bundle: public key of the signer (ed25519:…)")
+    descriptor: Path | None = option(
+        "with --bundle: descriptor of the signer, saved from /.well-known/scaiwave/server",
+        metavar="FILE",
+    )
+
+
+class Command(OperatorCommand[TranscribeRoomArguments]):
     words = "room transcript"
     summary = "Write a room as pages to read, print or hand over"
     area, place = "rooms", 75
@@ -39,70 +72,55 @@ class Command(OperatorCommand):
         "its increments, is verified first, and needs no database."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("room", nargs="?", help="room (ID or alias)")
-        add("--tenant", help="tenant (slug, ID or ScaiKey ID)")
-        add(
-            "--bundle",
-            type=Path,
-            metavar="PATH",
-            help="bundle to read instead of a room; with increments: their directory, or the last "
-            "one to read",
-        )
-        add("--output", type=Path, metavar="DIR", required=True, help="directory to create")
-        add("--force", action="store_true", help="replace an existing transcript")
-        add("--format", choices=tuple(FORMATS), default="html", help="format (default: html)")
-        add("--since", metavar="TIME", help="start of the period: earlier events are left out")
-        add(
-            "--until",
-            metavar="TIME",
-            help="end of the period: events at this time or later are left out",
-        )
-        add("--time-zone", metavar="ZONE", help="time zone of days and times (default: UTC)")
-        add("--participant", metavar="NAME", default="", help="only events of this @name:server")
-        add("--search", metavar="WORDS", default="", help="only messages with all these words")
-        add("--context", metavar="N", type=int, default=0, help="events around each one found")
-        add("--single-file", action="store_true", help="write one HTML file, with its images")
-        add("--no-media", action="store_true", help="leave out the attachments' files")
-        add("--key", help="with --bundle: public key of the signer (ed25519:…)")
-        add(
-            "--descriptor",
-            metavar="FILE",
-            type=Path,
-            help="with --bundle: descriptor of the signer, saved from /.well-known/scaiwave/server",
-        )
+    option_rules = (
+        Excludes("ROOM", "--bundle", _ONE, "Name a room or a bundle."),
+        Needs("", "ROOM --bundle", _ONE, "Name a room or a bundle."),
+        Needs("ROOM", "--tenant", "Pass a room and its --tenant.", "--tenant belongs to a room."),
+        Needs("--tenant", "ROOM", "Pass a room and its --tenant.", "--tenant belongs to a room."),
+        Needs("--key --descriptor", "--bundle", "Leave them out."),
+        Excludes(
+            "--single-file",
+            "--format",
+            "Leave out one of the two.",
+            "--single-file needs --format html.",
+        ),
+        Needs("--context", "--search", "Pass --search WORDS too."),
+    )
 
-    def handle(self, room: str | None, bundle: Path | None, **options: Any) -> None:
-        check_transcript_usage(room, bundle, options)
-        zone = parse_time_zone(options["time_zone"]) if options["time_zone"] else UTC
-        since, until = options["since"], options["until"]
+    def run(self, given: TranscribeRoomArguments) -> None:
+        if not 0 <= given.context <= MAX_CONTEXT_EVENTS:
+            raise UsageError(
+                f"Invalid --context: {given.context}.",
+                fix=f"Pass a number from 0 to {MAX_CONTEXT_EVENTS:,}.",
+            )
+        zone = parse_time_zone(given.time_zone) if given.time_zone else UTC
+        since, until = given.since, given.until
         window = parse_time_window(since, until, now=timezone.now(), zone=zone)
-        words = tuple(options["search"].split())
+        words = tuple(given.search.split())
         transcript_options = TranscriptOptions(
-            options["format"],
+            given.format,
             Clock(zone),
-            EventSelection(window, options["participant"], words, options["context"]),
-            with_media=not options["no_media"],
-            single_file=options["single_file"],
+            EventSelection(window, given.participant, words, given.context),
+            with_media=not given.no_media,
+            single_file=given.single_file,
         )
-        common = {
+        common: dict[str, Any] = {
             "options": transcript_options,
-            "target": options["output"],
-            "overwrite": options["force"],
+            "target": given.output,
+            "overwrite": given.force,
             "now": timezone.now(),
             "progress_factory": self.output.progress,
         }
-        if bundle is not None:
+        if given.bundle is not None:
             result = transcribe_bundle(
-                path=bundle,
-                key=options["key"],
-                descriptor=options["descriptor"],
+                path=given.bundle,
+                key=given.key,
+                descriptor=given.descriptor,
                 max_bytes=get_max_bytes(),
                 **common,
             )
         else:
             result = transcribe_room(
-                operator=self.operator, tenant=options["tenant"], room=room or "", **common
+                operator=self.operator, tenant=given.tenant or "", room=given.room or "", **common
             )
         print_report(self.output, result.document(), lines=result.sentences())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
 from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
-from rooms.management.tenant_moves import add_signer_arguments
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 
@@ -23,7 +22,22 @@ CHAIN_COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class VerifyBundleArguments(Arguments):
+    bundle: str = argument("bundle file, or - for stdin (default -)", nargs="?", default="-")
+    chain: list[Path] | None = option(
+        "a bundle and its increments, or a directory with them: verify each, and the room after "
+        "each",
+        nargs="+",
+        metavar="PATH",
+    )
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+    require_signature: bool = option(
+        "fail unless the bundle has a valid signature from a known key"
+    )
+
+
+class Command(OperatorCommand[VerifyBundleArguments]):
     words = "room verify"
     summary = "Verify a bundle offline"
     area, place = "rooms", 110
@@ -41,35 +55,17 @@ class Command(OperatorCommand):
         "is given."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)")
-        add(
-            "--chain",
-            nargs="+",
-            type=Path,
-            metavar="PATH",
-            help="a bundle and its increments, or a directory with them: verify each, and the room "
-            "after each",
-        )
-        add_signer_arguments(parser)
-        add(
-            "--require-signature",
-            action="store_true",
-            help="fail unless the bundle has a valid signature from a known key",
-        )
-
-    def handle(self, bundle: str, key: str | None, **options: Any) -> None:
-        checks = {
+    def run(self, given: VerifyBundleArguments) -> None:
+        checks: dict[str, Any] = {
             # If keys are given, the database and the network are not needed.
-            "operator": None if key or options["descriptor"] else self.operator,
+            "operator": None if given.key or given.descriptor else self.operator,
             "max_bytes": get_max_bytes(),
-            "key": key,
-            "descriptor": options["descriptor"],
-            "require_signature": options["require_signature"],
+            "key": given.key,
+            "descriptor": given.descriptor,
+            "require_signature": given.require_signature,
             "progress_factory": self.output.progress,
         }
-        if paths := options["chain"]:
+        if paths := given.chain:
             chains = [verify_chain(files=files, **checks) for files in find_chains(paths)]
             others = list_others(paths)
             document = {"chains": [chain.document() for chain in chains], "not_verified": others}
@@ -83,7 +79,7 @@ class Command(OperatorCommand):
                 raise error
             return
         with open_input(
-            None if bundle == "-" else bundle,
+            None if given.bundle == "-" else given.bundle,
             terminal_fix="Name the file: `scaiwave room verify bundle.zip`.",
             unreadable_fix="Name a readable bundle.",
         ) as file:

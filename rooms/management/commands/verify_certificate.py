@@ -1,17 +1,22 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from rooms.erasure.certificate import verify_certificate
-from rooms.management.tenant_moves import add_signer_arguments
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class VerifyCertificateArguments(Arguments):
+    file: Path = argument("the certificate", metavar="FILE")
+    tenant: str = option("ID or ScaiKey ID that it must be about", default="", metavar="ID")
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+
+
+class Command(OperatorCommand[VerifyCertificateArguments]):
     words = "admin verify-certificate"
     summary = "Verify the certificate of an erasure"
     area, place = "tenants", 176
@@ -25,21 +30,14 @@ class Command(OperatorCommand):
         "erased. With --key or --descriptor no database is needed."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path, help="the certificate")
-        parser.add_argument(
-            "--tenant", default="", metavar="ID", help="ID or ScaiKey ID that it must be about"
-        )
-        add_signer_arguments(parser)
-
-    def handle(self, file: Path, tenant: str, **options: Any) -> None:
-        key, descriptor = options["key"], options["descriptor"]
+    def run(self, given: VerifyCertificateArguments) -> None:
+        key, descriptor = given.key, given.descriptor
         certificate, signer = verify_certificate(
             operator=None if key or descriptor else self.operator,
-            file=file,
+            file=given.file,
             key=key,
             descriptor=descriptor,
-            tenant_id=tenant,
+            tenant_id=given.tenant,
         )
         if self.output.as_json:
             document = msgspec.to_builtins(certificate)

@@ -1,22 +1,25 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import (
-    add_missing_files_argument,
-    add_signer_arguments,
-    print_move,
-)
+from rooms.management.tenant_moves import MISSING_FILES, print_move
 from rooms.moves.verify_export import verify_tenant_export
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
 
-class Command(OperatorCommand):
+class VerifyTenantExportArguments(Arguments):
+    directory: Path = argument("the export", metavar="DIR")
+    key: str | None = option(KEY)
+    descriptor: Path | None = option(DESCRIPTOR, metavar="FILE")
+    allow_missing_files: int = option(MISSING_FILES, default=0, metavar="N")
+    against: str | None = option("tenant here that was imported from the export", metavar="TENANT")
+
+
+class Command(OperatorCommand[VerifyTenantExportArguments]):
     words = "admin verify-tenant-export"
     summary = "Verify the export of a tenant offline"
     area, place = "tenants", 171
@@ -32,25 +35,17 @@ class Command(OperatorCommand):
         "compare it with the tenant that was imported from it, event by event."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", metavar="DIR", type=Path, help="the export")
-        add_signer_arguments(parser)
-        add_missing_files_argument(parser)
-        parser.add_argument(
-            "--against", metavar="TENANT", help="tenant here that was imported from the export"
-        )
-
-    def handle(self, directory: Path, against: str | None, **options: Any) -> None:
-        key, descriptor = options["key"], options["descriptor"]
+    def run(self, given: VerifyTenantExportArguments) -> None:
+        key, descriptor = given.key, given.descriptor
         result = verify_tenant_export(
-            operator=None if (key or descriptor) and not against else self.operator,
-            directory=directory,
+            operator=None if (key or descriptor) and not given.against else self.operator,
+            directory=given.directory,
             key=key,
             descriptor=descriptor,
             max_bytes=get_max_bytes(),
             now=timezone.now(),
-            against=against,
-            missing_files=options["allow_missing_files"],
+            against=given.against,
+            missing_files=given.allow_missing_files,
             progress_factory=self.output.progress,
         )
         print_move(self, result)

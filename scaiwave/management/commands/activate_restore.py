@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.management.output import list_changes
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.backup.activate_restore import Drift, activate_restore
 
 
-class Command(OperatorCommand):
+class ActivateRestoreArguments(Arguments):
+    no_drift: bool = option("no drift (reads no lists of ScaiKey)")
+
+
+class Command(OperatorCommand[ActivateRestoreArguments]):
     words = "admin activate-restore"
     summary = "Start syncs and jobs of a restored server"
     area, place = "server", 68
@@ -26,18 +28,13 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--no-drift", action="store_true", help="no drift (reads no lists of ScaiKey)"
-        )
-
-    def handle(self, no_drift: bool, **options: Any) -> None:
+    def run(self, given: ActivateRestoreArguments) -> None:
         result = activate_restore(
             operator=self.operator,
             config=settings.CONFIG,
             confirm=self.confirm,
             show_drift=self._show_drift,
-            measures_drift=not no_drift,
+            measures_drift=not given.no_drift,
             progress_factory=self.output.progress,
             now=timezone.now(),
             dry_run=self.dry_run,

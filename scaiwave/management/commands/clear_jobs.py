@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.jobs.manage import CLEARABLE, clear_jobs
 
 
-class Command(OperatorCommand):
+class ClearJobsArguments(Arguments):
+    state: str = option(
+        "state of the jobs to delete (default failed)", choices=CLEARABLE, default=CLEARABLE[0]
+    )
+
+
+class Command(OperatorCommand[ClearJobsArguments]):
     service = staticmethod(clear_jobs)
     words = "jobs clear"
     summary = "Delete failed or waiting jobs"
@@ -18,11 +23,3 @@ class Command(OperatorCommand):
         "when they are due."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--state",
-            choices=CLEARABLE,
-            default=CLEARABLE[0],
-            help="state of the jobs to delete (default failed)",
-        )

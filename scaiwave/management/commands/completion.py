@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import signal
-from argparse import ArgumentParser
-from typing import Any
 
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.completion import SHELLS, get_completion_script
 from tenants.roles.queries.slugs import list_slugs
@@ -12,7 +11,11 @@ SLUGS = ("tenants", "roles")
 MAX_SECONDS = 2
 
 
-class Command(OperatorCommand):
+class CompletionArguments(Arguments):
+    shell: str = argument(None, choices=(*SHELLS, *SLUGS))
+
+
+class Command(OperatorCommand[CompletionArguments]):
     words = "completion"
     summary = "Print the completion script of a shell"
     area, place = "server", 220
@@ -32,21 +35,18 @@ In bash it needs the package bash-completion, or the line `source FILE` in
 ~/.bashrc. `scaiwave completion tenants` and `roles` print the slugs that the
 scripts complete."""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("shell", choices=(*SHELLS, *SLUGS))
-
-    def handle(self, shell: str, **options: Any) -> None:
-        if shell in SLUGS:
+    def run(self, given: CompletionArguments) -> None:
+        if given.shell in SLUGS:
             if self.started_at is not None:
                 signal.alarm(MAX_SECONDS)  # A shell waits for this process.
-            slugs = list_slugs(operator=self.operator, kind=shell)
+            slugs = list_slugs(operator=self.operator, kind=given.shell)
             if self.output.as_json:
-                self.output.print_json({shell: slugs})
+                self.output.print_json({given.shell: slugs})
             for slug in slugs:
                 self.output.print_line(slug)
             return
-        script = get_completion_script(shell)
+        script = get_completion_script(given.shell)
         if self.output.as_json:
-            self.output.print_json({"completion": {"shell": shell, "script": script}})
+            self.output.print_json({"completion": {"shell": given.shell, "script": script}})
             return
         self.output.stdout.write(script)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from scaiwave.operations.backup.create_backup import create_backup
@@ -24,7 +23,12 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class CreateBackupArguments(Arguments):
+    output: Path = option("parent directory of the backup", metavar="DIR", required=True)
+    no_secrets: bool = option("leave out the encryption keys and the configuration")
+
+
+class Command(OperatorCommand[CreateBackupArguments]):
     words = "admin backup"
     summary = "Back up this server into a new directory"
     area, place = "server", 62
@@ -39,26 +43,12 @@ class Command(OperatorCommand):
         "again before the backup gets its name."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--output",
-            metavar="DIR",
-            type=Path,
-            required=True,
-            help="parent directory of the backup",
-        )
-        parser.add_argument(
-            "--no-secrets",
-            action="store_true",
-            help="leave out the encryption keys and the configuration",
-        )
-
-    def handle(self, output: Path, no_secrets: bool, **options: Any) -> None:
+    def run(self, given: CreateBackupArguments) -> None:
         result = create_backup(
             operator=self.operator,
             config=settings.CONFIG,
-            parent=output,
-            with_secrets=not no_secrets,
+            parent=given.output,
+            with_secrets=not given.no_secrets,
             progress_factory=self.output.progress,
             now=timezone.now(),
         )

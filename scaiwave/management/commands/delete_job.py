@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.management.output import JobArguments
 from scaiwave.operations.jobs.manage import delete_job
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[JobArguments]):
     service = staticmethod(delete_job)
     words = "jobs delete"
     summary = "Delete a failed or a waiting job"
@@ -21,6 +20,3 @@ class Command(OperatorCommand):
         "they are due."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")

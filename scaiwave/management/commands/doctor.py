@@ -1,17 +1,27 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
 from django.conf import settings
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.management.output import print_health_report
+from scaiwave.operations.doctor.media import MediaDepth
 from scaiwave.operations.doctor.runner import run_checks
 
 
-class Command(OperatorCommand):
+class DoctorArguments(Arguments):
+    fix: bool = option("before the checks, repair faults that need no decision")
+    media: MediaDepth = option(
+        "compare all attachments with their files, not a sample: their sizes or hashes",
+        nargs="?",
+        choices=("sizes", "hashes"),
+        const="sizes",
+        default="sample",
+    )
+
+
+class Command(OperatorCommand[DoctorArguments]):
     words = "doctor"
     area, place = "server", 210
     is_everyday = True
@@ -28,29 +38,14 @@ class Command(OperatorCommand):
     changes = True
     reports_settings = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--fix",
-            action="store_true",
-            help="before the checks, repair faults that need no decision",
-        )
-        parser.add_argument(
-            "--media",
-            nargs="?",
-            choices=("sizes", "hashes"),
-            const="sizes",
-            default="sample",
-            help="compare all attachments with their files, not a sample: their sizes or hashes",
-        )
-
-    def handle(self, **options: Any) -> None:
+    def run(self, given: DoctorArguments) -> None:
         report = run_checks(
             operator=self.operator,
             config=settings.CONFIG,
             now=timezone.now(),
-            dry_run=options["dry_run"],
-            fix=options["fix"],
-            media=options["media"],
+            dry_run=self.dry_run,
+            fix=given.fix,
+            media=given.media,
             progress_factory=self.output.progress,
         )
         if self.output.as_json:

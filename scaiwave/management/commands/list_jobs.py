@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Iterable
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.operations.jobs.queries import list_jobs
 from scaiwave.queue.definitions import STATES
 
 
-class Command(ListCommand):
+class ListJobsArguments(Arguments):
+    state: str | None = option("only jobs in this state", choices=STATES)
+
+
+class Command(ListCommand[ListJobsArguments]):
+    service = staticmethod(list_jobs)
     words = "jobs list"
     summary = "List the jobs in Redis"
     area, place = "server", 160
@@ -35,12 +37,6 @@ class Command(ListCommand):
         "List the jobs in Redis: running, waiting for a worker, and failed in the last seven "
         "days. Completed jobs are not kept."
     )
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--state", choices=STATES, help="only jobs in this state")
-
-    def load_rows(self, limit: int | None, state: str | None, **options: Any) -> Iterable[Row]:
-        return list_jobs(operator=self.operator, state=state, limit=limit)
 
     def format_row(self, row: Row) -> Row:
         error = row["error"]["code"] if row["error"] else row["problem"]

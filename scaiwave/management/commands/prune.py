@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -16,7 +14,16 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class PruneArguments(Arguments):
+    audit_older_than: int | None = option(
+        "also audit entries of days that ended this many days ago "
+        f"(at least {MIN_AUDIT_DAYS}; default: none)",
+        metavar="DAYS",
+        type=positive_int,
+    )
+
+
+class Command(OperatorCommand[PruneArguments]):
     service = staticmethod(prune)
     words = "admin prune"
     summary = "Delete old records"
@@ -34,17 +41,8 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--audit-older-than",
-            metavar="DAYS",
-            type=positive_int,
-            help="also audit entries of days that ended this many days ago "
-            f"(at least {MIN_AUDIT_DAYS}; default: none)",
-        )
-
-    def handle(self, audit_older_than: int | None, **options: Any) -> None:
-        result = self.call_service(options, audit_days=audit_older_than)
+    def run(self, given: PruneArguments) -> None:
+        result = self.call_service(given, audit_days=given.audit_older_than)
         if not self.output.as_json:
             self.output.print_table("pruned", COLUMNS, result.rows)
         self.print_change(result)

@@ -1,20 +1,34 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.management.commands.verify_backup import add_trust_arguments
+from scaiwave.management.commands.verify_backup import ACCEPT_UNSIGNED, FINGERPRINT
 from scaiwave.management.output import print_health_report
 from scaiwave.operations.backup.restore_backup import restore_backup
 from scaiwave.operations.backup.trust import Trust
 
 
-class Command(OperatorCommand):
+class RestoreBackupArguments(Arguments):
+    directory: Path = argument("the backup", metavar="DIR")
+    into: str = option(
+        "database, as in SCAIWAVE_DB_URL, but without a password", metavar="URL", required=True
+    )
+    attachments: Path | None = option(
+        "media directory of the restored server, to copy the attachments to (default: they are "
+        "not copied)",
+        metavar="DIR",
+    )
+    no_migrate: bool = option("Keep the schema of the backup, for the release that made it")
+    fingerprint: str | None = option(FINGERPRINT, metavar="KEY_ID", group="trust")
+    accept_unsigned: bool = option(ACCEPT_UNSIGNED, group="trust")
+
+
+class Command(OperatorCommand[RestoreBackupArguments]):
     words = "admin restore"
     summary = "Restore a backup into an empty database"
     area, place = "server", 66
@@ -33,37 +47,15 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", metavar="DIR", type=Path, help="the backup")
-        parser.add_argument(
-            "--into",
-            metavar="URL",
-            required=True,
-            help="database, as in SCAIWAVE_DB_URL, but without a password",
-        )
-        parser.add_argument(
-            "--attachments",
-            metavar="DIR",
-            type=Path,
-            help="media directory of the restored server, to copy the attachments to "
-            "(default: they are not copied)",
-        )
-        parser.add_argument(
-            "--no-migrate",
-            action="store_true",
-            help="Keep the schema of the backup, for the release that made it",
-        )
-        add_trust_arguments(parser)
-
-    def handle(self, directory: Path, into: str, attachments: Path | None, **options: Any) -> None:
+    def run(self, given: RestoreBackupArguments) -> None:
         result = restore_backup(
             operator=self.operator,
             config=settings.CONFIG,
-            directory=directory,
-            into=into,
-            attachments=attachments,
-            trust=Trust(options["fingerprint"], options["accept_unsigned"]),
-            is_migrated=not options["no_migrate"],
+            directory=given.directory,
+            into=given.into,
+            attachments=given.attachments,
+            trust=Trust(given.fingerprint, given.accept_unsigned),
+            is_migrated=not given.no_migrate,
             progress_factory=self.output.progress,
             now=timezone.now(),
             dry_run=self.dry_run,

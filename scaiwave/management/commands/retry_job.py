@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.management.output import JobArguments
 from scaiwave.operations.jobs.manage import retry_job
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[JobArguments]):
     service = staticmethod(retry_job)
     words = "jobs retry"
     summary = "Put a failed job into the queue again"
@@ -15,6 +14,3 @@ class Command(OperatorCommand):
     examples = ("scaiwave jobs retry full_sync-1790000000",)
     help = "Put a failed job to the end of its queue, where a worker runs it again."
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")

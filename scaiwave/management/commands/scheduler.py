@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments
 from scaiwave.management.processes import ServiceCommand
 from scaiwave.operations.jobs.run_processes import run_scheduler
 
@@ -18,7 +17,7 @@ class Command(ServiceCommand):
     )
     logger_name = "scaiwave.scheduler"
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         enqueued = run_scheduler(operator=self.operator)
         if self.output.as_json:
             self.output.print_json({"enqueued": enqueued})

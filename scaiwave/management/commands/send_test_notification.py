@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.operations.notifications.mail import send_test_notification
 
@@ -19,7 +18,7 @@ class Command(OperatorCommand):
         "server accepts it, or its answer."
     )
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         result = send_test_notification(operator=self.operator, config=settings.CONFIG)
         if self.output.as_json:
             self.output.print_json({"notification": vars(result)})

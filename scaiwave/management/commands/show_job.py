@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
-from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
+from scaiwave.management.output import JobArguments
 from scaiwave.operations.jobs.queries import show_job
 
 FACTS = (
@@ -25,7 +24,7 @@ FACTS = (
 )
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[JobArguments]):
     words = "jobs show"
     summary = "Show a job with its error and how to fix it"
     area, place = "server", 170
@@ -33,11 +32,8 @@ class Command(OperatorCommand):
     examples = ("scaiwave jobs show full_sync-1790000000",)
     help = "Show a job that runs, waits or has failed, with its error and how to fix it."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("job_id", metavar="job", help="job ID, as `jobs list` shows it")
-
-    def handle(self, job_id: str, **options: Any) -> None:
-        job = show_job(operator=self.operator, job_id=job_id)
+    def run(self, given: JobArguments) -> None:
+        job = show_job(operator=self.operator, job_id=given.job_id)
         if self.output.as_json:
             self.output.print_json({"job": job})
             return

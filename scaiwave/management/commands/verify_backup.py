@@ -1,34 +1,36 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.management.commands.create_backup import COLUMNS
 from scaiwave.operations.backup.trust import Trust
 from scaiwave.operations.backup.verify_backup import verify_backup
 
+FINGERPRINT = (
+    "fingerprint of the server that made the backup, which you noted outside of it "
+    "(default: the keys of this server)"
+)
+ACCEPT_UNSIGNED = (
+    "Accept a backup that is not signed, as before 0.4: anyone who could write to it may have "
+    "changed any row"
+)
 
-def add_trust_arguments(parser: ArgumentParser) -> None:
-    trust = parser.add_mutually_exclusive_group()
-    trust.add_argument(
-        "--fingerprint",
-        metavar="KEY_ID",
-        help="fingerprint of the server that made the backup, which you noted outside of it "
-        "(default: the keys of this server)",
+
+class VerifyBackupArguments(Arguments):
+    directory: Path = argument("the backup", metavar="DIR")
+    server: str | None = option(
+        "empty database of PostgreSQL to use instead of a temporary server, without a password",
+        metavar="URL",
     )
-    trust.add_argument(
-        "--accept-unsigned",
-        action="store_true",
-        help="Accept a backup that is not signed, as before 0.4: anyone who could write to it may "
-        "have changed any row",
-    )
+    fingerprint: str | None = option(FINGERPRINT, metavar="KEY_ID", group="trust")
+    accept_unsigned: bool = option(ACCEPT_UNSIGNED, group="trust")
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[VerifyBackupArguments]):
     words = "admin verify-backup"
     summary = "Restore a backup for a moment, and compare it"
     area, place = "server", 64
@@ -45,23 +47,13 @@ class Command(OperatorCommand):
         "PostgreSQL is restored into a server of its own, which this command starts and ends."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", metavar="DIR", type=Path, help="the backup")
-        parser.add_argument(
-            "--server",
-            metavar="URL",
-            help="empty database of PostgreSQL to use instead of a temporary server, without a "
-            "password",
-        )
-        add_trust_arguments(parser)
-
-    def handle(self, directory: Path, server: str | None, **options: Any) -> None:
+    def run(self, given: VerifyBackupArguments) -> None:
         result = verify_backup(
             operator=self.operator,
             config=settings.CONFIG,
-            directory=directory,
-            server=server,
-            trust=Trust(options["fingerprint"], options["accept_unsigned"]),
+            directory=given.directory,
+            server=given.server,
+            trust=Trust(given.fingerprint, given.accept_unsigned),
             progress_factory=self.output.progress,
         )
         for warning in result.list_warnings():

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import PARTICIPANT, TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.holds.hold import add_hold
 
 
-class Command(OperatorCommand):
+class AddHoldArguments(Arguments):
+    tenant: str | None = option(TENANT)
+    participant: str | None = option(PARTICIPANT)
+    room: str | None = option("room (ID or alias); needs --tenant")
+    reason: str = option("reason, which the list and the audit log show", required=True)
+
+
+class Command(OperatorCommand[AddHoldArguments]):
     service = staticmethod(add_hold)
     words = "admin hold add"
     summary = "Protect a tenant, person or room from deletion"
@@ -24,14 +30,3 @@ class Command(OperatorCommand):
         "members."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--participant",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
-        )
-        parser.add_argument("--room", help="room (ID or alias); needs --tenant")
-        parser.add_argument(
-            "--reason", required=True, help="reason, which the list and the audit log show"
-        )

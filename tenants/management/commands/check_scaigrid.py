@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.usage.check_scaigrid import SmokeTestStep, smoke_test
 
 
-class Command(OperatorCommand):
+class CheckScaigridArguments(Arguments):
+    embed: bool = option("also create a vector")
+    accounting: bool = option("also read this month's usage")
+    tenant: str | None = option(
+        "additional step: check that the models of this tenant exist", metavar="SLUG"
+    )
+
+
+class Command(OperatorCommand[CheckScaigridArguments]):
     service = staticmethod(smoke_test)
     words = "scaigrid check"
     summary = "Check the connection to ScaiGrid"
@@ -19,18 +25,8 @@ class Command(OperatorCommand):
         "The first failed step decides the exit code; nothing is changed."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--embed", action="store_true", help="also create a vector")
-        add("--accounting", action="store_true", help="also read this month's usage")
-        add(
-            "--tenant",
-            metavar="SLUG",
-            help="additional step: check that the models of this tenant exist",
-        )
-
-    def handle(self, **options: Any) -> None:
-        result = self.call_service(options, report=self._print_step)
+    def run(self, given: CheckScaigridArguments) -> None:
+        result = self.call_service(given, report=self._print_step)
         if self.output.as_json:
             self.output.print_json(result.document())
         else:

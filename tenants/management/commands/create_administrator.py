@@ -1,14 +1,25 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.create_administrator import create_administrator
-from tenants.management.passwords import FILE_FLAG, read_password
+from tenants.management.passwords import read_password
 
 
-class Command(OperatorCommand):
+class CreateAdministratorArguments(Arguments):
+    username: str = argument("name to sign in with")
+    email: str = option("e-mail address", default="")
+    role: str = option(
+        "role of the account (default: administrator)",
+        choices=("administrator", "auditor"),
+        default="administrator",
+    )
+    password_file: str | None = option(
+        "read the password from FILE, or from stdin for -", metavar="FILE"
+    )
+
+
+class Command(OperatorCommand[CreateAdministratorArguments]):
     service = staticmethod(create_administrator)
     words = "admin create-administrator"
     summary = "Create an account for the admin site"
@@ -26,23 +37,10 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="name to sign in with")
-        parser.add_argument("--email", default="", help="e-mail address")
-        parser.add_argument(
-            "--role",
-            choices=("administrator", "auditor"),
-            default="administrator",
-            help="role of the account (default: administrator)",
-        )
-        parser.add_argument(
-            FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
-        )
-
-    def handle(self, **options: Any) -> None:
+    def run(self, given: CreateAdministratorArguments) -> None:
         result = self.call_service(
-            options,
-            password=lambda: read_password(self, options["username"], options["password_file"]),
-            is_auditor=options["role"] == "auditor",
+            given,
+            password=lambda: read_password(self, given.username, given.password_file),
+            is_auditor=given.role == "auditor",
         )
         self.print_change(result)

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.roles.create_role import create_role
 
 
-class Command(OperatorCommand):
+class CreateRoleArguments(Arguments):
+    tenant: str = option(TENANT, required=True)
+    slug: str = option("short name that rooms refer to: editors", required=True)
+    name: str = option('display name: "Editors"', required=True)
+    description: str = option("purpose of the role", default="")
+
+
+class Command(OperatorCommand[CreateRoleArguments]):
     service = staticmethod(create_role)
     words = "role create"
     area, place = "people", 100
@@ -14,9 +20,3 @@ class Command(OperatorCommand):
     examples = ('scaiwave role create --tenant acme --slug editors --name "Editors"',)
     help = "Create a role. Running it again with the same arguments changes nothing."
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--slug", required=True, help="short name that rooms refer to: editors")
-        parser.add_argument("--name", required=True, help='display name: "Editors"')
-        parser.add_argument("--description", default="", help="purpose of the role")

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import ROLE, TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.roles.create_role import delete_role
 
 
-class Command(OperatorCommand):
+class DeleteRoleArguments(Arguments):
+    role: str = argument(ROLE)
+    tenant: str = option(TENANT, required=True)
+
+
+class Command(OperatorCommand[DeleteRoleArguments]):
     service = staticmethod(delete_role)
     words = "role delete"
     summary = "Delete a role that has no holders"
@@ -15,7 +19,3 @@ class Command(OperatorCommand):
     examples = ("scaiwave role delete editors --tenant acme",)
     help = "Delete a role without grants. Built-in roles can't be deleted."
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="role (slug or ID)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import disable_administrator
-from tenants.management.administrators import RemovalCommand
+from tenants.management.administrators import RemovalArguments
 
 
-class Command(RemovalCommand):
+class Command(OperatorCommand[RemovalArguments]):
     service = staticmethod(disable_administrator)
     words = "admin disable-administrator"
     summary = "Disable an account of the admin site"
@@ -15,3 +16,4 @@ class Command(RemovalCommand):
         "Disable an administrator: the account can't sign in until you enable it, "
         "and its sessions end."
     )
+    changes = True

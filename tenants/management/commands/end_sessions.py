@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.sessions import end_sessions
+from tenants.management.administrators import AdministratorArguments
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[AdministratorArguments]):
     service = staticmethod(end_sessions)
     words = "admin end-sessions"
     summary = "End the sessions of an administrator"
@@ -21,6 +20,3 @@ class Command(OperatorCommand):
         "--dry-run lists them, with their addresses."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="name of the administrator")

@@ -1,19 +1,31 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from contextlib import closing
 from datetime import datetime
-from typing import Any
 
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.times import TIME_FORMATS
 from tenants.audit.export_audit import export_audit
 from tenants.management.arguments import ensure_period, utc_since, utc_until
 
 
-class Command(OperatorCommand):
+class ExportAuditArguments(Arguments):
+    since: datetime | None = option(
+        f"start of the period in UTC: {TIME_FORMATS} (default: the first seal)",
+        metavar="TIME",
+        type=utc_since,
+    )
+    until: datetime | None = option(
+        "end of the period in UTC; a date includes the whole day (default: the last seal)",
+        metavar="TIME",
+        type=utc_until,
+    )
+
+
+class Command(OperatorCommand[ExportAuditArguments]):
     words = "admin audit export"
     summary = "Export sealed days of the audit log"
     area, place = "server", 110
@@ -28,22 +40,10 @@ class Command(OperatorCommand):
         "elsewhere: `scaiwave admin audit verify FILE` verifies it."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--since",
-            metavar="TIME",
-            type=utc_since,
-            help=f"start of the period in UTC: {TIME_FORMATS} (default: the first seal)",
+    def run(self, given: ExportAuditArguments) -> None:
+        ensure_period(given.since, given.until)
+        lines = export_audit(
+            operator=self.operator, now=timezone.now(), since=given.since, until=given.until
         )
-        parser.add_argument(
-            "--until",
-            metavar="TIME",
-            type=utc_until,
-            help="end of the period in UTC; a date includes the whole day (default: the last seal)",
-        )
-
-    def handle(self, since: datetime | None, until: datetime | None, **options: Any) -> None:
-        ensure_period(since, until)
-        lines = export_audit(operator=self.operator, now=timezone.now(), since=since, until=until)
         with closing(lines):
             self.output.print_json_lines(lines)

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
-from tenants.management.names import HoldersCommand
+from tenants.management.names import HoldersArguments, HoldersCommand, holders
 from tenants.roles.grants import grant_role_to_many
+
+
+class GrantRoleArguments(HoldersArguments):
+    people: list[str] | None = holders("PARTICIPANT", "--to")
+    groups: list[str] | None = holders("GROUP", "--to-group")
+    from_file: str | None = holders("FILE", "--from", "--from-file")
 
 
 class Command(HoldersCommand):
@@ -22,5 +28,4 @@ class Command(HoldersCommand):
         "manual grants. Several are checked first: nothing changes if one can't have the role."
     )
     changes = True
-    preposition = "to"
-    file_options = ("--from", "--from-file")
+    arguments = GrantRoleArguments

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.holds.hold import lift_hold
 
 
-class Command(OperatorCommand):
+class LiftHoldArguments(Arguments):
+    hold: str = argument("ID of the hold")
+    reason: str = option("reason for lifting it", required=True)
+
+
+class Command(OperatorCommand[LiftHoldArguments]):
     service = staticmethod(lift_hold)
     words = "admin hold lift"
     summary = "Lift a hold"
@@ -17,7 +21,3 @@ class Command(OperatorCommand):
     )
     help = "Lift a hold. It stays in the list of lifted holds, with the reason and who lifted it."
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("hold", help="ID of the hold")
-        parser.add_argument("--reason", required=True, help="reason for lifting it")

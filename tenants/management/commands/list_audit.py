@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
-from typing import Any
-from uuid import UUID
+from datetime import datetime
 
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.core.times import TIME_FORMATS
@@ -39,7 +38,21 @@ KEYS = (
 )
 
 
-class Command(ListCommand):
+class ListAuditArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+    operator: str | None = option("only actions of this operator", metavar="NAME")
+    action: str | None = option("only this command, such as create-tenant", metavar="COMMAND")
+    subject: str | None = option("only this subject (name, ID or @name:server)", metavar="NAME")
+    since: datetime | None = option(
+        f"start of the period: {TIME_FORMATS}", metavar="TIME", type=since
+    )
+    until: datetime | None = option(
+        "end of the period (a date includes the whole day)", metavar="TIME", type=until
+    )
+    details: bool = option("add a column with details")
+
+
+class Command(ListCommand[ListAuditArguments]):
     words = "admin audit"
     summary = "Show the audit log"
     area, place = "server", 80
@@ -63,37 +76,25 @@ class Command(ListCommand):
         "call, because earlier ones may not be committed yet."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--operator", metavar="NAME", help="only actions of this operator")
-        parser.add_argument(
-            "--action", metavar="COMMAND", help="only this command, such as create-tenant"
-        )
-        parser.add_argument(
-            "--subject", metavar="NAME", help="only this subject (name, ID or @name:server)"
-        )
-        parser.add_argument(
-            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
-        )
-        parser.add_argument(
-            "--until",
-            metavar="TIME",
-            type=until,
-            help="end of the period (a date includes the whole day)",
-        )
-        parser.add_argument("--details", action="store_true", help="add a column with details")
-
-    def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
-        ensure_period(options["since"], options["until"])
-        filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
-        if options["jsonl"]:
-            return follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)
+    def load_rows(self, given: ListAuditArguments) -> Iterable[Row]:
+        ensure_period(given.since, given.until)
+        filters = AuditFilter(**{name: getattr(given, name) for name in FILTER_OPTIONS})
+        if self.options.jsonl:
+            return follow_audit(
+                operator=self.operator,
+                filters=filters,
+                after=self.options.after,
+                limit=self.options.limit,
+            )
         return list_audit(
-            operator=self.operator, filters=filters, after=after, limit=limit or DEFAULT_LIMIT
+            operator=self.operator,
+            filters=filters,
+            after=self.options.after,
+            limit=self.options.limit or DEFAULT_LIMIT,
         )
 
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return [*COLUMNS, DETAILS] if options["details"] else COLUMNS
+    def get_columns(self, given: ListAuditArguments) -> Sequence[Column]:
+        return [*COLUMNS, DETAILS] if given.details else COLUMNS
 
     def format_row(self, row: Row) -> Row:
         return {

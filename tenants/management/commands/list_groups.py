@@ -1,13 +1,21 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
 
-class Command(ListCommand):
+class ListGroupsArguments(Arguments):
+    tenant: str = option(TENANT, required=True)
+    status: str = option(
+        "only this status; deactivated means removed from ScaiKey (default active)",
+        choices=GROUP_STATUSES,
+        default="active",
+    )
+
+
+class Command(ListCommand[ListGroupsArguments]):
     service = staticmethod(list_groups)
     words = "admin list-groups"
     summary = "List groups of a tenant"
@@ -29,12 +37,3 @@ class Command(ListCommand):
     )
     paged = True
     help = "List the groups of a tenant. The last column includes people in nested groups."
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--status",
-            choices=GROUP_STATUSES,
-            default="active",
-            help="only this status; deactivated means removed from ScaiKey (default active)",
-        )

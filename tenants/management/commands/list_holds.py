@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.holds.queries import list_holds
@@ -15,7 +14,16 @@ LIFTED = (
 )
 
 
-class Command(ListCommand):
+class ListHoldsArguments(Arguments):
+    tenant: str | None = option("only in this tenant (slug, ID or ScaiKey ID)")
+    participant: str | None = option(
+        "only on this participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)"
+    )
+    room: str | None = option("only on this room (ID, or with --tenant its alias)")
+    lifted: bool = option("list lifted holds too")
+
+
+class Command(ListCommand[ListHoldsArguments]):
     words = "admin hold list"
     summary = "List holds"
     area, place = "tenants", 180
@@ -40,28 +48,18 @@ class Command(ListCommand):
     paged = True
     help = "List the holds in force, the newest first."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only in this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--participant",
-            help="only on this participant (e-mail address, @name:server, local ID, ID or ScaiKey "
-            "ID)",
-        )
-        parser.add_argument("--room", help="only on this room (ID, or with --tenant its alias)")
-        parser.add_argument("--lifted", action="store_true", help="list lifted holds too")
+    def get_columns(self, given: ListHoldsArguments) -> Sequence[Column]:
+        return (*self.columns, *LIFTED) if given.lifted else self.columns
 
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return (*self.columns, *LIFTED) if options["lifted"] else self.columns
-
-    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+    def load_rows(self, given: ListHoldsArguments) -> Iterable[Row]:
         return list_holds(
             operator=self.operator,
-            tenant=options["tenant"],
-            participant=options["participant"],
-            room=options["room"],
-            with_lifted=options["lifted"],
-            after=options["after"],
-            limit=limit,
+            tenant=given.tenant,
+            participant=given.participant,
+            room=given.room,
+            with_lifted=given.lifted,
+            after=self.options.after,
+            limit=self.options.limit,
         )
 
     def format_row(self, row: Row) -> Row:

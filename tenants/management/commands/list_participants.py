@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, Part
 from tenants.lookup.status_filters import STATUSES
@@ -10,7 +9,16 @@ from tenants.models import ParticipantType
 from tenants.people.queries.participants import list_participants
 
 
-class Command(ListCommand):
+class ListParticipantsArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+    status: str = option("only this status (default all)", choices=STATUSES, default="all")
+    participant_type: str | None = option(
+        "only this type (default all)", "--type", choices=ParticipantType.values
+    )
+    search: str | None = option("part of a name, e-mail address or local ID", metavar="TEXT")
+
+
+class Command(ListCommand[ListParticipantsArguments]):
     service = staticmethod(list_participants)
     words = "admin list-participants"
     summary = "List people and other participants"
@@ -37,18 +45,3 @@ class Command(ListCommand):
     paged = True
     across = True
     help = "List the participants of a tenant, or of all tenants you may see, by name."
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only this status (default all)"
-        )
-        parser.add_argument(
-            "--type",
-            dest="participant_type",
-            choices=ParticipantType.values,
-            help="only this type (default all)",
-        )
-        parser.add_argument(
-            "--search", metavar="TEXT", help="part of a name, e-mail address or local ID"
-        )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.lookup.status_filters import STATUSES
@@ -9,7 +8,11 @@ from tenants.management.output import STATUS_KEYS
 from tenants.people.queries.partners import list_partners
 
 
-class Command(ListCommand):
+class ListPartnersArguments(Arguments):
+    status: str = option("only this status (default all)", choices=STATUSES, default="all")
+
+
+class Command(ListCommand[ListPartnersArguments]):
     service = staticmethod(list_partners)
     words = "admin list-partners"
     summary = "List partners with their tenants"
@@ -31,8 +34,3 @@ class Command(ListCommand):
         *("tenants", "members"),
     )
     help = "List partners with their active tenants and active people."
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only this status (default all)"
-        )

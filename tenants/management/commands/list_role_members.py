@@ -1,14 +1,18 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import ONLY_TENANT, ROLE, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.management.output import STATUS_KEYS, format_role_path
 from tenants.roles.queries.roles import list_role_members
 
 
-class Command(ListCommand):
+class ListRoleMembersArguments(Arguments):
+    name: str = argument(ROLE, metavar="role")
+    tenant: str | None = option(ONLY_TENANT)
+
+
+class Command(ListCommand[ListRoleMembersArguments]):
     service = staticmethod(list_role_members)
     words = "role members"
     summary = "List who holds a role, in one tenant or in all"
@@ -34,10 +38,6 @@ class Command(ListCommand):
         "List the participants who hold a role, directly or through groups, inactive ones too. "
         "Without --tenant, list the holders in every tenant you may see."
     )
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="role", help="role (slug or ID)")
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
 
     def format_row(self, row: Row) -> Row:
         return format_role_path([dict(row)])[0]

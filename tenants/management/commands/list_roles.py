@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from tenants.roles.queries.roles import list_roles
@@ -23,7 +23,11 @@ KEYS = (
 )
 
 
-class Command(ListCommand):
+class ListRolesArguments(Arguments):
+    tenant: str | None = option(ONLY_TENANT)
+
+
+class Command(ListCommand[ListRolesArguments]):
     service = staticmethod(list_roles)
     words = "role list"
     summary = "List roles with the number of their holders"
@@ -41,13 +45,10 @@ class Command(ListCommand):
         "through groups."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-
-    def load_rows(self, **options: Any) -> Any:
-        if options["tenant"] is None:
+    def load_rows(self, given: ListRolesArguments) -> Any:
+        if given.tenant is None:
             self.output.log("Built-in roles without a grant are listed only with --tenant.")
-        return super().load_rows(**options)
+        return super().load_rows(given)
 
     def get_id(self, row: Row) -> Any:
         return str(row["id"] or row["slug"])  # A built-in role that was never granted has no ID.

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
 from scaiwave.extensions import TENANT_COLUMNS
@@ -45,7 +44,15 @@ KEYS = (
 )
 
 
-class Command(ListCommand):
+class ListTenantsArguments(Arguments):
+    partner: str | None = option("only tenants of this partner (slug, ID or ScaiKey ID)")
+    status: str = option("only this status (default all)", choices=STATUSES, default="all")
+    near_limit: bool = option(
+        "only tenants that use at least 80%% of a limit, with the percentages"
+    )
+
+
+class Command(ListCommand[ListTenantsArguments]):
     words = "admin list-tenants"
     summary = "List tenants with their usage"
     area, place = "tenants", 10
@@ -70,27 +77,13 @@ class Command(ListCommand):
         "means unknown."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--partner", help="only tenants of this partner (slug, ID or ScaiKey ID)"
-        )
-        parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only this status (default all)"
-        )
+    def get_columns(self, given: ListTenantsArguments) -> Sequence[Column]:
+        return NEAR_LIMIT_COLUMNS if given.near_limit else COLUMNS
 
-        parser.add_argument(
-            "--near-limit",
-            action="store_true",
-            help="only tenants that use at least 80%% of a limit, with the percentages",
-        )
-
-    def get_columns(self, **options: Any) -> Sequence[Column]:
-        return NEAR_LIMIT_COLUMNS if options["near_limit"] else COLUMNS
-
-    def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
+    def load_rows(self, given: ListTenantsArguments) -> Iterable[Row]:
         self.usage = UsageSummary()
         self.now = timezone.now()
-        rows: Iterable[Row] = self.call_service(options, now=self.now)
+        rows: Iterable[Row] = self.call_service(given, now=self.now)
         return rows
 
     def get_keys(self) -> Sequence[str]:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 
+from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from tenants.usage.refresh_usage import build_usage_fetch, refresh_usage
 
@@ -21,6 +20,6 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def handle(self, **options: Any) -> None:
+    def run(self, given: Arguments) -> None:
         fetch = build_usage_fetch(settings.CONFIG)
-        self.print_change(self.call_service(options, fetch=fetch))
+        self.print_change(self.call_service(given, fetch=fetch))

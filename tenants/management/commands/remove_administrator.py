@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import remove_administrator
-from tenants.management.administrators import RemovalCommand
+from tenants.management.administrators import RemovalArguments
 
 
-class Command(RemovalCommand):
+class Command(OperatorCommand[RemovalArguments]):
     service = staticmethod(remove_administrator)
     words = "admin remove-administrator"
     summary = "Delete an account of the admin site"
@@ -13,3 +14,4 @@ class Command(RemovalCommand):
     permission = "MANAGE_PLATFORM"
     examples = ("scaiwave admin remove-administrator anna --no-input",)
     help = "Delete the account of an administrator, and end its sessions. Audit entries stay."
+    changes = True

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from functools import partial
-from typing import Any
 
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.accounts.administrators import reset_administrator_password
-from tenants.management.passwords import FILE_FLAG, read_password
+from tenants.management.passwords import read_password
 
 
-class Command(OperatorCommand):
+class ResetAdministratorPasswordArguments(Arguments):
+    username: str = argument("name of the administrator")
+    password_file: str | None = option(
+        "read the password from FILE, or from stdin for -", metavar="FILE"
+    )
+
+
+class Command(OperatorCommand[ResetAdministratorPasswordArguments]):
     service = staticmethod(reset_administrator_password)
     words = "admin reset-administrator-password"
     summary = "Set a new password for the admin site"
@@ -25,13 +31,7 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="name of the administrator")
-        parser.add_argument(
-            FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
-        )
-
-    def handle(self, **options: Any) -> None:
-        username, file = options["username"], options["password_file"]
+    def run(self, given: ResetAdministratorPasswordArguments) -> None:
+        username, file = given.username, given.password_file
         password = partial(read_password, self, username, file)
-        self.print_change(self.call_service(options, password=password))
+        self.print_change(self.call_service(given, password=password))

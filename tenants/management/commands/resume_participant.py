@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from tenants.management.suspension import ResumeCommand
+from tenants.management.suspension import ParticipantsArguments, ResumeCommand
 from tenants.people.suspension import PARTICIPANT
 
 
 class Command(ResumeCommand):
     rules = PARTICIPANT
+    arguments = ParticipantsArguments
     words = "admin resume-participant"
     summary = "Lift a participant's manual suspension"
     area, place = "people", 40

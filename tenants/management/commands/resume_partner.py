@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from tenants.management.suspension import ResumeCommand
+from tenants.management.suspension import PartnersArguments, ResumeCommand
 from tenants.people.suspension import PARTNER
 
 
 class Command(ResumeCommand):
     rules = PARTNER
+    arguments = PartnersArguments
     words = "admin resume-partner"
     summary = "Lift a partner's manual suspension"
     area, place = "tenants", 140

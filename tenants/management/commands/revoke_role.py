@@ -1,7 +1,13 @@
 from __future__ import annotations
 
-from tenants.management.names import HoldersCommand
+from tenants.management.names import HoldersArguments, HoldersCommand, holders
 from tenants.roles.grants import revoke_role_from_many
+
+
+class RevokeRoleArguments(HoldersArguments):
+    people: list[str] | None = holders("PARTICIPANT", "--from")
+    groups: list[str] | None = holders("GROUP", "--from-group")
+    from_file: str | None = holders("FILE", "--from-file")
 
 
 class Command(HoldersCommand):
@@ -19,4 +25,4 @@ class Command(HoldersCommand):
         "ScaiKey. Several are checked first: nothing changes if one can't be revoked."
     )
     changes = True
-    preposition = "from"
+    arguments = RevokeRoleArguments

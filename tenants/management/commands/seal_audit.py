@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.audit.seal_audit import seal_audit
@@ -15,7 +13,11 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+class SealAuditArguments(Arguments):
+    accept_restored: bool = option("accept that a restored database lacks seals")
+
+
+class Command(OperatorCommand[SealAuditArguments]):
     service = staticmethod(seal_audit)
     words = "admin audit seal"
     summary = "Seal the days of the audit log that have ended"
@@ -28,15 +30,8 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--accept-restored",
-            action="store_true",
-            help="accept that a restored database lacks seals",
-        )
-
-    def handle(self, **options: Any) -> None:
-        result = self.call_service(options)
+    def run(self, given: SealAuditArguments) -> None:
+        result = self.call_service(given)
         if not self.output.as_json and result.seals:
             self.output.print_table("seals", COLUMNS, result.seals)
         self.print_change(result)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.management.output import AUDIT_COLUMNS, format_membership_path, print_sections
@@ -29,7 +27,12 @@ MEMBERS = (
 ROLES = (Column("slug", "Role"), Column("name", "Name"), Column("source", "Source"))
 
 
-class Command(OperatorCommand):
+class ShowGroupArguments(Arguments):
+    group: str = argument("group (name, ID or ScaiKey ID)")
+    tenant: str | None = option(ONLY_TENANT)
+
+
+class Command(OperatorCommand[ShowGroupArguments]):
     words = "admin show-group"
     summary = "Show a group and its members"
     area, place = "people", 70
@@ -37,12 +40,8 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin show-group Engineering --tenant acme",)
     help = "Show a group with its direct and indirect members, and its roles."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("group", help="group (name, ID or ScaiKey ID)")
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, group: str, tenant: str | None, **options: Any) -> None:
-        document = show_group(operator=self.operator, name=group, tenant=tenant)
+    def run(self, given: ShowGroupArguments) -> None:
+        document = show_group(operator=self.operator, name=given.group, tenant=given.tenant)
         if self.output.as_json:
             self.output.print_json({"group": document})
             return

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import ONLY_TENANT, PARTICIPANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import (
@@ -56,7 +54,12 @@ OTHER_ACCOUNTS = (
 )
 
 
-class Command(OperatorCommand):
+class ShowParticipantArguments(Arguments):
+    participant: str = argument(PARTICIPANT)
+    tenant: str | None = option(ONLY_TENANT)
+
+
+class Command(OperatorCommand[ShowParticipantArguments]):
     words = "admin show-participant"
     summary = "Show a participant and why they can't sign in"
     area, place = "people", 20
@@ -68,15 +71,10 @@ class Command(OperatorCommand):
     )
     help = "Show a participant, and why they can't sign in; groups, roles, recent changes."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "participant",
-            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
+    def run(self, given: ShowParticipantArguments) -> None:
+        document = show_participant(
+            operator=self.operator, name=given.participant, tenant=given.tenant
         )
-        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, participant: str, tenant: str | None, **options: Any) -> None:
-        document = show_participant(operator=self.operator, name=participant, tenant=tenant)
         if self.output.as_json:
             self.output.print_json({"participant": document})
             return

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import AUDIT_COLUMNS, format_status, print_sections
@@ -26,7 +24,11 @@ FACTS = (
 _LIMITS = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
 
 
-class Command(OperatorCommand):
+class ShowPartnerArguments(Arguments):
+    partner: str = argument("partner (slug, ID or ScaiKey ID)")
+
+
+class Command(OperatorCommand[ShowPartnerArguments]):
     words = "admin show-partner"
     summary = "Show a partner's status, limits and tenants"
     area, place = "tenants", 110
@@ -34,11 +36,8 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin show-partner northwind",)
     help = "Show a partner's status, limits and number of tenants and people."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("partner", help="partner (slug, ID or ScaiKey ID)")
-
-    def handle(self, partner: str, **options: Any) -> None:
-        document = show_partner(operator=self.operator, name=partner)
+    def run(self, given: ShowPartnerArguments) -> None:
+        document = show_partner(operator=self.operator, name=given.partner)
         if self.output.as_json:
             self.output.print_json({"partner": document})
             return

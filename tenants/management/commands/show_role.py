@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.lookup.serializers import Row
@@ -41,7 +39,20 @@ PARTICIPANT = (
 ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 
 
-class Command(OperatorCommand):
+class ShowRoleArguments(Arguments):
+    name: str = argument(
+        "role (slug or ID), or participant (e-mail address, @name:server, local ID, ID or ScaiKey "
+        "ID)",
+        metavar="role-or-participant",
+    )
+    tenant: str = option(TENANT, required=True)
+    is_role: bool = option("the role, if the name matches both", "--role", group="type")
+    is_participant: bool = option(
+        "the participant, if the name matches both", "--participant", group="type"
+    )
+
+
+class Command(OperatorCommand[ShowRoleArguments]):
     words = "role show"
     summary = "Show a role's holders, or a participant's roles"
     area, place = "people", 90
@@ -55,27 +66,13 @@ class Command(OperatorCommand):
         "groups, and who granted it when."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "name",
-            metavar="role-or-participant",
-            help="role (slug or ID), or participant (e-mail address, @name:server, local "
-            "ID, ID or ScaiKey ID)",
-        )
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        choice = parser.add_mutually_exclusive_group()
-        for entity_type in ("role", "participant"):
-            choice.add_argument(
-                f"--{entity_type}",
-                dest="entity_type",
-                action="store_const",
-                const=entity_type,
-                help=f"the {entity_type}, if the name matches both",
-            )
-
-    def handle(self, name: str, tenant: str, entity_type: str | None, **options: Any) -> None:
+    def run(self, given: ShowRoleArguments) -> None:
+        kinds = {"role": given.is_role, "participant": given.is_participant}
         document = show_role(
-            operator=self.operator, name=name, tenant=tenant, entity_type=entity_type
+            operator=self.operator,
+            name=given.name,
+            tenant=given.tenant,
+            entity_type=next((kind for kind, is_given in kinds.items() if is_given), None),
         )
         if self.output.as_json:
             self.output.print_json(document)

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import Any
 
 from django.utils import timezone
 
+from scaiwave.cli.arguments import TENANT, Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType
 from scaiwave.console.output import format_bytes, to_json
@@ -50,7 +49,11 @@ _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
 """The key of each limit, its label, and the format of its numbers."""
 
 
-class Command(OperatorCommand):
+class ShowTenantArguments(Arguments):
+    tenant: str = argument(TENANT)
+
+
+class Command(OperatorCommand[ShowTenantArguments]):
     words = "admin show-tenant"
     summary = "Show a tenant's details, limits and usage"
     area, place = "tenants", 20
@@ -58,12 +61,9 @@ class Command(OperatorCommand):
     examples = ("scaiwave admin show-tenant acme",)
     help = "Show a tenant's status, partner, limits, usage and participants."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
-
-    def handle(self, tenant: str, **options: Any) -> None:
+    def run(self, given: ShowTenantArguments) -> None:
         now = timezone.now()
-        document = show_tenant(operator=self.operator, name=tenant, now=now)
+        document = show_tenant(operator=self.operator, name=given.tenant, now=now)
         if self.output.as_json:
             self.output.print_json({"tenant": document})
             return

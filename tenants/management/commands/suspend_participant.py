@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from tenants.management.suspension import SuspendCommand
+from tenants.management.suspension import ParticipantsArguments, SuspendCommand
 from tenants.people.suspension import PARTICIPANT
 
 
 class Command(SuspendCommand):
     rules = PARTICIPANT
+    arguments = ParticipantsArguments
     words = "admin suspend-participant"
     area, place = "people", 30
     permission = "MANAGE_TENANTS"

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from tenants.management.suspension import SuspendCommand
+from tenants.management.suspension import PartnersArguments, SuspendCommand
 from tenants.people.suspension import PARTNER
 
 
 class Command(SuspendCommand):
     rules = PARTNER
+    arguments = PartnersArguments
     words = "admin suspend-partner"
     summary = "Suspend a partner manually, with all its tenants"
     area, place = "tenants", 130

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from tenants.management.suspension import SuspendCommand
+from tenants.management.suspension import SuspendCommand, TenantsArguments
 from tenants.people.suspension import TENANT
 
 
 class Command(SuspendCommand):
     rules = TENANT
+    arguments = TenantsArguments
     words = "admin suspend-tenant"
     area, place = "tenants", 80
     is_everyday = True

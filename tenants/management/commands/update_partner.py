@@ -1,21 +1,26 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.arguments import add_limits, limits_from_options
+from tenants.management.arguments import limit, read_limits
 from tenants.people.update_partner import update_partner
 
-LIMITS = {
-    "max_tenants": "maximum number of tenants (`none`: no limit)",
-    "max_users_per_tenant": "maximum number of people in each of its tenants (`none`: no limit)",
-    "max_applications_per_tenant": "maximum number of applications in each of its tenants "
-    "(`none`: no limit)",
-}
+
+class UpdatePartnerArguments(Arguments):
+    partner: str = argument("partner (slug, ID or ScaiKey ID)")
+    name: str | None = option("new full name")
+    slug: str | None = option("new short name")
+    contact_email: str | None = option('new e-mail address ("" removes it)', metavar="ADDRESS")
+    max_tenants: int | str | None = limit("maximum number of tenants (`none`: no limit)")
+    max_users_per_tenant: int | str | None = limit(
+        "maximum number of people in each of its tenants (`none`: no limit)"
+    )
+    max_applications_per_tenant: int | str | None = limit(
+        "maximum number of applications in each of its tenants (`none`: no limit)"
+    )
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[UpdatePartnerArguments]):
     service = staticmethod(update_partner)
     words = "admin update-partner"
     summary = "Change a local partner"
@@ -31,15 +36,5 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("partner", help="partner (slug, ID or ScaiKey ID)")
-        parser.add_argument("--name", help="new full name")
-        parser.add_argument("--slug", help="new short name")
-        parser.add_argument(
-            "--contact-email", metavar="ADDRESS", help='new e-mail address ("" removes it)'
-        )
-        add_limits(parser, **LIMITS)
-
-    def handle(self, **options: Any) -> None:
-        limits = limits_from_options(options, *LIMITS)
-        self.print_change(self.call_service(options, limits=limits))
+    def run(self, given: UpdatePartnerArguments) -> None:
+        self.print_change(self.call_service(given, limits=read_limits(given)))

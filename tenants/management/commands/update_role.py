@@ -1,12 +1,18 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
+from scaiwave.cli.arguments import ROLE, TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from tenants.roles.update_role import update_role
 
 
-class Command(OperatorCommand):
+class UpdateRoleArguments(Arguments):
+    role: str = argument(ROLE)
+    tenant: str = option(TENANT, required=True)
+    name: str | None = option('new display name: "Editors"')
+    description: str | None = option('new description ("" removes it)')
+
+
+class Command(OperatorCommand[UpdateRoleArguments]):
     service = staticmethod(update_role)
     words = "role update"
     summary = "Change a role's name and description"
@@ -21,9 +27,3 @@ class Command(OperatorCommand):
         "refer to it."
     )
     changes = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="role (slug or ID)")
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        parser.add_argument("--name", help='new display name: "Editors"')
-        parser.add_argument("--description", help='new description ("" removes it)')

@@ -1,21 +1,39 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
+from scaiwave.cli.arguments import TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.arguments import add_limits, limits_from_options
+from tenants.management.arguments import limit, read_limits
 from tenants.people.update_tenant import TenantUpdate, parse_feature, update_tenant
 
-LIMITS = {
-    "max_participants": "maximum number of active participants (`none`: no limit)",
-    "max_rooms": "maximum number of rooms (`none`: no limit)",
-    "max_storage_mb": "maximum storage in MiB (`none`: no limit)",
-    "max_ai_tokens_month": "maximum AI tokens per month (`none`: no limit)",
-}
+
+class UpdateTenantArguments(Arguments):
+    tenant: str = argument(TENANT)
+    max_participants: int | str | None = limit(
+        "maximum number of active participants (`none`: no limit)"
+    )
+    max_rooms: int | str | None = limit("maximum number of rooms (`none`: no limit)")
+    max_storage_mb: int | str | None = limit("maximum storage in MiB (`none`: no limit)")
+    max_ai_tokens_month: int | str | None = limit("maximum AI tokens per month (`none`: no limit)")
+    feature: list[tuple[str, Any]] = option(
+        "feature to set, such as search.semantic=true (repeatable)",
+        metavar="KEY=JSON",
+        type=parse_feature,
+    )
+    remove_feature: list[str] = option(
+        "feature to remove before others are set (repeatable)", metavar="KEY"
+    )
+    sync_removals: str | None = option(
+        "permission for syncs to take access from the tenant's people", choices=("on", "off")
+    )
+    name: str | None = option("new full name")
+    slug: str | None = option("new short name; links with the old one stop working")
+    partner: str | None = option("new partner (slug, ID or ScaiKey ID)", group="owner")
+    no_partner: bool = option("remove the partner", group="owner")
 
 
-class Command(OperatorCommand):
+class Command(OperatorCommand[UpdateTenantArguments]):
     service = staticmethod(update_tenant)
     words = "admin update-tenant"
     summary = "Change a tenant's limits and features"
@@ -33,44 +51,15 @@ class Command(OperatorCommand):
     )
     changes = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
-        add_limits(parser, **LIMITS)
-        parser.add_argument(
-            "--feature",
-            metavar="KEY=JSON",
-            type=parse_feature,
-            action="append",
-            default=[],
-            help="feature to set, such as search.semantic=true (repeatable)",
-        )
-        parser.add_argument(
-            "--remove-feature",
-            metavar="KEY",
-            action="append",
-            default=[],
-            help="feature to remove before others are set (repeatable)",
-        )
-        parser.add_argument(
-            "--sync-removals",
-            choices=("on", "off"),
-            help="permission for syncs to take access from the tenant's people",
-        )
-        parser.add_argument("--name", help="new full name")
-        parser.add_argument("--slug", help="new short name; links with the old one stop working")
-        owner = parser.add_mutually_exclusive_group()
-        owner.add_argument("--partner", help="new partner (slug, ID or ScaiKey ID)")
-        owner.add_argument("--no-partner", action="store_true", help="remove the partner")
-
-    def handle(self, **options: Any) -> None:
+    def run(self, given: UpdateTenantArguments) -> None:
         update = TenantUpdate(
-            limits=limits_from_options(options, *LIMITS),
-            features=options["feature"],
-            remove_features=options["remove_feature"],
-            name=options["name"],
-            slug=options["slug"],
-            partner=options["partner"],
-            no_partner=options["no_partner"],
-            sync_removals={"on": True, "off": False}.get(options["sync_removals"]),
+            limits=read_limits(given),
+            features=given.feature,
+            remove_features=given.remove_feature,
+            name=given.name,
+            slug=given.slug,
+            partner=given.partner,
+            no_partner=given.no_partner,
+            sync_removals=given.sync_removals == "on" if given.sync_removals else None,
         )
-        self.print_change(self.call_service(options, update=update))
+        self.print_change(self.call_service(given, update=update))

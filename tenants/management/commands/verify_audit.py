@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
+from argparse import ArgumentTypeError
 
 from django.utils import timezone
 
+from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from tenants.audit.queries.checks import KeptSeal
@@ -24,7 +24,32 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+def _kept_seal(text: str) -> KeptSeal:
+    try:
+        return KeptSeal.parse(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is not a seal: its number, a colon and 64 hexadecimal digits"
+        ) from None
+
+
+class VerifyAuditArguments(Arguments):
+    file: str | None = argument(
+        "export to verify, or - for stdin (default: the audit log of this server)",
+        nargs="?",
+        metavar="FILE",
+    )
+    key: list[str] = option(
+        "public key to trust (ed25519:…; can be repeated; default: this server's own)"
+    )
+    seal: list[KeptSeal] = option(
+        "seal that must be in the log, as you noted it from an earlier run (can be repeated)",
+        type=_kept_seal,
+        metavar="NUMBER:SHA256",
+    )
+
+
+class Command(OperatorCommand[VerifyAuditArguments]):
     words = "admin audit verify"
     summary = "Verify the audit log, or an export of it"
     area, place = "server", 100
@@ -41,48 +66,22 @@ class Command(OperatorCommand):
         "the database; with --key, without a database. Exits with 1 if anything is wrong."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "file",
-            nargs="?",
-            metavar="FILE",
-            help="export to verify, or - for stdin (default: the audit log of this server)",
-        )
-        parser.add_argument(
-            "--key",
-            action="append",
-            default=[],
-            help="public key to trust (ed25519:…; can be repeated; default: this server's own)",
-        )
-
-        parser.add_argument(
-            "--seal",
-            action="append",
-            default=[],
-            type=_kept_seal,
-            metavar="NUMBER:SHA256",
-            help="seal that must be in the log, as you noted it from an earlier run "
-            "(can be repeated)",
-        )
-
-    def handle(
-        self, file: str | None, key: list[str], seal: list[KeptSeal], **options: Any
-    ) -> None:
+    def run(self, given: VerifyAuditArguments) -> None:
         now = timezone.now()
-        if file is None:
+        if given.file is None:
             result = verify_audit(
                 operator=self.operator,
                 now=now,
-                keys=key,
-                kept=seal,
+                keys=given.key,
+                kept=given.seal,
                 progress_factory=self.output.progress,
             )
         else:
-            with open_input(file) as source:
+            with open_input(given.file) as source:
                 # With a key given, no database is needed.
-                operator = None if key else self.operator
+                operator = None if given.key else self.operator
                 result = verify_audit_export(
-                    operator=operator, file=source, now=now, keys=key, kept=seal
+                    operator=operator, file=source, now=now, keys=given.key, kept=given.seal
                 )
         if self.output.as_json:
             self.output.print_json(result.document())
@@ -95,12 +94,3 @@ class Command(OperatorCommand):
             self.output.print_line(result.sentence)
         if result.error is not None:
             raise result.error
-
-
-def _kept_seal(text: str) -> KeptSeal:
-    try:
-        return KeptSeal.parse(text)
-    except ValueError:
-        raise ArgumentTypeError(
-            f"{text!r} is not a seal: its number, a colon and 64 hexadecimal digits"
-        ) from None

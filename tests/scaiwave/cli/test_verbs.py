@@ -83,9 +83,9 @@ def test_success_services_take_every_option() -> None:
         loaded = command(verb)
         kind = type(loaded)
         is_list = isinstance(loaded, ListCommand)
-        if (kind.load_rows if is_list else kind.handle) not in (  # type: ignore[attr-defined]
+        if "handle" in vars(kind) or (kind.load_rows if is_list else kind.run) not in (  # type: ignore[attr-defined]
             ListCommand.load_rows,
-            OperatorCommand.handle,
+            OperatorCommand.run,
         ):
             continue
         actions = loaded.create_parser("", verb.command)._actions
@@ -97,6 +97,16 @@ def test_success_services_take_every_option() -> None:
         required = {each.name for each in taken if each.default is Parameter.empty}
         given = {"operator", "now", "confirm", "config", "progress_factory"}
         assert required <= offered | given, verb.command
+
+
+def test_success_rules_name_arguments_of_their_command() -> None:
+    for verb in VERBS.values():
+        loaded = command(verb)
+        actions = loaded.create_parser("", verb.command)._actions
+        known = {name for each in actions for name in each.option_strings or [each.dest.upper()]}
+        for rule in loaded.option_rules:
+            assert known.issuperset(f"{rule.options} {rule.others}".split()), verb.command
+            assert rule.fix.endswith("."), verb.command
 
 
 @every_verb
