@@ -87,8 +87,12 @@ def _describe_request(job: SuiteJob) -> str:
     ).first()
     if entry is None:
         return job.definition.occasion if job.definition else ""
-    tenant = f" --tenant {quote(entry.tenant_slug)}" if entry.tenant_id else ""
-    return f"`scaiwave sync{tenant}{' --dry-run' if entry.details['dry_run'] else ''}`"
+    words = ["scaiwave sync"]
+    if entry.tenant_id:
+        words.append(f"--tenant {quote(entry.tenant_slug)}")
+    if entry.details["dry_run"]:
+        words.append("--dry-run")
+    return f"`{' '.join(words)}`"
 
 
 def delete_job(
