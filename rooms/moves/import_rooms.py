@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
@@ -169,10 +169,12 @@ def delete_rooms(record: TenantImport, keys: Sequence[UUID]) -> None:
 def _note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
     """Note which of these events were emptied since the first import, before they are deleted.
 
-    The next bundles may have them again, in any room and under any sender.
+    The next bundles may have them again, in any room and under any sender. Earlier releases left
+    the time of the source when they emptied an event that it had redacted.
     """
     known = set(record.emptied_events or ())
-    found = find_emptied(events.filter(redacted_at__gte=record.started_at))
+    is_ours = Q(redacted_at__gte=record.started_at) | Q(sender__messages_erased_at__isnull=False)
+    found = find_emptied(events.filter(is_ours))
     if not found.keys() <= known:
         record.emptied_events = sorted(known | found.keys())
         record.save(update_fields=["emptied_events"])
