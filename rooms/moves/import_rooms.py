@@ -267,29 +267,37 @@ class _Link:
         present = Media.objects.filter(tenant=self.to.tenant, scan_status=ScanStatus.INFECTED)
         return set(present.values_list("sha256", flat=True))
 
+    def _replace_room(self, bundle: ValidatedBundle) -> Room:
+        to = self.to
+        delete_rooms(to.record, [self.row["id"]])
+        room = Room.objects.create(**self.row)
+        RoomImport.objects.create(
+            tenant=to.tenant,
+            room=room,
+            manifest_sha256=bundle.manifest_sha256,
+            source_room_id=self.entry.id,
+            source_server_name=to.source_server_name,
+            operator=to.operator.name,
+            created_at=to.now,
+        )
+        return room
+
+    def _continue_room(self, bundle: ValidatedBundle) -> Room:
+        """Delete the events that an increment no longer has. Raises ImportRunning."""
+        room = Room.objects.select_for_update().get(pk=self.row["id"])
+        record = RoomImport.objects.get(room=room)
+        if len(record.links) + 1 != self.number:
+            raise ImportRunning("Another import into this room has just ended.")
+        record.links = [*record.links, bundle.manifest_sha256]
+        record.save(update_fields=["links"])
+        _note_emptied(self.to.record, Event.objects.filter(room=room))
+        self._delete(bundle, room)
+        return room
+
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
-        if header.increment is None:
-            delete_rooms(to.record, [self.row["id"]])
-            room = Room.objects.create(**self.row)
-            RoomImport.objects.create(
-                tenant=to.tenant,
-                room=room,
-                manifest_sha256=bundle.manifest_sha256,
-                source_room_id=self.entry.id,
-                source_server_name=to.source_server_name,
-                operator=to.operator.name,
-                created_at=to.now,
-            )
-        else:
-            room = Room.objects.select_for_update().get(pk=self.row["id"])
-            record = RoomImport.objects.get(room=room)
-            if len(record.links) + 1 != self.number:
-                raise ImportRunning("Another import into this room has just ended.")
-            record.links = [*record.links, bundle.manifest_sha256]
-            record.save(update_fields=["links"])
-            _note_emptied(to.record, Event.objects.filter(room=room))
-            self._delete(bundle, room)
+        open_room = self._continue_room if header.increment else self._replace_room
+        room = open_room(bundle)
         self._write_media(bundle, room)
         senders = {key: UUID(to.people[key]) for key in header.senders}
         erasures = find_erasures(to.tenant.pk, senders.values())

@@ -47,20 +47,7 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         from scaiwave.operations.jobs.jobs_in_redis import requeue_failed_job
 
         job = get_job(redis, job_id)
-        if job.state != FAILED:
-            raise JobNotFailed(
-                f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
-            )
-        if job.problem:
-            raise JobRefused(
-                f"Job {job.id} can't be run: {job.problem}.",
-                fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
-            )
-        if job.runs_once:
-            raise JobRefused(
-                f"Job {job.id} can't be run again: it was a request, and each runs once.",
-                fix=f"Start another one: {_describe_request(job)}.",
-            )
+        _require_retryable(job)
         result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
@@ -78,6 +65,23 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
                 fix="`scaiwave jobs list` lists the jobs.",
             )
         return result
+
+
+def _require_retryable(job: SuiteJob) -> None:
+    if job.state != FAILED:
+        raise JobNotFailed(
+            f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
+        )
+    if job.problem:
+        raise JobRefused(
+            f"Job {job.id} can't be run: {job.problem}.",
+            fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
+        )
+    if job.runs_once:
+        raise JobRefused(
+            f"Job {job.id} can't be run again: it was a request, and each runs once.",
+            fix=f"Start another one: {_describe_request(job)}.",
+        )
 
 
 def _describe_request(job: SuiteJob) -> str:
