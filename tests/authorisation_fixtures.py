@@ -341,7 +341,9 @@ class SampleData:
         """Leave a failed job in Redis, which must be configured."""
         redis, job_id = Redis.from_url(settings.REDIS_URL), "full_sync-1"
         call = json.dumps(["identity_sync.jobs.full_sync", None, [], {}])
-        redis.hset(f"rq:job:{job_id}", mapping={"data": call, "origin": "default"})
+        redis.hset(
+            f"rq:job:{job_id}", mapping={"data": call, "origin": "default", "status": "failed"}
+        )
         redis.zadd("rq:failed:default", {job_id: time.time() + 1000})
         return ListedJob(show_job(operator=get_host_operator(), job_id=job_id))
 

@@ -172,10 +172,12 @@ class LinkImport:
         self._kept: dict[str, str] = dict((self.imported.tip_room or {}).get(_KEPT, {}))
         self._renames: dict[str, str] = {}
         server = f":{normalize_server_name(self.bundle.header.server_name)}"
+        before = f":{normalize_server_name(self.imported.source_server_name)}"
         # The new address of someone whose data was erased here might be no one's.
         for key, sender in self.bundle.header.senders.items():
             fqid = self.run.origin.normalize(getattr(sender, "previous_fqid", None) or "")
-            if (new := self.run.origin.normalize(sender.fqid)).endswith(server):
+            new = self.run.origin.normalize(sender.fqid)
+            if fqid.endswith(before) and new.endswith(server):
                 self._renames[fqid] = new  # A server renames only its own people.
             if fqid in self.run.erasures:
                 self._kept.setdefault(key, fqid)
@@ -567,6 +569,8 @@ class LinkImport:
     def _record(self) -> None:
         header, imported, result = self.bundle.header, self.imported, self.result
         imported.links = [*imported.links, self.bundle.manifest_sha256]
+        if self.run.is_named:
+            imported.source_server_name = header.server_name
         imported.tip_exported_at = datetime.fromisoformat(header.exported_at)
         imported.tip_events = self.increment.after.events
         imported.tip_room = {**build_tip_room(header.room), _KEPT: self._kept}

@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
@@ -169,10 +169,12 @@ def delete_rooms(record: TenantImport, keys: Sequence[UUID]) -> None:
 def _note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
     """Note which of these events were emptied since the first import, before they are deleted.
 
-    The next bundles may have them again, in any room and under any sender.
+    The next bundles may have them again, in any room and under any sender. Earlier releases left
+    the time of the source when they emptied an event that it had redacted.
     """
     known = set(record.emptied_events or ())
-    found = find_emptied(events.filter(redacted_at__gte=record.started_at))
+    is_ours = Q(redacted_at__gte=record.started_at) | Q(sender__messages_erased_at__isnull=False)
+    found = find_emptied(events.filter(is_ours))
     if not found.keys() <= known:
         record.emptied_events = sorted(known | found.keys())
         record.save(update_fields=["emptied_events"])
@@ -265,29 +267,37 @@ class _Link:
         present = Media.objects.filter(tenant=self.to.tenant, scan_status=ScanStatus.INFECTED)
         return set(present.values_list("sha256", flat=True))
 
+    def _replace_room(self, bundle: ValidatedBundle) -> Room:
+        to = self.to
+        delete_rooms(to.record, [self.row["id"]])
+        room = Room.objects.create(**self.row)
+        RoomImport.objects.create(
+            tenant=to.tenant,
+            room=room,
+            manifest_sha256=bundle.manifest_sha256,
+            source_room_id=self.entry.id,
+            source_server_name=to.source_server_name,
+            operator=to.operator.name,
+            created_at=to.now,
+        )
+        return room
+
+    def _continue_room(self, bundle: ValidatedBundle) -> Room:
+        """Delete the events that an increment no longer has. Raises ImportRunning."""
+        room = Room.objects.select_for_update().get(pk=self.row["id"])
+        record = RoomImport.objects.get(room=room)
+        if len(record.links) + 1 != self.number:
+            raise ImportRunning("Another import into this room has just ended.")
+        record.links = [*record.links, bundle.manifest_sha256]
+        record.save(update_fields=["links"])
+        _note_emptied(self.to.record, Event.objects.filter(room=room))
+        self._delete(bundle, room)
+        return room
+
     def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
         to, header = self.to, bundle.header
-        if header.increment is None:
-            delete_rooms(to.record, [self.row["id"]])
-            room = Room.objects.create(**self.row)
-            RoomImport.objects.create(
-                tenant=to.tenant,
-                room=room,
-                manifest_sha256=bundle.manifest_sha256,
-                source_room_id=self.entry.id,
-                source_server_name=to.source_server_name,
-                operator=to.operator.name,
-                created_at=to.now,
-            )
-        else:
-            room = Room.objects.select_for_update().get(pk=self.row["id"])
-            record = RoomImport.objects.get(room=room)
-            if len(record.links) + 1 != self.number:
-                raise ImportRunning("Another import into this room has just ended.")
-            record.links = [*record.links, bundle.manifest_sha256]
-            record.save(update_fields=["links"])
-            _note_emptied(to.record, Event.objects.filter(room=room))
-            self._delete(bundle, room)
+        open_room = self._continue_room if header.increment else self._replace_room
+        room = open_room(bundle)
         self._write_media(bundle, room)
         senders = {key: UUID(to.people[key]) for key in header.senders}
         erasures = find_erasures(to.tenant.pk, senders.values())

@@ -16,7 +16,14 @@ from scaiwave.site.formatting import (
     format_time,
 )
 from scaiwave.site.terms import TermForm
-from tenants.models import DailyFigures, DoctorRun, Notice, Restoration, StoredOverview
+from tenants.models import (
+    DailyFigures,
+    DoctorRun,
+    Notice,
+    Restoration,
+    SchemaState,
+    StoredOverview,
+)
 
 
 @admin.register(DoctorRun)
@@ -84,6 +91,16 @@ class RestorationAdmin(ReadOnlyAdmin):
     scope = PLATFORM
     section = Section.INTERNALS
     list_display = ("backup", "backup_at", "restored_at")
+    hidden_fields = ("number",)
+
+
+@admin.register(SchemaState)
+class SchemaStateAdmin(ReadOnlyAdmin):
+    scope = PLATFORM
+    section = Section.INTERNALS
+    list_display = ("oldest_served",)
+    ordering = ("number",)
+    id_fields = ()
     hidden_fields = ("number",)
 
 

@@ -281,6 +281,16 @@ class Site:
             assert time.monotonic() < deadline, "A connection is left."
             time.sleep(0.01)
 
+    def age_taken_jobs(self) -> bool:
+        """Let the minute pass after which workers put back what was taken and never started."""
+        taken = list(self.redis.scan_iter("rq:queue:*:intermediate"))
+        for key in taken:
+            queue = key.split(b":")[2]
+            for job_id in self.redis.lrange(key, 0, -1):
+                self.redis.set(key + b":first_seen:" + job_id, time.time() - 61)
+            self.redis.delete(b"rq:clean_registries:" + queue)
+        return bool(taken)
+
     def _read_files(self) -> dict[str, bytes]:
         paths = (path for path in self.home.rglob("*") if path.is_file())
         return {str(path.relative_to(self.home)): path.read_bytes() for path in paths}

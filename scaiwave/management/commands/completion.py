@@ -30,9 +30,9 @@ Write it to where the shell looks for it, and repeat this after each upgrade:
         with `fpath+=~/.zfunc` before compinit in ~/.zshrc
   fish  scaiwave completion fish > ~/.config/fish/completions/scaiwave.fish
 
-Create missing directories first; completion works in shells that you start then.
-In bash it needs the package bash-completion, or the line `source FILE` in
-~/.bashrc. `scaiwave completion tenants` and `roles` print the slugs that the
+Create missing directories first; completion works in shells that you start
+then. In bash it needs the package bash-completion, or the line `source FILE`
+in ~/.bashrc. `scaiwave completion tenants` and `roles` print the slugs that the
 scripts complete."""
 
     def run(self, given: CompletionArguments) -> None:

@@ -28,8 +28,8 @@ class Command(OperatorCommand[ShowDeployFileArguments]):
         "scaiwave admin show-deploy-file nginx.conf > /etc/nginx/conf.d/scaiwave.conf",
     )
     help = """\
-Print a file for the deployment of a server, such as a systemd unit. Write it to
-where its program reads it, and adapt it there:
+Print a file for the deployment of a server, such as a systemd unit. Write it
+to where its program reads it, and adapt it there:
 
   scaiwave admin show-deploy-file scaiwave-web.service \\
     > /etc/systemd/system/scaiwave-web.service"""

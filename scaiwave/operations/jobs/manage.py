@@ -47,20 +47,7 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         from scaiwave.operations.jobs.jobs_in_redis import requeue_failed_job
 
         job = get_job(redis, job_id)
-        if job.state != FAILED:
-            raise JobNotFailed(
-                f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
-            )
-        if job.problem:
-            raise JobRefused(
-                f"Job {job.id} can't be run: {job.problem}.",
-                fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
-            )
-        if job.runs_once:
-            raise JobRefused(
-                f"Job {job.id} can't be run again: it was a request, and each runs once.",
-                fix=f"Start another one: {_describe_request(job)}.",
-            )
+        _require_retryable(job)
         result = Change(RETRY, build_job_row(job), not dry_run, dry_run)
         if dry_run:
             return result
@@ -80,6 +67,23 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         return result
 
 
+def _require_retryable(job: SuiteJob) -> None:
+    if job.state != FAILED:
+        raise JobNotFailed(
+            f"Job {job.id} has not failed: it is {job.state}.", fix=JobNotFailed.remedy
+        )
+    if job.problem:
+        raise JobRefused(
+            f"Job {job.id} can't be run: {job.problem}.",
+            fix="`scaiwave jobs clear` deletes it with the other failed jobs.",
+        )
+    if job.runs_once:
+        raise JobRefused(
+            f"Job {job.id} can't be run again: it was a request, and each runs once.",
+            fix=f"Start another one: {_describe_request(job)}.",
+        )
+
+
 def _describe_request(job: SuiteJob) -> str:
     """Return the command that does what a job was requested for, or the acts that request it."""
     entry = AuditEntry.objects.filter(
@@ -87,8 +91,12 @@ def _describe_request(job: SuiteJob) -> str:
     ).first()
     if entry is None:
         return job.definition.occasion if job.definition else ""
-    tenant = f" --tenant {quote(entry.tenant_slug)}" if entry.tenant_id else ""
-    return f"`scaiwave sync{tenant}{' --dry-run' if entry.details['dry_run'] else ''}`"
+    words = ["scaiwave sync"]
+    if entry.tenant_id:
+        words.append(f"--tenant {quote(entry.tenant_slug)}")
+    if entry.details["dry_run"]:
+        words.append("--dry-run")
+    return f"`{' '.join(words)}`"
 
 
 def delete_job(

@@ -29,7 +29,7 @@ from scaiwave.ids import new_id
 from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.holds.hold import add_hold
-from tenants.models import AdminUser, AuditEntry, Tenant, TenantErasure
+from tenants.models import AdminUser, AuditEntry, SchemaState, Tenant, TenantErasure
 from tests.concurrency import run_concurrently
 from tests.queue_helpers import take
 from tests.rooms.erasure.factories import NOT_EXPORTED, make_closed_tenant, plant
@@ -329,6 +329,19 @@ def test_success_a_double_click_starts_one_export(client: Client, redis: Redis) 
 def test_fail_what_no_one_has_requested(client: Client, tenant: Tenant) -> None:
     with pytest.raises(UsageError, match="No one has requested"):
         run_task(new_id())
+
+
+def test_fail_a_later_schema_of_which_not_every_table_is_known(
+    client: Client, redis: Redis, tenant: Tenant
+) -> None:
+    """The database serves this release, as after the upgrade of another host."""
+    SchemaState.objects.get_or_create(number=1, defaults={"oldest_served": "0.4.0"})
+    execute("INSERT INTO django_migrations VALUES (9999, 'rooms', '0099_later', '2027-01-01')")
+    try:
+        task = do(client, redis, EXPORT, tenant)
+    finally:
+        execute("DELETE FROM django_migrations WHERE name = '0099_later'")
+    assert (task.state, get_code(task)) == ("failed", "SW_DATABASE_NEWER")
 
 
 def test_fail_others_see_no_exports(client: Client, settings: Settings) -> None:

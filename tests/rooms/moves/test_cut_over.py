@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -330,12 +330,18 @@ def test_success_erased_messages_do_not_come_back(tmp_path: Path) -> None:
     assert not default_storage.exists(get_storage_name(here.tenant_id, media.sha256))
 
 
-def test_success_emptied_events_stay_so_after_they_left(tmp_path: Path) -> None:
-    """Also under another sender, once an export had left them or their room out."""
+@pytest.mark.parametrize("redacted_at", [None, NOW - timedelta(days=9)])
+def test_success_emptied_events_stay_so_after_they_left(
+    tmp_path: Path, redacted_at: datetime | None
+) -> None:
+    """Also under another sender, once an export had left them or their room out.
+
+    The time is of the old server, which left the text. Earlier releases kept it.
+    """
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     room = Room.objects.get(tenant=source, room_type="dm")
     said = Event.objects.get(room=room, sender__local_id__startswith="bert")
-    said.content = {"body": "secret"}
+    said.content, said.redacted_at = {"body": "secret"}, redacted_at
     said.save()
     export(source, out)
     leave(source)
@@ -343,6 +349,8 @@ def test_success_emptied_events_stay_so_after_they_left(tmp_path: Path) -> None:
     here = Tenant.objects.get(slug="moved")
     bert = Participant.objects.get(tenant=here, local_id__startswith="bert")
     run_command("purge_participant", str(bert.pk), "--with-messages", "--yes")
+    if redacted_at:
+        Event.objects.filter(sender=bert).update(redacted_at=redacted_at)
     said.sender = room.creator
     for is_room in (False, True, False):
         with on_old_server(source, here):

@@ -37,6 +37,7 @@ OWN_WORDS = {
     "kind",
     "name",  # of one of the suite's commands, in scaiwave.cli.hints
     "other.pk",
+    "person.pk",
     "plan.apply_command",
     "plan.command",
     "plan_command",

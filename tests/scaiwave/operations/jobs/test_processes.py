@@ -236,6 +236,7 @@ def test_success_within_two_minutes_a_job_starts_again_or_fails(
         kill_job(worker)
         worker.kill()
         wait_until(lambda: redis.hget("rq:job:job", name) == value, seconds=120)
+    assert redis.hget("rq:job:job", name) == value
 
 
 def test_success_a_job_that_a_killed_worker_had_not_started(redis: Redis) -> None:
