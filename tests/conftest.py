@@ -357,8 +357,11 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Yield a Redis database of this process: queues have the same names in every test."""
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    """Yield a Redis database of this process: queues have the same names in every test.
+
+    The runs on both databases of the suite use the server at the same time.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) * 2 + ON_POSTGRES
     for url in _service_url("redis"):
         yield f"{url}?db={number}"
 

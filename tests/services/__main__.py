@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -135,9 +135,11 @@ def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, S
 
 
 def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[TestRun]:
-    """Run the tests on each selected database, unless the run before was interrupted.
+    """Run the tests on each selected database.
 
-    All tests are divided between two databases, so that each runs once.
+    All tests are divided between two databases, so that each runs once, and both run at the same
+    time: one of them alone leaves a third of two cores idle. Selected tests run on one after the
+    other, unless the run before was interrupted.
     """
     databases = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
     if len(databases) == 2 and "postgres" in services and not arguments:
@@ -145,25 +147,43 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
     shared = {
         f"SCAIWAVE_TEST_{kind.upper()}_URL": service.url for kind, service in services.items()
     }
-    if "sqlite" in databases:
-        first = _run_pytest("SQLite", shared, arguments)
-        yield first
-        if first.exit_code == pytest.ExitCode.INTERRUPTED:
-            return
+    chosen = [("SQLite", shared)] if "sqlite" in databases else []
     postgres = services.get("postgres")
+    if "postgresql" in databases and postgres is not None:
+        settings = {**shared, "SCAIWAVE_TEST_DB_URL": postgres.url}
+        chosen.append((f"{postgres.name} {postgres.version}", settings))
+    if arguments or len(chosen) < 2:
+        for name, settings in chosen:
+            run = _run_pytest(name, settings, arguments)
+            yield run
+            if run.exit_code == pytest.ExitCode.INTERRUPTED:
+                return
+    else:
+        yield from _run_side_by_side(chosen)
     if "postgresql" in databases and postgres is None:
         yield TestRun("PostgreSQL", "SKIPPED, no server is available", 0)
-    elif "postgresql" in databases and postgres is not None:
-        settings = {**shared, "SCAIWAVE_TEST_DB_URL": postgres.url}
-        yield _run_pytest(f"{postgres.name} {postgres.version}", settings, arguments)
+
+
+def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[TestRun]:
+    """The first run prints as it goes, and the others when it has ended."""
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                _start_pytest(name, settings, [*_PARALLEL, str(_SHARE)], is_captured=place > 0)
+            )
+            for place, (name, settings) in enumerate(chosen)
+        ]
+        for finish in started:
+            yield finish()
 
 
 # All tests are run by one process more than there are cores, since many tests wait for processes
 # that they have started, which the fast ones and a few of each file don't. The tests of one file
-# share its servers.
+# share its servers. Two runs at the same time have two processes a core.
 # Selected tests run in one process, so that a debugger can be used.
 _CORES = os.cpu_count() or 1
 _PROCESSES = _CORES + (os.environ.get("SCAIWAVE_TEST_FEW") != "1")
+_SHARE = _CORES
 _PARALLEL = (
     *("--durations=25", "--durations-min=3"),
     *("--dist", "loadfile", "--no-loadscope-reorder", "-n"),
@@ -171,31 +191,56 @@ _PARALLEL = (
 
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
-    _print_line(f"\n### Tests on {database}")
     # In parallel, pytest reports such a path only as "no tests ran", which passes here.
     paths = [text.partition("::")[0] for text in arguments if text.startswith("tests/")]
     if missing := [path for path in paths if not Path(path).exists()]:
         outcome = f"FAILED, no such file or directory: {', '.join(missing)}"
         return TestRun(database, outcome, pytest.ExitCode.USAGE_ERROR)
-    started = time.monotonic()
-    parent = str(choose_parent())
+    arguments = arguments or [*_PARALLEL, str(_PROCESSES)]
+    with _start_pytest(database, settings, arguments) as finish:
+        return finish()
+
+
+@contextmanager
+def _start_pytest(
+    database: str, settings: dict[str, str], arguments: list[str], *, is_captured: bool = False
+) -> Iterator[Callable[[], TestRun]]:
+    """Yield what waits for the end of the tests. If captured, it prints what pytest has said."""
+    started, parent = time.monotonic(), str(choose_parent())
+    if not is_captured:
+        _print_line(f"\n### Tests on {database}")
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
-        options = (f"--basetemp={directory}/tests", *(arguments or (*_PARALLEL, str(_PROCESSES))))
-        file = Path(directory, "not-tested")
+        file, printed = Path(directory, "not-tested"), Path(directory, "output")
+        output = printed.open("wb") if is_captured else None
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options],
+            [sys.executable, "-m", "pytest", f"--basetemp={directory}/tests", *arguments],
             env={"TMPDIR": parent, **os.environ, **settings, "SCAIWAVE_TEST_NOT_TESTED": str(file)},
+            stdout=output,
+            stderr=output and subprocess.STDOUT,
         )
-        exit_code = _wait_for_exit(process)
-        not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
-    seconds = time.monotonic() - started
-    if exit_code in _SUCCESS_CODES:
-        outcome = "passed" if exit_code == 0 else "no tests selected"
-        return TestRun(database, outcome, 0, seconds, not_tested)
-    outcome = f"FAILED (pytest ended with {exit_code})"
-    return TestRun(database, outcome, abs(exit_code), seconds, not_tested)
+
+        def finish() -> TestRun:
+            exit_code = _wait_for_exit(process)
+            seconds = time.monotonic() - started
+            if is_captured:
+                text = printed.read_text(encoding="utf-8", errors="replace")
+                _print_line(f"\n### Tests on {database}\n{text}")
+            not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
+            if exit_code in _SUCCESS_CODES:
+                outcome = "passed" if exit_code == 0 else "no tests selected"
+                return TestRun(database, outcome, 0, seconds, not_tested)
+            outcome = f"FAILED (pytest ended with {exit_code})"
+            return TestRun(database, outcome, abs(exit_code), seconds, not_tested)
+
+        try:
+            yield finish
+        finally:
+            process.terminate()
+            process.wait()
+            if output:
+                output.close()
 
 
 def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
@@ -205,10 +250,6 @@ def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue
-        except SystemExit:
-            process.terminate()
-            process.wait()
-            raise
 
 
 def _print_line(line: str) -> None:

@@ -25,16 +25,8 @@ def start_redis(directory: Path, user: ServiceUser) -> Server:
     program, version = find_program(directory, user)
     endpoint = directory / "redis.sock"
     command = [str(program), "--port", "0", "--unixsocket", str(endpoint)]
-    command += [
-        "--unixsocketperm",
-        "700",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(directory),
-    ]
+    command += ["--unixsocketperm", "700", "--save", "", "--appendonly", "no"]
+    command += ["--dir", str(directory), "--databases", "64"]
     server = Server(
         name="Redis",
         version=version,
@@ -68,7 +60,7 @@ def find_program(directory: Path, user: ServiceUser) -> tuple[Path, str]:
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             rejected.append(f"{candidate} ({format_reason(error)})")
     raise ServiceUnavailable(
-        "No usable Redis or Valkey was path"
+        "No usable Redis or Valkey was found"
         + (f"; tried {', '.join(rejected)}." if rejected else ".")
         + " Install one, or set SCAIWAVE_TEST_REDIS to its server program."
     )
