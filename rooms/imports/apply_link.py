@@ -398,8 +398,8 @@ class LinkImport:
     def _find_emptied(self, events: QuerySet[Event]) -> dict[str, str]:
         """Return when events were emptied here, by their IDs as 32 digits.
 
-        What was redacted before the import is the source's, which may change it, unless a purge
-        has emptied it: releases before 0.4 kept the time of the source then.
+        The source may change an event that it redacted before the import, unless a purge has
+        emptied it: releases before 0.4 kept the time of the source then.
         """
         erasures = self.run.erasures
         return {
