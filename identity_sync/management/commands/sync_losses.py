@@ -67,7 +67,7 @@ class Command(ListCommand):
             "@name:server, local ID, ID or ScaiKey ID)",
         )
         parser.add_argument(
-            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
+            "--loss", metavar="LOSS", choices=[*Loss], help=f"loss: {', '.join(Loss)} (default all)"
         )
 
     def load_rows(self, **options: Any) -> Iterable[Row]:

@@ -53,7 +53,7 @@ class Command(ListCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
-            "--loss", choices=[loss.value for loss in Loss], help="only this loss (default all)"
+            "--loss", metavar="LOSS", choices=[*Loss], help=f"loss: {', '.join(Loss)} (default all)"
         )
         parser.add_argument(
             "--since",
