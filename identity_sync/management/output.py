@@ -58,10 +58,16 @@ _STYLES = {
 _NOT_WRITTEN = ("planned", "refused")
 
 
-def format_change_count(run: Row) -> str | None:
+def format_outcome(run: Row) -> str:
+    """`failed dry run`; a planned run is always a dry run."""
+    is_told = run["dry_run"] and run["outcome"] != "planned"
+    return f"{run['outcome']} dry run" if is_told else str(run["outcome"])
+
+
+def format_change_count(run: Row) -> str:
     """Return how many changes were made; a plan that was not applied is named as such."""
     if run["change_count"] is None:
-        return None
+        return "hidden"
     if run["outcome"] not in _NOT_WRITTEN or not run["planned_count"]:
         return f"{run['change_count']:,}"
     return f"0 ({run['planned_count']:,} {run['outcome']})"
@@ -71,17 +77,12 @@ def format_run_changes(run: Row) -> str:
     """Format the counts of a run; a plan that was not applied is named as such."""
     changes = list_changes(run["kinds"] or {})
     if run["outcome"] not in _NOT_WRITTEN or not changes:
-        return format_changes(run["kinds"])
+        return "hidden" if run["kinds"] is None else changes or "nothing"
     return f"nothing ({run['outcome']}: {changes})"
 
 
 def format_duration(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.1f} s"
-
-
-def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
-    """Format counts as `2 added, 1 deactivated`; empty if the operator may not see them."""
-    return "" if kinds is None else list_changes(kinds) or "nothing"
 
 
 def list_changes(kinds: dict[str, dict[str, int]]) -> str:
@@ -124,11 +125,12 @@ def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
 
 def format_summary(report: SyncReport) -> str:
     cost = f"{pluralize(report.requests, 'request')}, {report.duration_seconds:.1f} s."
+    skipped = sum(counts.skipped for counts in report.kinds.values())
     if report.outcome in ("applied", "planned") and not report.change_count:
-        skipped = sum(counts.skipped for counts in report.kinds.values())
         rest = f", except for {skipped:,} skipped" if skipped else ""
         return f"Already up to date with ScaiKey{rest}. {cost}"
-    return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"
+    number = report.change_count + (skipped if report.outcome == "refused" else 0)
+    return f"{_SUMMARIES[report.outcome].format(pluralize(number, 'change'))}; {cost}"
 
 
 def print_sync(sync: Callable[[], SyncReport], print_report: Callable[[SyncReport], None]) -> None:
@@ -192,7 +194,8 @@ def print_run(output: Output, run: Row) -> None:
     facts = {
         **run,
         "operator": run["operator"] or hidden,
-        "changes": format_change_count(run) or hidden,
+        "outcome": format_outcome(run),
+        "changes": format_change_count(run),
         "duration": format_duration(run["duration_seconds"]),
         "losses": format_losses(run["losses"] or {}) or hidden,
         "requests": hidden or f"{run['requests']:,}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from identity_sync.management.output import (
     format_age,
+    format_outcome,
     format_run_changes,
     format_span,
     format_webhooks,
@@ -60,6 +61,7 @@ def print_status(output: Output, status: SyncStatus) -> None:
         {
             **run,
             "age": format_age(run["age_seconds"]),
+            "outcome": format_outcome(run),
             "changed": format_run_changes(run),
             "error": run["error"] and run["error"]["code"],
         }

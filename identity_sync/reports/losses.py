@@ -187,6 +187,7 @@ class _Present:
             member = row.member_participant or row.member_group
         # The name at the time of the change; a membership includes its group.
         is_edge = change.kind == "memberships" and member is not None
+        is_purged = getattr(member, "purged_at", None) is not None
         if loss is Loss.ROLE_TAKEN:
             is_back = (change.subject_id, detail) in self.grants
             reason = "no longer granted in ScaiKey"
@@ -207,7 +208,7 @@ class _Present:
             "email": getattr(member, "email", "") or None,
             "scaikey_id": change.subject_scaikey_id.rpartition(" ")[2],
             "role": detail if loss is Loss.ROLE_TAKEN else None,
-            "group": row.group.name if isinstance(row, GroupMembership) else None,
+            "group": row.group.name if isinstance(row, GroupMembership) and not is_purged else None,
             "new_tenant": (detail or None) if loss is Loss.MOVED else None,
             "people": self.people.get((change.run_id, change.subject_id)),
             "reason": reason,

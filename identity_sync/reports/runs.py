@@ -221,6 +221,7 @@ def describe_run(run: SyncRun, operator: Operator, now: datetime) -> Row:
         "tenant": run.tenant.slug if run.tenant else None,
         "operator": run.operator if is_visible else None,
         "outcome": run.outcome,
+        "dry_run": run.is_dry_run or run.outcome == "planned",  # Old rows have no flag.
         "change_count": (planned if run.outcome in WRITTEN else 0) if is_visible else None,
         "planned_count": planned if is_visible else None,
         "kinds": run.get_counts() if is_visible else None,

@@ -25,7 +25,7 @@ from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
 from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
 from rooms.imports.events import EventDestination, find_emptied, update_events, write_events
-from rooms.imports.id_mapping import EventRewriter, IdMapper
+from rooms.imports.id_mapping import EventRewriter, IdMapper, is_bare
 from rooms.imports.import_room import (
     FOLLOWED_FIELDS,
     BundleImport,
@@ -387,15 +387,28 @@ class LinkImport:
             return len(absent)
         for part in batched(changed):
             self._forbid_held(events_here := Event.objects.filter(pk__in=part))
-            for key, at in find_emptied(events_here).items():
-                # Before the import, the source redacted it, and may change the time.
-                if at > self._imported_at or key in self._edited_here:
-                    rewriter.emptied.add(key)
-                    by_id[key].redacted_at = at
+            for key, at in self._find_emptied(events_here).items():
+                rewriter.emptied.add(key)
+                by_id[key].redacted_at = at
         rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)
         return len(absent)
+
+    def _find_emptied(self, events: QuerySet[Event]) -> dict[str, str]:
+        """Return when events were emptied here, by their IDs as 32 digits.
+
+        The source may change an event that it redacted before the import, unless a purge has
+        emptied it: releases before 0.4 kept the time of the source then.
+        """
+        erasures = self.run.erasures
+        return {
+            key: at
+            for key, (at, author) in find_emptied(events).items()
+            if at > self._imported_at
+            or key in self._edited_here
+            or (author in erasures and erasures[author].until)
+        }
 
     def _note_edits(self) -> None:
         """Note the events that were edited here before this link, which the next ones can't tell.
@@ -467,8 +480,7 @@ class LinkImport:
             self._removed += len(deleted)
             for keys in batched(deleted):
                 self._forbid_held(going := Event.objects.filter(pk__in=keys))
-                emptied = find_emptied(going).items()
-                self._edited_here.update(key for key, at in emptied if at > self._imported_at)
+                self._edited_here.update(self._find_emptied(going))
                 going.delete()
             # A reaction to a reaction goes with it.
             deleted = self._cut_references({str(key) for key in deleted})
@@ -541,7 +553,9 @@ class LinkImport:
             subject = PurgedPerson(person.pk, person.scaikey_id or "", frozenset(), frozenset())
             for eraser in PERSONAL_DATA_ERASERS:
                 eraser.load()([subject], DELETED_NAME)
-            left = events.filter(redacted_at=None).exclude(event_type="swp.room.member").count()
+            texts = events.exclude(event_type__in=("swp.room.member", "swp.room.redaction"))
+            rows = texts.values_list("content", "original_content").iterator()
+            left = sum(not is_bare(*row) for row in rows)
             if person.messages_erased_at and left:
                 self.result.warnings.append(
                     f"{pluralize(left, 'event')} of {fqid}, whose messages were erased here, came "

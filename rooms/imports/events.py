@@ -20,6 +20,7 @@ import msgspec
 from django.db import IntegrityError, connection
 from django.db.models import QuerySet
 
+from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.schema import format_timestamp
 from rooms.imports.id_mapping import EventRewriter, is_bare
 from rooms.models import Event, Room
@@ -129,11 +130,18 @@ def write_events(
     return written
 
 
-def find_emptied(events: QuerySet[Event]) -> dict[str, str]:
-    """Return when events were redacted that have no text left, by their IDs as 32 digits."""
+def find_emptied(events: QuerySet[Event]) -> dict[str, tuple[str, str]]:
+    """Return when events were redacted that have no text left, and who wrote them elsewhere.
+
+    The keys are IDs as 32 digits, and the authors addresses, empty for events of this server.
+    """
     columns = ("pk", "redacted_at", "content", "original_content")
     rows = events.exclude(redacted_at=None).values_list(*columns).iterator()
-    return {key.hex: format_timestamp(at) for key, at, *texts in rows if is_bare(*texts)}
+    return {
+        key.hex: (format_timestamp(at), content.get(IMPORTED_SENDER, {}).get("fqid", ""))
+        for key, at, content, original in rows
+        if is_bare(content, original)
+    }
 
 
 def update_events(batch: Batch, new_ids: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.config.configuration import find_unknown_names
 from scaiwave.console.columns import TENANT, Column, Row
 from scaiwave.console.output import Output
-from scaiwave.console.text import is_terminal
+from scaiwave.console.text import is_terminal, wrap_words
 from scaiwave.core.calls import call_with
 from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfirmationNeeded, RefusedError, UsageError
@@ -55,7 +55,7 @@ class ConfirmationDeclined(RefusedError):
 
 
 class VerbFormatter(DjangoHelpFormatter):
-    """Lists the command's own options first, and keeps line breaks and indented lines."""
+    """Lists the command's own options first, and keeps names, line breaks and indented lines."""
 
     # Django moves its common options to the end; the suite's common options belong there too.
     show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input", "--yes"}
@@ -66,6 +66,9 @@ class VerbFormatter(DjangoHelpFormatter):
             line if len(line) <= width or line[0] == " " else fill(line, width, indent)
             for line in text.split("\n")
         )
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap_words(" ".join(text.split()), width, indent=0).split("\n")
 
     def _format_action_invocation(self, action: Action) -> str:
         """Write the value once, as Python 3.13 does: the generated pages are the same for all."""

@@ -107,8 +107,8 @@ class JobDefinition:
         return self.function.rpartition(".")[2]
 
 
-def describe_cron(cron: str) -> str:
-    """Return the usual forms of a cron line in words, and any other as it is."""
+def describe_cron(cron: str, zone: str = " UTC") -> str:
+    """Return the usual forms of a cron line in words, with a time zone, and others as they are."""
     match cron.split():
         case [minutes, "*", "*", "*", "*"] if steps := _STEPS.fullmatch(minutes):
             first, step = steps.groups()
@@ -116,5 +116,5 @@ def describe_cron(cron: str) -> str:
         case [minute, "*", "*", "*", "*"] if minute.isdecimal():
             return f"every hour at minute {minute}"
         case [minute, hour, "*", "*", "*"] if minute.isdecimal() and hour.isdecimal():
-            return f"every day at {int(hour)}:{int(minute):02} UTC"
+            return f"every day at {int(hour)}:{int(minute):02}{zone}"
     return cron

@@ -29,7 +29,9 @@ class SyncLossesArguments(Arguments):
         "local ID, ID or ScaiKey ID)",
         metavar="NAME",
     )
-    loss: str | None = option("only this loss (default all)", choices=[loss.value for loss in Loss])
+    loss: str | None = option(
+        f"loss: {', '.join(Loss)} (default all)", metavar="LOSS", choices=[*Loss]
+    )
 
 
 class Command(ListCommand[SyncLossesArguments]):

@@ -18,7 +18,9 @@ from tenants.management.arguments import ensure_period, since
 
 class SyncRemovalsArguments(Arguments):
     tenant: str | None = option(ONLY_TENANT)
-    loss: str | None = option("only this loss (default all)", choices=[loss.value for loss in Loss])
+    loss: str | None = option(
+        f"loss: {', '.join(Loss)} (default all)", metavar="LOSS", choices=[*Loss]
+    )
     since: datetime | None = option(
         f"only removals set aside since then: {TIME_FORMATS}", metavar="TIME", type=since
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.management.output import format_change_count, format_duration
+from identity_sync.management.output import format_change_count, format_duration, format_outcome
 from identity_sync.models import Outcome, Trigger
 from identity_sync.reports.runs import SHORT_ID_CHARS, list_runs
 from scaiwave.cli.arguments import Arguments, option
@@ -46,7 +46,7 @@ class Command(ListCommand[SyncRunsArguments]):
     keys = (
         *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
         *("outcome", "change_count", "planned_count", "kinds", "requests", "duration_seconds"),
-        *("error", "id", "tenant_id"),
+        *("error", "id", "tenant_id", "dry_run"),
     )
     default_limit = 20
     help = (
@@ -58,6 +58,7 @@ class Command(ListCommand[SyncRunsArguments]):
         return {
             **row,
             "short_id": str(row["run_id"])[:SHORT_ID_CHARS],
+            "outcome": format_outcome(row),
             "changes": format_change_count(row),
             "duration": format_duration(row["duration_seconds"]),
             "error_code": row["error"] and row["error"]["code"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 
 from scaiwave.config import Configuration
@@ -48,7 +49,8 @@ class ScheduledJob:
 
     @property
     def schedule(self) -> str:
-        return describe_cron(self.definition.cron)
+        is_of_host = self.definition.is_of_cron or not settings.REDIS_URL
+        return describe_cron(self.definition.cron, ", host's time" if is_of_host else " UTC")
 
 
 @dataclass(frozen=True)

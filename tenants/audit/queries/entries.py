@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from functools import reduce
 from operator import or_
 from uuid import UUID
 
+from django.apps import apps
 from django.db import connection
 from django.db.models import BooleanField, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
@@ -168,6 +170,16 @@ def filter_entries(
 
 
 def _subject_q(operator: Operator, subject: str) -> Q:
+    """Match an ID or a name; with its type before it, and maybe its tenant, as tables show it."""
+    found = _name_q(operator, subject)
+    for each in apps.get_models():
+        if shown := re.fullmatch(rf"{each._meta.verbose_name} (.+?)(, tenant (\S+))?", subject):
+            place = {"tenant_slug": shown[3]} if shown[3] else {}
+            found |= Q(subject_type=each._meta.model_name, **place) & _name_q(operator, shown[1])
+    return found
+
+
+def _name_q(operator: Operator, subject: str) -> Q:
     """Match an ID or a name: the name in the entry, or any present name of a participant."""
     people = visible_participants(operator).alias(folded=Lower("email"))
     people = people.filter(Q(display_name__iexact=subject) | participant_q([subject]))

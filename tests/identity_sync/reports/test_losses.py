@@ -139,6 +139,8 @@ def test_success_each_loss_of_a_person(scaikey: Sandbox) -> None:
     assert ("moved",) in pick(read_losses(participant=moved), "loss")
     assert ("moved",) in pick(read_losses(participant=moved, tenant=slugs[0]), "loss")
     assert pick(read_losses(participant=person.email), "loss") == [("group-left",)]
+    Participant.objects.filter(pk=person.pk).update(purged_at=NOW)
+    assert pick(read_losses(participant=str(person.pk)), "loss", "group") == [("group-left", None)]
     assert read_losses(participant=suspended, tenant=slugs[0])
     for loss in Loss:
         assert {row["loss"] for row in read_losses(loss=loss)} <= {loss}

@@ -128,6 +128,7 @@ def test_success_commands() -> None:
     (row,) = json.loads(run_command("sync_runs", "--json"))["runs"]
     assert row["run_id"] == str(run.pk)
     assert row["error"] == {"code": "SW_X", "message": "why"}
+    assert row["dry_run"] is False
     table = run_command("sync_runs")
     assert str(run.pk)[:13] in table
     assert "0 (4 refused)" in table
@@ -138,6 +139,12 @@ def test_success_commands() -> None:
     assert "Error             why [SW_X]" in text
     assert "Fix               Do it." in text
     assert "Nothing was changed. These are the counts of the plan:" in text
+    SyncRun.objects.update(is_dry_run=True)
+    assert json.loads(run_command("sync_runs", "--json"))["runs"][0]["dry_run"] is True
+    shown = [["sync_runs"], ["sync_show_run", "last"], ["sync_status", "--no-drift", "--exit-zero"]]
+    assert all("refused dry run" in run_command(*words) for words in shown)
+    SyncRun.objects.update(outcome="planned")
+    assert "dry run" not in run_command("sync_runs"), "planned says it"
 
 
 def test_success_show_run_with_its_changes() -> None:
@@ -270,6 +277,7 @@ def test_success_a_narrow_scope_sees_its_own_runs_and_changes(make_operator: Any
     hidden = ("operator", "change_count", "planned_count", "kinds", "requests", "losses")
     assert {full[name] for name in (*hidden, "warnings")} == {None}
     assert full["error"] == {"code": "SW_X", "message": None, "fix": None}
+    assert (format_change_count(full), format_run_changes(full)) == ("hidden", "hidden")
     stdout = io.StringIO()
     print_run(Output(stdout=stdout, stderr=stdout), full)
     shown = dict(line.split(maxsplit=1) for line in stdout.getvalue().splitlines() if line)

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.management.output import format_age, format_changes, format_webhooks
+from identity_sync.management.output import format_age, format_webhooks, list_changes
 from identity_sync.management.status_output import status_facts
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.reports.schedule import get_next_scheduled
@@ -92,9 +92,8 @@ def test_success_ages(seconds: int | None, text: str) -> None:
 
 
 def test_success_changes_in_words() -> None:
-    assert format_changes(COUNTS) == "2 added, 1 updated, 1 deactivated"
-    assert format_changes({"groups": {"seen": 3}}) == "nothing"
-    assert format_changes(None) == ""
+    assert list_changes(COUNTS) == "2 added, 1 updated, 1 deactivated"
+    assert list_changes({"groups": {"seen": 3}}) == ""
 
 
 def test_success_registered(home: Path, sandbox: Sandbox) -> None:
@@ -119,7 +118,7 @@ def test_success_old_held_counts_are_read_as_skipped(home: Path, sandbox: Sandbo
     make_run(counts={"groups": {"seen": 5, "held": 2}})
     status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.runs[0]["kinds"] == {"groups": {"seen": 5, "skipped": 2}}
-    assert format_changes(status.runs[0]["kinds"]) == "2 skipped"
+    assert list_changes(status.runs[0]["kinds"]) == "2 skipped"
 
 
 def test_success_dry_runs_and_runs_of_one_tenant_do_not_count_as_success(

@@ -336,6 +336,32 @@ def test_success_redacted_here_stays_redacted(pair: Copy) -> None:
 
 
 @database
+@pytest.mark.parametrize("is_deleted_first", [False, True])
+def test_success_emptied_by_an_earlier_release_stays_empty(
+    pair: Copy, is_deleted_first: bool
+) -> None:
+    """It kept the time at which the source had redacted a message without removing its text."""
+    here, author = pair.event("message 0"), pair.life.room.creator
+    here.content = {"_imported_sender": here.content["_imported_sender"], "body": ""}
+    here.redacted_at = START - HOUR
+    here.save()
+    Participant.objects.filter(pk=author.pk).update(
+        tenant=pair.home.tenant, purged_at=START, messages_erased_at=pair.life.now
+    )
+    other = row_factories.make_participant(pair.life.room.tenant, "other")
+    change(pair, "message 0", content={"body": "still there"}, sender=other, redacted_at=START)
+    again = Event.objects.get(room=pair.life.room, content__body="still there")
+    if is_deleted_first:
+        Event.objects.filter(pk=again.pk).delete()
+        pair.append(pair.end_day())
+        again.save(force_insert=True)
+    done = pair.append(pair.end_day())
+    assert (done.added, done.changed) == (is_deleted_first, not is_deleted_first)
+    assert done.warnings[-1].startswith("1 event imported without content: ")
+    assert "still there" not in pair.bodies()
+
+
+@database
 def test_success_room_follows_unless_changed_here(pair: Copy) -> None:
     pair.room.topic = "Ours"
     pair.room.save()
@@ -485,6 +511,8 @@ def test_success_an_erasure_outlives_a_new_name_of_the_source(
             purge()
         elif act == "base":
             again = import_whole(pair.home, base)
+            # A source may redact a message without removing its text.
+            again.events.filter(content__body="message of old").update(redacted_at=START)
         elif again == first:
             append(pair.home, link)
         else:

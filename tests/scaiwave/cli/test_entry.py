@@ -76,6 +76,8 @@ def test_success_help_fits_a_screen() -> None:
     assert not too_long, "Shorten the `words` or the `summary` of these commands."
     pages = Path(PAGES).read_text().replace("\\n", "\n").replace("\t", "\n").splitlines()
     assert not [line for line in pages if len(line) > 80 and not line.startswith(" ")]
+    assert not [line for line in pages if len(line) > 80 and line.startswith("  --")]
+    assert {"scaiwave-worker.service,", "prometheus-alerts.yml,"} <= set(" ".join(pages).split())
 
 
 @pytest.mark.parametrize("words", [["admin", "--help"], ["sync", "--help"], ["help"]])

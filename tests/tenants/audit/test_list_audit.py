@@ -347,8 +347,13 @@ def test_success_participants_are_shown_by_their_present_name() -> None:
         subject = {"subject_type": kind, "subject_id": "1", "subject_name": name}
         write(number, "x", anna.tenant, **subject)
     page = run_command("list_audit")
-    assert "search backfill tenant acme, now\n" in page
-    assert "room acme-2, tenant acme" in page
+    for shown in ("search backfill tenant acme, now", "room acme-2, tenant acme"):
+        assert f" {shown}\n" in page
+        assert f" {shown}\n" in run_command("list_audit", "--subject", shown)
+    assert len(find_entries(subject="sync run ALL tenants")) == 1
+    assert find_entries(subject="participant Renamed") == [key]
+    for other in ("room all tenants", "sync run", "room acme-2, tenant other"):
+        assert find_entries(subject=other) == [], other
 
 
 def test_success_copies_of_the_log_do_not_name_participants() -> None:

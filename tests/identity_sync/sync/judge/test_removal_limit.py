@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
+from identity_sync.management.output import format_summary
 from identity_sync.models import PendingRemoval
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
@@ -171,6 +172,7 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
         f"ScaiKey returned no {name}, but this server has {number}. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_COLLECTION_EMPTY", 1)
+    assert format_summary(caught.value.report).startswith(f"Refused {number} change")
     assert dump_rows() == before
     assert (get_last_run().outcome, get_last_run().error_code) == (
         "refused",

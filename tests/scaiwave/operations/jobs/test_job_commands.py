@@ -138,6 +138,8 @@ def test_success_schedule(redis: Redis, run_jobs: Run, settings: Settings) -> No
         **nothing,
         "started_by": "cron",
     }
+    assert found["record_figures"]["schedule"] == "every day at 23:53 UTC"
+    assert read()["record_figures"]["schedule"] == "every day at 23:53, host's time"
     assert read()["refresh_usage"]["started_by"] is None
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     down = read()

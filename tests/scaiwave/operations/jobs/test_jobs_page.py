@@ -179,6 +179,7 @@ def test_success_without_redis_it_has_the_schedule_and_how_cron_does_it(
     answer = open_page(client)
     body = answer.content.decode()
     assert "has no Redis" in body
+    assert "every day at 23:53, host&#x27;s time" in body
     assert "scaiwave admin show-deploy-file crontab" in body
     assert "scaiwave admin record-figures" in body
     assert not answer.context["error"]
