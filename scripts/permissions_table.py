@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
 def build_table() -> list[str]:
     """Return the rows of the table, the commands with the same permissions in one."""
     from scaiwave.cli.verbs import canonical_path
-    from tests.test_authorisation import OWN_PARTNER, OWN_TENANT, READ, ROWS, SUPER, WRITE
+    from tests.authorisation_outcomes import OWN_PARTNER, OWN_TENANT, READ, SUPER, WRITE
+    from tests.authorisation_rows import ROWS
 
     columns = (SUPER, WRITE, OWN_PARTNER, OWN_TENANT, READ)
     commands: dict[str, list[str]] = defaultdict(list)

@@ -31,17 +31,10 @@ from scaiwave.site.access import SCAIKEY_BACKEND
 from scaiwave.site.acts import Act, RowSource, find_act, get_acts
 from tenants.models import AdminUser
 from tests.authorisation_fixtures import SampleData
+from tests.authorisation_outcomes import OTHER_PARTNER, OTHER_TENANT, OWN_PARTNER, OWN_TENANT, SUPER
+from tests.authorisation_rows import ROWS
 from tests.scaiwave.site.scaikey_sessions import sign_in as sign_in_with_scaikey
-from tests.test_authorisation import (
-    OTHER_PARTNER,
-    OTHER_TENANT,
-    OWN_PARTNER,
-    OWN_TENANT,
-    ROWS,
-    SUPER,
-    read_files,
-    read_tables,
-)
+from tests.test_authorisation import read_files, read_tables
 
 ACTS = {slug: (row, act) for row in ROWS.values() for slug, act in row.acts.items()}
 

@@ -20,19 +20,18 @@ from scaiwave.core.operators import Operator
 from scaiwave.publishing.publish import publish
 from scaiwave.sandbox import Sandbox
 from tests.authorisation_fixtures import SampleData
-from tests.scaiwave.cli_helpers import CHECKOUT
-from tests.scaiwave.publishing.factories import make_page, write_page
-from tests.scaiwave.row_factories import NOW
-from tests.test_authorisation import (
+from tests.authorisation_outcomes import (
     ALL_REFUSED,
     LOOK_AT_PLATFORM,
     OPERATORS,
     PLATFORM,
     SUPER,
     WRITE,
-    make_token,
-    read_tables,
 )
+from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scaiwave.publishing.factories import make_page, write_page
+from tests.scaiwave.row_factories import NOW
+from tests.test_authorisation import make_token, read_tables
 
 
 def plan_search(operator: Operator) -> int:

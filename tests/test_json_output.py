@@ -24,10 +24,11 @@ from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
 from tests.authorisation_fixtures import SampleData
+from tests.authorisation_rows import ROWS
 from tests.rooms.search.factories import backfill
 from tests.scaiwave import row_factories
 from tests.tenants.role_factories import make_grant
-from tests.test_authorisation import ROWS, run, scaikey
+from tests.test_authorisation import run, scaikey
 
 __all__ = ["scaikey"]
 

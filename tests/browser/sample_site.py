@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import count, cycle
+from itertools import cycle
 from typing import Any
-from uuid import uuid4
 
 from django.apps import apps
-from django.conf import settings
 from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
-from redis import Redis
-from rq.utils import utcformat
 
 from federation.keys.lifecycle import generate_key
 from federation.models import KnownPeer, ServerKey
 from identity_sync.models import (
-    PendingRemoval,
     Registration,
-    SyncChange,
-    SyncChangeValues,
     SyncPlannedChange,
     SyncRun,
     SyncSkip,
@@ -51,17 +44,21 @@ from tenants.models import (
     Role,
     RoleGrant,
     Tenant,
-    TenantErasure,
     TokenUsage,
 )
-from tests.queue_helpers import SYNC, plant_call, plant_failed, plant_job, plant_worker
+from tests.browser.hostile_rows import add_hostile_rows, add_jobs, add_rows_that_offer_acts
+from tests.browser.sample_runs import (
+    DAY,
+    count_numbers,
+    make_run,
+    make_times,
+)
 from tests.scaiwave.row_factories import (
     make_event,
     make_media,
     make_participant,
     make_partner,
     make_pending_removal,
-    make_policy,
     make_room,
     make_row_of_every_model,
     make_tenant,
@@ -70,7 +67,6 @@ from tests.scaiwave.row_factories import (
 )
 from tests.scaiwave.site.scaikey_sessions import sign_in
 
-DAY = timedelta(days=1)
 MEBIBYTES = 1_048_576
 NAMES = (
     *("Aylin Demir", "Bram de Vries", "Chiara Rossi", "Dmitri Orlov", "Eva Nováková"),
@@ -86,14 +82,6 @@ TENANTS = (
     ("fjord", "Fjord Shipping", 9, None),
     ("greenfield", "Greenfield Schools", 26, 100),
     ("harbour", "Harbour Insurance", 14, 15),
-)
-HOSTILE = (
-    "<script>alert(document.cookie)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "Donaudampfschifffahrtsgesellschaftskapitän" * 6,
-    "شركة الاتصالات الحديثة للتجارة والمقاولات",
-    "\N{RIGHT-TO-LEFT OVERRIDE}gnitirw desrever\N{POP DIRECTIONAL FORMATTING}",
-    "W" * 128,  # the last, so that pages of rows show it
 )
 
 
@@ -134,13 +122,16 @@ def _fill_tenant(tenant: Tenant, number: int, now: datetime) -> None:
     people = list(_make_people(tenant, number, now))
     groups = [
         Group.objects.create(
-            tenant=tenant, name=name, scaikey_id=f"grp_{tenant.slug}_{name}", **_at(now - 90 * DAY)
+            tenant=tenant,
+            name=name,
+            scaikey_id=f"grp_{tenant.slug}_{name}",
+            **make_times(now - 90 * DAY),
         )
         for name in ("Engineering", "Finance", "Support")
     ]
     GroupMembership.objects.bulk_create(
         GroupMembership(
-            tenant=tenant, group=group, member_participant=person, **_at(now - 90 * DAY)
+            tenant=tenant, group=group, member_participant=person, **make_times(now - 90 * DAY)
         )
         for person, group in zip(people, cycle(groups), strict=False)
     )
@@ -172,7 +163,7 @@ def _make_people(tenant: Tenant, number: int, now: datetime) -> Iterator[Partici
             local_id,
             display_name=name,
             scaikey_id=f"usr_{tenant.slug}_{index}",
-            **{**_at(now - (150 - index) * DAY), **changes},
+            **{**make_times(now - (150 - index) * DAY), **changes},
         )
 
 
@@ -203,7 +194,11 @@ def _make_rooms(tenant: Tenant, people: list[Participant], now: datetime) -> Non
     workspace = make_workspace(tenant, "main", name="Main")
     for index, name in enumerate(("Lobby", "Incidents", "Roadmap", "Hiring")):
         room = make_room(
-            workspace, people[0], name, **_at(now - 60 * DAY), topic=f"All about {name.lower()}."
+            workspace,
+            people[0],
+            name,
+            **make_times(now - 60 * DAY),
+            topic=f"All about {name.lower()}.",
         )
         RoomMember.objects.bulk_create(
             RoomMember(tenant=tenant, room=room, participant=person, joined_at=now - 50 * DAY)
@@ -222,9 +217,9 @@ def _make_rooms(tenant: Tenant, people: list[Participant], now: datetime) -> Non
 def _create_history(now: datetime) -> None:
     """Create the syncs of a month, with the failures of today, and what they did."""
     for minutes in range(10, 24 * 60, 10):
-        _make_run(now - timedelta(minutes=minutes), minutes)
+        make_run(now - timedelta(minutes=minutes), minutes)
     for days in range(1, 30):
-        _make_run(now - days * DAY - timedelta(hours=1), 1000 + days, added=90 + days * 37 % 80)
+        make_run(now - days * DAY - timedelta(hours=1), 1000 + days, added=90 + days * 37 % 80)
     SyncRun.objects.create(
         operator="scheduler", trigger="cron", outcome="running", started_at=now - timedelta(0, 20)
     )
@@ -244,84 +239,16 @@ def _create_history(now: datetime) -> None:
     )
 
 
-_FAILURES = {
-    50: ("failed", "SW_SCAIKEY_UNREACHABLE", "ScaiKey did not answer within 30 seconds."),
-    60: ("failed", "SW_SCAIKEY_UNREACHABLE", "ScaiKey did not answer within 30 seconds."),
-    430: ("refused", "SW_SYNC_REMOVAL_LIMIT", "The sync would take access from 34 people."),
-}
-
-
-def _make_run(started_at: datetime, number: int, added: int = 0) -> SyncRun:
-    """Create a full sync. `number` decides how it ended, and what it added if `added` is 0."""
-    outcome, code, message = _FAILURES.get(number, ("applied", "", ""))
-    fix, command = "", ""
-    if number == 10:
-        outcome, fix = (
-            "partial",
-            "Review them: `scaiwave sync removals`. Then approve or keep them.",
-        )
-        command = "scaiwave sync removals"
-    elif outcome == "failed":
-        fix = "Check that https://scaikey.example.com responds, and run `scaiwave sync` again."
-    seconds = 2.5 + number % 7 / 2
-    added = added or number % 4
-    run = SyncRun.objects.create(
-        trigger="cron",
-        operator="scheduler",
-        outcome=outcome,
-        started_at=started_at,
-        ended_at=started_at + timedelta(seconds=seconds),
-        duration_seconds=seconds,
-        requests=24,
-        error_code=code,
-        error_message=message,
-        error_fix=fix,
-        fix_command=command,
-        counts={
-            "partners": _count(2),
-            "tenants": _count(11),
-            "participants": _count(179, added=added, updated=number % 3, skipped=7),
-            "groups": _count(24),
-            "memberships": _count(179, added=added),
-        },
-    )
-    if number <= 30:
-        _make_changes(run, added + 1)
-    return run
-
-
-def _count(seen: int, **changes: int) -> dict[str, int]:
-    names = ("added", "updated", "deactivated", "restored", "unchanged", "skipped")
-    return {"seen": seen, **dict.fromkeys(names, 0), "unchanged": seen, **changes}
-
-
-def _make_changes(run: SyncRun, number: int) -> None:
-    for person in Participant.objects.order_by("pk")[:number]:
-        change = SyncChange.objects.create(
-            run=run,
-            tenant=person.tenant,
-            kind="participants",
-            action="update",
-            subject_id=person.pk,
-            subject_scaikey_id=person.scaikey_id or "",
-            subject_name=person.display_name,
-            fields="email,display_name",
-            reason_code="changed",
-        )
-        values = {"email": ["old@example.com", person.email], "display_name": ["", str(person)]}
-        SyncChangeValues.objects.create(change=change, values=values)
-
-
 PlannedSpec = tuple[str, bool, dict[str, Any], str]
 """The action of a planned change, whether it is a removal, its values and its reason."""
 
 
 def _create_plans(now: datetime) -> None:
     """Create a dry run that found something of each kind of change."""
-    run = _make_run(now - timedelta(minutes=14), 1100, added=3)
-    counts = _count(179, added=1, updated=3, deactivated=3, skipped=2)
+    run = make_run(now - timedelta(minutes=14), 1100, added=3)
+    counts = count_numbers(179, added=1, updated=3, deactivated=3, skipped=2)
     run.outcome, run.trigger, run.operator = "planned", "manual", "maria"
-    run.counts = {**run.counts, "participants": counts, "memberships": _count(179)}
+    run.counts = {**run.counts, "participants": counts, "memberships": count_numbers(179)}
     run.save()
     left, renamed = {"status": ["active", "deactivated"]}, {"display_name": ["Dmitri", "Dima"]}
     skipped: PlannedSpec = ("skipped", False, {}, "over_limit")
@@ -480,103 +407,6 @@ _ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def add_hostile_rows(now: datetime) -> None:
-    """Create rows with markup, very long words and text in other directions."""
-    for number, text in zip(count(1), HOSTILE, strict=False):
-        slug = f"hostile{number}{'long' * 30}"
-        partner = make_partner(slug, name=text)
-        tenant = make_tenant(slug, name=text, partner=partner)
-        person = make_participant(tenant, f"person{number}{'long' * 20}", display_name=text)
-        Group.objects.create(tenant=tenant, name=text, **_at(now))
-        Role.objects.create(tenant=tenant, slug=text[:200], name=text, created_at=now)
-        room = make_room(make_workspace(tenant, name=text), person, text, topic=text)
-        make_event(room, 1, content={"msgtype": "swp.text", "body": text})
-        media = make_media(tenant)
-        RoomMedia.objects.create(
-            tenant=tenant, room=room, media=media, name=text[:255], created_at=now
-        )
-        AuditEntry.objects.create(
-            at=now,
-            operator=text,
-            operator_role="host",
-            action="suspend-tenant",
-            tenant_id=str(tenant.pk),
-            tenant_slug=tenant.slug,
-            subject_type="tenant",
-            subject_id=str(tenant.pk),
-            subject_name=text,
-            details={"reason": text},
-        )
-        run = _make_run(now - timedelta(seconds=number), 1000 + number)
-        SyncRun.objects.filter(pk=run.pk).update(
-            outcome="failed", error_code="SW_DATABASE", error_message=text, error_fix=text
-        )
-        SyncSkip.objects.create(
-            tenant=tenant,
-            kind="participants",
-            subject_scaikey_id=text,
-            subject_name=text,
-            detail=text[:255],
-            first_skipped_at=now,
-            last_skipped_at=now,
-        )
-
-
-def add_rows_that_offer_acts(now: datetime) -> None:
-    """Create rows in the states in which the acts are offered that nothing else needs."""
-    make_partner("paused", suspended_by_hand_at=now)
-    tenant = make_tenant("kept", scaikey_tenant_id="tnt_kept", sync_removals=False)
-    AdminUser.objects.create_user("former", is_active=False)
-    PendingRemoval.objects.create(
-        tenant=tenant,
-        kind="participants",
-        subject_id=uuid4(),
-        subject_scaikey_id="usr_kept",
-        subject_name="Kept Person",
-        loss="removed",
-        cause="removed",
-        limit_code="tenant",
-        first_seen_at=now,
-        last_seen_at=now,
-    )
-    deleted = make_room(
-        make_workspace(tenant),
-        make_participant(tenant),
-        "Deleted room",
-        state="archived",
-        deleted_at=now,
-        purge_at=now + 7 * DAY,
-        deletion={"reason": "over"},
-    )
-    make_policy(deleted, of_tenant=True)
-    erasure = {"begun_at": now, "before": {"rooms.Room": 12}}
-    TenantErasure.objects.create(
-        tenant_id=uuid4(), finished_at=now, certificate={"version": 1}, phase="done", **erasure
-    )
-    error = {"code": "SW_TENANT_ROWS_LEFT", "message": "Something is left.", "fix": "Continue."}
-    TenantErasure.objects.create(tenant_id=uuid4(), error=error, **erasure)
-
-
-def add_jobs(now: datetime) -> None:
-    """Plant workers, and jobs in each state, also such as only an attacker leaves."""
-    redis = Redis.from_url(settings.REDIS_URL)
-    for number in range(2):
-        plant_failed(redis, f"full_sync-{number}", "The process of the job ended by signal 9.")
-    plant_failed(redis, "full_sync-hostile", " ".join(HOSTILE))
-    plant_job(redis, "pickled", b"\x80")
-    redis.rpush("rq:queue:default", *HOSTILE)
-    for number in range(40):
-        plant_call(redis, f"full_sync-17956081{number}", SYNC, enqueued_at=utcformat(now))
-    plant_call(redis, "running", SYNC, worker_name="busy", started_at=utcformat(now), attempts="2")
-    redis.lrem("rq:queue:default", 0, "running")
-    redis.zadd("rq:wip:default", {"running:execution": now.timestamp() + DAY.total_seconds()})
-    later = utcformat(now + DAY)
-    plant_worker(redis, "busy", state="busy", last_heartbeat=later)
-    plant_worker(redis, "3f9a1c", last_heartbeat=utcformat(now - timedelta(minutes=2)))
-    plant_worker(redis, HOSTILE[0], hostname=HOSTILE[2], state=HOSTILE[1])
-    redis.hdel(f"rq:worker:{HOSTILE[0]}", "scaiwave")
-
-
 NOT_DUE = ("admin-federation-key-generate",)
 """Acts that are refused because of the rows of the site, which has keys."""
 NOT_ON_SQLITE = ("sync-unlock",)
@@ -619,7 +449,12 @@ def create_large_site_to_walk() -> dict[str, Any]:
     """Create the rows of `create_site_to_walk` among those of 10,000 tenants."""
     now = timezone.now()
     Tenant.objects.bulk_create(
-        Tenant(slug=f"branch-{number}", name=f"Branch {number}", max_rooms=number % 9, **_at(now))
+        Tenant(
+            slug=f"branch-{number}",
+            name=f"Branch {number}",
+            max_rooms=number % 9,
+            **make_times(now),
+        )
         for number in range(10_000)
     )
     return create_site_to_walk()
@@ -700,10 +535,6 @@ def _pick_row_of_act(act: Act) -> list[str]:
     offering = [row for row in rows if act.is_offered(row)]
     assert offering, f"No row offers {act.slug}."
     return [str(offering[0].pk)]
-
-
-def _at(at: datetime) -> dict[str, datetime]:
-    return {"created_at": at, "updated_at": at}
 
 
 def _list_months(now: datetime, number: int) -> list[Any]:

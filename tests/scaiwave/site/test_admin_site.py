@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import unescape
 from http import HTTPStatus
 from typing import Any
@@ -26,23 +25,18 @@ from identity_sync.models import (
     Registration,
     SyncChange,
     SyncChangeValues,
-    SyncPlannedChange,
     SyncRun,
     SyncSkip,
     WebhookEvent,
 )
-from rooms.models import Event, ImportIntent, Media, Room, RoomImport, SearchBackfill
-from scaiwave.ids import new_id
+from rooms.models import Event, Media, Room, RoomImport
 from scaiwave.site import ReadOnlyAdmin
 from scaiwave.site.formatting import format_name
 from scaiwave.site.menu import Section
-from scaiwave.site.pagination import CappedPaginator
 from tenants.models import (
     AdminUser,
     AuditEntry,
-    AuditPruning,
     AuditSeal,
-    Counter,
     DailyFigures,
     DoctorRun,
     Group,
@@ -52,10 +46,11 @@ from tenants.models import (
     Role,
     RoleGrant,
     Tenant,
-    TokenUsage,
 )
 from tests.scaiwave import row_factories
+from tests.scaiwave.site.conftest import fill_json_fields
 from tests.scaiwave.site.every_model import MODELS, every_model
+from tests.scaiwave.site.model_pages import address, text
 from tests.scaiwave.site.pages import POLICY, InlineFinder, strip_markup
 
 LISTED: dict[type[Model], str] = {PendingRemoval: "?state="}
@@ -63,38 +58,6 @@ LISTED: dict[type[Model], str] = {PendingRemoval: "?state="}
 SECRETS = ("never to be seen", "pbkdf2", "md5$")
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def tenant(db: None) -> Tenant:
-    """The tenant of a row of every model."""
-    return row_factories.make_row_of_every_model(1)
-
-
-@pytest.fixture
-def filled(tenant: Tenant) -> None:
-    """Two rows of every model, with JSON of each shape in the first."""
-    fill_json_fields(tenant)
-    row_factories.make_row_of_every_model(2)
-    RoleGrant.objects.update(source="scaikey")
-
-
-def address(model: type[Model], page: str, *args: Any) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
-
-
-def text(client: Client, url: str) -> str:
-    answer = client.get(url)
-    assert answer.status_code == HTTPStatus.OK, (url, answer)
-    return answer.content.decode()
-
-
-def queries(client: Client, url: str) -> int:
-    with CaptureQueriesContext(
-        connection,
-    ) as caught:
-        text(client, url)
-    return len(caught)
 
 
 def test_fail_refused_requests_have_pages_of_their_own(client: Client) -> None:
@@ -153,52 +116,6 @@ def read_all_rows() -> dict[str, list[Any]]:
         model._meta.label: sorted(model._default_manager.values_list(), key=repr)
         for model in admin.site._registry
     }
-
-
-def test_success_lists_use_a_constant_number_of_queries(client: Client) -> None:
-    lists = [address(model, "changelist") for model in MODELS]
-    for number in range(2):
-        row_factories.make_row_of_every_model(number)
-    few = {url: queries(client, url) for url in lists}
-    for number in range(2, 12):
-        row_factories.make_row_of_every_model(number)
-    assert {url: queries(client, url) for url in lists} == few
-
-
-@every_model
-@pytest.mark.usefixtures("filled")
-def test_success_every_list_can_be_searched(model: type[Model], client: Client) -> None:
-    url = address(model, "changelist")
-    for search in ("tenant1", "0197b0e2-4c1f-7a3e-8000-000000000000", "%", "'", "a@b", "@a:b"):
-        assert client.get(url, {"q": search}).status_code == HTTPStatus.OK, search
-    row = model._default_manager.order_by("pk").first()
-    assert row is not None
-    assert client.get(url, {"q": str(row.pk)}).context["cl"].result_list == [row]
-    # Each word would be a condition on each field: SQLite has a limit, PostgreSQL takes long.
-    words = {"q": " ".join("a" * 1900)}
-    assert client.get(url, words).status_code == HTTPStatus.OK
-    assert client.post(f"{url}export/csv/?{urlencode(words)}").status_code == HTTPStatus.OK
-
-
-def fill_json_fields(tenant: Tenant) -> None:
-    """Give every model that has JSON a value of each shape, as its writers do."""
-    Tenant.objects.update(features={"ai": True, "limits": {"rooms": 3, "regions": ["eu", "us"]}})
-    Counter.objects.update(labels='{"action": "sync", "kind": "tenant"}')
-    found = {"check": "disk", "state": "warn", "message": "91 % full.", "fix": "Free.", "code": ""}
-    DoctorRun.objects.update(findings=[found, {**found, "state": "fail", "code": "SW_DISK"}])
-    AuditSeal.objects.update(statement='{"day": "2026-03-03", "parts": [{"sha256": "ab"}]}')
-    AuditPruning.objects.update(statement='{"through": "2026-03-03", "entries": 3}')
-    outcome = {"tenant": "acme", "tenant_id": str(tenant.pk), "written": 3, "removed": 0}
-    SearchBackfill.objects.update(outcome={"tenants": [outcome]}, finished_at=row_factories.NOW)
-    ImportIntent.objects.update(hashes=["0" * 64, "1" * 64])
-    Room.objects.update(read_role_slugs=["moderator", "admins"])
-    KnownPeer.objects.update(protocol_versions=["1.0", "1.1"])
-    changes = [{"field": "features", "old": {"ai": [{"on": True}]}, "new": {}}]
-    details = {"changes": changes, "losses": [{"people": 3}], "a": {"b": 1}}
-    AuditEntry.objects.create(at=row_factories.NOW, action="update-tenant", details=details)
-    SyncChangeValues.objects.update(values={"roles": [["a", "b"], []], "limits": [{"a": 1}, None]})
-    SyncPlannedChange.objects.update(values={"limits": [{"a": 1, "b": [{"c": 2}]}, None]})
-    SyncRun.objects.update(warnings=["slow"], losses=[["people", str(tenant.pk), 3]])
 
 
 PUZZLING = (
@@ -349,151 +266,6 @@ def test_success_list_says_which_policy_is_in_force_without_one(client: Client) 
     assert "federation policy set" not in text(client, url)
 
 
-def find(client: Client, term: str) -> dict[str, list[str]]:
-    answer = client.get(reverse("admin:search"), {"q": term}, follow=True)
-    if "found" not in answer.context:
-        return {"": [answer.redirect_chain[-1][0]]}
-    return {each.title: [row.url for row in each.rows] for each in answer.context["found"]}
-
-
-def test_success_search_finds_rows_of_every_kind(client: Client) -> None:
-    acme = row_factories.make_row_of_every_model(1)
-    row_factories.make_row_of_every_model(2)
-    anna = Participant.objects.get(tenant=acme, participant_type="human")
-    key = ServerKey.objects.order_by("pk").first()
-    assert key is not None
-    for term, row in (
-        (acme.slug, acme),
-        (str(acme.pk), acme),
-        (f"@{anna.local_id}:localhost", anna),
-        (str(anna.pk), anna),
-        (key.key_id, key),
-    ):
-        urls = [url for urls in find(client, term).values() for url in urls]
-        assert address(type(row), "change", row.pk) in urls, term
-
-
-@pytest.mark.usefixtures("tenant")
-def test_success_search_for_a_null_character_finds_nothing(client: Client) -> None:
-    """PostgreSQL refuses it in a text."""
-    for term in ("\0", "a\0b", "@a\0:b", "a@b\0"):
-        assert find(client, term) == {}
-
-
-@every_model
-@pytest.mark.usefixtures("tenant")
-def test_success_filters_by_a_null_character_find_nothing(
-    model: type[Model], client: Client
-) -> None:
-    model_admin: Any = admin.site.get_model_admin(model)
-    request = RequestFactory().get("/")
-    request.user = AdminUser.objects.get(username="root")
-    request.session = client.session
-    for lookup in sorted(model_admin._get_filter_parameters(request)):
-        for value in ("\0", "a\0b"):
-            url = f"{address(model, 'changelist')}?{urlencode({lookup: value})}"
-            answer = client.get(url)
-            if answer.status_code == HTTPStatus.OK:
-                assert not answer.context["cl"].result_list, lookup
-            else:
-                assert (answer.status_code, answer["Location"][-4:]) == (HTTPStatus.FOUND, "?e=1")
-            exported: Any = client.post(url.replace("/?", "/export/csv/?"))
-            assert exported.status_code == answer.status_code
-            assert not exported.streaming or exported.getvalue().count(b"\n") == 1
-    assert client.get(address(model, "changelist"), {"q": "\0"}).status_code == HTTPStatus.OK
-
-
-@pytest.mark.usefixtures("tenant")
-def test_success_an_unknown_id_finds_nothing(client: Client) -> None:
-    for model in (DailyFigures, ImportIntent, TokenUsage):
-        answer = client.get(address(model, "changelist"), {"q": str(new_id())})
-        assert answer.context["cl"].result_list == []
-
-
-@pytest.mark.usefixtures("tenant")
-@pytest.mark.parametrize(
-    "time",
-    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T00:00:00+00:00", "noon"],
-)
-@pytest.mark.parametrize(
-    ("model", "names"),
-    [
-        (AuditEntry, ("from", "to")),
-        (SyncRun, ("started_at__gte", "started_at__lt")),
-        (WebhookEvent, ("received_at__gte", "received_at__lt")),
-    ],
-)
-def test_success_filters_by_impossible_times(
-    model: type[Model], names: tuple[str, ...], time: str, client: Client
-) -> None:
-    url = address(model, "changelist")
-    for name in names:
-        query = urlencode({name: time})
-        for answer in (client.get(f"{url}?{query}"), client.post(f"{url}export/csv/?{query}")):
-            is_refused = (
-                answer.status_code == HTTPStatus.FOUND and answer["Location"][-4:] == "?e=1"
-            )
-            assert is_refused or answer.status_code == HTTPStatus.OK
-
-
-@every_model
-@pytest.mark.usefixtures("tenant")
-def test_fail_lists_sort_only_by_the_columns_that_they_offer(
-    model: type[Model], client: Client
-) -> None:
-    """Sorting by another one would read and sort the whole table."""
-    model_admin: Any = admin.site.get_model_admin(model)
-
-    def get_order(number: int) -> Any:
-        request = RequestFactory().get("/", {"o": str(number)})
-        request.user, request.session = AdminUser.objects.get(username="root"), client.session
-        return model_admin.get_changelist_instance(request).queryset.query.order_by
-
-    for number, name in enumerate(model_admin.list_display):
-        assert name in (model_admin.sortable_by or ()) or get_order(number) == get_order(99), name
-
-
-@pytest.mark.parametrize(
-    ("model", "other"),
-    [(TokenUsage, Tenant), (SyncSkip, Tenant), (SyncRun, Tenant), (RoleGrant, Role)],
-)
-def test_fail_names_that_are_not_shown_are_not_found_either(
-    model: type[Model], other: type[Model]
-) -> None:
-    """Character by character, a search could guess them."""
-    row_factories.make_row_of_every_model(1)
-    other._default_manager.update(slug="kestrel")
-    user = AdminUser.objects.create_user("viewer", is_staff=True)
-    client = Client()
-    client.force_login(user)
-    found = []
-    for models in ((model,), (model, other)):
-        names = [f"view_{each._meta.model_name}" for each in models]
-        user.user_permissions.set(Permission.objects.filter(codename__in=names))
-        answer = client.get(address(model, "changelist"), {"q": "kest"})
-        found.append(bool(answer.context["cl"].result_list))
-    assert found == [False, True]
-
-
-def test_success_search_shows_only_what_the_account_may_see() -> None:
-    row_factories.make_row_of_every_model(1)
-    user = AdminUser.objects.create_user("view", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_tenant"))
-    client = Client()
-    client.force_login(user)
-    assert set(find(client, "1")) <= {"", "Tenants"}
-    assert find(client, "") == {}
-
-
-def test_success_search_has_a_constant_number_of_queries(client: Client) -> None:
-    counts = []
-    for numbers in (range(3), range(3, 12)):
-        for number in numbers:
-            row_factories.make_row_of_every_model(number)
-        counts.append(queries(client, f"{reverse('admin:search')}?q=tenant"))
-    assert counts[0] == counts[1] <= 20
-
-
 def test_success_index_links_to_every_list(client: Client) -> None:
     page = text(client, reverse("admin:index"))
     for model in MODELS:
@@ -530,61 +302,6 @@ def test_fail_link_with_a_bad_id_is_refused(client: Client) -> None:
     url = address(Participant, "changelist")
     answer = client.get(url, {"tenant__id__exact": "not an id"})
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{url}?e=1")
-
-
-def list_lookups(model: type[Model], prefix: str = "", depth: int = 0) -> Iterator[str]:
-    """Yield the fields of a model, and of those it refers to and that refer to it."""
-    for field in model._meta.get_fields():
-        yield prefix + field.name
-        if field.related_model and depth < 2:
-            yield from list_lookups(field.related_model, f"{prefix}{field.name}__", depth + 1)
-
-
-@every_model
-def test_fail_no_lookup_can_guess_a_value(model: type[Model], client: Client) -> None:
-    lookups = [
-        f"{name}__{operator}"
-        for name in list_lookups(model)
-        for operator in ("startswith", "regex", "lte")
-    ]
-    request = RequestFactory().get("/")
-    request.user = AdminUser()
-    model_admin = admin.site.get_model_admin(model)
-    assert [name for name in lookups if model_admin.lookup_allowed(name, "x", request)] == []
-    url = address(model, "changelist")
-    for name in lookups[:3]:
-        assert client.get(url, {name: "x"}).status_code == HTTPStatus.BAD_REQUEST, name
-
-
-@pytest.mark.parametrize(
-    ("model", "lookup"),
-    [
-        (AdminUser, "password__startswith"),
-        (AdminUser, "password"),
-        (AdminUser, "password__exact"),
-        (ServerKey, "private_key_encrypted__startswith"),
-        (ServerKey, "private_key_encrypted__isnull"),
-        (Participant, "tenant__contact_email__startswith"),
-        (SyncChange, "subject_name__gte"),
-        (Tenant, "nonsense"),
-    ],
-)
-def test_fail_lookup_of_a_hidden_or_related_field(
-    model: type[Model], lookup: str, client: Client
-) -> None:
-    answer = client.get(address(model, "changelist"), {lookup: "p"})
-    assert answer.status_code == HTTPStatus.BAD_REQUEST
-
-
-@every_model
-@pytest.mark.usefixtures("tenant")
-def test_success_every_choice_of_every_filter_works(model: type[Model], client: Client) -> None:
-    url = address(model, "changelist")
-    changelist = client.get(url).context["cl"]
-    for spec in changelist.filter_specs:
-        for choice in spec.choices(changelist):
-            query = choice.get("query_string") or f"?{choice['name']}="
-            assert client.get(url + query).status_code == HTTPStatus.OK
 
 
 @every_model
@@ -723,17 +440,6 @@ def test_fail_a_list_of_two_tenants_is_not_headed_by_one_of_them(client: Client)
 def test_success_times_are_shown_in_utc(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     assert "2026-03-04 05:06:07 UTC" in text(client, address(Tenant, "changelist"))
-
-
-def test_success_long_lists_are_counted_only_so_far(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scaiwave.site.pagination.MAX_ROWS", 3)
-    for number in range(5):
-        row_factories.make_tenant(f"tenant{number}")
-    assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2
-    page = text(client, address(Tenant, "changelist"))
-    assert "Only the first 3 rows are shown; search or filter to see others." in page
 
 
 def test_success_the_page_after_signing_out_with_a_password_is_about_this_server() -> None:

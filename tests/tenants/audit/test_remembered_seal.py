@@ -28,7 +28,7 @@ from tests.tenants.audit.seals import (
     prune_audit,
     verify,
 )
-from tests.tenants.audit.test_audit_seals import cut_chain
+from tests.tenants.audit.test_seal_chain import cut_chain
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = pytest.mark.django_db
