@@ -89,3 +89,7 @@ def assert_refused(directory: Path, code: str = "") -> None:
     now = Tenant.objects.count(), Participant.objects.count(), AuditEntry.objects.count()
     assert now == counts
     assert not TenantImport.objects.exists()
+
+
+def set_value(rows: list[Any], **values: Any) -> None:
+    rows[0].update(values)

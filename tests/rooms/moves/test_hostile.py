@@ -42,6 +42,7 @@ from tests.rooms.moves.forged_exports import (
     forge,
     rewrite,
     rewrite_room,
+    set_value,
     sign,
 )
 from tests.tenants.audit.seals import make_sealed_log
@@ -65,10 +66,6 @@ def _swap_rooms(directory: Path, index: Index) -> None:
     one["links"], two["links"] = two["links"], one["links"]
 
 
-def _set(rows: list[Any], **values: Any) -> None:
-    rows[0].update(values)
-
-
 SIGNED: dict[str, Change] = {
     "a room leads out": lambda d, i: _first_room(i).update(id="../../etc"),
     "a link leads out": lambda d, i: _first_room(i)["links"][0].update(name="../0000.zip"),
@@ -81,57 +78,65 @@ SIGNED: dict[str, Change] = {
     ),
     "another format": lambda d, i: i.update(version=2),
     "another tenant": lambda d, i: i["tenant"].update(id=str(uuid4())),
-    "a foreign row": rewrite("people", lambda rows: _set(rows, tenant_id=str(uuid4()))),
+    "a foreign row": rewrite("people", lambda rows: set_value(rows, tenant_id=str(uuid4()))),
     "a foreign reference": rewrite(
-        "workspace-members", lambda rows: _set(rows, participant_id=str(uuid4()))
+        "workspace-members", lambda rows: set_value(rows, participant_id=str(uuid4()))
     ),
     "an FQID twice": rewrite(
         "people",
-        lambda rows: _set(rows, local_id=rows[1]["local_id"], server_name=rows[1]["server_name"]),
+        lambda rows: set_value(
+            rows, local_id=rows[1]["local_id"], server_name=rows[1]["server_name"]
+        ),
     ),
     "an address of two servers": rewrite(
-        "people", lambda rows: _set(rows, local_id="boss:victim.example.org")
+        "people", lambda rows: set_value(rows, local_id="boss:victim.example.org")
     ),
     "an invisible letter in an address": rewrite(
-        "people", lambda rows: _set(rows, local_id=f"{rows[0]['local_id']}\u3164")
+        "people", lambda rows: set_value(rows, local_id=f"{rows[0]['local_id']}\u3164")
     ),
     "a Cyrillic letter in an address": rewrite(
-        "people", lambda rows: _set(rows, local_id="\u0430nna.acme")
+        "people", lambda rows: set_value(rows, local_id="\u0430nna.acme")
     ),
     "a header in an e-mail address": rewrite(
-        "people", lambda rows: _set(rows, email="a@b.c\r\nBcc: d@e.f")
+        "people", lambda rows: set_value(rows, email="a@b.c\r\nBcc: d@e.f")
     ),
     "a header in the tenant's e-mail address": rewrite(
-        "tenant", lambda rows: _set(rows, contact_email="a@b.c\nBcc: d@e.f")
+        "tenant", lambda rows: set_value(rows, contact_email="a@b.c\nBcc: d@e.f")
     ),
     "an invisible letter in a slug": rewrite(
-        "workspaces", lambda rows: _set(rows, slug="ma\u3164in")
+        "workspaces", lambda rows: set_value(rows, slug="ma\u3164in")
     ),
-    "a path in place of a slug": rewrite("workspaces", lambda rows: _set(rows, slug="../x")),
+    "a path in place of a slug": rewrite("workspaces", lambda rows: set_value(rows, slug="../x")),
     "an ID twice": rewrite("people", lambda rows: [*rows, {**rows[0], "local_id": "x"}]),
     "no tenant": rewrite("tenant", lambda rows: rows[:0]),
-    "an unknown column": rewrite("people", lambda rows: _set(rows, password="x")),
-    "a wrong type": rewrite("people", lambda rows: _set(rows, display_name=7)),
-    "a long text": rewrite("people", lambda rows: _set(rows, display_name="x" * 301)),
-    "an unknown kind": rewrite("people", lambda rows: _set(rows, participant_type="root")),
-    "U+0000": rewrite("people", lambda rows: _set(rows, display_name="\0")),
-    "a large number": rewrite("tenant", lambda rows: _set(rows, max_rooms=2**31)),
+    "an unknown column": rewrite("people", lambda rows: set_value(rows, password="x")),
+    "a wrong type": rewrite("people", lambda rows: set_value(rows, display_name=7)),
+    "a long text": rewrite("people", lambda rows: set_value(rows, display_name="x" * 301)),
+    "an unknown kind": rewrite("people", lambda rows: set_value(rows, participant_type="root")),
+    "U+0000": rewrite("people", lambda rows: set_value(rows, display_name="\0")),
+    "a large number": rewrite("tenant", lambda rows: set_value(rows, max_rooms=2**31)),
     "a time out of range": rewrite(
-        "people", lambda rows: _set(rows, created_at="9999-12-31T23:59:59-14:00")
+        "people", lambda rows: set_value(rows, created_at="9999-12-31T23:59:59-14:00")
     ),
     "a time before there is one": rewrite(
-        "people", lambda rows: _set(rows, created_at="0001-01-01T00:00:00+14:00")
+        "people", lambda rows: set_value(rows, created_at="0001-01-01T00:00:00+14:00")
     ),
-    "a deleted room": rewrite("rooms", lambda rows: _set(rows, deleted_at="2026-01-01T00:00:00Z")),
-    "a room of a type that stays": rewrite("rooms", lambda rows: _set(rows, room_type="sidekick")),
-    "a federated room": rewrite("rooms", lambda rows: _set(rows, is_federated=True)),
-    "a power level above 100": rewrite("room-members", lambda rows: _set(rows, power_level=101)),
+    "a deleted room": rewrite(
+        "rooms", lambda rows: set_value(rows, deleted_at="2026-01-01T00:00:00Z")
+    ),
+    "a room of a type that stays": rewrite(
+        "rooms", lambda rows: set_value(rows, room_type="sidekick")
+    ),
+    "a federated room": rewrite("rooms", lambda rows: set_value(rows, is_federated=True)),
+    "a power level above 100": rewrite(
+        "room-members", lambda rows: set_value(rows, power_level=101)
+    ),
     "a member twice": rewrite(
         "room-members", lambda rows: [*rows, {**rows[0], "id": str(uuid4())}]
     ),
     "a row twice": rewrite("room-members", lambda rows: [*rows, rows[0]]),
     "a ScaiKey ID twice": rewrite(
-        "groups", lambda rows: _set(rows, scaikey_id=rows[1]["scaikey_id"])
+        "groups", lambda rows: set_value(rows, scaikey_id=rows[1]["scaikey_id"])
     ),
     "a room without a chain": lambda d, i: _first_room(i).update(links=[]),
     "a day that does not exist": lambda d, i: i.update(begun_at="2026-02-30T00:00:00.000000Z"),

@@ -50,7 +50,7 @@ from tests.rooms.moves.factories import (
     tick,
     verify,
 )
-from tests.rooms.moves.test_hostile import _set, forge, rewrite
+from tests.rooms.moves.forged_exports import forge, rewrite, set_value
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -62,6 +62,16 @@ from tests.tenants.factories import (
 )
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A last export, whose tenant has left; anna has the ScaiKey ID usr_anna."""
+    source = make_moving_tenant(events=12)
+    Participant.objects.filter(local_id="anna.acme").update(scaikey_id="usr_anna")
+    export(source, tmp_path / "out", freeze=True)
+    leave(source)
+    return tmp_path / "out"
 
 
 def write_map(path: Path, *rows: str) -> PeopleOptions:
@@ -379,7 +389,7 @@ def test_fail_look_alike_role(tmp_path: Path) -> None:
     with pytest.raises(RoleBuiltIn, match="looks like the built-in role super_admin"):
         bring(tmp_path / "out")
     for slug in ("\u0268nner", "x y/../z\n"):
-        forge(tmp_path / "out", rewrite("roles", partial(_set, slug=slug)))
+        forge(tmp_path / "out", rewrite("roles", partial(set_value, slug=slug)))
         with pytest.raises(InvalidRoleSlug) as caught:
             bring_alike(tmp_path / "out")
         assert str(caught.value) == f"Invalid slug of a role: {slug!r}."
