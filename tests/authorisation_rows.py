@@ -565,9 +565,7 @@ ROWS: dict[VerbPath, Row] = {
         {**ALL_ALLOWED, ABSENT: 0, GARBAGE: 0},
         lambda sample: [
             str(bundle := sample.write_bundle()),
-            "--force",
-            "--output",
-            f"{bundle}.merged",
+            *("--force", "--output", f"{bundle}.merged"),
         ],
         commits=True,
     ),

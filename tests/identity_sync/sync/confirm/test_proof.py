@@ -30,7 +30,6 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.tenants.factories import make_tenant
 from tests.tenants.role_factories import make_grant, make_role
 
 pytestmark = [
@@ -455,21 +454,6 @@ def test_success_person_moved_to_an_unknown_tenant(scaikey: Sandbox, exists: boo
         assert_nothing_lost(before)
 
 
-def test_fail_a_slug_in_use_does_not_hide_a_suspension(scaikey: Sandbox) -> None:
-    sync()
-    key = next(iter(scaikey.directory.tenants))
-    slug = Tenant.objects.get(scaikey_tenant_id=key).slug
-    make_tenant("mine", scaikey_tenant_id=None)
-    scaikey.directory.update_tenant(key, slug="mine", status="SUSPENDED")
-
-    with pytest.raises(SyncPartial) as caught:
-        sync(allow_removals=1000)
-
-    assert "its slug mine is in use by a local tenant" in caught.value.report.warnings[0]
-    tenant = Tenant.objects.get(scaikey_tenant_id=key)
-    assert (tenant.slug, tenant.scaikey_status) == (slug, "SUSPENDED")
-
-
 @pytest.mark.parametrize(
     ("path", "kind"), [(USERS, "users"), (TENANTS, "tenants"), (PARTNERS, "partners")]
 )
@@ -555,47 +539,3 @@ def test_success_a_server_without_a_page_behind_the_last(
     report = sync()
 
     assert get_changed_counts(report) == {"memberships": {"deactivated": 1}}
-
-
-@pytest.mark.sandbox(partners=2, tenants=8, people=400, groups=0)
-def test_fail_a_tenant_whose_removal_is_skipped_keeps_its_slug(scaikey: Sandbox) -> None:
-    sync()
-    sizes = {key: len(list_people_of_tenant(scaikey, key)) for key in scaikey.directory.tenants}
-    removed = min((key for key in sizes if sizes[key] > 25), key=lambda key: sizes[key])
-    assert sizes[removed] < 40
-    slug = Tenant.objects.get(scaikey_tenant_id=removed).slug
-    other, third = (key for key in list(sizes)[:3] if key != removed)
-    scaikey.directory.remove_tenant(removed)
-    scaikey.directory.update_tenant(other, slug=slug)
-    scaikey.directory.update_tenant(third, name="Renamed")
-
-    with pytest.raises(SyncPartial):
-        sync()
-
-    assert Tenant.objects.get(scaikey_tenant_id=removed).slug == slug
-
-
-@pytest.mark.sandbox(partners=2, tenants=8, people=400, groups=0)
-def test_fail_a_new_tenant_without_its_slug_is_skipped_with_all_its_rows(scaikey: Sandbox) -> None:
-    sync()
-    sizes = {key: len(list_people_of_tenant(scaikey, key)) for key in scaikey.directory.tenants}
-    removed = min((key for key in sizes if sizes[key] > 25), key=lambda key: sizes[key])
-    slug = Tenant.objects.get(scaikey_tenant_id=removed).slug
-    scaikey.directory.remove_tenant(removed)
-    new = scaikey.directory.add_tenant(name="New", slug=slug, people=2)
-    group = scaikey.directory.add_group(new, name="Staff")
-    person = scaikey.directory.add_user(new, display_name="Ada")
-    scaikey.directory.add_member(group, user_id=person)
-    other = next(key for key in sizes if key != removed)
-    scaikey.directory.update_tenant(other, name="Renamed")
-
-    with pytest.raises(SyncPartial) as caught:
-        sync()
-
-    changed = get_changed_counts(caught.value.report)
-    assert changed["tenants"]["updated"] == 1
-    assert changed["memberships"] == {"skipped": 1}
-    assert not Tenant.objects.filter(scaikey_tenant_id=new).exists()
-    skip = SyncSkip.objects.get(kind="memberships")
-    assert (skip.subject_scaikey_id, skip.subject_name) == (f"{group} {person}", "Ada")
-    assert skip.reason == "its slug is still in use"
