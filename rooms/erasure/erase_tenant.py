@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
@@ -426,17 +426,12 @@ class _Erasure:
             place.erase(subject)
 
     def _erase_tables(self, subject: ErasedTenant) -> None:
-        """Delete the other rows. A row goes before the rows that it refers to.
-
-        SQLite would look through all events of the server for each person, since no index has the
-        sender. That no event refers to them was checked before.
-        """
+        """Delete the other rows. No event refers to them any longer."""
         tables = [select(subject.tenant_id) for name, select in iter_tables() if name != _TENANT]
         check = partial(require_no_hold, Tenant(pk=subject.tenant_id, slug=self.slug))
         deleted = 0
         with (
             open_deletion(self.operator, self.options.clock()) as deletion,
-            connection.constraint_checks_disabled(),
             self.options.progress_factory("Erasing rows") as progress,
         ):
             for count in deletion.delete_rows(tables, check):
