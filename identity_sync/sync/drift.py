@@ -8,7 +8,7 @@ from django.conf import settings
 
 from identity_sync.errors import LastSuperAdminLost, SyncPartial
 from identity_sync.report import SyncReport
-from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
+from identity_sync.sync.fetch.scope import authorise_sync, resolve_linked_tenant
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record.run_record import RunRecord
 from identity_sync.sync.run import sync
@@ -32,13 +32,10 @@ def compute_drift(
     """
     if not before_activation:
         require_activated()
-    row = None
-    if tenant is not None:
-        if not operator.has_permission(Permission.VIEW_PLATFORM):
-            operator.require(Permission.SYNC_TENANTS)
-        row = resolve_linked_tenant(operator, tenant)
-    elif not operator.has_permission(Permission.VIEW_PLATFORM):
-        require_whole_scope(operator, settings.CONFIG)
+    if not operator.has_permission(Permission.VIEW_PLATFORM):
+        row = authorise_sync(operator, tenant)
+    else:
+        row = None if tenant is None else resolve_linked_tenant(operator, tenant)
     options = SyncOptions(operator, dry_run=True, progress_factory=progress_factory)
     record = RunRecord(None, SyncReport(run_id=None), progress_factory, progress_factory)
     limits = build_limits(None)

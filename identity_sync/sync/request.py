@@ -24,7 +24,7 @@ from django.db import transaction
 from identity_sync.errors import SyncLocked, SyncNotStarted, SyncRequestInvalid
 from identity_sync.models import LOCK, SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
+from identity_sync.sync.fetch.scope import authorise_sync
 from identity_sync.sync.lock import build_locked_error
 from identity_sync.sync.options import Pace, RequestedRun, SyncOptions
 from identity_sync.sync.record.audit import SUBJECT_TYPE
@@ -33,7 +33,7 @@ from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.scaikey.client import own_scaikey_client
 from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
-from scaiwave.core.operators import Operator, OperatorRole, Permission
+from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
 from scaiwave.queue.errors import RedisUnreachable
@@ -87,12 +87,7 @@ def start_sync(
     been requested, and `SyncNotStarted`.
     """
     require_activated()
-    row = None
-    if tenant is None:
-        require_whole_scope(operator, settings.CONFIG, is_interactive=True)
-    else:
-        operator.require(Permission.SYNC_TENANTS)
-        row = resolve_linked_tenant(operator, tenant)
+    row = authorise_sync(operator, tenant, is_interactive=True)
     with own_scaikey_client(settings.CONFIG):
         pass  # Without credentials the run would fail before it is recorded.
     if is_locked(LOCK):

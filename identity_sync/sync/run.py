@@ -107,7 +107,7 @@ def _change(run: OpenRun, confirmed: Confirmed) -> SyncStopped | None:
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if run.options.dry_run else transaction.atomic():
             stopped = _plan_and_write(run, confirmed)
-            is_written = record.row is not None and report.outcome in WRITTEN
+            is_written = report.outcome in WRITTEN
             if record.row is not None and is_written:
                 report.requests = run.client.requests
                 record_applied(
@@ -178,7 +178,10 @@ def _report_losses(report: SyncReport, verdict: Verdict) -> None:
 
 
 def _write(run: OpenRun, verdict: Verdict) -> None:
-    """Write the plan. If this raises `LastSuperAdminLost`, nothing is written."""
+    """Write the plan; in a dry run write it and roll back, to see who would remain super_admin.
+
+    If this raises `LastSuperAdminLost`, nothing is written.
+    """
     record, report, is_dry_run = run.record, run.record.report, run.options.dry_run
     if report.change_count:
         analyze("sync_plan")
@@ -196,6 +199,6 @@ def _write(run: OpenRun, verdict: Verdict) -> None:
                 progress=progress,
             )
         if is_dry_run:
-            transaction.set_rollback(True)  # It only shows who would remain super_admin.
+            transaction.set_rollback(True)
     if not is_dry_run:
         refresh_statistics(report.change_count)

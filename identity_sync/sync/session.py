@@ -13,7 +13,7 @@ from django.utils import timezone
 from identity_sync.errors import SyncTimedOut
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
-from identity_sync.sync.fetch.scope import require_whole_scope, resolve_linked_tenant
+from identity_sync.sync.fetch.scope import authorise_sync
 from identity_sync.sync.lock import sync_lock
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record import history
@@ -22,7 +22,6 @@ from identity_sync.sync.record.run_record import RunRecord, record_failed_start,
 from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.core.limits import RunLimits
-from scaiwave.core.operators import Permission
 from scaiwave.extensions import REPORT_PROBLEMS
 from scaiwave.ids import new_id
 from tenants.models import Tenant
@@ -52,7 +51,7 @@ def open_run(stack: ExitStack, options: SyncOptions) -> OpenRun | SyncReport:
     """
     limits = build_limits(options.pace.timeout)
     stack.enter_context(limits.enforce())
-    tenant = _authorise(options)
+    tenant = authorise_sync(options.operator, options.tenant)
     if (applied := _find_applied(options)) is not None:
         return applied
     client = stack.enter_context(options.connect(settings.CONFIG))
@@ -94,16 +93,6 @@ def build_rules(options: SyncOptions, tenant: Tenant | None) -> Rules:
     commands = RunCommands(slug, format_apply_command(options.plan.path))
     review = limit if isinstance(options.plan, PlanWriter) else None
     return Rules(replace(limit, allowed=sys.maxsize), commands, now, review)
-
-
-def _authorise(options: SyncOptions) -> Tenant | None:
-    """Return the only tenant of the run, or None for all that the credentials can read."""
-    # An empty name is still a name; it must not select all tenants.
-    if options.tenant is None:
-        require_whole_scope(options.operator, settings.CONFIG)
-        return None
-    options.operator.require(Permission.SYNC_TENANTS)
-    return resolve_linked_tenant(options.operator, options.tenant)
 
 
 def _find_applied(options: SyncOptions) -> SyncReport | None:

@@ -1,8 +1,8 @@
 """Claims: the rows that would lose access by the lists, and the decision about each.
 
 A claim is a row of the temporary table `loss_claims`; `states` names its states.
-Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` the answer of a look-up
-reported.
+Its `note` is the code of the reason (`identity_sync.reasons`), and `detail` the answer of a
+look-up: the cause of a failure, or the other tenant.
 
 Where removals are turned off, access is left: a claim gets the state `off`, is not looked up, does
 not count for the removal limit, and is reported as skipped.

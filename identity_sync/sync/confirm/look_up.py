@@ -12,7 +12,7 @@ the sample exists, the list is inconsistent and removals of this kind stop. If a
 the rest is assumed to be lost as well, without look-ups: these removals wait for a decision. Claims
 with a pending removal are assumed too; approved ones are looked up before all others.
 
-`claims` has the claims and their states.
+`claims` reads and writes the claims, `decisions` the ones that an operator has decided.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def _stage_claims(state: str, source: str, where: str) -> None:
     """
     # Not in a constant: a process may import this before it knows its database.
     is_elsewhere = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
+    found = 0
     for is_group, table, kind, column, _ in MEMBER_TYPES:
         sql = f"""
             INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, member_scaikey_id,
@@ -62,7 +63,9 @@ def _stage_claims(state: str, source: str, where: str) -> None:
             FROM {source} WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND {where}
         """
         names = {"table": table, "kind": kind, "column": column, "is_group": is_group}
-        execute(sql.format(is_elsewhere=is_elsewhere, **names))
+        found += execute(sql.format(is_elsewhere=is_elsewhere, **names))
+    if found:
+        analyze("loss_claims")  # Even if none is open: the plan is made of all of them.
 
 
 def find_claims() -> None:
@@ -149,7 +152,6 @@ class EdgeConfirmer(Confirmer):
         )
         if not claims.measure_open(MEMBERSHIPS):
             return
-        analyze("loss_claims")
         match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
         self._decide(MEMBERSHIPS, present)
         self._warn(MEMBERSHIPS)

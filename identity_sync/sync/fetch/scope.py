@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
+from django.conf import settings
+
 from identity_sync.errors import TenantGone, TenantNotLinked
 from identity_sync.sync.fetch.records import DELETED_STATUSES
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
@@ -88,6 +90,21 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
         partner_id=str(claims.get("partner_id") or ""),
         tenant_id=str(claims.get("tenant_id") or ""),
     )
+
+
+def authorise_sync(
+    operator: Operator, tenant: str | None, *, is_interactive: bool = False
+) -> Tenant | None:
+    """Return the only tenant of a sync, or None for all that the credentials can read.
+
+    Raises what `require_whole_scope` and `resolve_linked_tenant` raise.
+    """
+    # An empty name is still a name; it must not select all tenants.
+    if tenant is None:
+        require_whole_scope(operator, settings.CONFIG, is_interactive=is_interactive)
+        return None
+    operator.require(Permission.SYNC_TENANTS)
+    return resolve_linked_tenant(operator, tenant)
 
 
 def require_whole_scope(

@@ -117,7 +117,7 @@ def skip_waiting(plan: Plan, apart: list[CountedLosses]) -> Verdict:
     if skip_set_aside() + cancelled:
         count_plan(plan)
     rename_removed_tenants(plan)
-    counted = apart + list_counted_losses()
+    counted = apart + _list_counted_losses()
     stage_losses(APPLIED)
     return Verdict(plan, count_losses(), count_losses_by_tenant(), counted, apart, count_pending())
 
@@ -159,7 +159,7 @@ def _set_aside_over_limit(plan: Plan, rules: Rules) -> list[CountedLosses]:
     return apart
 
 
-def list_counted_losses() -> list[CountedLosses]:
+def _list_counted_losses() -> list[CountedLosses]:
     """Return the losses that are applied within the limit."""
     stage_losses("r.state = 'due'")
     return [CountedLosses(*key, n) for key, n in sorted(count_losses_by_tenant().items())]

@@ -30,8 +30,8 @@ class SlugConflict:
     """A tenant of ScaiKey that does not get its slug.
 
     `problem` is why it is not a slug at all; if it is empty, another tenant has it: a local one if
-    `is_local` is true. `partner` and `local_partner` name the partners of the two in an error; they
-    are equal if both tenants may be the same one.
+    `is_local` is true. Both may be the same tenant if `is_same_owner` is true: they have one
+    partner, or the local one has none.
     """
 
     scaikey_id: str

@@ -50,6 +50,8 @@ def record_removals(
             PendingRemoval.objects.bulk_create(row for row, _ in batch)
 
 
+# A row stays open as long as nothing shows whether its loss would still occur: the run could not
+# decide the claim, or has not read what the claim is about.
 _SAME = SAME_REMOVAL.replace("q.", "sw_pending_removals.")
 _STILL = f"EXISTS (SELECT 1 FROM removals WHERE {{0}} AND {_SAME})"
 _IS_UNDECIDED = f"""

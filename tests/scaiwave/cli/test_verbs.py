@@ -96,6 +96,7 @@ def test_success_services_take_every_option() -> None:
         assert offered <= {each.name for each in taken}, verb.command
         required = {each.name for each in taken if each.default is Parameter.empty}
         given = {"operator", "now", "confirm", "config", "progress_factory"}
+        given |= {"limit", "after"} if is_list else set()
         assert required <= offered | given, verb.command
 
 

@@ -6,6 +6,7 @@ A changed picture is written beside the expected one, as `<list>.txt.new`: renam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -251,7 +252,8 @@ LISTS: dict[str, tuple[str, dict[str, Any], list[dict[str, str]]]] = {
 def test_success_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     command_name, options, rows = LISTS[name]
     command = cast(ListCommand, load_command_class(get_commands()[command_name], command_name))
-    columns = command.get_columns(**options)
+    values = {each.name: options.get(each.name) for each in fields(command.arguments)}
+    columns = command.get_columns(command.arguments(**values))
     assert {key for row in rows for key in row} <= {column.key for column in columns}
     cells = [[row.get(column.key, EMPTY_CELL) for column in columns] for row in rows]
     pictures = []
