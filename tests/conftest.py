@@ -450,7 +450,7 @@ def migrated(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_parallel_suffix(request: pytest.FixtureRequest) -> None:
-    """Leave databases in memory without a suffix. pytest-django does so for Django's own backend."""
+    """Leave out databases in memory. pytest-django does so for Django's own backend only."""
     from django.db import connection
 
     if connection.vendor != "sqlite":

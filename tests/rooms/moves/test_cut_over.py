@@ -409,7 +409,8 @@ def test_success_interrupted_between_its_batches(
     options: dict[str, Any] = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
     events, begin, left = Event.objects.filter(tenant__slug="moved"), Deletion.transaction, 0
     emptied = events.filter(event_type="swp.room.message").first()
-    assert emptied is not None and emptied.content["body"]
+    assert emptied
+    assert emptied.content["body"]
     events.filter(pk=emptied.pk).update(content={"body": ""}, redacted_at=tick())
 
     def begin_or_end(deletion: Deletion) -> AbstractContextManager[None]:
