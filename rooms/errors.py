@@ -437,7 +437,7 @@ class TenantBusy(ConflictError):
 
 
 class TenantReferenced(RefusedError):
-    """Rows of other tenants refer to a tenant that is to be erased, or it has members of others."""
+    """Rows of other tenants refer to a tenant that is to be deleted, or it has their members."""
 
     code = "SW_TENANT_REFERENCED"
     fix = "Nothing was changed. Remove its people from rooms of other tenants first."

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+from msgspec import to_builtins
 from redis import Redis
 
 from federation.keys.ed25519 import to_base64
@@ -37,10 +38,10 @@ from rooms.models import (
     TenantTask,
     WorkspaceMember,
 )
-from rooms.moves import signed_json
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.operators import get_host_operator
+from scaiwave.core.signed_files import add_signature
 from scaiwave.operations.backup.manifest import (
     Attachments,
     BackupDraft,
@@ -300,7 +301,7 @@ class SampleData:
             now, now, "0" * 32, "0" * 64, "", None, 0, [], 0, key, 0, [], STATEMENT,
             signer.key_id, "ed25519",
         )  # fmt: skip
-        file.write_text(json.dumps(signed_json.sign(certificate, signer)))
+        file.write_text(json.dumps(add_signature(to_builtins(certificate), signer.sign)))
         return [str(file)]
 
     def delete_room(self) -> DeletedRoom:

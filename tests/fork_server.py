@@ -84,6 +84,7 @@ MODULES = (
     "scaiwave.storage.media",
     "scaiwave.storage.postgresql.base",
     "scaiwave.storage.schema_version",
+    "scaiwave.storage.sqlite.base",
 )
 # They need models. Commands are not among them: most processes run one of them.
 PACKAGES = (

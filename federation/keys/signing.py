@@ -25,6 +25,7 @@ from federation.models import KnownPeer
 from scaiwave.config.server_name import find_server_name, normalize_server_name
 from scaiwave.console.output import json_default
 from scaiwave.core.clock import MAX_CLOCK_AHEAD
+from scaiwave.core.signed_files import ALGORITHM, SignedFile
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,23 @@ def name_signer(server_name: str, key: VerifyingKey) -> str:
             fix=f"If you trust {server_name}, pass its descriptor with --descriptor.",
         )
     return f"key {key.key_id}, which proves no server name"
+
+
+def verify_file(file: SignedFile, keys: Mapping[str, VerifyingKey], signed_at: str) -> str:
+    """Return who has signed a document with one of these keys, as `name_signer` does.
+
+    The key must have been valid then. Raises `SignatureRefused`.
+    """
+    name, key_id = file.content["server_name"], file.content["key_id"]
+    if key_id not in keys or file.content["algorithm"] != ALGORITHM:
+        raise SignatureRefused(
+            f"It claims to be by {name}, with key {key_id}, which is not known here.",
+            fix=f"If you trust {name}, pass its key with --key, or its descriptor with "
+            "--descriptor. `scaiwave admin federation descriptor` shows both there.",
+        )
+    signed = datetime.fromisoformat(signed_at)
+    verify(file.message, file.signature, key=keys[key_id], signed_at=signed)
+    return name_signer(name, keys[key_id])
 
 
 def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:

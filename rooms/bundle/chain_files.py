@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from rooms.bundle import strict_json
 from rooms.bundle.chain import Chain, open_chain
 from rooms.bundle.format import INCREMENT_VERSION
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
 from rooms.bundle.reader import read_version
 from rooms.errors import BundleError
+from scaiwave.core import strict_json
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import open_regular
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rooms.bundle import strict_json
 from rooms.bundle.format import MAX_DEPTH, MAX_HEADER_BYTES
-from rooms.bundle.strict_json import StrictJSONError
+from scaiwave.core import strict_json
+from scaiwave.core.strict_json import StrictJSONError
 
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # Groups: opening and closing brackets. A single quotation mark begins a text that is still

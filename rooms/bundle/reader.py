@@ -14,7 +14,6 @@ from typing import BinaryIO, NoReturn, Protocol, Self, cast
 
 import msgspec
 
-from rooms.bundle import strict_json
 from rooms.bundle.archive.reader import Archive, ZipEntryReader
 from rooms.bundle.format import MANIFEST, MAX_EVENT_BYTES, MAX_HEADER_BYTES, media_hash
 from rooms.bundle.json_stream import JsonStream
@@ -31,10 +30,11 @@ from rooms.bundle.manifest.reader import EventCounts, FindOutside
 from rooms.bundle.manifest.references import STRIP, ReferenceIndex, strip_references
 from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.signature import SignatureDocument
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.bundle.validator import BundleValidator
 from rooms.errors import BundleDamaged
 from scaiwave.console.progress import ProgressCallback
+from scaiwave.core import strict_json
+from scaiwave.core.strict_json import StrictJSONError
 
 _UNLIMITED = 2**63
 _NO_MORE_EDITS = (2**63, STRIP)

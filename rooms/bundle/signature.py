@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle import strict_json
 from rooms.bundle.format import FORMAT, MAX_MEDIA, MIB, SIGNATURE, SIGNATURE_ALGORITHM, VERSION
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.schema import BundleCounts, Name, SignedEntry, Timestamp, is_timestamp
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import NOTHING_IMPORTED, BundleDamaged, BundleVersion, ImportRefused
+from scaiwave.core import strict_json
 from scaiwave.core.msgspec_decoders import register_structs
+from scaiwave.core.strict_json import StrictJSONError
 
 if TYPE_CHECKING:
     from federation.keys.signing import VerifyingKey

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.conversion import model
 from rooms.conversion.accounts import READ, Place, RowKind
 from rooms.conversion.discord_text import DiscordText
@@ -22,6 +21,7 @@ from rooms.conversion.model import Portion, SourceEvent, SourceFile, SourcePerso
 from rooms.conversion.reader import Reader
 from rooms.conversion.source_files import FileDamaged
 from rooms.errors import SourceUnreadable
+from scaiwave.core.strict_json import StrictJSONError
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d(?::\d\d)?)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

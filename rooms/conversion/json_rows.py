@@ -15,9 +15,9 @@ import msgspec
 
 from rooms.bundle.format import MIB
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.conversion.accounts import READ, Accounts, Place, RowKind
 from rooms.conversion.source_files import FileDamaged, SourceFiles
+from scaiwave.core.strict_json import StrictJSONError
 
 MAX_ROW_BYTES = 16 * MIB
 _WINDOW_BYTES = MIB

@@ -11,17 +11,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
-from federation.keys.signing import VerifyingKey
-from rooms.bundle.format import SIGNATURE_ALGORITHM
+from federation.keys.signing import VerifyingKey, verify_file
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import CertificateInvalid
 from rooms.imports.verify_bundle import load_keys
-from rooms.moves import signed_json
 from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.errors import UsageError
 from scaiwave.core.msgspec_decoders import register_structs
 from scaiwave.core.operators import Operator
+from scaiwave.core.signed_files import SignedFileError, read_signed_file
 
 _MAX_BYTES = 1024 * 1024
 STATEMENT = (
@@ -138,25 +136,19 @@ def read_certificate(
     try:
         with file.open("rb") as opened:
             raw = opened.read(_MAX_BYTES)
-        certificate, message = signed_json.decode(raw, Certificate, "begun_at", "finished_at")
+        certificate, document = read_signed_file(raw, Certificate, "begun_at", "finished_at")
     except OSError as error:
         raise UsageError(
             f"{file} can't be read: {error.strerror}.",
             fix="Name the file that `scaiwave admin erase-tenant --certificate` wrote.",
         ) from None
-    except StrictJSONError as error:
+    except SignedFileError as error:
         raise CertificateInvalid(f"{file} is not a certificate: it {error}.") from None
-    if certificate.algorithm != SIGNATURE_ALGORITHM or certificate.key_id not in keys:
-        raise CertificateInvalid(
-            f"{file} claims to be signed by {certificate.server_name} with key "
-            f"{certificate.key_id}, which is not known here.",
-            fix="Pass the server's key with --key, or its descriptor with --descriptor.",
-        )
     try:
-        signer = signed_json.verify(certificate, message, keys, certificate.finished_at)
+        signer = verify_file(document, keys, certificate.finished_at)
     except SignatureRefused as error:
         raise CertificateInvalid(
-            f"The signature of {file} is not valid. {error.message}", fix=error.fix
+            f"The signature of {file} is not accepted. {error.message}", fix=error.fix
         ) from None
     is_own = keys[certificate.key_id].is_own
     if by and not is_own and normalize_server_name(signer) != normalize_server_name(by):

@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
@@ -45,7 +45,6 @@ from rooms.erasure.plan import (
     build_plan,
     count_all,
     describe_tenant,
-    iter_tables,
     list_places,
     read_plan,
     require_fresh,
@@ -59,7 +58,7 @@ from rooms.imports.verify_bundle import load_keys
 from rooms.lifecycle.deletion import open_deletion
 from rooms.lifecycle.purge_room import purge_room
 from rooms.models import Room
-from rooms.moves import signed_json
+from rooms.moves.rows import iter_tables
 from rooms.search.database import SearchIndex
 from scaiwave import __version__
 from scaiwave.console.text import pluralize
@@ -69,6 +68,7 @@ from scaiwave.core.files import make_directories, replace_file, translate_write_
 from scaiwave.core.locks import process_lock
 from scaiwave.core.mentions import ErasedTenant
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.signed_files import add_signature
 from scaiwave.extensions import SYNC_LOCK
 from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
@@ -412,7 +412,8 @@ class _Erasure:
             deletion.index.remove_tenant(subject.tenant_id)
             deletion.index = SearchIndex()  # Nothing else has documents any longer.
             total = rooms.count()
-            for number, room in enumerate(rooms.order_by("pk").iterator(), 1):
+            # Not `iterator`: SQLite begins no transaction while an older state is being read.
+            for number, room in enumerate(rooms.order_by("pk"), 1):
                 now = self.options.clock()
                 purge_room(
                     operator=self.operator, room=room, now=now, deletion=deletion, is_last=False
@@ -425,17 +426,12 @@ class _Erasure:
             place.erase(subject)
 
     def _erase_tables(self, subject: ErasedTenant) -> None:
-        """Delete the other rows. A row goes before the rows that it refers to.
-
-        SQLite would look through all events of the server for each person, since no index has the
-        sender. That no event refers to them was checked before.
-        """
+        """Delete the other rows. No event refers to them any longer."""
         tables = [select(subject.tenant_id) for name, select in iter_tables() if name != _TENANT]
         check = partial(require_no_hold, Tenant(pk=subject.tenant_id, slug=self.slug))
         deleted = 0
         with (
             open_deletion(self.operator, self.options.clock()) as deletion,
-            connection.constraint_checks_disabled(),
             self.options.progress_factory("Erasing rows") as progress,
         ):
             for count in deletion.delete_rows(tables, check):
@@ -500,7 +496,7 @@ class _Erasure:
             key_id=signer.key_id, algorithm=SIGNATURE_ALGORITHM,
             again=(row.certificate or {}).get("again", ""),
         )  # fmt: skip
-        return signed_json.sign(certificate, signer)
+        return add_signature(msgspec.to_builtins(certificate), signer.sign)
 
 
 def _find_scaikey_id(tenant: Tenant) -> str:

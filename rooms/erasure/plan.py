@@ -6,21 +6,17 @@ Nothing is written but the plan file.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
-import rfc8785
-from django.apps import apps
 from django.conf import settings
-from django.db.models import F, Max, Model, QuerySet
-from django.utils.crypto import salted_hmac
+from django.db.models import F, Max
 from msgspec import Struct
 
 from federation.errors import NoSigningKey
@@ -34,7 +30,6 @@ from rooms.errors import (
     TenantExportOutdated,
     TenantInScaiKey,
     TenantNotSuspended,
-    TenantReferenced,
 )
 from rooms.exports.export_room import load_signer
 from rooms.lookup.holds import contains_held
@@ -42,7 +37,7 @@ from rooms.models import Event, ImportIntent, Room, SearchRange, TenantImport
 from rooms.moves.index import INDEX, open_export
 from rooms.moves.mapping import SameTenant
 from rooms.moves.result import add_missing, find_missing_error
-from rooms.moves.rows import ExportedRows, iter_tenant_tables, load_tables
+from rooms.moves.rows import ExportedRows, iter_tables, load_tables, require_unreferenced
 from rooms.moves.verify_export import compare_rows, find_changes
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
@@ -50,6 +45,7 @@ from scaiwave.core.clock import is_in_future
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import replace_file, translate_write_errors
 from scaiwave.core.mentions import ErasedTenant, Mentions
+from scaiwave.core.signed_files import SignedFileError, encode_sealed, read_signed_file
 from scaiwave.extensions import SYNC_LOCK, TENANT_PLACES, TenantPlace
 from scaiwave.ids import new_id
 from tenants.errors import ParticipantOnHold
@@ -61,6 +57,7 @@ from tenants.models.directory import DELETED_NAME
 MAX_AGE = timedelta(hours=24)
 """Older plans are refused, as plans of syncs are."""
 _MAX_BYTES = 1024 * 1024
+_PURPOSE = "rooms.erasure.plan"
 _CHANGED_BY_SYNCS = ("absent_since", "scaikey_status", "updated_at")
 """Columns that change when a tenant that was exported is then removed from ScaiKey."""
 Counts = dict[str, int]
@@ -102,7 +99,6 @@ class ErasurePlan(Struct, frozen=True):
     export: VerifiedIndex | None
     not_exported: int
     at_once: bool
-    mac: str = ""
 
     def find_difference(self, now: ErasurePlan) -> str | None:
         """Name the difference, if there is one."""
@@ -181,13 +177,7 @@ def require_idle(tenant: Tenant) -> None:
             f"A backfill of the search index has not ended for tenant {tenant.slug}.",
             fix="Run `scaiwave room search-index` to its end.",
         )
-    for model, field in _iter_references():
-        rows = model._base_manager.filter(**{f"{field}__tenant": tenant})
-        if rows.exclude(tenant=tenant).exists():
-            raise TenantReferenced(
-                f"Rows of other tenants refer to tenant {tenant.slug}: {model._meta.label}, "
-                f"{field}."
-            )
+    require_unreferenced(tenant)
     with SYNC_LOCK.load()():
         pass
 
@@ -195,22 +185,6 @@ def require_idle(tenant: Tenant) -> None:
 def require_no_hold(tenant: Tenant) -> None:
     """Raises `OnHold`."""
     require_tenant_not_held(tenant, f"erase tenant {tenant.slug}")
-
-
-def _iter_references() -> Iterator[tuple[type[Model], str]]:
-    """Yield every column of a row with a tenant that refers to another row with one.
-
-    Derived rows without a key in the database, such as search documents, have the same tenant.
-    """
-    own = {
-        model
-        for model in (apps.get_model(table.model) for table in iter_tenant_tables())
-        if any(field.name == "tenant" for field in model._meta.concrete_fields)
-    }
-    for model in own:
-        for field in model._meta.concrete_fields:
-            if field.related_model in own and field.db_constraint:
-                yield model, field.name
 
 
 def describe_tenant(tenant_id: UUID) -> ErasedTenant:
@@ -240,17 +214,6 @@ def _iter_names(tenant_id: UUID) -> Iterator[str]:
 
 def list_places() -> list[TenantPlace]:
     return [place for extension in TENANT_PLACES for place in extension.load()()]
-
-
-def iter_tables() -> Iterator[tuple[str, Callable[[UUID], QuerySet[Model]]]]:
-    """Yield every table whose rows are erased: its name, and what selects them in a tenant.
-
-    A table comes before the tables that it refers to.
-    """
-    for table in reversed(list(iter_tenant_tables())):
-        if not table.is_record:
-            manager, column = apps.get_model(table.model)._base_manager, table.tenant
-            yield table.model, lambda key, m=manager, c=column: m.filter(**{c: key})  # type: ignore[misc]
 
 
 def count_all(tenant: ErasedTenant) -> Counts:
@@ -306,29 +269,23 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
 
 
 def write_plan(file: Path, plan: ErasurePlan) -> None:
-    document = msgspec.to_builtins(plan)
-    document["mac"] = _sign(document)
     with translate_write_errors(file):
-        replace_file(file, rfc8785.dumps(document) + b"\n")
+        replace_file(file, encode_sealed(msgspec.to_builtins(plan), _PURPOSE))
 
 
 def read_plan(file: Path) -> ErasurePlan:
     """Raises `ErasurePlanInvalid` and `UsageError`."""
     try:
         with file.open("rb") as opened:
-            document = msgspec.json.decode(opened.read(_MAX_BYTES))
-        plan = msgspec.convert(document, ErasurePlan)
-        mac = _sign(document)
+            plan, document = read_signed_file(opened.read(_MAX_BYTES), ErasurePlan)
     except OSError as error:
         raise UsageError(
             f"{file} can't be read: {error.strerror}.",
             fix="Name the file that `scaiwave admin erase-tenant --plan` wrote.",
         ) from None
-    except (
-        msgspec.MsgspecError, UnicodeDecodeError, RecursionError, rfc8785.CanonicalizationError,
-    ):  # fmt: skip
+    except SignedFileError:
         raise ErasurePlanInvalid(f"{file} is not the plan of an erasure.") from None
-    if not hmac.compare_digest(mac.encode(), plan.mac.encode()):
+    if not document.has_seal(_PURPOSE):
         raise ErasurePlanInvalid(f"{file} was changed, or made by another server.")
     if plan.server_name != get_server_name():
         raise ErasurePlanInvalid(f"{file} is a plan for {plan.server_name}.")
@@ -339,8 +296,3 @@ def require_fresh(plan: ErasurePlan, file: Path, now: datetime) -> None:
     """Raises `ErasurePlanInvalid`. An erasure that has begun continues by an old plan too."""
     if is_in_future(plan.created_at, now) or now > plan.created_at + MAX_AGE:
         raise ErasurePlanInvalid(f"{file} is more than 24 hours old, or dated in the future.")
-
-
-def _sign(document: dict[str, Any]) -> str:
-    text = rfc8785.dumps({key: document[key] for key in document if key != "mac"})
-    return salted_hmac("rooms.erasure.plan", text, algorithm="sha256").hexdigest()

@@ -154,19 +154,21 @@ def import_moved_room(
 
 
 def delete_rooms(record: TenantImport, keys: Sequence[UUID]) -> None:
-    """Delete rooms of the tenant with their content; their files stay. Raises `OnHold`."""
+    """Delete rooms of the tenant with their content, in the transaction of the caller.
+
+    Their files stay. Raises `OnHold`.
+    """
     tenant = record.tenant
+    block_new_holds()
+    require_tenant_not_held(tenant, f"delete rooms of tenant {tenant.slug}")
     for part in batched(keys):
-        with transaction.atomic():
-            block_new_holds()
-            require_tenant_not_held(tenant, f"delete rooms of tenant {tenant.slug}")
-            _note_emptied(record, Event.objects.filter(tenant=tenant, room__in=part))
-            for model in (Event, RoomMedia, RoomImport):
-                model.objects.filter(tenant=tenant, room__in=part).delete()
-            Room.all_objects.filter(tenant=tenant, pk__in=part).delete()
+        note_emptied(record, Event.objects.filter(tenant=tenant, room__in=part))
+        for model in (Event, RoomMedia, RoomImport):
+            model.objects.filter(tenant=tenant, room__in=part).delete()
+        Room.all_objects.filter(tenant=tenant, pk__in=part).delete()
 
 
-def _note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
+def note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
     """Note which of these events were emptied since the first import, before they are deleted.
 
     The next bundles may have them again, in any room and under any sender. Earlier releases left
@@ -290,7 +292,7 @@ class _Link:
             raise ImportRunning("Another import into this room has just ended.")
         record.links = [*record.links, bundle.manifest_sha256]
         record.save(update_fields=["links"])
-        _note_emptied(self.to.record, Event.objects.filter(room=room))
+        note_emptied(self.to.record, Event.objects.filter(room=room))
         self._delete(bundle, room)
         return room
 

@@ -17,22 +17,21 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import rfc8785
 from msgspec import Meta, Struct
 
 from federation.errors import SignatureRefused
-from federation.keys.signing import VerifyingKey
-from rooms.bundle.format import SIGNATURE_ALGORITHM
+from federation.keys.signing import VerifyingKey, verify_file
 from rooms.bundle.manifest.schema import Count, Id, Name, Sha256, Timestamp
 from rooms.bundle.signature import Signer
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import TenantExportDamaged, TenantExportUntrusted
-from rooms.moves import signed_json
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
 from scaiwave.core.files import replace_file
 from scaiwave.core.msgspec_decoders import register_structs
+from scaiwave.core.signed_files import SignedFile, SignedFileError, add_signature, read_signed_file
 
 INDEX = "index.json"
 AUDIT = "audit"
@@ -124,8 +123,9 @@ def name_rows(sequence: int, table: str) -> str:
 
 
 def write_index(directory: Path, index: TenantIndex, signer: Signer) -> None:
-    """Sign the index, as canonical JSON (RFC 8785) without its signature, and replace the file."""
-    replace_file(directory / INDEX, rfc8785.dumps(signed_json.sign(index, signer)) + b"\n")
+    """Sign the index, and replace the file."""
+    signed = add_signature(msgspec.to_builtins(index), signer.sign)
+    replace_file(directory / INDEX, rfc8785.dumps(signed) + b"\n")
 
 
 def find_index(directory: Path) -> TenantIndex | None:
@@ -133,8 +133,8 @@ def find_index(directory: Path) -> TenantIndex | None:
     return read_index(directory)[0] if (directory / INDEX).exists() else None
 
 
-def read_index(directory: Path) -> tuple[TenantIndex, bytes]:
-    """Return the index, and the text that is signed. Raises `TenantExportDamaged`."""
+def read_index(directory: Path) -> tuple[TenantIndex, SignedFile]:
+    """Return the index, whose signature is not verified. Raises `TenantExportDamaged`."""
     try:
         with _open(directory, INDEX) as file:
             raw = file.read(_MAX_INDEX_BYTES)
@@ -144,15 +144,15 @@ def read_index(directory: Path) -> tuple[TenantIndex, bytes]:
             fix="Name the --output-dir of `scaiwave admin export-tenant`.",
         ) from None
     try:
-        index, message = signed_json.decode(raw, TenantIndex, "begun_at", "snapshot_at")
-    except StrictJSONError as error:
+        index, document = read_signed_file(raw, TenantIndex, "begun_at", "snapshot_at")
+    except SignedFileError as error:
         raise TenantExportDamaged(f"{INDEX} {error}.") from None
     if len({room.id for room in index.rooms}) < len(index.rooms):
         raise TenantExportDamaged(f"{INDEX} lists a room twice.")
     for room in index.exported:
         if not room.links or len({link.name for link in room.links}) < len(room.links):
             raise TenantExportDamaged(f"{INDEX} lists room {room.id} without a chain of bundles.")
-    return index, message
+    return index, document
 
 
 def open_export(
@@ -166,8 +166,13 @@ def open_export(
     Returns the index, and who has signed it.
     Raises `TenantExportUntrusted`, `TenantExportDamaged` or `UsageError`.
     """
-    index, message = read_index(directory)
-    signer = _verify_signature(index, message, keys)
+    index, document = read_index(directory)
+    try:
+        signer = verify_file(document, keys, index.snapshot_at)
+    except SignatureRefused as error:
+        raise TenantExportUntrusted(
+            f"The signature of the export is not accepted. {error.message}", fix=error.fix
+        ) from None
     if set(index.files) != {*tables, AUDIT}:
         raise TenantExportDamaged(
             f"{INDEX} does not list the tables of this release: it was written by "
@@ -207,17 +212,3 @@ def _open(directory: Path, name: str) -> BufferedReader:
         raise TenantExportDamaged(f"{name} is missing in {directory}.") from None
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
-
-
-def _verify_signature(index: TenantIndex, message: bytes, keys: Mapping[str, VerifyingKey]) -> str:
-    claim = f"{index.server_name}, key {index.key_id}"
-    if index.algorithm != SIGNATURE_ALGORITHM or index.key_id not in keys:
-        raise TenantExportUntrusted(
-            f"The export claims to be signed by {claim}, but this key is not known here."
-        )
-    try:
-        return signed_json.verify(index, message, keys, index.snapshot_at)
-    except SignatureRefused as error:
-        raise TenantExportUntrusted(
-            f"The signature of the export is not valid. {error.message}", fix=error.fix
-        ) from None

@@ -22,14 +22,14 @@ from django.db import models
 from django.db.models import Model, QuerySet
 from msgspec import Meta
 
-from rooms.bundle import strict_json
 from rooms.bundle.format import MIB
-from rooms.bundle.strict_json import StrictJSONError
-from rooms.errors import TenantExportDamaged
+from rooms.errors import TenantExportDamaged, TenantReferenced
 from rooms.lookup.export_metadata import export_blocker
 from rooms.models import Room, Workspace
 from rooms.moves.index import FileInfo, TenantIndex, name_rows
 from scaiwave.config.server_name import normalize_server_name
+from scaiwave.core import strict_json
+from scaiwave.core.strict_json import StrictJSONError
 from scaiwave.extensions import TENANT_TABLES, TenantTable
 from tenants.lookup.validators import is_role_slug
 from tenants.models import Participant, Partner, Tenant
@@ -109,6 +109,35 @@ def load_tables() -> dict[str, RowTable]:
 def iter_tenant_tables() -> Iterator[TenantTable]:
     for extension in TENANT_TABLES:
         yield from extension.load()()
+
+
+def iter_tables() -> Iterator[tuple[str, Callable[[UUID], QuerySet[Model]]]]:
+    """Yield every table whose rows are erased: its name, and what selects them in a tenant.
+
+    A table comes before the tables that it refers to.
+    """
+    for table in reversed(list(iter_tenant_tables())):
+        if not table.is_record:
+            manager, column = apps.get_model(table.model)._base_manager, table.tenant
+            yield table.model, lambda key, m=manager, c=column: m.filter(**{c: key})  # type: ignore[misc]
+
+
+def require_unreferenced(tenant: Tenant) -> None:
+    """Raises `TenantReferenced` if a row of another tenant refers to a row of this one.
+
+    Derived rows without a key in the database, such as search documents, have the same tenant.
+    """
+    models = (apps.get_model(table.model) for table in iter_tenant_tables())
+    own = {model for model in models if hasattr(model, "tenant")}
+    for model in own:
+        for column in model._meta.concrete_fields:
+            if column.related_model in own and column.db_constraint:
+                rows = model._base_manager.filter(**{f"{column.name}__tenant": tenant})
+                if rows.exclude(tenant=tenant).exists():
+                    raise TenantReferenced(
+                        f"Rows of other tenants refer to tenant {tenant.slug}: "
+                        f"{model._meta.label}, {column.name}."
+                    )
 
 
 def _find_type(column: Any) -> Any:

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from rooms.bundle import strict_json
 from rooms.bundle.chain import Chain
 from rooms.bundle.chain_files import open_chain_files
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
@@ -35,6 +34,7 @@ from rooms.moves.result import MoveResult, add_missing, list_not_exported
 from rooms.moves.rows import ExportedRows, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
 from scaiwave.console.text import pluralize
+from scaiwave.core import strict_json
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 from tenants.audit.queries.verify_audit_export import verify_audit_export

@@ -17,7 +17,7 @@ from scaiwave.core.errors import SettingInvalid
 from scaiwave.core.files import translate_write_errors
 
 POSTGRESQL = "scaiwave.storage.postgresql"
-SQLITE = "django.db.backends.sqlite3"
+SQLITE = "scaiwave.storage.sqlite"
 
 # Several commands may run at once: readers never wait (WAL), and a writer takes its lock when its
 # transaction begins (IMMEDIATE), so it waits for other writers instead of failing later.

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rooms.bundle import strict_json
 from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MAX_CONTENT_BYTES, MAX_DEPTH
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, LinkEvent, try_decode
 from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
-from rooms.bundle.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
+from scaiwave.core import strict_json
+from scaiwave.core.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 
 _MAX_TYPE_CHARS = 255
 # An event of this length can't have content over the limit, however it is written: no value takes

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from rooms.bundle import strict_json
 from rooms.bundle.json_stream import JsonStream
+from scaiwave.core import strict_json
 
 _MAX_BATCH_EVENTS = 500
 """In a batch of events that were decoded one by one."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from rooms.bundle import strict_json
 from rooms.bundle.format import (
     EXPORTABLE_ROOM_TYPES,
     FORMAT,
@@ -46,8 +45,9 @@ from rooms.bundle.manifest.schema import (
     is_timestamp,
     manifest_error,
 )
-from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import NOTHING_IMPORTED, BundleVersion, ImportRefused
+from scaiwave.core import strict_json
+from scaiwave.core.strict_json import StrictJSONError
 
 _MAX_KEYS = 1000
 _MAX_BATCH = 1000

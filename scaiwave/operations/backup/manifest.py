@@ -277,10 +277,9 @@ def load_manifest(directory: Path, trust: Trust) -> Manifest:
             f"{directory} is not a backup: {MANIFEST} can't be read: {error.strerror}."
         ) from None
     try:
-        document = read_signed_file(text)
-        manifest = msgspec.convert(document.content, Manifest)
+        manifest, document = read_signed_file(text, Manifest)
         manifest.created_at.astimezone(UTC)
-    except (SignedFileError, msgspec.ValidationError, OverflowError) as error:
+    except (SignedFileError, OverflowError) as error:
         raise BackupDamaged(f"{path} {error}.") from None
     trust.require(document, FORMAT, path)
     manifest = msgspec.structs.replace(

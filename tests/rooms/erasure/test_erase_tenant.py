@@ -25,7 +25,7 @@ from rooms.erasure import erase_tenant as module
 from rooms.erasure.certificate import read_certificate as load_certificate
 from rooms.erasure.certificate import verify_certificate
 from rooms.erasure.erase_tenant import erase_again
-from rooms.erasure.plan import count_all, iter_tables, read_plan
+from rooms.erasure.plan import count_all, read_plan
 from rooms.errors import (
     CertificateInvalid,
     ErasurePlanChanged,
@@ -48,7 +48,7 @@ from rooms.models import (
     SearchRange,
     TenantImport,
 )
-from rooms.moves.rows import iter_tenant_tables
+from rooms.moves.rows import iter_tables, iter_tenant_tables
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import ScaiWaveError, UsageError
 from scaiwave.operations.doctor.tenants import check_erasures
@@ -467,7 +467,7 @@ def _refuse_certificates_of_others(arguments: dict[str, Any], descriptor: Path) 
     with pytest.raises(CertificateInvalid) as caught:
         erase_again(**{**arguments, "key": public})
     assert str(caught.value) == (
-        f"The signature of {file} is not valid. Key {key.key_id} is not a key of localhost."
+        f"The signature of {file} is not accepted. Key {key.key_id} is not a key of localhost."
     )
     document = {**json.loads(original), "server_name": "other.example"}
     del document["signature"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -14,7 +15,7 @@ from redis import Redis
 
 from tests.databases import RawDatabase, copy_database
 from tests.rooms.retention.test_processes import start
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave, start_process
 from tests.tools import NIGHTLY
 from tests.web_process import build_environment, run_python
 
@@ -76,6 +77,18 @@ def fill(tenant, words, position):
 room = fill(make_tenant(), planted, 1)
 fill(make_tenant("other"), [f"other{{number}}" for number in range(50)], 1)
 report(str(room.pk))
+"""
+# It has the write lock of SQLite but for half a millisecond of each twenty.
+WRITER = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+while True:
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE sw_tenants SET updated_at = updated_at WHERE slug = 'other'")
+    time.sleep(0.02)
+    database.execute("COMMIT")
+    print(flush=True)
+    time.sleep(0.0005)
 """
 COUNTS = {
     "sw_rooms": 1,
@@ -152,6 +165,22 @@ def test_fail_disk_full(act: str, room: str, database_url: str, home: Path) -> N
         assert (counts["sw_media"], counts["sw_room_media"]) == (FILES - 1, FILES - 1)
         files = [path for path in (home / "media").rglob("*") if path.is_file()]
         assert len(files) == 2 * FILES - 1
+
+
+@pytest.mark.every_version
+@pytest.mark.only_on("sqlite")
+def test_success_beside_another_writer_each_transaction_gets_its_turn(
+    room: str, database_url: str
+) -> None:
+    impatient = f"{database_url}?timeout=1"
+    words = ("room", "delete", room, "--tenant", "acme", "--reason", "over", "--now", "--yes")
+    writer = (sys.executable, "-c", WRITER, database_url.removeprefix("sqlite:///"))
+    with start_process(writer) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        ended = run_scaiwave(*words, SCAIWAVE_DB_URL=impatient)
+    assert (ended.code, ended.err) == (0, ""), ended.err
+    assert list_counts(RawDatabase(database_url), "acme") == dict.fromkeys(COUNTS, 0)
 
 
 @pytest.mark.redis

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from rooms.errors import TenantExportBusy, TenantImportRefused, TenantReferenced
+from rooms.lifecycle import deletion as lifecycle
+from rooms.lifecycle.deletion import Deletion
 from rooms.lookup.authors import find_erasures
 from rooms.models import (
     Event,
@@ -392,6 +396,45 @@ def test_success_abort(tmp_path: Path) -> None:
     assert bring(out, opens=True).figures["opened"]
     with pytest.raises(TenantImportRefused):
         abort_tenant_import(**options)  # type: ignore[arg-type]
+
+
+def test_success_interrupted_between_its_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import that follows completes the tenant again, but for what was emptied here."""
+    source, out = make_moving_tenant(events=20), tmp_path / "out"
+    export(source, out)
+    leave(source)
+    bring(out)
+    options: dict[str, Any] = {"operator": HOST_OPERATOR, "slug": "moved", "now": tick()}
+    events, begin, left = Event.objects.filter(tenant__slug="moved"), Deletion.transaction, 0
+    emptied = events.filter(event_type="swp.room.message").first()
+    assert emptied
+    assert emptied.content["body"]
+    events.filter(pk=emptied.pk).update(content={"body": ""}, redacted_at=tick())
+
+    def begin_or_end(deletion: Deletion) -> AbstractContextManager[None]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return begin(deletion)
+
+    for transactions, is_gone in ((16, True), (3, False)):
+        left = transactions
+        with monkeypatch.context() as patched:
+            for name in ("FIRST_ROWS", "MIN_ROWS", "MAX_ROWS"):
+                patched.setattr(lifecycle, name, 5)
+            patched.setattr(Deletion, "transaction", begin_or_end)
+            with pytest.raises(KeyboardInterrupt):
+                abort_tenant_import(**options)
+        assert events.filter(pk=emptied.pk).exists() is not is_gone
+        bring(out)
+        assert "Tenant moved has 1 difference" in str(verify(out, "moved").error)
+        emptied.refresh_from_db()
+        assert not emptied.content["body"]
+    abort_tenant_import(**options)
+    assert not Tenant.objects.filter(slug="moved").exists()
 
 
 def test_fail_abort_of_what_was_made_here(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_fail_name_of_another_server(out: Path, tmp_path: Path) -> None:
             with pytest.raises(TenantExportUntrusted) as caught:
                 act(out, **options)
             assert str(caught.value) == (
-                "The signature of the export is not valid. "
+                "The signature of the export is not accepted. "
                 f"Key {key_id} is not a key of old.example.org."
             )
             assert caught.value.fix == (

@@ -25,7 +25,7 @@ def settings(home: Path, url: str) -> dict[str, object]:
 )
 def test_success_sqlite(url: str, name: str, tmp_path: Path) -> None:
     found = settings(tmp_path, url)
-    assert found["ENGINE"] == "django.db.backends.sqlite3"
+    assert found["ENGINE"] == "scaiwave.storage.sqlite"
     assert found["NAME"] == name.format(home=tmp_path)
     assert uses_sqlite(load({"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_DB_URL": url}))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.strict_json import StrictJSONError, loads
+from scaiwave.core.strict_json import StrictJSONError, loads
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 10**20, -(10**300), 5 * 10**307])

@@ -1,0 +1,1 @@
+"""Django's backend for SQLite, whose transactions get their turn beside a busy writer."""
