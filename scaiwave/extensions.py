@@ -92,29 +92,24 @@ class MessageEraser(Protocol):
     ) -> Mapping[str, int]: ...
 
 
-class TotalSource(Protocol):
-    """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
+class FigureSource(Protocol):
+    """A figure of tenants, as an expression that sorts and filters lists."""
 
     @property
-    def rows(self) -> Callable[[], QuerySet[Any]]: ...
+    def model(self) -> type[Model]: ...
 
-    def build(self) -> Any: ...
+    @property
+    def build(self) -> Callable[[datetime], Any]: ...
+
+
+class TotalSource(FigureSource, Protocol):
+    """One that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
     def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
 
     def sum_by_tenant(self) -> QuerySet[Any]: ...
-
-
-class FigureSource(Protocol):
-    """Any other figure of tenants, as an expression that sorts and filters lists."""
-
-    @property
-    def build(self) -> Callable[[], Any]: ...
-
-    @property
-    def model(self) -> type[Model]: ...
 
 
 @dataclass(frozen=True)
