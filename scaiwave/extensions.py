@@ -105,6 +105,8 @@ class FigureSource(Protocol):
 class TotalSource(FigureSource, Protocol):
     """One that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
 
+    def __call__(self, tenant_ids: Collection[UUID], /) -> Mapping[UUID, int]: ...
+
     def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
@@ -138,15 +140,11 @@ class SignOutForm:
     fields: Mapping[str, str]
 
 
-TENANT_COLUMNS: Mapping[str, Extension[Callable[[Collection[UUID]], Mapping[UUID, Any]]]] = {
-    "rooms": Extension("rooms.lookup.tenant_stats.rooms_per_tenant"),
-    "storage_bytes": Extension("rooms.lookup.tenant_stats.storage_per_tenant"),
-}
-"""Columns of list-tenants and show-tenant; tenants without a value are unknown."""
 TENANT_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "rooms": Extension("rooms.lookup.tenant_figures.ROOMS"),
     "storage_bytes": Extension("rooms.lookup.tenant_figures.STORAGE"),
 }
+"""Columns of list-tenants and show-tenant."""
 TENANT_FILTER_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "skipped_removals": Extension("identity_sync.reports.tenant_figures.SKIPPED_REMOVALS"),
     "skipped_rows": Extension("identity_sync.reports.tenant_figures.SKIPPED_ROWS"),

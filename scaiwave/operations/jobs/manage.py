@@ -122,9 +122,7 @@ def delete_job(
         return result
 
 
-def _record(
-    operator: Operator, action: str, job: SuiteJob, now: datetime, **details: str
-) -> None:
+def _record(operator: Operator, action: str, job: SuiteJob, now: datetime, **details: str) -> None:
     details["error"] = (job.last_error or {}).get("code", "")
     record_audit(operator, action, AuditSubject("job", job.id, job.name), now, details)
 

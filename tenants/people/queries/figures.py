@@ -81,13 +81,18 @@ class TenantTotal:
         own = own.order_by().annotate(figure=figure)
         return Coalesce(Subquery(own.values("figure")), 0, output_field=BigIntegerField())
 
-    def load_sums(self, tenants: QuerySet[Any] | None) -> dict[UUID, int]:
-        """Return that figure of these tenants, or of all, from one pass over the rows."""
+    def __call__(self, tenant_ids: Collection[UUID]) -> dict[UUID, int]:
+        """Return that figure of each of these tenants, from one pass over their rows."""
+        return {**dict.fromkeys(tenant_ids, 0), **self.load_sums(tenant_ids)}
+
+    def load_sums(self, tenants: QuerySet[Any] | Collection[UUID] | None) -> dict[UUID, int]:
+        """Return that figure of these tenants, or of all, without tenants that have no rows."""
         sums = self.sum_by_tenant()
-        return dict(sums if tenants is None else sums.filter(tenant__in=tenants))
+        found = sums if tenants is None else sums.filter(tenant__in=tenants)
+        return {key: int(figure) for key, figure in found}  # PostgreSQL adds up to a Decimal.
 
     def sum_by_tenant(self) -> QuerySet[Any]:
-        figure = Sum(self.field) if self.field else Count("pk")
+        figure = Sum(self.field) if self.field else Count("*")
         keyed = self.rows().order_by().annotate(key=F("tenant_id")).values_list("key")
         sums: QuerySet[Any] = keyed.annotate(figure=figure)
         return sums
