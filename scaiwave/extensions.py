@@ -92,29 +92,26 @@ class MessageEraser(Protocol):
     ) -> Mapping[str, int]: ...
 
 
-class TotalSource(Protocol):
-    """A figure that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
+class FigureSource(Protocol):
+    """A figure of tenants, as an expression that sorts and filters lists."""
 
     @property
-    def rows(self) -> Callable[[], QuerySet[Any]]: ...
+    def model(self) -> type[Model]: ...
 
-    def build(self) -> Any: ...
+    @property
+    def build(self) -> Callable[[datetime], Any]: ...
+
+
+class TotalSource(FigureSource, Protocol):
+    """One that adds up rows of each tenant; `tenants.people.queries.figures` has the class."""
+
+    def __call__(self, tenant_ids: Collection[UUID], /) -> Mapping[UUID, int]: ...
 
     def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
 
     def sum_by_tenant(self) -> QuerySet[Any]: ...
-
-
-class FigureSource(Protocol):
-    """Any other figure of tenants, as an expression that sorts and filters lists."""
-
-    @property
-    def build(self) -> Callable[[], Any]: ...
-
-    @property
-    def model(self) -> type[Model]: ...
 
 
 @dataclass(frozen=True)
@@ -143,15 +140,11 @@ class SignOutForm:
     fields: Mapping[str, str]
 
 
-TENANT_COLUMNS: Mapping[str, Extension[Callable[[Collection[UUID]], Mapping[UUID, Any]]]] = {
-    "rooms": Extension("rooms.lookup.tenant_stats.rooms_per_tenant"),
-    "storage_bytes": Extension("rooms.lookup.tenant_stats.storage_per_tenant"),
-}
-"""Columns of list-tenants and show-tenant; tenants without a value are unknown."""
 TENANT_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "rooms": Extension("rooms.lookup.tenant_figures.ROOMS"),
     "storage_bytes": Extension("rooms.lookup.tenant_figures.STORAGE"),
 }
+"""Columns of list-tenants and show-tenant."""
 TENANT_FILTER_TOTALS: Mapping[str, Extension[TotalSource]] = {
     "skipped_removals": Extension("identity_sync.reports.tenant_figures.SKIPPED_REMOVALS"),
     "skipped_rows": Extension("identity_sync.reports.tenant_figures.SKIPPED_ROWS"),

@@ -48,7 +48,7 @@ from scaiwave.operations.backup.manifest import (
     DatabaseDump,
     Manifest,
 )
-from scaiwave.operations.jobs.queries import show_job
+from scaiwave.operations.jobs.queries import find_job
 from scaiwave.operations.jobs.site import ListedJob
 from scaiwave.sandbox import Sandbox
 from tenants.accounts.sessions import find_sessions
@@ -346,7 +346,7 @@ class SampleData:
             f"rq:job:{job_id}", mapping={"data": call, "origin": "default", "status": "failed"}
         )
         redis.zadd("rq:failed:default", {job_id: time.time() + 1000})
-        return ListedJob(show_job(operator=get_host_operator(), job_id=job_id))
+        return ListedJob(find_job(operator=get_host_operator(), job_id=job_id))
 
     def write_slack_export(self) -> str:
         files = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, DateTimeField, F, Func, OuterRef, Q, Subquery, When
@@ -12,7 +13,7 @@ from identity_sync.reasons import ON_PURPOSE, Reason
 from tenants.people.queries.figures import TenantFigure, TenantTotal
 
 
-def build_last_sync() -> Any:
+def build_last_sync(now: datetime) -> Any:
     """Return the expression for the end of the last run that wrote to a tenant.
 
     A full run counts for tenants that existed at its end. NULL for local tenants.

@@ -7,15 +7,10 @@ that each request runs at most once.
 
 from __future__ import annotations
 
-import logging
-import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -32,12 +27,10 @@ from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.auth.identify import find_application_scope
 from scaiwave.clients.scaikey.client import own_scaikey_client
-from scaiwave.core.locks import is_file_locked, is_locked, lock_file, process_lock
+from scaiwave.core.locks import is_file_locked, is_locked, process_lock
 from scaiwave.core.operators import Operator, OperatorRole
-from scaiwave.core.processes import start_detached
 from scaiwave.ids import new_id
-from scaiwave.queue.errors import RedisUnreachable
-from scaiwave.queue.launch import build_command
+from scaiwave.queue.launch import is_waiting, launch, name_process
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.restoration import require_activated
 from tenants.models import AuditEntry, Tenant
@@ -45,16 +38,12 @@ from tenants.models import AuditEntry, Tenant
 JOB = "identity_sync.jobs.run_requested_sync"
 ACTION = "request-sync"
 REQUEST_LOCK = "sync-request"
-"""The process lock of a request from its look at the queue until its job is in it."""
-PROCESS_LOCK = "requested-sync"
-"""The file that is locked while a process of a requested sync runs on this host."""
+"""The process lock of a request from its look for another one until its job or process is there."""
 
 MAX_REQUEST_AGE = timedelta(minutes=15)
 MAX_LOCK_WAIT_SECONDS = 60
 """How long a requested sync waits for one that has started since it was requested."""
 POLL_SECONDS = 0.1
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,14 +82,31 @@ def start_sync(
     if is_locked(LOCK):
         raise build_locked_error("Another sync is running", shows_host=operator.sees_everything)
     run_id, name = new_id(), row.slug if row else "all tenants"
-    with _reserve_start() as (start, is_queued):
+    with process_lock(REQUEST_LOCK) as is_free:
+        if not is_free:
+            raise SyncLocked("Another sync is being requested.")
+        _require_no_request()
         with transaction.atomic():
             details = {"dry_run": dry_run}
             name += " (dry run)" if dry_run else ""
             subject = AuditSubject(SUBJECT_TYPE, str(run_id), name)
             record_audit(operator, ACTION, subject, now, details, tenant=row)
-        start(run_id)
+        try:
+            is_queued = launch(JOB, str(run_id))
+        except (OSError, subprocess.SubprocessError) as error:
+            raise SyncNotStarted(f"No process can be started: {error}.") from error
     return SyncRequest(run_id, row, dry_run, is_queued)
+
+
+def _require_no_request() -> None:
+    """Raises `SyncLocked` if a requested sync waits for a worker, or has a process on this host."""
+    if is_waiting(JOB):
+        raise SyncLocked(
+            "Another requested sync is waiting for a worker.",
+            fix="Check that a worker is running: `scaiwave doctor`.",
+        )
+    if is_file_locked(name_process(JOB)):
+        raise SyncLocked("Another requested sync is running.")
 
 
 def is_scope_of_registration(operator: Operator) -> bool:
@@ -124,7 +130,7 @@ def wait_for_run(request: SyncRequest, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     run = SyncRun.objects.filter(pk=request.run_id)
     while True:
-        has_process = request.is_queued or is_file_locked(PROCESS_LOCK)
+        has_process = request.is_queued or is_file_locked(name_process(JOB))
         if run.exists():
             return True
         if not has_process:
@@ -169,56 +175,3 @@ def run_request(run_id: UUID, *, now: datetime) -> SyncReport:
             connect=own_scaikey_client,
         )
     )
-
-
-@contextmanager
-def _reserve_start() -> Iterator[tuple[Callable[[UUID], None], bool]]:
-    """Yield what starts a job or a process, and whether it is a job. Raises `SyncLocked`."""
-    if settings.REDIS_URL:
-        with process_lock(REQUEST_LOCK) as is_free:
-            if not is_free:
-                raise SyncLocked("Another sync is being requested.")
-            if _is_queue_ready():
-                yield _enqueue, True
-                return
-    descriptor = lock_file(PROCESS_LOCK)
-    if descriptor is None:
-        raise SyncLocked("Another requested sync is running.")
-    try:
-        yield partial(_start_process, descriptor), False
-    finally:
-        os.close(descriptor)
-
-
-def _is_queue_ready() -> bool:
-    """Return whether Redis can be used. Raises `SyncLocked` if a requested sync is waiting."""
-    from scaiwave.queue.connection import open_redis
-    from scaiwave.queue.rq_queue import count_waiting
-
-    try:
-        with open_redis() as redis:
-            is_waiting = count_waiting(redis, JOB)
-    except RedisUnreachable as error:
-        logger.warning("A requested sync is started without Redis: %s", error.message)
-        return False
-    if is_waiting:
-        raise SyncLocked(
-            "Another requested sync is waiting for a worker.",
-            fix="Check that a worker is running: `scaiwave doctor`.",
-        )
-    return True
-
-
-def _enqueue(run_id: UUID) -> None:
-    from scaiwave.queue.connection import open_redis
-    from scaiwave.queue.rq_queue import enqueue_job
-
-    with open_redis() as redis:
-        enqueue_job(redis, JOB, str(run_id))
-
-
-def _start_process(descriptor: int, run_id: UUID) -> None:
-    try:
-        start_detached(build_command(JOB, str(run_id)), lock=descriptor)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise SyncNotStarted(f"No process can be started: {error}.") from error

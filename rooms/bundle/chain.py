@@ -27,7 +27,6 @@ import msgspec
 from msgspec import Struct
 
 from rooms.bundle.format import MANIFEST, format_id
-from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     ChainTotals,
     LinkSender,
@@ -53,6 +52,7 @@ from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core.files import close_temporary, translate_disk_full
 from scaiwave.core.sql import batched
+from scaiwave.core.temporary_index import open_index, translate_index_errors
 
 ID_END, RECORD_BYTES = 24, 40
 """A record: position (8 bytes), ID (16) and digest (16)."""

@@ -31,7 +31,6 @@ from rooms.bundle.chain import (
 )
 from rooms.bundle.chain_files import open_link
 from rooms.bundle.format import LOST, MAX_DELETED, format_id
-from rooms.bundle.manifest.references import open_index, translate_index_errors
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
     ChainPosition,
@@ -73,6 +72,7 @@ from scaiwave.console.progress import ProgressFactory, null_progress, null_progr
 from scaiwave.console.text import pluralize
 from scaiwave.core.files import close_temporary, translate_disk_full
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.temporary_index import open_index, translate_index_errors
 from tenants.accounts.callers import Caller
 from tenants.lookup.resolve import resolve_tenant
 

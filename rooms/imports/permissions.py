@@ -8,7 +8,7 @@ from shlex import quote
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, ImportRefused, TenantQuotaExceeded, WorkspaceForbidden
 from rooms.lookup.resolve import resolve_workspace
-from rooms.lookup.tenant_stats import rooms_per_tenant, storage_per_tenant
+from rooms.lookup.tenant_figures import ROOMS, STORAGE
 from rooms.models import Workspace, WorkspaceMember
 from rooms.workspaces.queries import MAY_IMPORT
 from scaiwave.console.output import format_bytes
@@ -84,14 +84,14 @@ def ensure_quota(
     `written` means that their rows were already inserted in this transaction. A tenant that
     exceeds its storage limit may still import a room that adds no bytes.
     """
-    max_rooms, rooms = tenant.max_rooms, rooms_per_tenant([tenant.pk])[tenant.pk] - written
+    max_rooms, rooms = tenant.max_rooms, ROOMS([tenant.pk])[tenant.pk] - written
     if adds_room and max_rooms is not None and rooms + 1 > max_rooms:
         in_use = f"{pluralize(rooms, 'room')} in use, {max_rooms:,} allowed"
         raise _build_quota_error(tenant, in_use)
     if tenant.max_storage_mb is None or not added_bytes:
         return
     limit = tenant.max_storage_mb * MIB
-    used = storage_per_tenant([tenant.pk])[tenant.pk] - (added_bytes if written else 0)
+    used = STORAGE([tenant.pk])[tenant.pk] - (added_bytes if written else 0)
     if used + added_bytes > limit:
         raise _build_quota_error(
             tenant,

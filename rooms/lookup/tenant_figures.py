@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import OuterRef, Subquery
 
 from rooms.lookup.tenant_stats import get_counted_rooms, get_stored_media
@@ -12,7 +14,7 @@ ROOMS = TenantTotal(get_counted_rooms)
 STORAGE = TenantTotal(get_stored_media, "size")
 
 
-def build_last_activity() -> Subquery:
+def build_last_activity(now: datetime) -> Subquery:
     """Return the expression for the time of the newest event, which is NULL without one."""
     events = Event.objects.filter(tenant=OuterRef("pk")).order_by("-stream_position")
     return Subquery(events.values("created_at")[:1])

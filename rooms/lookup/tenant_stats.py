@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, F, Model, QuerySet, Sum
+from django.db.models import F, QuerySet
 
 from rooms.models import Media, Room, RoomState, ScanStatus
 from tenants.models import Tenant
-
-
-def rooms_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    return _aggregate_per_tenant(get_counted_rooms(), tenant_ids, Count("*"))
-
-
-def storage_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    return _aggregate_per_tenant(get_stored_media(), tenant_ids, Sum("size"))
 
 
 def get_counted_rooms() -> QuerySet[Room]:
@@ -49,11 +39,3 @@ def rooms_using_role(tenant_id: UUID, slug: str) -> list[str]:
     restricted = Room.objects.filter(tenant=tenant_id).exclude(read_role_slugs=[])
     rooms = restricted.order_by("name", "pk").values_list("name", "pk", "read_role_slugs")
     return [f"room {name or key}" for name, key, slugs in rooms.iterator() if slug in slugs]
-
-
-def _aggregate_per_tenant(
-    rows: QuerySet[Any, Model], tenant_ids: Collection[UUID], value: Aggregate
-) -> dict[UUID, int]:
-    """Return the value for each tenant, 0 for tenants without rows."""
-    totals = rows.filter(tenant__in=tenant_ids).values_list("tenant_id").annotate(value=value)
-    return {**dict.fromkeys(tenant_ids, 0), **{key: int(total) for key, total in totals}}

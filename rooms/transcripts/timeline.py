@@ -7,11 +7,9 @@ counted: shown by itself, shown with its target, or left out by a filter.
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -35,13 +33,13 @@ from rooms.transcripts.wording import (
     reveal,
 )
 from scaiwave.console.progress import ProgressCallback, null_progress
-from scaiwave.core.errors import DiskFull
+from scaiwave.core.temporary_index import open_index, translate_index_errors
 
 MAX_QUOTE_CHARS = 120
 _MIN_WHOLE_DAYS = 0.4
 """A page ends with a day if it is at least so full then."""
 _EVENT_WEIGHT = 440
-_DISK_ERRORS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_INDEXED = "the room's events"
 _MIN_SECOND = -(2**63)
 # Events of positive kinds are shown with the event that they refer to.
 _KINDS = {READ_MARKER: -1, MESSAGE: 0, REACTION: 1, REDACTION: 2}
@@ -50,10 +48,6 @@ _KEYS = {READ_MARKER: "event_id", **REFERENCE_KEYS}
 # refs: n: number of the event that refers to another one; who: number of the person; text: the
 # emoji or the reason; shown: its target was shown, and it with it. quotes: events to be quoted.
 _TABLES = """
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA temp_store = FILE;
-    PRAGMA cache_size = -4096;
     CREATE TABLE refs (
         n INTEGER PRIMARY KEY, target TEXT, kind INTEGER, ts INTEGER, who INTEGER, text TEXT,
         shown INTEGER DEFAULT 0
@@ -184,12 +178,10 @@ class Timeline:
         self._first_second = _MIN_SECOND if window.first_second is None else window.first_second
         self._end_second = -_MIN_SECOND if window.end_second is None else window.end_second
         self._chosen = self._choose() if selection.is_filtered else None
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database = open_index(_TABLES, cache_kib=4096)
         self._total = 0
         try:
-            with _translate_sqlite_errors():
-                self._database.executescript(_TABLES)
-                self._database.execute("BEGIN")
+            with translate_index_errors(_INDEXED):
                 self._build_index()
                 self._database.execute("CREATE INDEX targets ON refs (target)")
         except BaseException:
@@ -310,7 +302,7 @@ class Timeline:
     ) -> Iterator[TranscriptPage]:
         """Build the page, without events that are shown elsewhere; `first` is the first number."""
         page, read = TranscriptPage(number), list(enumerate(events, first))
-        with _translate_sqlite_errors():
+        with translate_index_errors(_INDEXED):
             self.tally.read.update([event.event_type for event in events])
             chosen = self._keep_chosen(read)
             quoted = self._add_references(page, chosen)
@@ -455,17 +447,3 @@ def group_by_text(references: list[Reference]) -> dict[str, list[Reference]]:
     for reference in references:
         groups[reference.text].append(reference)
     return groups
-
-
-@contextmanager
-def _translate_sqlite_errors() -> Iterator[None]:
-    """Raise `DiskFull` if SQLite has no space for its temporary file."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
-            raise
-        raise DiskFull(
-            f"Not enough disk space for the index of the room's events: {error}.",
-            fix="Set SQLITE_TMPDIR or TMPDIR to a directory with more space, then run this again.",
-        ) from error

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from scaiwave.core.change import Change, ChangeWords
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
-from scaiwave.extensions import TENANT_COLUMNS
+from scaiwave.extensions import TENANT_TOTALS
 from tenants.lookup.status_filters import MEMBERS
 from tenants.models import ACTIVE, DailyFigures, Participant, Tenant
 
@@ -33,7 +33,7 @@ def record_figures(*, operator: Operator, now: datetime, dry_run: bool = False) 
     }
     for batch in batched(Tenant.objects.values_list("pk", flat=True).iterator(), BATCH_SIZE):
         for name in ("rooms", "storage_bytes"):
-            totals[name] += sum(TENANT_COLUMNS[name].load()(batch).values())
+            totals[name] += sum(TENANT_TOTALS[name].load()(batch).values())
     if not dry_run:
         DailyFigures.objects.update_or_create(day=day, defaults={"recorded_at": now, **totals})
     return Change(WORDS, {"day": str(day), **totals}, not dry_run, dry_run)

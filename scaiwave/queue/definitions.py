@@ -77,7 +77,8 @@ class JobDefinition:
     `at_front` the job goes before all waiting jobs.
     `on_killed` is the path of a function that records the end of the job's work, with the reason,
     after its process was killed. One that `runs_once` is a request that has an ID: it can't be
-    repeated. `process` is the command that does the same without Redis, unless it is `run_job`.
+    repeated. `process` is the command that does the same without Redis, unless it is `run_job`. One
+    that `is_single` has at most one process on a host, whatever its arguments are.
     """
 
     function: str
@@ -96,6 +97,7 @@ class JobDefinition:
     on_killed: str = ""
     runs_once: bool = False
     process: str = ""
+    is_single: bool = False
 
     @property
     def path(self) -> str:

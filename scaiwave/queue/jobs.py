@@ -117,6 +117,7 @@ _DEFINITIONS = (
         wait_seconds=9 * MINUTE,
         accepts=takes_one_id,
         runs_once=True,
+        is_single=True,
         occasion="Sync now or Dry run in the admin site",
     ),
     JobDefinition(

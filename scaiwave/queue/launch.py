@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 
 from django.conf import settings
 
@@ -16,10 +17,11 @@ from scaiwave.queue.jobs import JOBS
 logger = logging.getLogger(__name__)
 
 
-def launch(function: str, *arguments: str) -> None:
+def launch(function: str, *arguments: str) -> bool:
     """Start a function of the table, unless it waits already for these arguments.
 
-    Raises OSError or SubprocessError if a process can't be started.
+    Return whether it is up to workers. Raises OSError or SubprocessError if a process can't be
+    started.
     """
     definition = JOBS[function]
     if settings.REDIS_URL:
@@ -31,14 +33,32 @@ def launch(function: str, *arguments: str) -> None:
         except RedisUnreachable as error:
             logger.warning("%s is started without Redis: %s", definition.name, error.message)
         else:
-            return
-    name = "-".join((definition.name, *arguments)).replace("_", "-")
-    if (descriptor := lock_file(name)) is None:
-        return  # Its process looks for work again before it ends.
+            return True
+    if (descriptor := lock_file(name_process(function, *arguments))) is None:
+        return False  # Its process looks for work again before it ends.
     try:
         start_detached(build_command(function, *arguments), lock=descriptor)
     finally:
         os.close(descriptor)
+    return False
+
+
+def is_waiting(function: str) -> bool:
+    """Whether a job of this function waits for a worker; False if Redis can't be used."""
+    if not settings.REDIS_URL:
+        return False
+    from scaiwave.queue.rq_queue import count_waiting
+
+    with suppress(RedisUnreachable), open_redis() as redis:
+        return count_waiting(redis, function) > 0
+    return False
+
+
+def name_process(function: str, *arguments: str) -> str:
+    """Return the name of the file that is locked while its process runs on this host."""
+    definition = JOBS[function]
+    words = [definition.name] if definition.is_single else [definition.name, *arguments]
+    return "-".join(words).replace("_", "-")
 
 
 def build_command(function: str, *arguments: str) -> list[str]:

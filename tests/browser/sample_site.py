@@ -28,8 +28,9 @@ from identity_sync.models import (
 )
 from rooms.models import Room, RoomMedia, RoomMember, TenantTask, Workspace, WorkspaceMember
 from scaiwave.core.operators import get_host_operator
-from scaiwave.operations.jobs.queries import list_jobs
+from scaiwave.operations.jobs.jobs_in_redis import load_jobs
 from scaiwave.operations.jobs.site import ListedJob
+from scaiwave.queue.connection import open_redis
 from scaiwave.site.acts import Act, RowSource, get_acts
 from scaiwave.web.sessions import SessionStore
 from tenants.models import (
@@ -528,8 +529,8 @@ def _pick_row_of_act(act: Act) -> list[str]:
         return []
     rows: list[Any]
     if isinstance(act.model, RowSource):
-        jobs = list_jobs(operator=get_host_operator(), state=None, limit=None)
-        rows = [ListedJob(job) for job in jobs]
+        with open_redis() as redis:
+            rows = [ListedJob(job) for job in load_jobs(redis)]
     else:
         rows = list(act.model._default_manager.order_by("pk"))
     offering = [row for row in rows if act.is_offered(row)]

@@ -55,7 +55,7 @@ def test_success_the_table_names_all_apps() -> None:
 @pytest.mark.django_db
 def test_success_unknown_rows() -> None:
     unknown = uuid4()
-    assert {name: each.load()([unknown]) for name, each in extensions.TENANT_COLUMNS.items()} == {
+    assert {name: each.load()([unknown]) for name, each in extensions.TENANT_TOTALS.items()} == {
         "rooms": {unknown: 0},
         "storage_bytes": {unknown: 0},
     }

@@ -1,8 +1,6 @@
 """Index the events of a manifest and their references, on disk, since there may be millions.
 
-The index is a private SQLite database without a name: it spills to a file that is deleted as soon
-as it is created, so nothing is left behind however the process ends. Rows are only appended, and
-compared at the end.
+Rows of the index are only appended, and compared at the end.
 
 Most rooms need few rows. Their IDs begin with a time and are nearly in order, which proves that
 they are unique; and most references are to one of the last events, which are in memory.
@@ -13,7 +11,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import compress, count
 from typing import Any
 
@@ -29,7 +26,7 @@ from rooms.bundle.format import (
 from rooms.bundle.manifest.events import Batch, BundleEvent, Columns
 from rooms.bundle.manifest.schema import manifest_error
 from rooms.errors import DanglingReference
-from scaiwave.core.errors import DiskFull
+from scaiwave.core.temporary_index import open_index, translate_index_errors
 
 # What an import does with an event: leaves it out, or removes a reference from either content.
 STRIP = 0
@@ -47,19 +44,12 @@ _USELESS_ALONE = frozenset(kind for kind, (_, needed) in REFERENCES.items() if n
 _MIN_RECENT = 4096
 """Events whose IDs stay in memory."""
 _MAX_LISTED = 3
-_CACHE_KIB = 1024
 _MAX_TARGET_CHARS = 60
 
 # batches: the IDs of consecutive events, as JSON, with the number of the first event and the lowest
 # and highest ID; n: number of the event; ids: the IDs to compare; needed: the event is
 # useless without its target; place: IN_CONTENT or IN_ORIGINAL; gone: events that are left out; cut:
 # events that lose references, in these places.
-_SETTINGS = """
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA temp_store = FILE;
-    PRAGMA cache_size = -{cache};
-"""
 _TABLES = """
     CREATE TABLE batches (first INTEGER PRIMARY KEY, low TEXT, high TEXT, ids TEXT);
     CREATE TABLE ids (n INTEGER PRIMARY KEY, id TEXT NOT NULL);
@@ -110,27 +100,6 @@ _FIND_CUT = """
     )
     GROUP BY n
 """
-
-
-@contextmanager
-def translate_index_errors() -> Iterator[None]:
-    """Raise `DiskFull` if SQLite has no space for its temporary file."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise DiskFull(
-            f"Not enough disk space for the index of the bundle's events: {error}.",
-            fix="Set SQLITE_TMPDIR or TMPDIR to a directory with more space, then run this again.",
-        ) from error
-
-
-def open_index(tables: str) -> sqlite3.Connection:
-    """Open a private database without a name, with these tables, inside a transaction."""
-    # Read in whichever thread writes the events to the database.
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    database.executescript(_SETTINGS.format(cache=_CACHE_KIB) + tables)
-    database.execute("BEGIN")
-    return database
 
 
 class ReferenceIndex:

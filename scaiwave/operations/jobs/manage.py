@@ -52,13 +52,7 @@ def retry_job(*, operator: Operator, job_id: str, now: datetime, dry_run: bool =
         if dry_run:
             return result
         # Redis has no part in the transaction, so the entry is written first.
-        record_audit(
-            operator=operator,
-            action="jobs retry",
-            subject=AuditSubject("job", job.id, job.name),
-            now=now,
-            details={"error": _get_error_code(job)},
-        )
+        _record(operator, "jobs retry", job, now)
         if not requeue_failed_job(job):
             raise JobNotFailed(
                 f"Job {job.id} has been retried or cleared by someone else.",
@@ -122,20 +116,15 @@ def delete_job(
         if dry_run:
             return result
         confirm(f"This deletes the {job.state} job {job.id} ({job.name}).")
-        record_audit(
-            operator=operator,
-            action="jobs delete",
-            subject=AuditSubject("job", job.id, job.name),
-            now=now,
-            details={"state": job.state, "error": _get_error_code(job)},
-        )
+        _record(operator, "jobs delete", job, now, state=job.state)
         if not delete_from_queue(job):
             raise JobNotFound(f"Job {job.id} has been started or deleted by now.")
         return result
 
 
-def _get_error_code(job: SuiteJob) -> str:
-    return (job.last_error or {}).get("code", "")
+def _record(operator: Operator, action: str, job: SuiteJob, now: datetime, **details: str) -> None:
+    details["error"] = (job.last_error or {}).get("code", "")
+    record_audit(operator, action, AuditSubject("job", job.id, job.name), now, details)
 
 
 def clear_jobs(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.core.paginator import Page, Paginator
 
 from scaiwave.config import Configuration
+from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.queue.connection import open_redis
 from scaiwave.queue.definitions import FAILED, RUNNING, WAITING, JobDefinition, describe_cron
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 25
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
+Schedule = Sequence[tuple[JobDefinition, Row]]
 
 
 @dataclass(frozen=True)
@@ -38,28 +39,23 @@ class WorkerState:
 
 
 @dataclass(frozen=True)
-class ScheduledJob:
-    """A type of job. `problem` is why the scheduler does not start it, if it could."""
+class JobOverview:
+    """`error` is why Redis can't be used; then there is nothing but the schedule."""
 
-    definition: JobDefinition
-    is_off: bool
-    next_at: datetime | None
-    last_run: LastRun | None
-    problem: str
+    schedule: Schedule
+    error: ScaiWaveError | None = None
+    workers: Sequence[WorkerState] = ()
+    schedulers: Sequence[SchedulerBeat] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    page: Page[SuiteJob] | None = None
 
     @property
-    def schedule(self) -> str:
-        is_of_host = self.definition.is_of_cron or not settings.REDIS_URL
-        return describe_cron(self.definition.cron, ", host's time" if is_of_host else " UTC")
+    def total(self) -> int:
+        return sum(self.counts.values())
 
-
-@dataclass(frozen=True)
-class JobOverview:
-    workers: Sequence[WorkerState]
-    schedulers: Sequence[SchedulerBeat]
-    schedule: Sequence[ScheduledJob]
-    counts: Mapping[str, int]
-    page: Page[SuiteJob]
+    @property
+    def has_scheduler(self) -> bool:
+        return any(beat.is_active for beat in self.schedulers)
 
 
 def load_job_overview(
@@ -68,27 +64,29 @@ def load_job_overview(
     """Return all of it, with a page of the running, then the failed, then the waiting jobs.
 
     The newest of each state are the first. A page beyond the last is the last one.
-
-    Raises RedisNotConfigured and RedisUnreachable.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
-        from scaiwave.operations.jobs.last_runs import read_last_runs
-        from scaiwave.queue.heartbeats import list_schedulers, list_workers
+    try:
+        with open_redis() as redis:
+            from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+            from scaiwave.operations.jobs.last_runs import read_last_runs
+            from scaiwave.queue.heartbeats import list_schedulers, list_workers
 
-        jobs = {each: load_jobs(redis, each) for each in (RUNNING, FAILED, WAITING)}
-        workers, schedulers = list_workers(redis), list_schedulers(redis)
-        last_runs = read_last_runs(redis, list(JOBS))
+            jobs = {each: load_jobs(redis, each) for each in (RUNNING, FAILED, WAITING)}
+            workers, schedulers = list_workers(redis), list_schedulers(redis)
+            runs = read_last_runs(redis, list(JOBS))
+    except (RedisNotConfigured, RedisUnreachable) as error:
+        return JobOverview(_build_schedule(config, (), {}, error), error)
     jobs[WAITING].reverse()
     names = defaultdict(list)
     for job in jobs[RUNNING]:
         names[str(job.worker_name)].append(job.name)
     shown = jobs[state] if state else [job for each in jobs.values() for job in each]
     return JobOverview(
+        _build_schedule(config, schedulers, runs),
+        None,
         [WorkerState(each, names[each.name], find_worker_problem(each, now)) for each in workers],
         schedulers,
-        list_schedule(operator=operator, config=config, schedulers=schedulers, runs=last_runs),
         {each: len(found) for each, found in jobs.items()},
         Paginator(shown, PAGE_SIZE).get_page(number),
     )
@@ -106,66 +104,57 @@ def find_worker_problem(beat: WorkerBeat, now: datetime) -> str:
     return ""
 
 
-def list_schedule(
-    *,
-    operator: Operator,
-    config: Configuration,
-    schedulers: Sequence[SchedulerBeat],
-    runs: Mapping[str, LastRun],
-) -> list[ScheduledJob]:
-    """Return every type of job, those with a schedule first. No scheduler may be known."""
-    operator.require(Permission.VIEW_PLATFORM)
-    active = next((beat for beat in schedulers if beat.is_active), None)
-    definitions = sorted(JOBS.values(), key=lambda definition: not definition.cron)
-    found = []
-    for definition in definitions:
-        is_off = not definition.is_scheduled(config)
-        next_at = active.next_runs.get(definition.name) if active and definition.cron else None
-        problem = ""
-        if definition.cron and is_off:
-            problem = definition.why_off
-        elif definition.cron and active and next_at is None:
-            problem = "The active scheduler was started with other settings: restart it."
-        last_run = runs.get(definition.function)
-        found.append(ScheduledJob(definition, is_off, next_at, last_run, problem))
-    return found
-
-
 def load_schedule(*, operator: Operator, config: Configuration) -> list[Row]:
     """Return the jobs that have a schedule: what each is `started_by`, or `problem` if by nothing.
 
     Without Redis, or if it does not respond, nothing is known about their runs.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    schedulers, runs, source, problem = [], {}, "scheduler", "No scheduler is active."
     try:
         with open_redis() as redis:
             from scaiwave.operations.jobs.last_runs import read_last_runs
             from scaiwave.queue.heartbeats import list_schedulers
 
-            schedulers, runs = list_schedulers(redis), read_last_runs(redis, list(JOBS))
-    except RedisNotConfigured:
-        source, problem = "cron", ""
-    except RedisUnreachable as error:
-        problem = error.message
-    if any(beat.is_active for beat in schedulers):
-        problem = ""
-    jobs = list_schedule(operator=operator, config=config, schedulers=schedulers, runs=runs)
-    return [
-        {
-            "name": job.definition.name,
-            "schedule": job.schedule,
-            "cron": job.definition.cron,
-            "next_at": job.next_at,
+            runs = read_last_runs(redis, list(JOBS))
+            schedule = _build_schedule(config, list_schedulers(redis), runs)
+    except (RedisNotConfigured, RedisUnreachable) as error:
+        schedule = _build_schedule(config, (), {}, error)
+    return [row for definition, row in schedule if definition.cron]
+
+
+def _build_schedule(
+    config: Configuration,
+    schedulers: Sequence[SchedulerBeat],
+    runs: Mapping[str, LastRun],
+    error: ScaiWaveError | None = None,
+) -> Schedule:
+    """Return every type of job, those with a schedule first. `error` is why Redis can't be used."""
+    active = next((beat for beat in schedulers if beat.is_active), None)
+    schedule = []
+    for definition in sorted(JOBS.values(), key=lambda each: not each.cron):
+        is_of_cron = definition.is_of_cron or isinstance(error, RedisNotConfigured)
+        next_at = active.next_runs.get(definition.name) if active else None
+        problem = None
+        if definition.is_of_cron or not definition.cron:
+            pass
+        elif not definition.is_scheduled(config):
+            problem = definition.why_off
+        elif not is_of_cron and active is None:
+            problem = error.message if error else "No scheduler is active."
+        elif not is_of_cron and next_at is None:
+            problem = "The active scheduler was started with other settings: restart it."
+        last = runs.get(definition.function)
+        row = {
+            "name": definition.name,
+            "schedule": describe_cron(definition.cron, ", host's time" if is_of_cron else " UTC"),
+            "cron": definition.cron,
+            "next_at": next_at,
             "last_at": last and last.ended_at,
             "outcome": last and ("failed" if last.error_code else "completed"),
             "error_code": (last and last.error_code) or None,
-            "started_by": None if why else "cron" if job.definition.is_of_cron else source,
-            "problem": why or None,
-            "command": job.definition.command,
+            "started_by": None if problem else "cron" if is_of_cron else "scheduler",
+            "problem": problem,
+            "command": definition.command,
         }
-        for job in jobs
-        if job.definition.cron
-        for last in [job.last_run]
-        for why in ["" if job.definition.is_of_cron else job.problem or problem]
-    ]
+        schedule.append((definition, row))
+    return schedule

@@ -28,9 +28,7 @@ def list_jobs(*, operator: Operator, state: str | None, limit: int | None) -> It
 
 def show_job(*, operator: Operator, job_id: str) -> Row:
     """Return a job with its arguments. Raises JobNotFound and RedisUnreachable."""
-    operator.require(Permission.VIEW_PLATFORM)
-    with open_redis() as redis:
-        job = get_job(redis, job_id)
+    job = find_job(operator=operator, job_id=job_id)
     known = None if job.problem else job
     return {
         **build_job_row(job),
@@ -38,6 +36,13 @@ def show_job(*, operator: Operator, job_id: str) -> Row:
         "arguments": known and known.args,
         "created_at": known and known.created_at,
     }
+
+
+def find_job(*, operator: Operator, job_id: str) -> SuiteJob:
+    """Raises JobNotFound and RedisUnreachable."""
+    operator.require(Permission.VIEW_PLATFORM)
+    with open_redis() as redis:
+        return get_job(redis, job_id)
 
 
 def get_job(redis: Redis, job_id: str) -> SuiteJob:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Part, Row
-from scaiwave.extensions import TENANT_COLUMNS
+from scaiwave.extensions import TENANT_TOTALS
 from tenants.lookup.serializers import format_partner
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS, print_usage_notes
@@ -88,7 +88,7 @@ class Command(ListCommand[ListTenantsArguments]):
 
     def get_keys(self) -> Sequence[str]:
         """Return the columns of --csv, including the columns of other apps."""
-        return tuple(dict.fromkeys((*KEYS, *TENANT_COLUMNS)))
+        return tuple(dict.fromkeys((*KEYS, *TENANT_TOTALS)))
 
     def format_row(self, row: Row) -> Row:
         self.usage.add(row)

@@ -31,7 +31,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Coalesce
 
 from scaiwave import extensions
 from scaiwave.core.sql import fetch_column
@@ -49,17 +49,13 @@ STATUS_ORDER = Case(
 )
 """Sorts active tenants before suspended and deactivated ones."""
 
-LIMITS = ("participants", "rooms", "storage_bytes", "ai_tokens")
-"""The figures that have a limit."""
-
-
-def build_limit(name: str) -> Any:
-    """Return the expression for a figure's limit, in its unit."""
-    if name == "storage_bytes":
-        return Cast("max_storage_mb", BigIntegerField()) * MIB
-    if name == "ai_tokens":
-        return F("max_ai_tokens_month")
-    return Cast(f"max_{name}", BigIntegerField())
+LIMITS = {
+    "participants": ("max_participants", 1),
+    "rooms": ("max_rooms", 1),
+    "storage_bytes": ("max_storage_mb", MIB),
+    "ai_tokens": ("max_ai_tokens_month", 1),
+}
+"""The figures that have a limit: its field, and the unit of that in the figure's."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,11 @@ class TenantTotal:
     rows: Callable[[], QuerySet[Any]]
     field: str = ""
 
-    def build(self) -> Coalesce:
+    @property
+    def model(self) -> type[Model]:
+        return self.rows().model
+
+    def build(self, now: datetime) -> Coalesce:
         """Return the expression for a query of tenants, 0 without rows.
 
         It selects a range that has one tenant. Where most rows belong to one tenant, databases
@@ -81,13 +81,18 @@ class TenantTotal:
         own = own.order_by().annotate(figure=figure)
         return Coalesce(Subquery(own.values("figure")), 0, output_field=BigIntegerField())
 
-    def load_sums(self, tenants: QuerySet[Any] | None) -> dict[UUID, int]:
-        """Return that figure of these tenants, or of all, from one pass over the rows."""
+    def __call__(self, tenant_ids: Collection[UUID]) -> dict[UUID, int]:
+        """Return that figure of each of these tenants, from one pass over their rows."""
+        return {**dict.fromkeys(tenant_ids, 0), **self.load_sums(tenant_ids)}
+
+    def load_sums(self, tenants: QuerySet[Any] | Collection[UUID] | None) -> dict[UUID, int]:
+        """Return that figure of these tenants, or of all, without tenants that have no rows."""
         sums = self.sum_by_tenant()
-        return dict(sums if tenants is None else sums.filter(tenant__in=tenants))
+        found = sums if tenants is None else sums.filter(tenant__in=tenants)
+        return {key: int(figure) for key, figure in found}  # PostgreSQL adds up to a Decimal.
 
     def sum_by_tenant(self) -> QuerySet[Any]:
-        figure = Sum(self.field) if self.field else Count("pk")
+        figure = Sum(self.field) if self.field else Count("*")
         keyed = self.rows().order_by().annotate(key=F("tenant_id")).values_list("key")
         sums: QuerySet[Any] = keyed.annotate(figure=figure)
         return sums
@@ -107,7 +112,7 @@ class TenantFigure:
     It is computed from the rows of `model`.
     """
 
-    build: Callable[[], Any]
+    build: Callable[[datetime], Any]
     model: type[Model]
 
 
@@ -122,25 +127,28 @@ def _load_totals() -> Mapping[str, extensions.TotalSource]:
     }
 
 
+def _build_ai_tokens(now: datetime) -> Subquery:
+    """An unknown number is NULL."""
+    usage = TokenUsage.objects.filter(month=usage_month(now), tenant=OuterRef("pk"))
+    return Subquery(usage.values("total_tokens")[:1])
+
+
+@cache
+def _load_figures() -> Mapping[str, extensions.FigureSource]:
+    others = {name: figure.load() for name, figure in extensions.TENANT_FIGURES.items()}
+    return {**_load_totals(), "ai_tokens": TenantFigure(_build_ai_tokens, TokenUsage), **others}
+
+
 def find_figure(name: str, now: datetime) -> Any:
-    """Return the expression of a figure, or None. An unknown number of AI tokens is NULL."""
-    if (total := _load_totals().get(name)) is not None:
-        return total.build()
-    if name == "ai_tokens":
-        usage = TokenUsage.objects.filter(month=usage_month(now), tenant=OuterRef("pk"))
-        return Subquery(usage.values("total_tokens")[:1])
-    figure = extensions.TENANT_FIGURES.get(name)
-    return None if figure is None else figure.load().build()
+    """Return the expression of a figure, or None."""
+    figure = _load_figures().get(name)
+    return figure.build(now) if figure else None
 
 
 def find_figure_model(name: str) -> type[Model] | None:
     """Return the model with the rows of a figure, or None for another name."""
-    if (total := _load_totals().get(name)) is not None:
-        return total.rows().model
-    if name == "ai_tokens":
-        return TokenUsage
-    figure = extensions.TENANT_FIGURES.get(name)
-    return None if figure is None else figure.load().model
+    figure = _load_figures().get(name)
+    return figure.model if figure else None
 
 
 def build_figures(names: Iterable[str], now: datetime) -> Figures:
@@ -185,31 +193,22 @@ def load_shares(
     usage = TokenUsage.objects.filter(month=usage_month(now))
     used = {"ai_tokens": dict(usage.values_list("tenant", "total_tokens"))}
     used |= {name: _load_totals()[name].load_sums(keys) for name in LIMITS if name not in used}
-    limits = {f"limit_of_{name}": build_limit(name) for name in LIMITS}
     shares = []
-    rows = tenants.order_by().annotate(**limits).values_list("pk", "slug", *limits)
-    for key, slug, *limits_of_tenant in rows:
+    fields = [field for field, _ in LIMITS.values()]
+    for key, slug, *limits in tenants.order_by().values_list("pk", "slug", *fields):
         share, name = max(
-            (_divide(used[name].get(key), limit), name)
-            for name, limit in zip(LIMITS, limits_of_tenant, strict=True)
+            (_divide(used[name].get(key), limit, unit), name)
+            for (name, (_, unit)), limit in zip(LIMITS.items(), limits, strict=True)
         )
         if share:
             shares.append(LimitShare(share, slug, name, key))
     return shares
 
 
-def _divide(number: int | None, limit: int | None) -> float:
+def _divide(number: int | None, limit: int | None, unit: int) -> float:
     if not number or limit is None:
         return 0.0
-    return number / limit if limit else 1.0
-
-
-LIMIT_SQL = {
-    "participants": "max_participants",
-    "rooms": "max_rooms",
-    "storage_bytes": f"max_storage_mb * CAST({MIB} AS BIGINT)",
-    "ai_tokens": "max_ai_tokens_month",
-}
+    return number / (limit * unit) if limit else 1.0
 
 
 def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> QuerySet[Tenant]:
@@ -226,7 +225,9 @@ def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> Q
     for name, rows in sums.items():
         sql, parameters = rows.query.sql_with_params()
         joins += f" LEFT JOIN ({sql}) AS {name} ON {name}.key = sw_tenants.id"
-        conditions.append(f"({name}.figure > 0 AND {name}.figure >= {least} * {LIMIT_SQL[name]})")
+        field, unit = LIMITS[name]
+        limit = f"{field} * CAST({unit} AS BIGINT)"
+        conditions.append(f"({name}.figure > 0 AND {name}.figure >= {least} * {limit})")
         values += parameters
     where = " OR ".join(conditions)
     found = fetch_column(f"SELECT sw_tenants.id FROM sw_tenants{joins} WHERE {where}", values)  # noqa: S608

@@ -15,7 +15,7 @@ from scaiwave import extensions
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.paging import Page
 from scaiwave.core.sql import batched, fetch, to_uuid
-from scaiwave.extensions import TENANT_COLUMNS
+from scaiwave.extensions import TENANT_TOTALS
 from tenants.lookup.resolve import resolve_partner, resolve_tenant
 from tenants.lookup.serializers import Row, last_audit_entries, tenant_row
 from tenants.lookup.sorting import SortKey, parse_sort, sort_ids, sort_rows
@@ -153,7 +153,7 @@ def usage_month(now: datetime) -> date:
 
 def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
     """Return the columns of other apps; every column for every tenant."""
-    columns = {name: column.load()(tenant_ids) for name, column in TENANT_COLUMNS.items()}
+    columns = {name: column.load()(tenant_ids) for name, column in TENANT_TOTALS.items()}
     names = dict.fromkeys((*REGISTERED_COLUMNS, *columns))
     return {
         tenant_id: {name: columns.get(name, {}).get(tenant_id) for name in names}

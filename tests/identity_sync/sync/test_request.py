@@ -33,7 +33,6 @@ from identity_sync.reports.judgement import RunScope, judge_runs
 from identity_sync.sync.request import (
     JOB,
     MAX_REQUEST_AGE,
-    PROCESS_LOCK,
     SyncRequest,
     run_request,
     start_sync,
@@ -41,6 +40,7 @@ from identity_sync.sync.request import (
 )
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
+from scaiwave.queue.launch import name_process
 from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
@@ -148,7 +148,7 @@ def test_success_a_queued_sync_runs_as_promised(
 @pytest.mark.django_db
 def test_fail_the_process_ends_before_the_sync_begins(client: Client) -> None:
     request = SyncRequest(new_id(), None, dry_run=False, is_queued=False)
-    descriptor = lock_file(PROCESS_LOCK)
+    descriptor = lock_file(name_process(JOB))
     assert descriptor is not None
     assert not wait_for_run(request, 0.0)
     os.close(descriptor)

@@ -49,7 +49,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
         return {tenant.pk: value for tenant, value in values.get(name, {}).items()}
 
     columns = {name: Provided(partial(provide, name=name)) for name in ("rooms", "storage_bytes")}
-    monkeypatch.setattr(queries, "TENANT_COLUMNS", columns)
+    monkeypatch.setattr(queries, "TENANT_TOTALS", columns)
     return values
 
 
@@ -190,7 +190,7 @@ def test_success_json_has_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> No
 def test_success_columns_that_no_app_registered_are_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queries, "TENANT_COLUMNS", {})
+    monkeypatch.setattr(queries, "TENANT_TOTALS", {})
     make_tenant()
     row = next(iter(list_tenants(operator=HOST_OPERATOR, now=NOW)))
     assert (row["rooms"], row["storage_bytes"]) == (None, None)
@@ -270,7 +270,7 @@ def test_success_partner_without_slug_is_shown_by_its_scaikey_id() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "TENANT_COLUMNS", {})
+    monkeypatch.setattr(queries, "TENANT_TOTALS", {})
 
 
 def show(name: str = "acme") -> dict[str, Any]:
@@ -282,7 +282,7 @@ def test_success_limits_beside_usage(monkeypatch: pytest.MonkeyPatch) -> None:
         max_participants=10, max_rooms=5, max_storage_mb=2, max_ai_tokens_month=1000
     )
     columns = {"rooms": Provided(lambda ids: {tenant.pk: 3})}
-    monkeypatch.setattr(queries, "TENANT_COLUMNS", columns)
+    monkeypatch.setattr(queries, "TENANT_TOTALS", columns)
     make_person(tenant)
     make_person(tenant, "helper", participant_type="model", scaikey_id=None)
     TokenUsage.objects.create(tenant=tenant, month=NOVEMBER, total_tokens=700, fetched_at=NOW)
