@@ -20,9 +20,9 @@ import msgspec
 from django.db import IntegrityError, connection
 from django.db.models import QuerySet
 
-from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.manifest.schema import format_timestamp
 from rooms.imports.id_mapping import EventRewriter, is_bare
+from rooms.lookup.authors import IMPORTED_FQID
 from rooms.models import Event, Room
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.storage.error_mapping import DatabaseBusy
@@ -135,12 +135,12 @@ def find_emptied(events: QuerySet[Event]) -> dict[str, tuple[str, str]]:
 
     The keys are IDs as 32 digits, and the authors addresses, empty for events of this server.
     """
-    columns = ("pk", "redacted_at", "content", "original_content")
+    columns = ("pk", "redacted_at", IMPORTED_FQID, "content", "original_content")
     rows = events.exclude(redacted_at=None).values_list(*columns).iterator()
     return {
-        key.hex: (format_timestamp(at), content.get(IMPORTED_SENDER, {}).get("fqid", ""))
-        for key, at, content, original in rows
-        if is_bare(content, original)
+        key.hex: (format_timestamp(at), author)
+        for key, at, author, *texts in rows
+        if is_bare(*texts)
     }
 
 

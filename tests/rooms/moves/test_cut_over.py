@@ -411,7 +411,9 @@ def test_success_interrupted_between_its_batches(
     emptied = events.filter(event_type="swp.room.message").first()
     assert emptied
     assert emptied.content["body"]
-    events.filter(pk=emptied.pk).update(content={"body": ""}, redacted_at=tick())
+    # A person may have written anything under the key of an original sender.
+    bare = {"body": "", "_imported_sender": "bert"}
+    events.filter(pk=emptied.pk).update(content=bare, redacted_at=tick())
 
     def begin_or_end(deletion: Deletion) -> AbstractContextManager[None]:
         nonlocal left
