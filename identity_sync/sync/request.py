@@ -87,10 +87,9 @@ def start_sync(
             raise SyncLocked("Another sync is being requested.")
         _require_no_request()
         with transaction.atomic():
-            details = {"dry_run": dry_run}
             name += " (dry run)" if dry_run else ""
             subject = AuditSubject(SUBJECT_TYPE, str(run_id), name)
-            record_audit(operator, ACTION, subject, now, details, tenant=row)
+            record_audit(operator, ACTION, subject, now, {"dry_run": dry_run}, tenant=row)
         try:
             is_queued = launch(JOB, str(run_id))
         except (OSError, subprocess.SubprocessError) as error:

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 def launch(function: str, *arguments: str) -> bool:
     """Start a function of the table, unless it waits already for these arguments.
 
-    Return whether it is up to workers. Raises OSError or SubprocessError if a process can't be
-    started.
+    Return whether it is up to workers. Raises OSError or SubprocessError if no process can be
+    started, also while one with other arguments runs that may be the only one.
     """
     definition = JOBS[function]
     if settings.REDIS_URL:
@@ -35,6 +35,8 @@ def launch(function: str, *arguments: str) -> bool:
         else:
             return True
     if (descriptor := lock_file(name_process(function, *arguments))) is None:
+        if definition.is_single:
+            raise BlockingIOError(f"{definition.name} is running")
         return False  # Its process looks for work again before it ends.
     try:
         start_detached(build_command(function, *arguments), lock=descriptor)

@@ -40,7 +40,7 @@ from identity_sync.sync.request import (
 )
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
-from scaiwave.queue.launch import name_process
+from scaiwave.queue.launch import launch, name_process
 from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
@@ -151,6 +151,8 @@ def test_fail_the_process_ends_before_the_sync_begins(client: Client) -> None:
     descriptor = lock_file(name_process(JOB))
     assert descriptor is not None
     assert not wait_for_run(request, 0.0)
+    with pytest.raises(BlockingIOError, match=r"\Arun_requested_sync is running\Z"):
+        launch(JOB, str(request.run_id))
     os.close(descriptor)
     with pytest.raises(SyncNotStarted, match="has ended before the sync began"):
         wait_for_run(request, 5.0)
