@@ -156,8 +156,6 @@ def run_request(run_id: UUID, *, now: datetime) -> SyncReport:
         raise SyncRequestInvalid(f"No one has requested a sync with the ID {run_id}.")
     if now - entry.at > MAX_REQUEST_AGE:
         raise SyncRequestInvalid(f"The sync {run_id} was requested too long ago: {entry.at}.")
-    if SyncRun.objects.filter(pk=run_id).exists():
-        raise SyncRequestInvalid(f"The requested sync {run_id} has run already.")
     operator = Operator(
         entry.operator,
         OperatorRole(entry.operator_role),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.errors import SyncTimedOut
+from identity_sync.errors import SyncRequestInvalid, SyncTimedOut
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.fetch.scope import authorise_sync
@@ -47,7 +47,7 @@ def open_run(stack: ExitStack, options: SyncOptions) -> OpenRun | SyncReport:
 
     Returns the report of the former run if that applied the reviewed plan. Raises
     `InsufficientPermission`, `TenantNotFound`, `TenantNotLinked`, `SyncLocked`, `SyncTimedOut`,
-    `SyncPlanExpired`, and the errors of the client.
+    `SyncPlanExpired`, `SyncRequestInvalid`, and the errors of the client.
     """
     limits = build_limits(options.pace.timeout)
     stack.enter_context(limits.enforce())
@@ -60,6 +60,8 @@ def open_run(stack: ExitStack, options: SyncOptions) -> OpenRun | SyncReport:
     if (applied := _find_applied(options)) is not None:
         return applied
     row = _build_row(options, tenant)
+    if options.request and SyncRun.objects.filter(pk=row.pk).exists():
+        raise SyncRequestInvalid(f"The requested sync {row.pk} has run already.")
     is_full = tenant is None and options.announced is None and not options.dry_run
     record = stack.enter_context(
         record_run(row, options.progress_factory, limits, covers_events=is_full)

@@ -30,6 +30,7 @@ from identity_sync.errors import (
 )
 from identity_sync.models import LOCK, Registration, RegistrationState, SyncRun
 from identity_sync.reports.judgement import RunScope, judge_runs
+from identity_sync.sync.options import RequestedRun
 from identity_sync.sync.request import (
     JOB,
     MAX_REQUEST_AGE,
@@ -38,6 +39,8 @@ from identity_sync.sync.request import (
     start_sync,
     wait_for_run,
 )
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
+from scaiwave.config import Configuration
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
 from scaiwave.queue.launch import launch, name_process
@@ -46,7 +49,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
 from tenants.models import AdminUser, AuditEntry, Participant, Tenant
 from tests.concurrency import run_concurrently
-from tests.identity_sync.sync.helpers import HOST, USERS, list_people_of_tenant
+from tests.identity_sync.sync.helpers import HOST, USERS, list_people_of_tenant, sync
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.queue_helpers import take
@@ -156,6 +159,21 @@ def test_fail_the_process_ends_before_the_sync_begins(client: Client) -> None:
     os.close(descriptor)
     with pytest.raises(SyncNotStarted, match="has ended before the sync began"):
         wait_for_run(request, 5.0)
+
+
+@pytest.mark.django_db
+def test_fail_the_other_process_of_a_request_has_run_it(scaikey: Sandbox) -> None:
+    """Redis has kept the job although its answer was lost, so that a process was started too."""
+    request = RequestedRun(new_id(), HOST)
+
+    def connect(config: Configuration) -> ScaiKeyClient:
+        sync(request=request)
+        return scaikey_client(config)
+
+    with pytest.raises(SyncRequestInvalid) as caught:
+        sync(request=request, connect=connect)
+    assert caught.value.message == f"The requested sync {request.run_id} has run already."
+    assert [run.outcome for run in SyncRun.objects.all()] == ["applied"]
 
 
 @pytest.mark.only_on("postgresql")
