@@ -11,7 +11,7 @@ from scaiwave.core.sql import datetime_param, execute, fetch, sql_list
 OPEN = sql_list(OPEN_STATES)
 
 APPROVED = f"(q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s)"
-_KEPT = f"(q.state = '{RemovalState.KEPT}' AND q.expires_at > %s)"
+KEPT = f"(q.state = '{RemovalState.KEPT}' AND q.expires_at > %s)"
 _NOT_APPROVED = f"(q.state IN {OPEN} AND NOT {APPROVED})"
 
 _REMOVED = sql_list((Loss.REMOVED, Loss.GROUP_REMOVED, Loss.TENANT_REMOVED, Loss.PARTNER_REMOVED))
@@ -45,7 +45,7 @@ def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
     """
     if not has_open_rows():
         return
-    state = _KEPT if only_kept else _NOT_APPROVED
+    state = KEPT if only_kept else _NOT_APPROVED
     row = f"FROM sw_pending_removals q WHERE {state} AND {_is_same_claim(kind)}"
     matched = execute(
         f"""
@@ -67,7 +67,7 @@ def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
 
 def match_role_claims(*, now: datetime, only_kept: bool) -> None:
     """Assume the open claims about people of whom each lost role has a row."""
-    state = _KEPT if only_kept else _NOT_APPROVED
+    state = KEPT if only_kept else _NOT_APPROVED
     execute(
         f"""
         UPDATE loss_claims SET state = 'waiting'
@@ -84,7 +84,7 @@ def match_role_claims(*, now: datetime, only_kept: bool) -> None:
 
 
 def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
-    state = _KEPT if only_kept else _NOT_APPROVED
+    state = KEPT if only_kept else _NOT_APPROVED
     execute(
         f"""
         UPDATE loss_claims SET state = 'waiting'

@@ -14,7 +14,7 @@ from datetime import datetime
 from identity_sync.models import Limit, RemovalState
 from identity_sync.reasons import ENDED, SUSPENSIONS, Loss, Reason
 from identity_sync.report import LOSSES
-from identity_sync.sync.confirm.decisions import OPEN
+from identity_sync.sync.confirm.decisions import APPROVED, KEPT, OPEN
 from identity_sync.sync.fetch.kinds import ACTIVE
 from identity_sync.sync.staging import analyze, find_off_reason, index_plan_rows
 from identity_sync.sync.states import SKIPPED
@@ -170,13 +170,11 @@ SAME_REMOVAL = (
 # An approval or a keep whose time has passed is pending again. A webhook proves by itself.
 _STATES_OF_ROWS = f"""
     UPDATE removals SET limit_code = q.limit_code, state = CASE
-        WHEN q.state = '{RemovalState.KEPT}' AND q.expires_at > %s THEN 'kept'
-        WHEN q.state = '{RemovalState.APPROVED}' AND q.expires_at > %s
-             AND removals.state <> 'pending' THEN 'approved'
+        WHEN {KEPT} THEN 'kept'
+        WHEN {APPROVED} AND removals.state <> 'pending' THEN 'approved'
         WHEN removals.state = 'announced' THEN 'announced' ELSE 'pending' END
     FROM sw_pending_removals q
-    WHERE {SAME_REMOVAL} AND removals.state <> 'off'
-      AND q.state IN ('{RemovalState.PENDING}', '{RemovalState.APPROVED}', '{RemovalState.KEPT}')
+    WHERE {SAME_REMOVAL} AND removals.state <> 'off' AND q.state IN {OPEN}
 """
 
 # The access of the subject is kept, even if another cause would end it now. When the time has
@@ -191,29 +189,28 @@ _KEPT_SUBJECTS = f"""
     WHERE removals.subject_id = q.subject_id AND removals.loss <> '{Loss.ROLE_TAKEN}'
       AND removals.state NOT IN ('off', 'approved')
 """
-_KEPT = f"q.state = '{RemovalState.KEPT}' AND q.expires_at > %s"
 # A tenant, partner or group with something in it that is kept waits, unless it is approved.
 _WITH_KEPT = f"""
     UPDATE removals SET state = 'pending', limit_code = '{Limit.KEPT}'
     WHERE state IN ('due', 'pending') AND (
         kind = 'tenants' AND row_id IN (
             SELECT q.tenant_id FROM sw_pending_removals q
-            WHERE q.tenant_id IS NOT NULL AND q.kind <> 'tenants' AND {_KEPT} UNION
+            WHERE q.tenant_id IS NOT NULL AND q.kind <> 'tenants' AND {KEPT} UNION
             SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
-            WHERE {_KEPT})
+            WHERE {KEPT})
         OR kind = 'partners' AND row_id IN (
             SELECT t.partner_id FROM sw_tenants t JOIN sw_pending_removals q ON q.tenant_id = t.id
-            WHERE t.partner_id IS NOT NULL AND {_KEPT})
+            WHERE t.partner_id IS NOT NULL AND {KEPT})
         OR kind = 'groups' AND row_id IN (
             SELECT e.group_id FROM sw_group_memberships e
-            JOIN sw_pending_removals q ON q.subject_id = e.id WHERE {_KEPT}))
+            JOIN sw_pending_removals q ON q.subject_id = e.id WHERE {KEPT}))
 """
 # A webhook about a person does not show whether their tenant is there.
 _ANNOUNCED_IN_KEPT_TENANTS = f"""
     UPDATE removals SET state = 'kept' WHERE state = 'announced' AND tenant_id IN (
-        SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'tenants' AND {_KEPT} UNION
+        SELECT q.subject_id FROM sw_pending_removals q WHERE q.kind = 'tenants' AND {KEPT} UNION
         SELECT t.id FROM sw_tenants t JOIN sw_pending_removals q ON q.subject_id = t.partner_id
-        WHERE {_KEPT})
+        WHERE {KEPT})
 """
 _STATES_BY_DECISIONS = (_STATES_OF_ROWS, _KEPT_SUBJECTS, _WITH_KEPT, _ANNOUNCED_IN_KEPT_TENANTS)
 
