@@ -274,7 +274,7 @@ def decide_open() -> None:
 
 
 def _compare_records(kind: str) -> None:
-    """Set claims in `lookups` to lost where the record that was found shows the loss of access."""
+    """Confirm the claims in `lookups` where the record that was found shows the loss of access."""
     loss_conditions = []
     if kind != "groups":
         loss_conditions.append(

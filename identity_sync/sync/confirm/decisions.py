@@ -39,7 +39,7 @@ def _is_same_claim(kind: str) -> str:
 
 
 def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
-    """Assume the open claims that rows answer; with `only_kept` only rows that are kept.
+    """Let the open claims wait that have an open row; with `only_kept` a row that is kept.
 
     What a webhook names was looked up already.
     """
@@ -66,7 +66,7 @@ def match_claims(kind: str, *, now: datetime, only_kept: bool) -> None:
 
 
 def match_role_claims(*, now: datetime, only_kept: bool) -> None:
-    """Assume the open claims about people of whom each lost role has a row."""
+    """Let the open claims wait about people of whom each lost role has a row."""
     state = KEPT if only_kept else _NOT_APPROVED
     execute(
         f"""
