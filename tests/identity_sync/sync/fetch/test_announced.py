@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pytest_django import Settings
 
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncRun, SyncSkip, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.fetch.announced import AnnouncedRecords
 from identity_sync.sync.fetch.lists import Record
+from scaiwave.core.sql import fetch
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
+from tests.identity_sync.sync.fetch.test_scope import list_tenants_of_partner, use_application
 from tests.identity_sync.sync.helpers import (
     get_changed_counts,
     get_changes,
@@ -21,6 +24,7 @@ from tests.identity_sync.sync.helpers import (
     get_tenant_id,
     list_groups,
     list_people,
+    list_people_of_tenant,
     read_database,
     read_directory,
     sync,
@@ -64,6 +68,20 @@ def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
         member_participant__scaikey_id=person, absent_since=None
     ).exists()
     assert get_changed_counts(sync()) == {}
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_claims_without_a_look_up_have_statistics(scaikey: Sandbox) -> None:
+    """The plan is made of them. PostgreSQL would read all groups once for each of them."""
+    sync()
+    _, person = group_with_people(scaikey)
+    scaikey.directory.remove_user(person)
+    sizes: list[tuple[int, int]] = []
+    count = "(SELECT count(*) FROM loss_claims)"
+    sql = f"SELECT reltuples, {count} FROM pg_class WHERE oid = 'pg_temp.loss_claims'::regclass"
+    sync_records(("participants", person), on_planned=lambda: sizes.extend(fetch(sql)))
+    [(known, number)] = sizes
+    assert known == number > 1
 
 
 def test_success_deletion_event_of_an_existing_person(scaikey: Sandbox) -> None:
@@ -194,6 +212,22 @@ def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
     here = Tenant.objects.get(scaikey_tenant_id=tenant)
     assert here.partner is not None
     assert here.partner.scaikey_id == partner
+
+
+def test_success_credentials_of_a_partner(scaikey: Sandbox, settings: Settings) -> None:
+    """They read their own partner with its tenants, and leave out the others."""
+    own, other = list(scaikey.directory.partners)[:2]
+    use_application(scaikey, settings, "PARTNER", own)
+    tenant, foreign = (list_tenants_of_partner(scaikey, key)[0] for key in (own, other))
+    people = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2]]
+    stranger = list_people_of_tenant(scaikey, foreign)[0]["id"]
+    records = [("partners", other), *(("participants", key) for key in (*people, stranger))]
+    report = sync_records(*records)
+    assert (report.new_tenants, report.undecided) == ({tenant}, {})
+    here = Participant.objects.values_list("scaikey_id", "tenant__partner__scaikey_id")
+    assert set(here) == {(key, own) for key in people}
+    scaikey.directory.remove_user(people[0])
+    assert get_changed_counts(sync_records(*records)) == {"participants": {"deactivated": 1}}
 
 
 def test_success_other_skipped_rows_stay_skipped(scaikey: Sandbox) -> None:
