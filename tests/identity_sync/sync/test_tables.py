@@ -183,6 +183,9 @@ def test_success_every_state_is_declared_and_used() -> None:
         for word in re.findall(r"\w+", match["words"])
     }
     assert used <= {*ClaimState, *Judgment}
+    named = {text for path in read_texts() if "states" not in path for text in read_texts()[path]}
+    named |= {word for text in everything for word in re.findall(r"'(\w+)'", text)}
+    assert {*ClaimState, *Judgment} <= named
     for table, states in (
         ("loss_claims", ClaimState),
         ("removals", Judgment),

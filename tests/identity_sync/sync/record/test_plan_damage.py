@@ -128,7 +128,7 @@ def test_fail_damaged(
         ({"tenant_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
         ({"losses": None}, "is not a plan"),
         ({"kinds": "x" * plan_file.MAX_LINE_BYTES}, "is not a plan"),
-        ({str(number): "x" * 60_000 for number in range(20)}, "is not a plan"),
+        ({str(number): "x" * 60_000 for number in range(20)}, "its head is too large"),
     ],
 )
 def test_fail_signed_but_not_for_here(
