@@ -43,7 +43,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.core.locks import lock_file, process_lock
 from scaiwave.ids import new_id
-from scaiwave.queue.launch import launch, name_process
+from scaiwave.queue.launch import is_waiting, launch, name_process
 from scaiwave.queue.rq_queue import SuiteJob
 from scaiwave.sandbox import Sandbox
 from scaiwave.site.access import SCAIKEY_BACKEND
@@ -149,7 +149,9 @@ def test_success_a_queued_sync_runs_as_promised(
 
 
 @pytest.mark.django_db
-def test_fail_the_process_ends_before_the_sync_begins(client: Client) -> None:
+def test_fail_the_process_ends_before_the_sync_begins(client: Client, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1"  # If it is down, the same holds as without one.
+    assert not is_waiting(JOB)
     request = SyncRequest(new_id(), None, dry_run=False, is_queued=False)
     descriptor = lock_file(name_process(JOB))
     assert descriptor is not None
