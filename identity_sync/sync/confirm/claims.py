@@ -162,24 +162,28 @@ def _find_moves(entity: EntitySync) -> tuple[str, str]:
     )
 
 
+LOST_GRANTS = """
+    stage_participants s_p
+    JOIN sw_tenants t ON t.scaikey_tenant_id = s_p.tenant_scaikey_id
+    JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = t.id
+    JOIN sw_role_grants gr ON gr.participant_id = p.id
+    JOIN sw_roles ro ON ro.id = gr.role_id
+    WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey' AND p.participant_type = 'human'
+      AND NOT EXISTS (SELECT 1 FROM stage_roles s_ro
+                      WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
+"""
+"""The grants from ScaiKey `gr` that it no longer reports with a person, as SQL after FROM."""
+
+
 def find_role_claims() -> None:
     """Stage a claim for each person from whom the list would take a role that ScaiKey granted."""
     found = execute(
-        """
+        f"""
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
                                  is_inactive, role_losses, state, note)
         SELECT 'participants', p.scaikey_id, p.id, p.tenant_id, 0, 0, 0, lost.number, 'open', ''
         FROM (SELECT p.id AS participant_id, count(*) AS number
-              FROM stage_participants s_p
-              JOIN sw_tenants t ON t.scaikey_tenant_id = s_p.tenant_scaikey_id
-              JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = t.id
-              JOIN sw_role_grants gr ON gr.participant_id = p.id
-              JOIN sw_roles ro ON ro.id = gr.role_id
-              WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey'
-                AND p.participant_type = 'human' AND NOT EXISTS (
-                    SELECT 1 FROM stage_roles s_ro
-                    WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
-              GROUP BY p.id) AS lost
+              FROM {LOST_GRANTS} GROUP BY p.id) AS lost
         JOIN sw_participants p ON p.id = lost.participant_id
         WHERE NOT EXISTS (SELECT 1 FROM loss_claims c
                           WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)

@@ -9,6 +9,7 @@ because the kinds that a run reports are a contract.
 from __future__ import annotations
 
 from identity_sync.reasons import Reason
+from identity_sync.sync.confirm.claims import LOST_GRANTS
 from identity_sync.sync.staging import analyze, index_plan_rows
 from scaiwave.core.sql import execute, fetch_number
 
@@ -16,17 +17,9 @@ from scaiwave.core.sql import execute, fetch_number
 def plan_removals() -> None:
     """Plan to revoke the grants from ScaiKey that it no longer reports."""
     execute(
-        """
+        f"""
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, grant_id)
-        SELECT 'revoke', p.id, p.tenant_id, s_p.n, gr.id
-        FROM stage_participants s_p
-        JOIN sw_tenants t ON t.scaikey_tenant_id = s_p.tenant_scaikey_id
-        JOIN sw_participants p ON p.scaikey_id = s_p.scaikey_id AND p.tenant_id = t.id
-        JOIN sw_role_grants gr ON gr.participant_id = p.id
-        JOIN sw_roles ro ON ro.id = gr.role_id
-        WHERE s_p.roles IS NOT NULL AND gr.source = 'scaikey' AND p.participant_type = 'human'
-          AND NOT EXISTS (SELECT 1 FROM stage_roles s_ro
-                          WHERE s_ro.person_n = s_p.n AND s_ro.slug = ro.slug)
+        SELECT 'revoke', p.id, p.tenant_id, s_p.n, gr.id FROM {LOST_GRANTS}
           AND NOT EXISTS (SELECT 1 FROM off_tenants ot WHERE ot.tenant_id = p.tenant_id)
         """
     )
