@@ -8,7 +8,7 @@ from identity_sync.removals.decide import Selection, approve_removals
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.run import run_sync
-from scaiwave.cli.arguments import REASON, option
+from scaiwave.cli.arguments import REASON, Needs, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.change import Change
 from scaiwave.core.errors import UsageError
@@ -41,6 +41,7 @@ class Command(OperatorCommand[SyncApproveArguments]):
         "and applies the ones that are still true, once, within 24 hours."
     )
     changes = True
+    option_rules = (Needs("--expect", "--tenant", "Leave out --expect."),)
 
     def run(self, given: SyncApproveArguments) -> None:
         ids, tenant = given.read_ids(), given.tenant
@@ -49,8 +50,6 @@ class Command(OperatorCommand[SyncApproveArguments]):
                 "Name the removals by their IDs, by --from, or by --tenant with --expect.",
                 fix="`scaiwave sync removals` lists the IDs and digests.",
             )
-        if given.expect and tenant is None:
-            raise UsageError("--expect needs --tenant.", fix="Leave out --expect.")
         selection = Selection(ids, tenant, given.expect, given.from_file is not None)
         decision = self.call_service(given, selection=selection)
         self.output.print_line(decision.sentence)

@@ -288,13 +288,22 @@ def test_success_commands(
     assert f"(approved by {get_host_operator().name})" in run_command("sync_losses")
 
 
+UNNAMED = "Name the removals by their IDs, by --from, or by --tenant with --expect."
+
+
 @pytest.mark.parametrize(
-    "words",
-    [[], ["x", "--tenant", "acme"], ["x", "--expect", "1"], ["--from", "/"]],
+    ("words", "message"),
+    [
+        ([], UNNAMED),
+        (["x", "--tenant", "acme"], UNNAMED),
+        (["x", "--expect", "1"], "--expect needs --tenant."),
+        (["--from", "/"], "/ can't be read: Is a directory."),
+    ],
 )
-def test_fail_usage(scaikey: Sandbox, words: list[str]) -> None:
-    with pytest.raises(UsageError):
+def test_fail_usage(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
         run_command("sync_approve", *words, "--yes")
+    assert caught.value.message == message
 
 
 def test_fail_all_of_a_tenant_without_its_digest() -> None:
