@@ -169,7 +169,7 @@ def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[Test
     with ExitStack() as stack:
         started = [
             stack.enter_context(
-                _start_pytest(name, settings, [*_PARALLEL, str(_SHARE)], is_captured=place > 0)
+                _start_pytest(name, settings, [*_PARALLEL, str(_CORES)], is_captured=place > 0)
             )
             for place, (name, settings) in enumerate(chosen)
         ]
@@ -183,7 +183,6 @@ def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[Test
 # Selected tests run in one process, so that a debugger can be used.
 _CORES = os.cpu_count() or 1
 _PROCESSES = _CORES + (os.environ.get("SCAIWAVE_TEST_FEW") != "1")
-_SHARE = _CORES
 _PARALLEL = (
     *("--durations=25", "--durations-min=3"),
     *("--dist", "loadfile", "--no-loadscope-reorder", "-n"),
