@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
         yield TestRun("PostgreSQL", "SKIPPED, no server is available", 0)
 
 
-def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[TestRun]:
+def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Generator[TestRun]:
     """The first run prints as it goes, and the others when it has ended."""
     with ExitStack() as stack:
         started = [
@@ -204,7 +204,7 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
 def _start_pytest(
     database: str, settings: dict[str, str], arguments: list[str], *, is_captured: bool = False
 ) -> Iterator[Callable[[], TestRun]]:
-    """Yield what waits for the end of the tests. If captured, it prints what pytest has said."""
+    """Yield what waits for the end of the tests. Captured output is printed in any case."""
     started, parent = time.monotonic(), str(choose_parent())
     if not is_captured:
         _print_line(f"\n### Tests on {database}")
@@ -223,9 +223,6 @@ def _start_pytest(
         def finish() -> TestRun:
             exit_code = _wait_for_exit(process)
             seconds = time.monotonic() - started
-            if is_captured:
-                text = printed.read_text(encoding="utf-8", errors="replace")
-                _print_line(f"\n### Tests on {database}\n{text}")
             not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
             if exit_code in _SUCCESS_CODES:
                 outcome = "passed" if exit_code == 0 else "no tests selected"
@@ -240,6 +237,8 @@ def _start_pytest(
             process.wait()
             if output:
                 output.close()
+                text = printed.read_text(encoding="utf-8", errors="replace")
+                _print_line(f"\n### Tests on {database}\n{text}")
 
 
 def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:

@@ -226,20 +226,23 @@ def test_fail_missing_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SQLite: FAILED, no such file or directory: tests/test_misspelt.py\n" in run.stdout
 
 
-@pytest.mark.parametrize("codes", [(0, 1), (1, 0)])
-def test_fail_one_of_two_runs_at_the_same_time(
-    codes: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """Each prints all that pytest says, one after the other."""
+@pytest.fixture
+def only_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All tests are one that fails unless CODE is 0."""
     settings = tmp_path / "pytest.ini"
     settings.write_text("[pytest]")
     text = "import os\n\ndef test_code():\n    assert os.environ['CODE'] == '0'\n"
     (tmp_path / "test_code.py").write_text(text)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", f"-p xdist.plugin -c {settings} {tmp_path}")
+
+
+@pytest.mark.usefixtures("only_test")
+@pytest.mark.parametrize("codes", [(0, 1), (1, 0)])
+def test_fail_one_of_two_runs_at_the_same_time(
+    codes: tuple[int, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each prints all that pytest says, one after the other."""
     names = ("one", "other")
     chosen = [(name, {"CODE": str(code)}) for name, code in zip(names, codes, strict=True)]
 
@@ -250,3 +253,11 @@ def test_fail_one_of_two_runs_at_the_same_time(
     for text, name, code in zip(printed, names, codes, strict=True):
         assert text.startswith(f"{name}\n")
         assert (" 1 failed in " if code else " 1 passed in ") in text
+
+
+@pytest.mark.usefixtures("only_test")
+def test_fail_terminated_during_two_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    runs = _run_side_by_side([("one", {"CODE": "0"}), ("other", {"CODE": "1"})])
+    next(runs)
+    runs.close()
+    assert "\n### Tests on other\n" in capfd.readouterr().out
