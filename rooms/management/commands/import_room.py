@@ -11,7 +11,6 @@ from rooms.imports.import_room import ImportResult, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import (
     build_import_document,
-    open_input,
     print_import_result,
     print_report,
 )
@@ -26,6 +25,7 @@ from scaiwave.cli.arguments import (
     option,
 )
 from scaiwave.cli.command import OperatorCommand
+from tenants.management.files import open_input
 
 PASSED_OPTIONS = (
     *("tenant", "participant", "cut_references", "key", "require_signature", "public"),
@@ -145,6 +145,7 @@ class Command(OperatorCommand[ImportRoomArguments]):
             return
         with open_input(
             given.input,
+            "a bundle",
             terminal_fix="Append `< bundle.zip` to the command, or pass --input bundle.zip.",
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:

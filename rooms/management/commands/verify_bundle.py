@@ -6,10 +6,11 @@ from typing import Any
 from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
-from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
+from rooms.management.bundle_io import VERIFICATION_COLUMNS, print_report
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
+from tenants.management.files import open_input
 
 CHAIN_COLUMNS = (
     Column("sequence", "Link", ColumnType.COUNT, part=Part.NAME),
@@ -80,6 +81,7 @@ class Command(OperatorCommand[VerifyBundleArguments]):
             return
         with open_input(
             None if given.bundle == "-" else given.bundle,
+            "a bundle",
             terminal_fix="Name the file: `scaiwave room verify bundle.zip`.",
             unreadable_fix="Name a readable bundle.",
         ) as file:
