@@ -7,7 +7,7 @@ from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
 from rooms.management.bundle_io import VERIFICATION_COLUMNS, print_report
-from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Excludes, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
 from tenants.management.files import open_input
@@ -54,6 +54,14 @@ class Command(OperatorCommand[VerifyBundleArguments]):
         "each invalid, missing or unexpected entry. The exit code is 0 only for a valid bundle; an "
         "unsigned bundle, or one signed with an unknown key, is valid unless --require-signature "
         "is given."
+    )
+    option_rules = (
+        Excludes(
+            "--chain",
+            "BUNDLE",
+            "Name it after --chain if it is of the chain, or else verify it on its own.",
+            "Can't combine --chain with a bundle: {bundle}.",
+        ),
     )
 
     def run(self, given: VerifyBundleArguments) -> None:
