@@ -177,6 +177,7 @@ def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Generator[Tes
             yield finish()
 
 
+_PYTEST = (sys.executable, "-m", "pytest", "--lfnf=none")
 # All tests are run by one process more than there are cores, since many tests wait for processes
 # that they have started, which the fast ones and a few of each file don't. The tests of one file
 # share its servers. Two runs at the same time have two processes a core.
@@ -208,13 +209,15 @@ def _start_pytest(
     started, parent = time.monotonic(), str(choose_parent())
     if not is_captured:
         _print_line(f"\n### Tests on {database}")
+    # What --lf repeats. Two runs at the same time would write one file.
+    cache = f"cache_dir=.pytest_cache/{database.partition(' ')[0].rstrip(',')}"
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
         file, printed = Path(directory, "not-tested"), Path(directory, "output")
         output = printed.open("wb") if is_captured else None
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", f"--basetemp={directory}/tests", *arguments],
+            [*_PYTEST, f"--basetemp={directory}/tests", "-o", cache, *arguments],
             env={"TMPDIR": parent, **os.environ, **settings, "SCAIWAVE_TEST_NOT_TESTED": str(file)},
             stdout=output,
             stderr=output and subprocess.STDOUT,

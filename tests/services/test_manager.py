@@ -240,9 +240,9 @@ def only_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("only_test")
 @pytest.mark.parametrize("codes", [(0, 1), (1, 0)])
 def test_fail_one_of_two_runs_at_the_same_time(
-    codes: tuple[int, int], capfd: pytest.CaptureFixture[str]
+    codes: tuple[int, int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each prints all that pytest says, one after the other."""
+    """Each prints all that pytest says, one after the other, and `--lf` repeats its failures."""
     names = ("one", "other")
     chosen = [(name, {"CODE": str(code)}) for name, code in zip(names, codes, strict=True)]
 
@@ -253,6 +253,8 @@ def test_fail_one_of_two_runs_at_the_same_time(
     for text, name, code in zip(printed, names, codes, strict=True):
         assert text.startswith(f"{name}\n")
         assert (" 1 failed in " if code else " 1 passed in ") in text
+    failures = list(tmp_path.rglob("lastfailed"))
+    assert failures == [tmp_path / ".pytest_cache" / names[codes.index(1)] / "v/cache/lastfailed"]
 
 
 @pytest.mark.usefixtures("only_test")
