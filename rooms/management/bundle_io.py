@@ -1,16 +1,13 @@
-"""Open the bundle that a command reads, and print results."""
+"""Print results of commands that read or write bundles."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
-from scaiwave.core.errors import ScaiWaveError, UsageError
+from scaiwave.core.errors import ScaiWaveError
 
 if TYPE_CHECKING:
     from rooms.imports.import_room import ImportResult
@@ -46,22 +43,6 @@ VERIFICATION_COLUMNS = (
     Column("manifest_sha256", "Manifest SHA-256"),
     Column("signature", "Signature"),
 )
-
-
-@contextmanager
-def open_input(path: str | None, *, terminal_fix: str, unreadable_fix: str) -> Iterator[BinaryIO]:
-    """Open the file, or stdin for None. Raises `UsageError` with one of the fixes."""
-    if path is None:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("Can't read a bundle from a terminal.", fix=terminal_fix)
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(path).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise UsageError(f"Can't read {path}: {error.strerror}.", fix=unreadable_fix) from None
-    with file:
-        yield file
 
 
 def print_report(

@@ -128,15 +128,14 @@ class Needs(Excludes):
 def check_rules(rules: Iterable[Excludes], given: Arguments, common: set[str]) -> None:
     """Raise UsageError for the first rule that is broken.
 
-    An argument is given if its value is not its default, an option if it is not empty either.
-    `common` are the common options that are given. 0 counts: `--allow-removals 0` is a limit.
+    An argument is given if its value is not its default, also 0 or an empty text: a script may have
+    left `--tenant` empty. `common` are the common options that are given.
     """
     names = common | {
         _get_name(each)
         for each in _list_fields(type(given))
         if (value := getattr(given, each.name)) is not False
         and value not in (None, [], each.metadata.get("default"))
-        and (value != "" or each.metadata["flags"] is None)
     }
     for rule in rules:
         if rule.is_broken(names):

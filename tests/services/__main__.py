@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,12 +164,12 @@ def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[T
         yield TestRun("PostgreSQL", "SKIPPED, no server is available", 0)
 
 
-def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[TestRun]:
+def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Generator[TestRun]:
     """The first run prints as it goes, and the others when it has ended."""
     with ExitStack() as stack:
         started = [
             stack.enter_context(
-                _start_pytest(name, settings, [*_PARALLEL, str(_SHARE)], is_captured=place > 0)
+                _start_pytest(name, settings, [*_PARALLEL, str(_CORES)], is_captured=place > 0)
             )
             for place, (name, settings) in enumerate(chosen)
         ]
@@ -177,13 +177,13 @@ def _run_side_by_side(chosen: list[tuple[str, dict[str, str]]]) -> Iterator[Test
             yield finish()
 
 
+_PYTEST = (sys.executable, "-m", "pytest", "--lfnf=none")
 # All tests are run by one process more than there are cores, since many tests wait for processes
 # that they have started, which the fast ones and a few of each file don't. The tests of one file
 # share its servers. Two runs at the same time have two processes a core.
 # Selected tests run in one process, so that a debugger can be used.
 _CORES = os.cpu_count() or 1
 _PROCESSES = _CORES + (os.environ.get("SCAIWAVE_TEST_FEW") != "1")
-_SHARE = _CORES
 _PARALLEL = (
     *("--durations=25", "--durations-min=3"),
     *("--dist", "loadfile", "--no-loadscope-reorder", "-n"),
@@ -205,17 +205,19 @@ def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -
 def _start_pytest(
     database: str, settings: dict[str, str], arguments: list[str], *, is_captured: bool = False
 ) -> Iterator[Callable[[], TestRun]]:
-    """Yield what waits for the end of the tests. If captured, it prints what pytest has said."""
+    """Yield what waits for the end of the tests. Captured output is printed in any case."""
     started, parent = time.monotonic(), str(choose_parent())
     if not is_captured:
         _print_line(f"\n### Tests on {database}")
+    # What --lf repeats. Two runs at the same time would write one file.
+    cache = f"cache_dir=.pytest_cache/{database.partition(' ')[0].rstrip(',')}"
     # pytest's own directory has the same name for all runs of a user, and one run would delete
     # that of another.
     with tempfile.TemporaryDirectory(prefix="sw-pytest-", dir=parent) as directory:
         file, printed = Path(directory, "not-tested"), Path(directory, "output")
         output = printed.open("wb") if is_captured else None
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", f"--basetemp={directory}/tests", *arguments],
+            [*_PYTEST, f"--basetemp={directory}/tests", "-o", cache, *arguments],
             env={"TMPDIR": parent, **os.environ, **settings, "SCAIWAVE_TEST_NOT_TESTED": str(file)},
             stdout=output,
             stderr=output and subprocess.STDOUT,
@@ -224,9 +226,6 @@ def _start_pytest(
         def finish() -> TestRun:
             exit_code = _wait_for_exit(process)
             seconds = time.monotonic() - started
-            if is_captured:
-                text = printed.read_text(encoding="utf-8", errors="replace")
-                _print_line(f"\n### Tests on {database}\n{text}")
             not_tested = file.read_text(encoding="utf-8") if file.exists() else ""
             if exit_code in _SUCCESS_CODES:
                 outcome = "passed" if exit_code == 0 else "no tests selected"
@@ -241,6 +240,8 @@ def _start_pytest(
             process.wait()
             if output:
                 output.close()
+                text = printed.read_text(encoding="utf-8", errors="replace")
+                _print_line(f"\n### Tests on {database}\n{text}")
 
 
 def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:

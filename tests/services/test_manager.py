@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services import unprivileged_user
+from tests.services.__main__ import _run_side_by_side
 from tests.services.manager import manage_service
 from tests.services.oidc import install_packages
 from tests.services.postgres import find_programs
@@ -223,3 +224,42 @@ def test_fail_missing_path(monkeypatch: pytest.MonkeyPatch) -> None:
     run = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "SQLite: FAILED, no such file or directory: tests/test_misspelt.py\n" in run.stdout
+
+
+@pytest.fixture
+def only_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All tests are one that fails unless CODE is 0."""
+    settings = tmp_path / "pytest.ini"
+    settings.write_text("[pytest]")
+    text = "import os\n\ndef test_code():\n    assert os.environ['CODE'] == '0'\n"
+    (tmp_path / "test_code.py").write_text(text)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"-p xdist.plugin -c {settings} {tmp_path}")
+
+
+@pytest.mark.usefixtures("only_test")
+@pytest.mark.parametrize("codes", [(0, 1), (1, 0)])
+def test_fail_one_of_two_runs_at_the_same_time(
+    codes: tuple[int, int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each prints all that pytest says, one after the other, and `--lf` repeats its failures."""
+    names = ("one", "other")
+    chosen = [(name, {"CODE": str(code)}) for name, code in zip(names, codes, strict=True)]
+
+    runs = list(_run_side_by_side(chosen))
+
+    assert [(run.database, run.exit_code) for run in runs] == list(zip(names, codes, strict=True))
+    _, *printed = capfd.readouterr().out.split("### Tests on ")
+    for text, name, code in zip(printed, names, codes, strict=True):
+        assert text.startswith(f"{name}\n")
+        assert (" 1 failed in " if code else " 1 passed in ") in text
+    failures = list(tmp_path.rglob("lastfailed"))
+    assert failures == [tmp_path / ".pytest_cache" / names[codes.index(1)] / "v/cache/lastfailed"]
+
+
+@pytest.mark.usefixtures("only_test")
+def test_fail_terminated_during_two_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    runs = _run_side_by_side([("one", {"CODE": "0"}), ("other", {"CODE": "1"})])
+    next(runs)
+    runs.close()
+    assert "\n### Tests on other\n" in capfd.readouterr().out

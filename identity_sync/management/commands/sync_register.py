@@ -70,8 +70,8 @@ class SyncRegisterArguments(Arguments):
     replace: bool = option(
         "new registration; the configured credentials stay in use until it works"
     )
-    restart: bool = option("new request, after the pending one is cancelled", group="group")
-    cancel: bool = option("cancellation of the pending request", group="group")
+    restart: bool = option("new request, after the pending one is cancelled", group="request")
+    cancel: bool = option("cancellation of the pending request", group="request")
 
 
 class Command(OperatorCommand[SyncRegisterArguments]):

@@ -120,53 +120,45 @@ class Command(OperatorCommand[ExportRoomArguments]):
         export_options: dict[str, Any] = {
             "operator": self.operator,
             "tenant": given.tenant,
-            "window": parse_time_window(given.since, given.until, now=timezone.now()),
             "with_media": not given.no_media,
         }
-        max_bytes = get_max_bytes()
+        window = parse_time_window(given.since, given.until, now=timezone.now())
         if given.room is None:
-            with self.output.progress("Exporting rooms") as progress:
-                bulk_result = export_rooms(
-                    **export_options,
-                    directory=given.output_dir,
-                    clock=timezone.now,
-                    chains=ChainOptions(given.full_every, given.even_if_empty, max_bytes)
-                    if given.incremental
-                    else None,
-                    progress=progress,
-                )
-            rooms = ("rooms", BULK_EXPORT_COLUMNS, bulk_result.rooms)
-            lines, error = [bulk_result.sentence], bulk_result.error
-            print_report(self.output, bulk_result.document(), rooms, lines=lines, error=error)
+            self._export_rooms(given, **export_options, window=window)
             return
+        export_options |= {"room": given.room, "now": timezone.now()}
         if given.since_bundle:
-            del export_options["window"]
             with export_increment(
                 **export_options,
-                room=given.room,
                 since=given.since_bundle,
-                now=timezone.now(),
-                max_bytes=max_bytes,
+                max_bytes=get_max_bytes(),
                 progress_factory=self.output.progress,
             ) as export:
                 result = export.write(
                     given.output, overwrite=given.force, even_if_empty=given.even_if_empty
                 )
-            self._print_result(result, given.output)
-            return
-        with self.output.progress("Exporting events") as progress:
-            start = partial(
-                export_room,
+        else:
+            with self.output.progress("Exporting events") as progress:
+                start = partial(export_room, **export_options, window=window, progress=progress)
+                if given.output:
+                    result = write_to_file(start, given.output, overwrite=given.force)
+                else:
+                    result = write_to_stream(start, sys.stdout.buffer)
+        self._print_result(result, given.output)
+
+    def _export_rooms(self, given: ExportRoomArguments, **export_options: Any) -> None:
+        chains = ChainOptions(given.full_every, given.even_if_empty, get_max_bytes())
+        with self.output.progress("Exporting rooms") as progress:
+            result = export_rooms(
                 **export_options,
-                room=given.room,
-                now=timezone.now(),
+                directory=given.output_dir,
+                clock=timezone.now,
+                chains=chains if given.incremental else None,
                 progress=progress,
             )
-            if given.output:
-                result = write_to_file(start, given.output, overwrite=given.force)
-            else:
-                result = write_to_stream(start, sys.stdout.buffer)
-        self._print_result(result, given.output)
+        rooms = ("rooms", BULK_EXPORT_COLUMNS, result.rooms)
+        lines, error = [result.sentence], result.error
+        print_report(self.output, result.document(), rooms, lines=lines, error=error)
 
     def _print_result(self, result: ExportResult, file: Path | None) -> None:
         """Print to stderr if stdout is the bundle."""

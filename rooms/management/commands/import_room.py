@@ -9,12 +9,7 @@ from rooms.imports.append_link import append_link, import_chain
 from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.imports.import_room import ImportResult, import_room
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import (
-    build_import_document,
-    open_input,
-    print_import_result,
-    print_report,
-)
+from rooms.management.bundle_io import build_import_document, print_import_result, print_report
 from scaiwave.cli.arguments import (
     DESCRIPTOR,
     KEY,
@@ -26,6 +21,7 @@ from scaiwave.cli.arguments import (
     option,
 )
 from scaiwave.cli.command import OperatorCommand
+from tenants.management.files import open_input
 
 PASSED_OPTIONS = (
     *("tenant", "participant", "cut_references", "key", "require_signature", "public"),
@@ -121,30 +117,16 @@ class Command(OperatorCommand[ImportRoomArguments]):
             keep_local=given.keep_local, take_theirs=given.take_theirs
         )
         if given.chain:
-            documents: list[dict[str, Any]] = []
-
-            def print_link(result: ImportResult | AppendResult) -> None:
-                documents.append(
-                    build_import_document(result)
-                    if isinstance(result, ImportResult)
-                    else result.document()
-                )
-                for warning in result.warnings:
-                    self.output.warn(warning)
-                self.output.print_line(result.sentence)
-
-            import_chain(
+            self._import_chain(
                 **arguments,
                 chain=given.chain,
                 to_sequence=given.to_sequence,
                 local_changes=local_changes,
-                on_result=print_link,
             )
-            changed = any(document["changed"] for document in documents)
-            print_report(self.output, {"changed": changed, "links": documents})
             return
         with open_input(
             given.input,
+            "a bundle",
             terminal_fix="Append `< bundle.zip` to the command, or pass --input bundle.zip.",
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
@@ -155,3 +137,20 @@ class Command(OperatorCommand[ImportRoomArguments]):
                 return
             imported = import_room(**arguments, file=file, once=given.once)
         print_import_result(self.output, imported)
+
+    def _import_chain(self, **arguments: Any) -> None:
+        documents: list[dict[str, Any]] = []
+
+        def print_link(result: ImportResult | AppendResult) -> None:
+            documents.append(
+                build_import_document(result)
+                if isinstance(result, ImportResult)
+                else result.document()
+            )
+            for warning in result.warnings:
+                self.output.warn(warning)
+            self.output.print_line(result.sentence)
+
+        import_chain(**arguments, on_result=print_link)
+        changed = any(document["changed"] for document in documents)
+        print_report(self.output, {"changed": changed, "links": documents})

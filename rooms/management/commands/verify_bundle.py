@@ -6,10 +6,11 @@ from typing import Any
 from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
-from rooms.management.bundle_io import VERIFICATION_COLUMNS, open_input, print_report
-from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
+from rooms.management.bundle_io import VERIFICATION_COLUMNS, print_report
+from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Excludes, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
+from tenants.management.files import open_input
 
 CHAIN_COLUMNS = (
     Column("sequence", "Link", ColumnType.COUNT, part=Part.NAME),
@@ -54,6 +55,14 @@ class Command(OperatorCommand[VerifyBundleArguments]):
         "unsigned bundle, or one signed with an unknown key, is valid unless --require-signature "
         "is given."
     )
+    option_rules = (
+        Excludes(
+            "--chain",
+            "BUNDLE",
+            "Name it after --chain if it is of the chain, or else verify it on its own.",
+            "Can't combine --chain with a bundle: {bundle}.",
+        ),
+    )
 
     def run(self, given: VerifyBundleArguments) -> None:
         checks: dict[str, Any] = {
@@ -80,6 +89,7 @@ class Command(OperatorCommand[VerifyBundleArguments]):
             return
         with open_input(
             None if given.bundle == "-" else given.bundle,
+            "a bundle",
             terminal_fix="Name the file: `scaiwave room verify bundle.zip`.",
             unreadable_fix="Name a readable bundle.",
         ) as file:

@@ -12,7 +12,6 @@ from tenants.audit.texts import format_details, format_subject
 from tenants.management.arguments import ensure_period, since, until
 
 DEFAULT_LIMIT = 50
-FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 
 COLUMNS = (
     Column("created_at", "Time", ColumnType.TIME, part=Part.NAME),
@@ -23,18 +22,8 @@ COLUMNS = (
 )
 DETAILS = Column("details", "Details", part=Part.STATUS)
 KEYS = (
-    *(
-        "id",
-        "created_at",
-        "operator",
-        "operator_id",
-        "role",
-        "origin",
-        "action",
-        "tenant_id",
-        "tenant",
-    ),
-    *("subject_type", "subject_id", "subject", "details"),
+    *("id", "created_at", "operator", "operator_id", "role", "origin", "action", "tenant_id"),
+    *("tenant", "subject_type", "subject_id", "subject", "details"),
 )
 
 
@@ -78,7 +67,9 @@ class Command(ListCommand[ListAuditArguments]):
 
     def load_rows(self, given: ListAuditArguments) -> Iterable[Row]:
         ensure_period(given.since, given.until)
-        filters = AuditFilter(**{name: getattr(given, name) for name in FILTER_OPTIONS})
+        filters = AuditFilter(
+            given.tenant, given.operator, given.action, given.subject, given.since, given.until
+        )
         if self.options.jsonl:
             return follow_audit(
                 operator=self.operator,

@@ -77,7 +77,12 @@ class Command(OperatorCommand[VerifyAuditArguments]):
                 progress_factory=self.output.progress,
             )
         else:
-            with open_input(given.file) as source:
+            with open_input(
+                None if given.file == "-" else given.file,
+                "an export",
+                terminal_fix="Name the file: `scaiwave admin audit verify audit.jsonl`.",
+                unreadable_fix="Name a readable export.",
+            ) as source:
                 # With a key given, no database is needed.
                 operator = None if given.key else self.operator
                 result = verify_audit_export(

@@ -312,6 +312,7 @@ def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path)
     [
         ("--plan", "a", "--apply", "b"),
         ("--apply", "a", "--tenant", "acme"),
+        ("--apply", "a", "--tenant", ""),
         ("--apply", "a", "--allow-removals", "0"),
         ("--apply", "a", "--no-removals"),
         ("--apply", "a", "--scheduled"),

@@ -302,6 +302,12 @@ def test_fail_command_names_its_input() -> None:
         2,
         "Error: Can't read /nowhere/bundle.zip: No such file or directory. [SW_USAGE]",
     )
+    ended = run_scaiwave("room", "verify", "bundle.zip", "--key", PUBLIC_KEY, "--chain", "/nowhere")
+    assert (ended.code, ended.err) == (
+        2,
+        "Error: Can't combine --chain with a bundle: bundle.zip. [SW_USAGE]\n"
+        "  Fix: Name it after --chain if it is of the chain, or else verify it on its own.\n",
+    )
     ended = run_at_terminal("room", "verify", "--key", PUBLIC_KEY)
     assert ended.code == 2
     assert "Can't read a bundle from a terminal." in ended.out
