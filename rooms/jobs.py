@@ -21,10 +21,11 @@ def backfill_search(run_id: str) -> dict[str, Any]:
 
 def run_retention() -> dict[str, Any]:
     """Delete rows older than the retention policies allow; return how many of each kind."""
-    result = run_service(
+    figures = run_service(
         operator=get_host_operator(), confirm=lambda question: None, now=datetime.now(UTC)
-    )
-    return {**result.totals, "rooms": len(result.rooms), "on_hold": result.on_hold}
+    ).figures
+    rooms, on_hold = len(figures["rooms"]), figures["on_hold"]
+    return {**figures["totals"], "rooms": rooms, "on_hold": on_hold}
 
 
 def run_tenant_task(task_id: str) -> dict[str, Any]:

@@ -62,4 +62,4 @@ def seal_audit() -> dict[str, Any]:
         result = seal_service.seal_audit(operator=get_host_operator(), now=now)
     except (AuditNotSettled, AuditSealRunning) as error:
         return {"days": 0, "entries": 0, "reason": error.message}
-    return {"days": result.days, "entries": result.entries}
+    return {name: result.figures[name] for name in ("days", "entries")}

@@ -21,6 +21,7 @@ from federation.models import ServerKey
 from scaiwave.config import Configuration
 from scaiwave.console.output import json_default
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 
 DESCRIPTOR_PATH = "/.well-known/scaiwave/server"
 PROTOCOL_VERSION = "v1"
@@ -53,42 +54,22 @@ class Descriptor:
     signing_key: ServerKey | None
 
 
-@dataclass(frozen=True)
-class ShowDescriptorResult:
-    """`name_problem` describes a server name that has changed, `key_problem` why no key signs or
-    why its times are wrong; both are empty if there is no problem."""
-
-    document: dict[str, Any]
-    name_problem: str
-    key_problem: str
-
-    @property
-    def address(self) -> str:
-        """The URL of it for peers."""
-        return f"https://{self.document['server_name']}{DESCRIPTOR_PATH}"
-
-    @property
-    def warnings(self) -> list[str]:
-        warnings = [self.key_problem] if self.key_problem else []
-        if self.document["server_name"] == "localhost":
-            warnings.append(LOCALHOST_WARNING)
-        if self.name_problem:
-            warnings.append(self.name_problem)
-        return warnings
-
-
-def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResult:
+def show_descriptor(*, operator: Operator, now: datetime) -> Report:
     """Return the descriptor as peers fetch it now, with warnings for the operator."""
     operator.require(Permission.VIEW_PLATFORM)
     descriptor = build_descriptor(now)
     change = find_name_change(descriptor.signing_key, settings.CONFIG)
-    fault = find_time_fault(load_keys(), now)
-    no_key = "" if descriptor.signing_key else NO_KEY
-    return ShowDescriptorResult(
-        descriptor.document,
-        name_problem=f"{change} {RENAMED_FIX}" if change else "",
-        key_problem=f"{fault.message} {fault.fix}" if fault else no_key,
-    )
+    name, warnings = descriptor.document["server_name"], []
+    if fault := find_time_fault(load_keys(), now):
+        warnings.append(f"{fault.message} {fault.fix}")
+    elif not descriptor.signing_key:
+        warnings.append(NO_KEY)
+    if name == "localhost":
+        warnings.append(LOCALHOST_WARNING)
+    if change:
+        warnings.append(f"{change} {RENAMED_FIX}")
+    sentence = f"Peers fetch it from https://{name}{DESCRIPTOR_PATH}."
+    return Report(descriptor.document, sentence, warnings=warnings)
 
 
 def find_name_change(key: ServerKey | None, config: Configuration) -> str:

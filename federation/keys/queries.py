@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -12,6 +11,7 @@ from federation.keys.ed25519 import format_stored_key
 from federation.models import ServerKey
 from scaiwave.core.clock import get_latest_time, is_in_future
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.lookup.serializers import Row
 
 MAX_OVERLAP_DAYS = 365
@@ -37,32 +37,24 @@ class KeyState(Enum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True)
-class ListKeysResult:
-    """Rows for `--json`, newest first; `warnings` are sentences."""
-
-    keys: list[Row]
-    warnings: list[str]
-
-
-def list_keys(*, operator: Operator, now: datetime) -> ListKeysResult:
+def list_keys(*, operator: Operator, now: datetime) -> Report:
     """List every key this server has ever had, with warnings that ask for action."""
     operator.require(Permission.VIEW_PLATFORM)
     keys = load_keys()
     signing = find_signing_key(keys, now)
-    rows = [build_key_row(key, signing, now) for key in keys]
+    warnings = []
     if fault := find_time_fault(keys, now):
-        return ListKeysResult(rows, [f"{fault.message} {fault.fix}"])
-    if signing is None:
-        return ListKeysResult(rows, [NO_KEY])
-    if is_rotation_near(signing, now):
+        warnings.append(f"{fault.message} {fault.fix}")
+    elif signing is None:
+        warnings.append(NO_KEY)
+    elif is_rotation_near(signing, now):
         days = (now - signing.signs_from).days
-        warning = (
+        warnings.append(
             f"The yearly rotation is due: key {signing.key_id} has been signing for {days} days. "
             "Run `scaiwave admin federation key rotate`."
         )
-        return ListKeysResult(rows, [warning])
-    return ListKeysResult(rows, [])
+    rows = [build_key_row(key, signing, now) for key in keys]
+    return Report({"keys": rows}, warnings=warnings)
 
 
 def load_keys() -> list[ServerKey]:

@@ -22,6 +22,7 @@ from federation.policy.server_names import parse_server_name
 from scaiwave.config.server_name import ServerName
 from scaiwave.core.clock import MAX_CLOCK_AHEAD
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.audit.record import record_audit
 from tenants.lookup.serializers import Row
 
@@ -47,19 +48,6 @@ class PeerKeyComparison:
     is_announced: bool = False
 
 
-@dataclass(frozen=True)
-class CheckPeerResult:
-    """`problem` is why federation would fail although the peer's descriptor is valid."""
-
-    peer: Row
-    warnings: list[str]
-    problem: HandshakeIncompatible | None
-    dry_run: bool
-
-    def document(self) -> Row:
-        return {"peer": self.peer, "ok": self.problem is None, "warnings": self.warnings}
-
-
 def check_peer(
     *,
     operator: Operator,
@@ -67,11 +55,11 @@ def check_peer(
     plain_http: bool = False,
     now: datetime,
     dry_run: bool = False,
-) -> CheckPeerResult:
+) -> Report:
     """Fetch a peer's descriptor, compare its key with the last one seen, and store it.
 
-    Raises InvalidServerName, PeerAddressRefused, SettingInvalid, and what `fetch_descriptor`
-    raises.
+    The error of the report is why federation would fail although the descriptor is valid. Raises
+    InvalidServerName, PeerAddressRefused, SettingInvalid, and what `fetch_descriptor` raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     # 1. Fetch the peer's descriptor.
@@ -89,12 +77,11 @@ def check_peer(
             record_audit(operator, "federation check-peer", peer, now, seen)
     # 3. Check this server's side: its policy and its key.
     decision = evaluate_policy(name.text)
-    return CheckPeerResult(
-        _build_row(name, descriptor, comparison, decision),
-        _build_warnings(name, descriptor, comparison),
-        _find_problem(name, decision, has_key=signing_key(now) is not None),
-        dry_run,
-    )
+    problem = _find_problem(name, decision, has_key=signing_key(now) is not None)
+    warnings = _build_warnings(name, descriptor, comparison)
+    row = _build_row(name, descriptor, comparison, decision)
+    figures = {"peer": row, "ok": problem is None, "warnings": warnings}
+    return Report(figures, warnings=warnings, error=problem)
 
 
 def compare_key(known: KnownPeer | None, descriptor: PeerDescriptor) -> PeerKeyComparison:

@@ -90,8 +90,8 @@ def _verify(call: ActCall) -> str:
 def _check_peer(call: ActCall) -> str:
     name = call.row.server_name
     result = call.run(check_peer, server_name=name)
-    if result.problem is not None:
-        raise result.problem
+    if result.error is not None:
+        raise result.error
     return " ".join([f"Federation with {name} would work.", *result.warnings])
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from identity_sync.registration.credentials import find_waiting_credentials
 from identity_sync.registration.redirects import find_redirect_problem
@@ -12,6 +10,7 @@ from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_unknown_names
 from scaiwave.config.definitions import SettingDefinition
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 
 MASK = "****"
 MIN_PARTLY_SHOWN_CHARS = 20
@@ -21,27 +20,11 @@ _USER_INFO = re.compile(r"\A([a-z0-9+.-]+://)([^:@]*)(?::(.*))?@", re.IGNORECASE
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class ConfigReport:
-    """`settings` have a name, a masked value, its source (environment, file or default) and a help.
+def show_config(*, operator: Operator, config: Configuration) -> Report:
+    """Return every setting, and names that are set and look like a misspelt one.
 
-    `unknown` has names that are set and look like a misspelt setting: {name: suggestion}.
-
-    `warnings` are about the registration with ScaiKey.
+    The warnings are about the registration. Raises `SettingInvalid` for a file that can't be read.
     """
-
-    settings: list[dict[str, str]]
-    home: str
-    env_file: str
-    unknown: dict[str, str]
-    warnings: list[str]
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
-    """Return every setting. Raises `SettingInvalid` for a file that can't be read."""
     operator.require(Permission.VIEW_PLATFORM)
     views = []
     for setting in SETTINGS:
@@ -56,8 +39,14 @@ def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
         )
     if problem := find_redirect_problem(config):
         warnings.append(problem)
-    unknown = find_unknown_names(config)
-    return ConfigReport(views, str(config.home), str(config.env_file), unknown, warnings)
+    figures = {
+        "settings": views,
+        "home": str(config.home),
+        "env_file": str(config.env_file),
+        "unknown": find_unknown_names(config),
+        "warnings": warnings,
+    }
+    return Report(figures, warnings=warnings)
 
 
 def mask_setting(setting: SettingDefinition, value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -34,6 +34,7 @@ from scaiwave.core.files import (
     remove_drafts_in,
     translate_write_errors,
 )
+from scaiwave.core.report import Report
 
 SYSTEMS = {
     "slack": "rooms.conversion.slack.SlackReader",
@@ -57,34 +58,6 @@ class ConversionOptions:
     workspace: str = ""
 
 
-@dataclass(frozen=True)
-class ConversionResult:
-    """`reported` and `notes` are rows with `count` and `example`; see `Accounts`."""
-
-    system: str
-    workspace: str
-    rooms: Sequence[WrittenRoom]
-    people: int
-    totals: dict[str, dict[str, int]]
-    reported: list[dict[str, Any]]
-    notes: list[dict[str, Any]]
-    dry_run: bool
-
-    def document(self) -> dict[str, Any]:
-        rooms = [vars(room) for room in self.rooms]
-        document = {**vars(self), "rooms": rooms, "changed": bool(rooms)}
-        del document["dry_run"]
-        return document
-
-    @property
-    def sentence(self) -> str:
-        verb = "Would convert" if self.dry_run else "Converted"
-        events = sum(room.events for room in self.rooms)
-        return f"{verb} {pluralize(len(self.rooms), 'room')} with {pluralize(events, 'event')}." + (
-            " No changes were made." if self.dry_run else ""
-        )
-
-
 def convert_rooms(
     *,
     system: str,
@@ -93,7 +66,7 @@ def convert_rooms(
     options: ConversionOptions,
     dry_run: bool = False,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> ConversionResult:
+) -> Report:
     """Write a bundle for each room of the source, and `conversion.json`, into the directory.
 
     Equal sources give equal bytes, so that an interrupted conversion can be run again. Uses no
@@ -131,10 +104,17 @@ def convert_rooms(
         _count_rooms(reader, rooms, accounts, options.only)
         files.report_unread()
         accounts.check()
-        result = _build_result(reader, rooms, accounts, dry_run=dry_run)
+        document = _build_document(reader, rooms, accounts)
         if not dry_run:
-            _write_report(directory / REPORT, result, reader, accounts)
-    return result
+            _write_report(directory / REPORT, document, reader, accounts)
+    events = pluralize(sum(room.events for room in rooms), "event")
+    what = f"{pluralize(len(rooms), 'room')} with {events}"
+    if dry_run:
+        sentence, notes = f"Would convert {what}. No changes were made.", []
+    else:
+        notes = [f"The full account is in {directory / REPORT}."]
+        sentence = f"Converted {what}."
+    return Report(document, sentence, changed=bool(rooms), notes=notes)
 
 
 def _convert_portions(writer: RoomWriter, *, public: bool) -> Iterator[WrittenRoom]:
@@ -205,27 +185,27 @@ def _lock_directory(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _build_result(
-    reader: Reader, rooms: list[WrittenRoom], accounts: Accounts, *, dry_run: bool
-) -> ConversionResult:
-    reported = [
-        {"kind": kind, "loss": loss, "count": count, "example": example}
-        for (kind, loss), (count, example) in sorted(accounts.reported.items())
-    ]
-    notes = [
-        {"loss": loss, "count": count, "example": example}
-        for loss, (count, example) in sorted(accounts.notes.items())
-    ]
-    return ConversionResult(
-        reader.system, reader.workspace, rooms, len(reader.people), accounts.get_totals(),
-        reported, notes, dry_run,
-    )  # fmt: skip
+def _build_document(reader: Reader, rooms: list[WrittenRoom], accounts: Accounts) -> dict[str, Any]:
+    return {
+        "system": reader.system,
+        "workspace": reader.workspace,
+        "rooms": [vars(room) for room in rooms],
+        "people": len(reader.people),
+        "totals": accounts.get_totals(),
+        "reported": [
+            {"kind": kind, "loss": loss, "count": count, "example": example}
+            for (kind, loss), (count, example) in sorted(accounts.reported.items())
+        ],
+        "notes": [
+            {"loss": loss, "count": count, "example": example}
+            for loss, (count, example) in sorted(accounts.notes.items())
+        ],
+    }
 
 
-def _write_report(path: Path, result: ConversionResult, reader: Reader, accounts: Accounts) -> None:
+def _write_report(path: Path, figures: dict[str, Any], reader: Reader, accounts: Accounts) -> None:
     people = sorted(reader.people.values(), key=lambda person: person.id)
-    document = result.document()
-    del document["changed"], document["people"]
+    document = {key: value for key, value in figures.items() if key != "people"}
     document["converter"] = f"scaiwave {__version__}"
     document["people"] = [
         {"id": person.id, "name": person.name, "email": person.email, "is_bot": person.is_bot}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.files import open_regular, replace_file
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import get_server_name
@@ -36,33 +36,9 @@ class _Report(msgspec.Struct):
     people: list[_Person]
 
 
-@dataclass(frozen=True)
-class MatchResult:
-    """`ambiguous` are people whose address several participants have."""
-
-    file: Path
-    people: int
-    matched: int
-    ambiguous: int
-    dry_run: bool
-
-    def document(self) -> dict[str, Any]:
-        unmatched = self.people - self.matched - self.ambiguous
-        document = {**vars(self), "file": str(self.file), "unmatched": unmatched, "changed": True}
-        del document["dry_run"]
-        return document
-
-    @property
-    def sentence(self) -> str:
-        found = f"Matched {self.matched:,} of {pluralize(self.people, 'person', 'people')}"
-        if self.dry_run:
-            return f"{found}. No changes were made."
-        return f"{found}. Review {self.file}, then pass it to `scaiwave room convert --people`."
-
-
 def match_people(
     *, operator: Operator, tenant: str, directory: Path, force: bool = False, dry_run: bool = False
-) -> MatchResult:
+) -> Report:
     """Write `map.csv` next to the `conversion.json` of a conversion.
 
     Only active people are proposed, and only if no one else in the tenant has the address.
@@ -77,25 +53,34 @@ def match_people(
         raise FileExists(f"{target} already exists. It is unchanged.")
     found = _find_participants(resolved, {person.email.lower() for person in people} - {""})
     server_name = get_server_name()
-    rows, counts = [], {"matched": 0, "ambiguous": 0}
+    rows, matched, ambiguous = [], 0, 0
     for person in people:
         candidates = found.get(person.email.lower(), [])
         row: dict[str, Any] = {"source_id": person.id, "name": person.name, "email": person.email,
                "participant_id": None, "participant": None, "proposal": None}  # fmt: skip
         if len(candidates) == 1:
-            counts["matched"] += 1
+            matched += 1
             row |= {
                 "participant_id": candidates[0].pk,
                 "participant": candidates[0].fqid(server_name),
                 "proposal": "same e-mail address",
             }
         elif candidates:
-            counts["ambiguous"] += 1
+            ambiguous += 1
             row["proposal"] = f"{len(candidates):,} people have this e-mail address"
         rows.append(row)
     if not dry_run:
         replace_file(target, "".join(format_csv_lines(COLUMNS, rows)).encode())
-    return MatchResult(target, len(people), **counts, dry_run=dry_run)
+    figures = {
+        "file": str(target),
+        "people": len(people),
+        "matched": matched,
+        "ambiguous": ambiguous,
+        "unmatched": len(people) - matched - ambiguous,
+    }
+    text = f"Matched {matched:,} of {pluralize(len(people), 'person', 'people')}. "
+    review = f"Review {target}, then pass it to `scaiwave room convert --people`."
+    return Report(figures, text + ("No changes were made." if dry_run else review), changed=True)
 
 
 def _read_people(path: Path) -> list[_Person]:

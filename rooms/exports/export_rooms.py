@@ -49,6 +49,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import DiskFull, DomainError, UsageError
 from scaiwave.core.files import translate_disk_full
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
 from tenants.models import Tenant
@@ -90,39 +91,6 @@ class RoomOutcome:
             "file": str(self.file) if self.file else None,
             "reason": self.reason,
         }
-
-
-@dataclass(frozen=True)
-class BulkExportResult:
-    """`damaged` has the names of files that were found damaged in the media store."""
-
-    rooms: Sequence[Row]
-    damaged: Sequence[str] = ()
-
-    def count(self, outcome: ExportOutcome) -> int:
-        return Counter(row["outcome"] for row in self.rooms)[outcome.value]
-
-    def document(self) -> Row:
-        counts = {outcome.value: self.count(outcome) for outcome in ExportOutcome}
-        return {"rooms": list(self.rooms), **counts}
-
-    @property
-    def sentence(self) -> str:
-        """For example: 12 rooms: 9 exported, 2 kept, 1 refused."""
-        if not self.rooms:
-            return "The tenant has no rooms."
-        counts = ((self.count(outcome), outcome.value) for outcome in ExportOutcome)
-        listed = ", ".join(f"{count:,} {outcome}" for count, outcome in counts if count)
-        return f"{pluralize(len(self.rooms), 'room')}: {listed}."
-
-    @property
-    def error(self) -> DomainError | None:
-        """Return the error if a room failed, or lacks a file that is damaged."""
-        if not (failed := self.count(ExportOutcome.FAILED)):
-            return build_damage_error(self.damaged) if self.damaged else None
-        return ExportIncomplete(
-            f"Export failed for {failed:,} of {pluralize(len(self.rooms), 'room')}."
-        )
 
 
 @dataclass(frozen=True)
@@ -168,7 +136,7 @@ class _BulkExport:
         )
 
 
-def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> BulkExportResult:
+def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> Report:
     """Write `<room-id>.zip` for each room; a complete bundle that exists already is kept.
 
     The options are of `BulkExportOptions`. Rooms that can't be exported are listed as refused. A
@@ -185,7 +153,15 @@ def export_rooms(*, operator: Operator, tenant: str, **options: Any) -> BulkExpo
         for outcome in outcomes:
             rows.append(outcome.row())
             damaged += outcome.result.damaged if outcome.result else ()
-    return BulkExportResult(rows, damaged)
+    found = Counter(row["outcome"] for row in rows)
+    counts = {outcome.value: found[outcome.value] for outcome in ExportOutcome}
+    what = pluralize(len(rows), "room")
+    listed = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
+    error: DomainError | None = build_damage_error(damaged) if damaged else None
+    if failed := counts["failed"]:
+        error = ExportIncomplete(f"Export failed for {failed:,} of {what}.")
+    sentence = f"{what}: {listed}." if rows else "The tenant has no rooms."
+    return Report({"rooms": rows, **counts}, sentence, error=error)
 
 
 def iter_room_exports(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,30 +22,8 @@ from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
+from scaiwave.core.report import Report
 from tenants.lookup.serializers import Row
-
-
-@dataclass(frozen=True)
-class MergeResult:
-    """A whole bundle of the room after link `sequence`."""
-
-    room: str
-    sequence: int
-    exported_at: str
-    events: int
-    media: int
-    file: Path
-
-    @property
-    def sentence(self) -> str:
-        return (
-            f"Merged room {self.room!r} as of {self.exported_at} (link {self.sequence:,}): "
-            f"{pluralize(self.events, 'event')}, {pluralize(self.media, 'attachment')}, "
-            f"{format_bytes(self.file.stat().st_size)}. The bundle is unsigned."
-        )
-
-    def document(self) -> Row:
-        return {**vars(self), "file": str(self.file), "size_bytes": self.file.stat().st_size}
 
 
 def merge_bundles(
@@ -57,7 +34,7 @@ def merge_bundles(
     overwrite: bool,
     max_bytes: int,
     progress_factory: ProgressFactory,
-) -> MergeResult:
+) -> Report:
     """Write a whole bundle of the room after a chain, or after one of its links.
 
     `bundles` are the files of the chain, its directory, or its last link, none larger than
@@ -84,10 +61,22 @@ def merge_bundles(
             )
         state = chain.state
     record_written(output)
-    return MergeResult(
-        state.room.name, state.sequence, state.exported_at, state.totals.events,
-        state.totals.media, output,
-    )  # fmt: skip
+    size, totals = output.stat().st_size, state.totals
+    figures = {
+        "room": state.room.name,
+        "sequence": state.sequence,
+        "exported_at": state.exported_at,
+        "events": totals.events,
+        "media": totals.media,
+        "file": str(output),
+        "size_bytes": size,
+    }
+    sentence = (
+        f"Merged room {state.room.name!r} as of {state.exported_at} (link {state.sequence:,}): "
+        f"{pluralize(totals.events, 'event')}, {pluralize(totals.media, 'attachment')}, "
+        f"{format_bytes(size)}. The bundle is unsigned."
+    )
+    return Report(figures, sentence)
 
 
 def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) -> Iterator[bytes]:
@@ -116,52 +105,12 @@ def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) 
     yield from writer.encode_end(events=count, signer=None)
 
 
-@dataclass(frozen=True)
-class BundleDiff:
-    """What differs between two states of a room. `room` are the names of its changed fields."""
-
-    events: Sequence[Row]
-    room: Sequence[str]
-    senders: Sequence[str]
-    media_added: int
-    media_removed: int
-    media_changed: int
-
-    @property
-    def sentence(self) -> str:
-        counts = Counter(row["change"] for row in self.events)
-        parts = [f"{count:,} {change}" for change, count in sorted(counts.items())]
-        media = (self.media_added, self.media_removed, self.media_changed)
-        names = ("added", "removed", "changed")
-        parts += [
-            f"{pluralize(count, 'attachment')} {name}"
-            for count, name in zip(media, names, strict=True)
-            if count
-        ]
-        if self.senders:
-            parts.append(f"{pluralize(len(self.senders), 'sender')} changed")
-        parts += [f"{name} changed" for name in self.room]
-        return f"Differences: {', '.join(parts)}." if parts else "The bundles do not differ."
-
-    def document(self) -> Row:
-        return {
-            "events": list(self.events),
-            "room": list(self.room),
-            "senders": list(self.senders),
-            "media": {
-                "added": self.media_added,
-                "removed": self.media_removed,
-                "changed": self.media_changed,
-            },
-        }
-
-
 def diff_bundles(
     *, before: Path, after: Path, max_bytes: int, progress_factory: ProgressFactory
-) -> BundleDiff:
+) -> Report:
     """Compare two states of a room: whole bundles, links of a chain, or directories with chains.
 
-    Raises `BundleError` and `UsageError`.
+    `room` are the names of its changed fields. Raises `BundleError` and `UsageError`.
     """
     options: dict[str, Any] = {"max_bytes": max_bytes, "progress_factory": progress_factory}
     with (
@@ -173,18 +122,27 @@ def diff_bundles(
         old_room, new_room = map(msgspec.structs.asdict, (old.state.room, new.state.room))
         old_media, new_media = old.state.media, new.state.media
         shared = old_media.keys() & new_media.keys()
-        return BundleDiff(
-            events=events,
-            room=[key for key, value in new_room.items() if value != old_room[key]],
-            senders=[
-                sender.fqid
-                for key, sender in new.state.senders.items()
-                if key in old.state.senders and old.state.senders[key] != sender
-            ],
-            media_added=len(new_media) - len(shared),
-            media_removed=len(old_media) - len(shared),
-            media_changed=sum(old_media[key] != new_media[key] for key in shared),
-        )
+        senders = [
+            sender.fqid
+            for key, sender in new.state.senders.items()
+            if key in old.state.senders and old.state.senders[key] != sender
+        ]
+        room = [key for key, value in new_room.items() if value != old_room[key]]
+        media = {
+            "added": len(new_media) - len(shared),
+            "removed": len(old_media) - len(shared),
+            "changed": sum(old_media[key] != new_media[key] for key in shared),
+        }
+    counts = Counter(row["change"] for row in events)
+    parts = [f"{count:,} {change}" for change, count in sorted(counts.items())]
+    parts += [f"{pluralize(count, 'attachment')} {name}" for name, count in media.items() if count]
+    if senders:
+        parts.append(f"{pluralize(len(senders), 'sender')} changed")
+    parts += [f"{name} changed" for name in room]
+    return Report(
+        {"events": events, "room": room, "senders": senders, "media": media},
+        f"Differences: {', '.join(parts)}." if parts else "The bundles do not differ.",
+    )
 
 
 def _iter_rows(

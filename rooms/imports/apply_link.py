@@ -44,6 +44,7 @@ from rooms.stream_positions import END_POSITION
 from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.text import pluralize
 from scaiwave.core.errors import UsageError
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched, execute
 from scaiwave.extensions import PERSONAL_DATA_ERASERS, PurgedPerson
 from tenants.errors import ParticipantOnHold
@@ -106,13 +107,14 @@ class AppendResult:
             + (f", {pluralize(removed, 'attachment')} removed." if removed else ".")
         )
 
-    def sentences(self) -> Iterator[str]:
-        yield self.sentence
+    def report(self) -> Report:
+        notes = []
         if self.kept_local:
-            yield f"{pluralize(self.kept_local, 'event')} kept as changed here."
+            notes.append(f"{pluralize(self.kept_local, 'event')} kept as changed here.")
         if self.references_cut:
             events = pluralize(self.references_cut, "event")
-            yield f"{events} lost a reference to a deleted event, or were deleted."
+            notes.append(f"{events} lost a reference to a deleted event, or were deleted.")
+        return Report(self.document(), self.sentence, warnings=self.warnings, notes=notes)
 
     def document(self) -> Row:
         return {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rooms.moves.result import MoveResult
+from collections.abc import Mapping
+from typing import Any
+
+from scaiwave.cli.arguments import A
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 
@@ -41,19 +44,10 @@ _COLUMNS = {
 }
 
 
-def print_move(command: OperatorCommand, result: MoveResult) -> None:
-    """Print the result, then raise its error."""
-    output = command.output
-    act = {} if result.changed is None else {"changed": result.changed, "dry_run": command.dry_run}
-    if output.as_json:
-        output.print_json({**result.figures, **result.lists, **act})
-    else:
-        output.print_record([_COLUMNS[key] for key in result.figures], result.figures)
-        for name, rows in result.lists.items():
-            if rows:
-                output.print_table(name, [_COLUMNS[key] for key in rows[0]], rows)
-        output.print_line(result.sentence)
-    for warning in result.warnings:
-        output.warn(warning)
-    if result.error is not None:
-        raise result.error
+class MoveCommand(OperatorCommand[A]):
+    def show(self, document: Mapping[str, Any]) -> None:
+        """Print the figures, and lists of what needs attention."""
+        self.output.print_record([_COLUMNS[key] for key in document if key in _COLUMNS], document)
+        for name, rows in document.items():
+            if isinstance(rows, list) and rows:
+                self.output.print_table(name, [_COLUMNS[key] for key in rows[0]], rows)

@@ -18,10 +18,10 @@ from rooms.models.media import get_storage_name
 from rooms.moves.import_rooms import note_emptied
 from rooms.moves.import_tenant import lock_import, select_suspended
 from rooms.moves.mapping import DERIVED, is_derived
-from rooms.moves.result import MoveResult
 from rooms.moves.rows import iter_tables, require_unreferenced
 from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.storage.media import MediaStore
 from tenants.audit.record import record_audit
 from tenants.holds.queries import require_tenant_not_held
@@ -36,7 +36,7 @@ _OPEN_IT = (
 
 def abort_tenant_import(
     *, operator: Operator, slug: str, now: datetime, dry_run: bool = False
-) -> MoveResult:
+) -> Report:
     """Delete a tenant that was imported and is not open yet. Raises `TenantImportRefused`,
     `TenantReferenced`, `OnHold`, and what `open_deletion` raises."""
     operator.require(Permission.MANAGE_PLATFORM)
@@ -74,7 +74,7 @@ def abort_tenant_import(
                 details = {"from_tenant": str(record.source_tenant_id)}
                 record_audit(operator, "import-tenant --abort", tenant, now, details, tenant=tenant)
         verb = "Would delete" if dry_run else "Deleted"
-        return MoveResult(figures, f"{verb} the import of tenant {slug}.", changed=True)
+        return Report(figures, f"{verb} the import of tenant {slug}.", changed=True)
 
 
 def _require_no_own(tenant: Tenant) -> None:

@@ -51,7 +51,7 @@ from rooms.moves.index import (
     name_rows,
     write_index,
 )
-from rooms.moves.result import MoveResult, add_missing, list_not_exported
+from rooms.moves.result import add_missing, list_not_exported, with_missing
 from rooms.moves.rows import ROOM_COLUMNS, iter_tenant_tables, load_tables, write_rows
 from scaiwave import __version__
 from scaiwave.console.progress import ProgressFactory
@@ -64,6 +64,7 @@ from scaiwave.core.files import (
     translate_write_errors,
 )
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.audit.export_audit import iter_tenant_audit
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import resolve_tenant
@@ -94,9 +95,7 @@ class ExportTenantOptions:
     """How many files may be missing in the media store without an error."""
 
 
-def _build_result(
-    tenant: Tenant, rooms: list[RoomEntry], *, frozen: bool, dry_run: bool
-) -> MoveResult:
+def _build_result(tenant: Tenant, rooms: list[RoomEntry], *, frozen: bool, dry_run: bool) -> Report:
     """Return the rooms that are, or would be, in the export, and the others with the reason."""
     others = list_not_exported(rooms)
     not_exported = sum(room["events"] for room in others)
@@ -111,12 +110,12 @@ def _build_result(
     what = f"tenant {tenant.slug} with {pluralize(len(rooms) - len(others), 'room')}"
     sentence = f"Would export {what}. No changes were made." if dry_run else f"Exported {what}."
     warnings = [] if frozen or dry_run else [_NOT_FROZEN]
-    return MoveResult(figures, sentence, {"not_exported": others}, warnings, changed=True)
+    return Report(figures, sentence, {"not_exported": others}, warnings, changed=True)
 
 
 def export_tenant(
     *, operator: Operator, tenant: str, options: ExportTenantOptions, dry_run: bool = False
-) -> MoveResult:
+) -> Report:
     """Write the export, or with `incremental` the changes since the last one.
 
     With `freeze`, the tenant is suspended first and no one may write until the end. Rooms that must
@@ -144,7 +143,7 @@ def export_tenant(
     _require_own_members(resolved, rooms)
     if dry_run:
         result = _build_result(resolved, rooms, frozen=options.freeze, dry_run=True)
-        return result.with_missing(_find_missing(resolved, rooms), options.missing_files)
+        return with_missing(result, _find_missing(resolved, rooms), options.missing_files)
     if options.freeze:
         suspend_tenant(
             operator=operator,
@@ -165,7 +164,7 @@ def export_tenant(
         export = _Export(operator, resolved, options, signer, previous)
         index = export.run()
     result = _build_result(resolved, index.rooms, frozen=index.frozen, dry_run=False)
-    return result.with_missing(export.missing, options.missing_files)
+    return with_missing(result, export.missing, options.missing_files)
 
 
 def _require_own_members(tenant: Tenant, rooms: list[RoomEntry]) -> None:

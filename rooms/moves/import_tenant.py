@@ -45,7 +45,6 @@ from rooms.moves.mapping import (
     map_people,
     record_people,
 )
-from rooms.moves.result import MoveResult
 from rooms.moves.rows import ROOM_COLUMNS, ExportedRows, RowTable, load_tables
 from scaiwave.config.server_name import normalize_server_name
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -53,6 +52,7 @@ from scaiwave.console.text import pluralize
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched
 from scaiwave.ids import new_id
 from tenants.audit.record import record_audit
@@ -104,7 +104,7 @@ class ImportTenantOptions:
     progress_factory: ProgressFactory = null_progress_factory
 
 
-def _plan(export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None) -> MoveResult:
+def _plan(export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | None) -> Report:
     """Return the result of an import that changes nothing, or that people are refused from."""
     index, settings = export.index, vars(tenant) if tenant else export.tenant
     figures = {
@@ -122,7 +122,7 @@ def _plan(export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | N
         "opened": False,
     }
     sentence = f"This export was already imported as tenant {slug}; nothing changed."
-    plan = MoveResult(figures, sentence, {"refused": people.refused}, changed=False)
+    plan = Report(figures, sentence, {"refused": people.refused}, changed=False)
     if not people.refused:
         return plan
     first, count = people.refused[0], pluralize(len(people.refused), "person", "people")
@@ -134,7 +134,7 @@ def _plan(export: ExportedRows, slug: str, people: PeopleMap, tenant: Tenant | N
 
 def import_tenant(
     *, operator: Operator, options: ImportTenantOptions, dry_run: bool = False
-) -> MoveResult:
+) -> Report:
     """Import the tenant under this slug, or the changes since the last import.
 
     A dry run refuses the same, and lists the refused people. Raises `TenantExportDamaged`,

@@ -1,9 +1,9 @@
-"""The results of a move, as the commands print them."""
+"""What the reports of moves have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from rooms.bundle.format import INFECTED
 from rooms.bundle.manifest.schema import MediaEntry
@@ -11,33 +11,19 @@ from rooms.errors import MediaFilesMissing
 from rooms.moves.index import RoomEntry
 from scaiwave.console.text import pluralize
 from scaiwave.core.bulk import list_some
-from scaiwave.core.errors import DomainError
+from scaiwave.core.report import Report
 from tenants.lookup.serializers import Row
 
 
-@dataclass(frozen=True)
-class MoveResult:
-    """Figures by their names, lists of rows that need attention, and a sentence.
-
-    `error` is raised once all is printed. An act that changes nothing has no `changed`.
-    """
-
-    figures: Row
-    sentence: str
-    lists: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    error: DomainError | None = None
-    changed: bool | None = None
-
-    def with_missing(self, missing: Mapping[str, Row], allowed: int) -> MoveResult:
-        """Add the files that are missing in an export; more than are allowed are an error."""
-        files = list(missing.values())
-        return replace(
-            self,
-            figures={**self.figures, "files_missing": len(files)},
-            lists={**self.lists, "missing_files": files},
-            error=self.error or find_missing_error(missing, allowed),
-        )
+def with_missing(report: Report, missing: Mapping[str, Row], allowed: int) -> Report:
+    """Add the files that are missing in an export; more than are allowed are an error."""
+    files = list(missing.values())
+    return replace(
+        report,
+        figures={**report.figures, "files_missing": len(files)},
+        lists={**report.lists, "missing_files": files},
+        error=report.error or find_missing_error(missing, allowed),
+    )
 
 
 def add_missing(missing: dict[str, Row], room_id: str, media: Iterable[MediaEntry]) -> None:

@@ -30,12 +30,13 @@ from rooms.moves.import_rooms import MovedRewriter
 from rooms.moves.import_tenant import LOCAL_COLUMNS, build_mapping, find_stale
 from rooms.moves.index import AUDIT, RoomEntry, TenantIndex, name_rows, open_export
 from rooms.moves.mapping import SameTenant, TenantMapping
-from rooms.moves.result import MoveResult, add_missing, list_not_exported
+from rooms.moves.result import add_missing, list_not_exported, with_missing
 from rooms.moves.rows import ExportedRows, load_tables
 from scaiwave.console.progress import ProgressFactory, null_progress, null_progress_factory
 from scaiwave.console.text import pluralize
 from scaiwave.core import strict_json
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched
 from tenants.audit.queries.verify_audit_export import verify_audit_export
 from tenants.lookup.resolve import resolve_tenant
@@ -56,7 +57,7 @@ class _AuditHeader(msgspec.Struct):
 
 def _build_result(
     index: TenantIndex, signer: str, compared: str | None, differences: list[Row]
-) -> MoveResult:
+) -> Report:
     figures = {
         "tenant": index.tenant.slug,
         "server_name": index.server_name,
@@ -82,7 +83,7 @@ def _build_result(
             f" Tenant {compared} is equal: every row, and every event and attachment of {rooms}."
         )
     lists = {"differences": differences, "not_exported": list_not_exported(index.rooms)}
-    return MoveResult(figures, sentence, lists, error=error)
+    return Report(figures, sentence, lists, error=error)
 
 
 def verify_tenant_export(
@@ -96,7 +97,7 @@ def verify_tenant_export(
     against: str | None = None,
     missing_files: int = 0,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> MoveResult:
+) -> Report:
     """Check the signature, every file, row and bundle, and the audit entries of sealed days.
 
     With `against`, a tenant that was imported from it is compared, row by row, event by event and
@@ -131,7 +132,8 @@ def verify_tenant_export(
                     differences += _compare_room(export, entry, mapping, chain)
     if mapping is not None:
         differences += compare_rows(export, mapping)
-    return _build_result(index, signer, against, differences).with_missing(missing, missing_files)
+    result = _build_result(index, signer, against, differences)
+    return with_missing(result, missing, missing_files)
 
 
 def _find_record(tenant: Tenant, index: TenantIndex) -> TenantImport:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -49,6 +49,7 @@ from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.core.completed_work import record_completed
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.extensions import PARTICIPANT_CHANGES, PARTICIPANT_FACTS
 from tenants.audit.queries.entries import iter_entries_about
 from tenants.audit.record import record_audit
@@ -61,42 +62,6 @@ from tenants.roles.queries.roles import assignment_row, effective_roles
 
 ACTION = "export-participant"
 FORMAT = "scaiwave-participant-export"
-
-
-@dataclass(frozen=True)
-class ParticipantExportResult:
-    """`manifest` is the one in the file; `size` is the size of the file in bytes."""
-
-    manifest: Row
-    size: int
-
-    def document(self) -> Row:
-        return {
-            **{key: self.manifest[key] for key in ("participant", "counts", "rooms", "left_out")},
-            "size_bytes": self.size,
-        }
-
-    @property
-    def sentence(self) -> str:
-        counts, fqid = self.manifest["counts"], self.manifest["participant"]["fqid"]
-        return (
-            f"Exported {fqid}: {pluralize(counts['events'], 'event')} of "
-            f"{pluralize(counts['rooms'], 'room')}, {pluralize(counts['media'], 'attachment')}, "
-            f"{counts['audit_entries']:,} audit entries, {format_bytes(self.size)}."
-        )
-
-    @property
-    def warnings(self) -> list[str]:
-        warnings = [
-            f"Not exported: {pluralize(row['events'], 'event')} of room {row['id']}: "
-            f"{row['reason']}."
-            for row in self.manifest["left_out"]
-        ]
-        missing = self.manifest["counts"]["missing_media"]
-        if any(missing.values()):
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in missing.items())
-            warnings.append(f"Without the files of some attachments: {reasons}.")
-        return warnings
 
 
 def export_participant(
@@ -133,16 +98,36 @@ def export_participant(
 
 def write_participant_export(
     start: Callable[[], ParticipantExport], target: Path, *, overwrite: bool
-) -> ParticipantExportResult:
+) -> Report:
     """Write the file once it is complete. Raises the errors of `write_to_file`."""
     with write_drafts(target.parent):
         result, publish = write_draft(start, target, overwrite=overwrite)
         publish()
     record_completed(f"{ACTION}: {target}", command=f"unzip -l {quote(str(target))}")
-    return result
+    return replace(result, figures={**result.figures, "file": str(target)})
 
 
-class ParticipantExport(FileExport[ParticipantExportResult]):
+def _build_report(manifest: Row, size: int) -> Report:
+    """`manifest` is the one in the file; `size` is the size of the file in bytes."""
+    counts, fqid = manifest["counts"], manifest["participant"]["fqid"]
+    figures = {key: manifest[key] for key in ("participant", "counts", "rooms", "left_out")}
+    sentence = (
+        f"Exported {fqid}: {pluralize(counts['events'], 'event')} of "
+        f"{pluralize(counts['rooms'], 'room')}, {pluralize(counts['media'], 'attachment')}, "
+        f"{counts['audit_entries']:,} audit entries, {format_bytes(size)}."
+    )
+    warnings = [
+        f"Not exported: {pluralize(row['events'], 'event')} of room {row['id']}: {row['reason']}."
+        for row in manifest["left_out"]
+    ]
+    if any(counts["missing_media"].values()):
+        missing = counts["missing_media"].items()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in missing)
+        warnings.append(f"Without the files of some attachments: {reasons}.")
+    return Report({**figures, "size_bytes": size}, sentence, warnings=warnings)
+
+
+class ParticipantExport(FileExport[Report]):
     """A ZIP file. Each room is read from a snapshot of its own, into a file without a name."""
 
     room = None
@@ -170,9 +155,7 @@ class ParticipantExport(FileExport[ParticipantExportResult]):
                 self.left_out.append({"id": room_id, "events": count, "reason": reason})
         self._options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
         self._writer = ZipStreamWriter(now)
-        super().__init__(
-            self._iter_entries(), lambda size: ParticipantExportResult(self._manifest, size)
-        )
+        super().__init__(self._iter_entries(), lambda size: _build_report(self._manifest, size))
 
     def _iter_entries(self) -> Generator[bytes]:
         person = self._person

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,9 +21,9 @@ from rooms.retention.room_removal import RoomRemoval
 from rooms.search.documents import wait_for_writers
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import ChangeResult
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.storage.media import collect_refusals
 from tenants.audit.record import record_audit
 from tenants.counters import increment_counters
@@ -41,46 +40,6 @@ COUNTS = (*EVENTS, "attachments", "files", "file_bytes")
 """The fields of RemovedEvents and RemovedFiles."""
 
 
-@dataclass(frozen=True)
-class RetentionResult(ChangeResult):
-    """`rooms` are the rooms that lost something; `on_hold` counts rooms that were left out."""
-
-    rooms: list[Row]
-    on_hold: int
-    dry_run: bool = False
-
-    @property
-    def totals(self) -> dict[str, int]:
-        return {name: sum(row[name] for row in self.rooms) for name in COUNTS}
-
-    @property
-    def sentence(self) -> str:
-        if not self.rooms:
-            return "Nothing is older than the retention policies allow."
-        totals = self.totals
-        would = "Would be removed" if self.dry_run else "Removed"
-        return (
-            f"{would} in {pluralize(len(self.rooms), 'room')}: "
-            f"{pluralize(totals['deleted_events'], 'event')} deleted, "
-            f"{totals['redacted_events']:,} redacted, "
-            f"{totals['emptied_events']:,} emptied, {pluralize(totals['files'], 'file')} deleted."
-        )
-
-    @property
-    def warnings(self) -> list[str]:
-        if not self.on_hold:
-            return []
-        return [f"Left out because of a hold: {pluralize(self.on_hold, 'room')}."]
-
-    def document(self) -> Row:
-        return {
-            "rooms": self.rooms,
-            "totals": self.totals,
-            "on_hold": self.on_hold,
-            "changed": bool(self.rooms),
-        }
-
-
 def run_retention(
     *,
     operator: Operator,
@@ -89,7 +48,7 @@ def run_retention(
     tenant: str | None = None,
     room: str | None = None,
     progress: ProgressCallback = null_progress,
-) -> RetentionResult:
+) -> Report:
     """Delete events and files that are older than the policies allow, except under a hold.
 
     Each batch has its own transaction and audit entry, so an interrupted run has deleted some of
@@ -107,18 +66,35 @@ def run_retention(
             run = _Run(operator, place, now)
             rows = list(run.remove(deletion, progress))
             run.finish()
-    return RetentionResult(rows, run.on_hold)
+    return _build_report(rows, run.on_hold)
 
 
 def preview_retention(
     *, operator: Operator, now: datetime, tenant: str | None = None, room: str | None = None
-) -> RetentionResult:
+) -> Report:
     """Return the counts that a run would delete now. Raises the errors of `resolve_place`."""
     operator.require(Permission.VIEW)
     run = _Run(operator, resolve_place(operator, tenant, room), now)
     with temporary_tables():
         rows = list(run.count())
-    return RetentionResult(rows, run.on_hold, dry_run=True)
+    return _build_report(rows, run.on_hold, dry_run=True)
+
+
+def _build_report(rooms: list[Row], on_hold: int, *, dry_run: bool = False) -> Report:
+    """`rooms` are the rooms that lost something; `on_hold` counts rooms that were left out."""
+    totals = {name: sum(row[name] for row in rooms) for name in COUNTS}
+    sentence = (
+        f"{'Would be removed' if dry_run else 'Removed'} in {pluralize(len(rooms), 'room')}: "
+        f"{pluralize(totals['deleted_events'], 'event')} deleted, "
+        f"{totals['redacted_events']:,} redacted, "
+        f"{totals['emptied_events']:,} emptied, {pluralize(totals['files'], 'file')} deleted."
+    )
+    return Report(
+        {"rooms": rooms, "totals": totals, "on_hold": on_hold},
+        sentence if rooms else "Nothing is older than the retention policies allow.",
+        warnings=[f"Left out because of a hold: {pluralize(on_hold, 'room')}."] if on_hold else [],
+        changed=bool(rooms),
+    )
 
 
 class _Run:

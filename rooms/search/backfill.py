@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,45 +18,12 @@ from rooms.search.queue import enqueue_jobs, require_queue
 from rooms.search.runs import get_or_create_run
 from rooms.search.worker import RangeWorker
 from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.console.text import pluralize
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 
 _POLL_SECONDS = 0.2
 """Pause while other processes work on all ranges that are left."""
-
-
-@dataclass(frozen=True)
-class BackfillResult:
-    """A finished run: one row per tenant, and whether an earlier process had started it."""
-
-    run_id: UUID
-    resumed: bool
-    tenants: list[dict[str, Any]]
-
-    @property
-    def mismatched_tenants(self) -> list[str]:
-        return [row["tenant"] for row in self.tenants if row["missing"] or row["stale"]]
-
-    def document(self) -> dict[str, Any]:
-        return {"run_id": self.run_id, "resumed": self.resumed, "tenants": self.tenants}
-
-    def require_consistent(self) -> None:
-        """Raises `SearchIndexMismatch`."""
-        if self.mismatched_tenants:
-            raise SearchIndexMismatch(
-                "The search index does not match the stored events of: "
-                f"{', '.join(self.mismatched_tenants)}."
-            )
-
-
-@dataclass(frozen=True)
-class EnqueueResult:
-    run_id: UUID
-    resumed: bool
-    ranges: int
-    jobs: int
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def backfill_search(
@@ -66,13 +32,15 @@ def backfill_search(
     options: BackfillOptions,
     clock: Callable[[], datetime],
     progress: ProgressCallback = null_progress,
-) -> BackfillResult:
+) -> Report:
     """Do the whole backfill in this process, resuming an unfinished run of the same scope.
 
     Other processes may work on the same run at the same time.
 
-    Raises `UsageError`, `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `BackfillSuperseded`,
-    and what calling the search server raises if one is configured.
+    The report has a row for each tenant, and whether an earlier process had started the run; its
+    error is `SearchIndexMismatch`. Raises `UsageError`, `TenantNotFound`, `RoomNotFound`,
+    `AmbiguousName`, `BackfillSuperseded`, and what calling the search server raises if one is
+    configured.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     started_at = clock()
@@ -85,12 +53,18 @@ def backfill_search(
             processed = [worker.process_range(range_id) for range_id in range_ids]
             if not any(processed):
                 time.sleep(_POLL_SECONDS)
-    return BackfillResult(run.pk, run.started_at != started_at, (run.outcome or {})["tenants"])
+    tenants, resumed = (run.outcome or {})["tenants"], run.started_at != started_at
+    differing = [row["tenant"] for row in tenants if row["missing"] or row["stale"]]
+    error = SearchIndexMismatch(
+        f"The search index does not match the stored events of: {', '.join(differing)}."
+    )
+    return Report(
+        {"run_id": run.pk, "resumed": resumed, "tenants": tenants},
+        error=error if differing else None,
+    )
 
 
-def enqueue_backfill(
-    *, operator: Operator, options: BackfillOptions, now: datetime
-) -> EnqueueResult:
+def enqueue_backfill(*, operator: Operator, options: BackfillOptions, now: datetime) -> Report:
     """Have the queue's workers do the backfill.
 
     Raises `QueueUnavailable`, and what `backfill_search` raises.
@@ -99,7 +73,11 @@ def enqueue_backfill(
     require_queue()
     run = get_or_create_run(operator, options, now)
     ranges = pending_ranges(run).count()
-    return EnqueueResult(run.pk, run.started_at != now, ranges, enqueue_jobs(run.pk, ranges))
+    jobs, resumed = enqueue_jobs(run.pk, ranges), run.started_at != now
+    return Report(
+        {"run_id": run.pk, "resumed": resumed, "ranges": ranges, "jobs": jobs},
+        f"{pluralize(ranges, 'range')} to process; {pluralize(jobs, 'job')} in the queue.",
+    )
 
 
 def backfill_one_range(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F, QuerySet
@@ -21,6 +20,7 @@ from rooms.search.query import SearchQuery, make_snippet, parse_query
 from rooms.search.scope import Scope
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched
 from tenants.lookup.resolve import resolve_tenant
 from tenants.lookup.serializers import Row
@@ -94,19 +94,11 @@ def _iter_hits(
             }
 
 
-@dataclass(frozen=True)
-class SearchPlan:
-    """State of the index by tenant; `unfinished` is the run that a backfill would resume."""
+def get_search_plan(*, operator: Operator, options: BackfillOptions) -> Report:
+    """Return the state of the index by tenant, and the run that a backfill would resume.
 
-    tenants: list[Row]
-    unfinished: Row | None
-
-    def document(self) -> dict[str, Any]:
-        return {"tenants": self.tenants, "unfinished": self.unfinished}
-
-
-def get_search_plan(*, operator: Operator, options: BackfillOptions) -> SearchPlan:
-    """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
+    Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`.
+    """
     operator.require(Permission.VIEW_PLATFORM)
     scope = build_scope(operator, options)
     with open_index() as index:
@@ -120,14 +112,14 @@ def get_search_plan(*, operator: Operator, options: BackfillOptions) -> SearchPl
     ]
     run = SearchBackfill.objects.filter(scope=scope.name, finished_at=None).first()
     if run is None:
-        return SearchPlan(rows, None)
+        return Report({"tenants": rows, "unfinished": None})
     unfinished = {
         "run_id": run.pk,
         "started_at": run.started_at,
         "ranges": run.ranges.count(),
         "ranges_left": pending_ranges(run).count(),
     }
-    return SearchPlan(rows, unfinished)
+    return Report({"tenants": rows, "unfinished": unfinished})
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from rooms.seeding.text import ROOM_NAMES, make_random, make_sentences
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.audit.record import record_audit
-from tenants.models import Participant
 
 _TABLE = f"{Event._meta.db_table} ({', '.join(COLUMNS)})"
 PROGRESS_INTERVAL = 1000
@@ -45,22 +45,6 @@ class SeedOptions:
     seed: int = 1
 
 
-@dataclass(frozen=True)
-class SeedResult:
-    tenant: str
-    workspace: str
-    owner: Participant
-    rooms: list[dict[str, Any]]
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "tenant": self.tenant,
-            "workspace": self.workspace,
-            "owner_id": self.owner.pk,
-            "rooms": self.rooms,
-        }
-
-
 def seed_rooms(
     *,
     operator: Operator,
@@ -69,7 +53,7 @@ def seed_rooms(
     options: SeedOptions,
     now: datetime,
     progress: ProgressCallback = null_progress,
-) -> SeedResult:
+) -> Report:
     """Create rooms, each in its own transaction, and the tenant, workspace and senders they need.
 
     `tenant` and `workspace` are slugs. Apart from ids and times, the content depends only on the
@@ -98,7 +82,15 @@ def seed_rooms(
         )
     seeder = _RoomSeeder(participants, options, now, progress)
     rooms = [seeder.create_room(number) for number in range(options.rooms)]
-    return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
+    slug, owner = participants.workspace.slug, participants.owner
+    figures = {
+        "tenant": seeded_tenant.slug,
+        "workspace": slug,
+        "owner_id": owner.pk,
+        "rooms": rooms,
+    }
+    sentence = f"Added to workspace {slug} of tenant {seeded_tenant.slug}, owned by {owner}."
+    return Report(figures, sentence)
 
 
 @dataclass

@@ -54,6 +54,7 @@ from scaiwave.core.files import (
     remove_drafts_in,
 )
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.lookup.serializers import Row
 
 RECORD = "transcript.json"
@@ -71,44 +72,6 @@ class TranscriptSource:
     facts: Row
     sentence: str
     signer: Signer | None = None
-
-
-@dataclass(frozen=True)
-class TranscriptResult:
-    directory: Path
-    record: Row
-    size: int
-    files: int
-
-    def document(self) -> Row:
-        record, window = self.record, self.record["window"]
-        events = {key: value for key, value in record["events"].items() if key != "by_type"}
-        return {
-            "room": record["room"],
-            "window": window and {"starts_at": window["since"], "ends_at": window["until"]},
-            "format": record["transcript"],
-            "events": events,
-            "media": record["media"]["listed"],
-            "missing_media": sum(record["media"]["missing"].values()),
-            "directory": str(self.directory),
-            "files": self.files,
-            "size_bytes": self.size,
-            "manifest_sha256": record["source"]["manifest_sha256"],
-            "key_id": record["key_id"],
-        }
-
-    def sentences(self) -> Iterator[str]:
-        events = self.record["events"]
-        yield (
-            f"Transcript of {pluralize(events['read'], 'event')} written to {self.directory}: "
-            f"{pluralize(self.files, 'file')}, {format_bytes(self.size)}."
-        )
-        yield (
-            f"{events['shown']:,} shown by themselves, {events['shown_with_target']:,} with the "
-            f"event that they refer to, {events['left_out']:,} left out by the filter."
-        )
-        if not self.record["signature"]:
-            yield f"{RECORD} is not signed."
 
 
 def parse_time_zone(name: str) -> ZoneInfo:
@@ -131,7 +94,7 @@ def transcribe_room(
     overwrite: bool,
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> TranscriptResult:
+) -> Report:
     """Write the transcript of a room, named by its ID or alias, into a new directory.
 
     Raises the errors of an export, `UsageError`, `FileUnwritable` or `FileExists` for the
@@ -173,7 +136,7 @@ def transcribe_bundle(
     overwrite: bool,
     now: datetime,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> TranscriptResult:
+) -> Report:
     """Write the transcript of a bundle, or of the room after a chain, which are verified first.
 
     `path` is a whole bundle, a directory with a chain, or the last link to read. Needs no database
@@ -323,7 +286,7 @@ def _write(
     overwrite: bool,
     now: datetime,
     progress_factory: ProgressFactory,
-) -> TranscriptResult:
+) -> Report:
     parent, size, count = target.absolute().parent, 0, 0
     record: Row = {}
     with announce_drafts(settings.HOME, parent):
@@ -342,7 +305,34 @@ def _write(
                         size += stream.write(chunk)
                 count += 1
     record_completed(f"room transcript: {target}", command=f"ls {target}")
-    return TranscriptResult(target, record, size, count)
+    return _build_report(target, record, size, count)
+
+
+def _build_report(directory: Path, record: Row, size: int, files: int) -> Report:
+    window, events = record["window"], record["events"]
+    figures = {
+        "room": record["room"],
+        "window": window and {"starts_at": window["since"], "ends_at": window["until"]},
+        "format": record["transcript"],
+        "events": {key: value for key, value in events.items() if key != "by_type"},
+        "media": record["media"]["listed"],
+        "missing_media": sum(record["media"]["missing"].values()),
+        "directory": str(directory),
+        "files": files,
+        "size_bytes": size,
+        "manifest_sha256": record["source"]["manifest_sha256"],
+        "key_id": record["key_id"],
+    }
+    sentence = (
+        f"Transcript of {pluralize(events['read'], 'event')} written to {directory}: "
+        f"{pluralize(files, 'file')}, {format_bytes(size)}."
+    )
+    shown = (
+        f"{events['shown']:,} shown by themselves, {events['shown_with_target']:,} with the "
+        f"event that they refer to, {events['left_out']:,} left out by the filter."
+    )
+    unsigned = "" if record["signature"] else f"{RECORD} is not signed."
+    return Report(figures, sentence, notes=[shown, unsigned])
 
 
 def iter_files(

@@ -90,7 +90,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
     by the names of its arguments; `permission`, the name of the `Permission` that the service
     requires first. Without a `summary` it is the first sentence of `help`, and without `examples`
     the words. `changes` adds --dry-run. Misspelt settings are warned of, unless the command
-    `reports_settings` itself.
+    `reports_settings` itself. `tables` are the keys of the JSON document that a terminal shows.
 
     `started_at` is when the console script was started; None if the command was run another way.
     Errors are raised; the console script turns them into exit codes.
@@ -111,6 +111,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
     examples: tuple[str, ...] = ()
     changes = False
     reports_settings = False
+    tables: Sequence[tuple[str, Sequence[Column]]] = ()
     started_at: datetime | None = None
     output: Output
     no_input: bool
@@ -219,7 +220,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
         self.run(given)
 
     def run(self, given: A) -> None:
-        self.print_change(self.call_service(given))
+        self.print_report(self.call_service(given))
 
     def call_service(self, given: A, **values: Any) -> Any:
         """Call the service with these values, and with what it takes of the others."""
@@ -229,7 +230,8 @@ class OperatorCommand(DjangoCommand, Generic[A]):
         """Return what a service may take by the names of its arguments."""
         return {
             **vars(given),
-            "operator": self.operator,
+            # Commands without a permission must work without a database.
+            "operator": self.operator if self.permission else None,
             "now": timezone.now(),
             "confirm": self.confirm,
             "config": settings.CONFIG,
@@ -239,16 +241,31 @@ class OperatorCommand(DjangoCommand, Generic[A]):
         }
 
     def print_result(self, document: Mapping[str, Any]) -> None:
-        """With --json, print the result, and whether it was a dry run."""
+        """With --json, print the result, and of a change whether it was a dry run."""
         if self.output.as_json:
-            self.output.print_json({**document, "dry_run": self.dry_run})
+            is_change = self.changes or "changed" in document
+            self.output.print_json({**document, **({"dry_run": self.dry_run} if is_change else {})})
 
-    def print_change(self, result: ChangeResult) -> None:
-        self.print_result(result.document())
-        for line in result.lines:
+    def print_report(self, report: ChangeResult) -> None:
+        """Print the JSON document, or the tables and lines; then raise the error."""
+        document = report.document()
+        self.print_result(document)
+        if not self.output.as_json:
+            self.show(document)
+        for line in report.lines:
             self.output.print_line(line)
-        for warning in result.warnings:
+        for warning in report.warnings:
             self.output.warn(warning)
+        if report.error is not None:
+            raise report.error
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        """Print what a terminal shows above the lines: the records, and tables with rows."""
+        for name, columns in self.tables:
+            if isinstance(value := document[name], Mapping):
+                self.output.print_record(columns, value)
+            elif value:
+                self.output.print_table(name, columns, value)
 
     def can_ask(self) -> bool:
         return (

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from scaiwave.core.errors import ScaiWaveError
+
 
 class ChangeResult:
     """The base of all results. A subclass is for answers that are more than a `Change`."""
@@ -21,6 +23,10 @@ class ChangeResult:
     @property
     def warnings(self) -> Sequence[str]:
         return ()
+
+    @property
+    def error(self) -> ScaiWaveError | None:
+        return None
 
     def document(self) -> dict[str, Any]:
         """Return the --json document. In a dry run, `changed` is whether something would change."""

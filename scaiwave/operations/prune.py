@@ -14,9 +14,9 @@ from rooms.lifecycle.remove_media import count_due_files, purge_removed_files
 from rooms.search import prune as prune_backfills
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import ChangeResult
 from scaiwave.core.errors import ConfigurationError, DomainError
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.operations import record_figures
 from scaiwave.storage.media import storage_error_types
 from tenants.accounts import prune_sessions
@@ -111,31 +111,6 @@ PRUNERS = (
 )
 
 
-@dataclass(frozen=True)
-class PruneResult(ChangeResult):
-    """A row for each kind of records: name, title, `cutoff_at`, and how many are older.
-
-    `cutoff_at` is None for kinds that are never deleted. In a dry run nothing is deleted.
-    """
-
-    rows: list[Row]
-    dry_run: bool = False
-
-    @property
-    def total(self) -> int:
-        return sum(row["count"] for row in self.rows)
-
-    @property
-    def sentence(self) -> str:
-        if not self.total:
-            return "Nothing is old enough to be deleted."
-        records = pluralize(self.total, "record")
-        return f"Would delete {records}." if self.dry_run else f"{records} deleted."
-
-    def document(self) -> Row:
-        return {"pruned": self.rows, "changed": bool(self.total)}
-
-
 def prune(
     *,
     operator: Operator,
@@ -144,7 +119,7 @@ def prune(
     now: datetime,
     audit_days: int | None = None,
     dry_run: bool = False,
-) -> PruneResult:
+) -> Report:
     """Delete records that are older than their settings allow, with one audit entry.
 
     With `audit_days` also audit entries of days that ended at least that many days ago, in UTC;
@@ -152,6 +127,9 @@ def prune(
     sealed, and their seals stay. Raises AuditAgeTooLow, AuditNotSealed, OnHold if one of them is
     about a tenant with a hold, and the errors of signing; and once everything else is deleted, the
     first error of a media store or search server.
+
+    The report has a row for each kind of records: `cutoff_at`, None for kinds that are never
+    deleted, and how many are older.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     audit_before = _get_audit_before(audit_days, now)
@@ -159,7 +137,7 @@ def prune(
     if audit_before is not None:
         planned.append(_plan_audit(audit_before))
     if dry_run or not any(row["count"] for row in planned):
-        return PruneResult(planned, dry_run=dry_run)
+        return _build_report(planned, dry_run=dry_run)
     if audit_before is not None and planned[-1]["count"]:
         confirm(
             f"This deletes {pluralize(planned[-1]['count'], 'audit entry', 'audit entries')} from "
@@ -187,7 +165,18 @@ def prune(
         record_audit(operator=operator, action="prune", subject=subject, now=now, details=details)
     if failures:
         raise failures[0]
-    return PruneResult(rows)
+    return _build_report(rows)
+
+
+def _build_report(rows: list[Row], *, dry_run: bool = False) -> Report:
+    total = sum(row["count"] for row in rows)
+    records = pluralize(total, "record")
+    sentence = f"Would delete {records}." if dry_run else f"{records} deleted."
+    return Report(
+        {"pruned": rows},
+        sentence if total else "Nothing is old enough to be deleted.",
+        changed=bool(total),
+    )
 
 
 def count_overdue(config: Configuration, now: datetime, grace: timedelta) -> dict[str, int]:

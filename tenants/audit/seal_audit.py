@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -15,10 +14,10 @@ from django.db import transaction
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.console.text import pluralize
-from scaiwave.core.change import ChangeResult
 from scaiwave.core.files import replace_file
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from scaiwave.core.sql import batched
 from scaiwave.extensions import SERVER_SIGNER
 from tenants.audit.chain import (
@@ -59,36 +58,21 @@ ACTION = "audit seal --accept-restored"
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class SealAuditResult(ChangeResult):
-    """A row for each new seal, oldest first; after many only the newest ones are listed.
+def _build_report(
+    seals: Sequence[Row], days: int, entries: int, *, accepted: bool, dry_run: bool = False
+) -> Report:
+    """Return a row for each new seal, oldest first; after many only the newest ones are listed.
 
     `accepted` is true if a log that lacks the last seal of this host was, or would be, accepted.
     """
-
-    seals: Sequence[Row]
-    days: int
-    entries: int
-    dry_run: bool = False
-    accepted: bool = False
-
-    @property
-    def sentence(self) -> str:
-        accepted = f"{'Would accept' if self.dry_run else 'Accepted'} the restored audit log. "
-        counts = f"{pluralize(self.days, 'day')} with {pluralize(self.entries, 'entry', 'entries')}"
-        sealed = f"Would seal {counts}." if self.dry_run else f"Sealed {counts}."
-        return (accepted if self.accepted else "") + (
-            sealed if self.days else "No day is due to be sealed."
-        )
-
-    def document(self) -> Row:
-        return {
-            "seals": list(self.seals),
-            "days": self.days,
-            "entries": self.entries,
-            "accepted": self.accepted,
-            "changed": bool(self.days) or self.accepted,
-        }
+    text = f"{'Would accept' if dry_run else 'Accepted'} the restored audit log. " * accepted
+    counts = f"{pluralize(days, 'day')} with {pluralize(entries, 'entry', 'entries')}"
+    sealed = f"Would seal {counts}." if dry_run else f"Sealed {counts}."
+    return Report(
+        {"seals": list(seals), "days": days, "entries": entries, "accepted": accepted},
+        text + (sealed if days else "No day is due to be sealed."),
+        changed=bool(days) or accepted,
+    )
 
 
 def seal_audit(
@@ -99,7 +83,7 @@ def seal_audit(
     accept_restored: bool = False,
     settle_seconds: float = SETTLE_SECONDS,
     progress_factory: ProgressFactory = null_progress_factory,
-) -> SealAuditResult:
+) -> Report:
     """Seal every day (UTC) that has ended and is not sealed, also those without entries.
 
     The seals are the record of this act; it writes no audit entry. With `accept_restored`, which
@@ -116,20 +100,20 @@ def seal_audit(
             _accept_restored(operator, chain, lost.message, now)
         first, last = get_first_day(chain), get_last_ended_day(now)
         if first is None or first > last:
-            return SealAuditResult([], 0, 0, dry_run, accepted=bool(lost))
+            return _build_report([], 0, 0, accepted=bool(lost), dry_run=dry_run)
         if dry_run:
             ids = {"pk__gte": get_start_id(first), "pk__lt": get_next_start_id(last)}
             count = AuditEntry.objects.filter(**ids).count()
             days = (last - first).days + 1
-            return SealAuditResult([], days, count, dry_run, accepted=bool(lost))
+            return _build_report([], days, count, accepted=bool(lost), dry_run=dry_run)
         # Fail before anything is closed: without a key, or with IDs that belong to no day.
         SERVER_SIGNER.load()().sign(b"", now)
         if invalid := find_invalid_ids(1):
             raise AuditChanged(f"The audit log has an entry with an invalid ID: {invalid[0]!r}.")
         chain = close_days(chain, last)
         wait_until_settled(settle_seconds)
-        result = _seal_days(chain, first, last, now, progress_factory)
-        return replace(result, accepted=bool(lost))
+        rows, entries = _seal_days(chain, first, last, now, progress_factory)
+        return _build_report(rows, (last - first).days + 1, entries, accepted=bool(lost))
 
 
 def _accept_restored(
@@ -155,7 +139,7 @@ def _remember(chain: AuditChain) -> None:
 
 def _seal_days(
     chain: AuditChain, first: date, last: date, now: datetime, progress_factory: ProgressFactory
-) -> SealAuditResult:
+) -> tuple[list[Row], int]:
     rows: list[Row] = []
     key_id = ""
     entries, days = 0, (last - first).days + 1
@@ -170,7 +154,7 @@ def _seal_days(
             entries += seal.entries
             rows = [*rows[-MAX_LISTED + 1 :], build_seal_row(seal)]
             progress(number + 1, days)
-    return SealAuditResult(rows, days, entries)
+    return rows, entries
 
 
 def _seal_day(chain: AuditChain, day: date, now: datetime, key_id: str) -> AuditSeal:

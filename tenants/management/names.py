@@ -104,7 +104,7 @@ class BulkCommand(OperatorCommand[A]):
 
     def print_rows(self, result: BulkResult, kind: str) -> None:
         """Print the document of one record, or of all. Raises `RowsFailed`, or the error of one."""
-        self.print_change(result.get_only() if self.is_single else result)
+        self.print_report(result.get_only() if self.is_single else result)
         if not self.is_single and any(row.result for row in result.rows):
             total = result.summarise(kind, f"{kind}s")
             self.output.print_line(f"{'Expected' if self.dry_run else 'In total'}: {total}.")

@@ -41,14 +41,8 @@ class Command(OperatorCommand[CheckPeerArguments]):
         "the server can't be reached."
     )
     changes = True
+    tables = (("peer", COLUMNS),)
 
     def run(self, given: CheckPeerArguments) -> None:
-        result = self.call_service(given)
-        self.print_result(result.document())
-        if not self.output.as_json:
-            self.output.print_record(COLUMNS, result.peer)
-        for warning in result.warnings:
-            self.output.warn(warning)
-        if result.problem is not None:
-            raise result.problem
+        super().run(given)
         self.output.log(f"Federation with {given.server_name} would work.")

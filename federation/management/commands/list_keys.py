@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from django.utils import timezone
-
 from federation.keys.queries import list_keys
 from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import ListCommand
@@ -12,6 +10,7 @@ from scaiwave.core.paging import Page
 
 
 class Command(ListCommand):
+    service = staticmethod(list_keys)
     words = "admin federation key list"
     summary = "List this server's keys and their days left"
     area, place = "federation", 30
@@ -37,9 +36,9 @@ class Command(ListCommand):
     )
 
     def load_rows(self, given: Arguments) -> Iterable[Row]:
-        result = list_keys(operator=self.operator, now=timezone.now())
-        self.warnings = result.warnings
-        return Page(result.keys[: self.options.limit], count=lambda: len(result.keys))
+        report = self.call_service(given)
+        keys, self.warnings = report.figures["keys"], report.warnings
+        return Page(keys[: self.options.limit], count=lambda: len(keys))
 
     def print_notes(self) -> None:
         for warning in self.warnings:

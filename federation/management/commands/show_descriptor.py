@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from django.utils import timezone
-
 from federation.keys.descriptor import show_descriptor
 from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
+    service = staticmethod(show_descriptor)
     words = "admin federation descriptor"
     summary = "Print this server's federation descriptor"
     area, place = "federation", 70
@@ -19,8 +18,8 @@ class Command(OperatorCommand):
     )
 
     def run(self, given: Arguments) -> None:
-        result = show_descriptor(operator=self.operator, now=timezone.now())
-        self.output.print_json(result.document)
-        self.output.log(f"Peers fetch it from {result.address}.")
-        for warning in result.warnings:
+        report = self.call_service(given)
+        self.output.print_json(report.document())
+        self.output.log(report.sentence)
+        for warning in report.warnings:
             self.output.warn(warning)

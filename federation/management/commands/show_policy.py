@@ -4,6 +4,7 @@ from federation.policy.queries import show_policy
 from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
+from scaiwave.core.report import Report
 
 COLUMNS = (
     Column("default_mode", "Mode"),
@@ -17,12 +18,9 @@ class Command(OperatorCommand):
     words = "admin federation policy show"
     area, place = "federation", 120
     permission = "VIEW_PLATFORM"
+    tables = (("policy", COLUMNS),)
     examples = ("scaiwave admin federation policy show",)
     help = "Show the federation policy. Until a policy is set, federation is closed."
 
     def run(self, given: Arguments) -> None:
-        policy = show_policy(operator=self.operator)
-        if self.output.as_json:
-            self.output.print_json({"policy": policy})
-        else:
-            self.output.print_record(COLUMNS, policy)
+        self.print_report(Report({"policy": show_policy(operator=self.operator)}))

@@ -40,4 +40,4 @@ class Command(OperatorCommand[SyncKeepArguments]):
                 fix="`scaiwave sync removals` lists the IDs.",
             )
         selection = Selection(ids, is_file=given.from_file is not None)
-        self.print_change(self.call_service(given, selection=selection))
+        self.print_report(self.call_service(given, selection=selection))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from django.utils import timezone
 
@@ -11,7 +10,7 @@ from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
-from scaiwave.console.text import pluralize
+from scaiwave.core.report import Report
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
@@ -59,34 +58,36 @@ class Command(OperatorCommand[BackfillSearchArguments]):
     def run(self, given: BackfillSearchArguments) -> None:
         wanted = BackfillOptions(given.tenant, given.room, given.since, given.restart)
         if self.dry_run:
-            plan = get_search_plan(operator=self.operator, options=wanted)
-            self._print_tenants(plan.document(), PLAN_COLUMNS)
-            if run := plan.unfinished:
-                self.output.log(
-                    f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: "
-                    f"{run['ranges_left']:,} of {run['ranges']:,} ranges left."
-                )
-            self.output.log("This was a dry run; no changes were made.")
+            self._print_plan(get_search_plan(operator=self.operator, options=wanted))
         elif given.inline:
             with self.output.progress("Events read") as progress:
-                result = backfill_search(
+                report = backfill_search(
                     operator=self.operator,
                     options=wanted,
                     clock=lambda: datetime.now(UTC),
                     progress=progress,
                 )
-            self._print_tenants(result.document(), RESULT_COLUMNS)
-            is_resumed = result.resumed
+            self._print_tenants(report, RESULT_COLUMNS)
+            is_resumed = report.figures["resumed"]
             self.output.log("Unfinished run resumed and completed." if is_resumed else "Done.")
-            result.require_consistent()
+            if report.error is not None:
+                raise report.error
         else:
-            queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
-            self.print_result(queued.document())
-            ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
-            self.output.print_line(f"{ranges} to process; {jobs} in the queue.")
+            self.print_report(
+                enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
+            )
             self.output.log("`scaiwave room search-index --dry-run` shows the progress.")
 
-    def _print_tenants(self, document: dict[str, Any], columns: Sequence[Column]) -> None:
-        self.print_result(document)
+    def _print_plan(self, plan: Report) -> None:
+        self._print_tenants(plan, PLAN_COLUMNS)
+        if run := plan.figures["unfinished"]:
+            self.output.log(
+                f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: "
+                f"{run['ranges_left']:,} of {run['ranges']:,} ranges left."
+            )
+        self.output.log("This was a dry run; no changes were made.")
+
+    def _print_tenants(self, report: Report, columns: Sequence[Column]) -> None:
+        self.print_result(report.document())
         if not self.output.as_json:
-            self.output.print_table("tenants", columns, document["tenants"])
+            self.output.print_table("tenants", columns, report.figures["tenants"])

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rooms.conversion.convert_rooms import REPORT, SYSTEMS, ConversionOptions, convert_rooms
+from rooms.conversion.convert_rooms import SYSTEMS, ConversionOptions, convert_rooms
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -36,6 +38,7 @@ class ConvertRoomsArguments(Arguments):
 
 
 class Command(OperatorCommand[ConvertRoomsArguments]):
+    service = staticmethod(convert_rooms)
     words = "room convert"
     summary = "Convert an export of another chat system"
     area, place = "rooms", 120
@@ -53,25 +56,14 @@ class Command(OperatorCommand[ConvertRoomsArguments]):
     changes = True
 
     def run(self, given: ConvertRoomsArguments) -> None:
-        result = convert_rooms(
-            system=given.system,
-            source=given.source,
-            directory=given.output_dir,
-            options=ConversionOptions(
-                frozenset(given.only), given.people, given.files, given.public, given.workspace
-            ),
-            dry_run=self.dry_run,
-            progress_factory=self.output.progress,
+        options = ConversionOptions(
+            frozenset(given.only), given.people, given.files, given.public, given.workspace
         )
-        output = self.output
-        self.print_result(result.document())
-        for title, name, rows in (
-            ("Not in the bundles:", "reported", result.reported),
-            ("Changed on the way:", "notes", result.notes),
-        ):
-            if rows and not output.as_json:
-                output.print_line(title)
-                output.print_table(name, LOSS_COLUMNS, rows)
-        output.print_line(result.sentence)
-        if not result.dry_run:
-            output.print_line(f"The full account is in {given.output_dir / REPORT}.")
+        self.print_report(self.call_service(given, directory=given.output_dir, options=options))
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        titles = {"reported": "Not in the bundles:", "notes": "Changed on the way:"}
+        for name, title in titles.items():
+            if rows := document[name]:
+                self.output.print_line(title)
+                self.output.print_table(name, LOSS_COLUMNS, rows)

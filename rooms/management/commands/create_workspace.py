@@ -32,4 +32,4 @@ class Command(OperatorCommand[CreateWorkspaceArguments]):
 
     def run(self, given: CreateWorkspaceArguments) -> None:
         spec = WorkspaceSpec(given.slug, given.name, given.description, given.owner)
-        self.print_change(self.call_service(given, spec=spec))
+        self.print_report(self.call_service(given, spec=spec))

@@ -32,4 +32,4 @@ class Command(OperatorCommand[DeleteRoomArguments]):
 
     def run(self, given: DeleteRoomArguments) -> None:
         confirm = self.confirm_name if given.now else lambda effect, name: self.confirm(effect)
-        self.print_change(self.call_service(given, confirm=confirm, at_once=given.now))
+        self.print_report(self.call_service(given, confirm=confirm, at_once=given.now))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rooms.exports.merge_bundles import diff_bundles
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import print_report
 from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, Part
@@ -25,6 +26,7 @@ class DiffBundlesArguments(Arguments):
 
 
 class Command(OperatorCommand[DiffBundlesArguments]):
+    service = staticmethod(diff_bundles)
     words = "room diff"
     summary = "List what differs between two bundles"
     area, place = "rooms", 150
@@ -39,11 +41,7 @@ class Command(OperatorCommand[DiffBundlesArguments]):
     )
 
     def run(self, given: DiffBundlesArguments) -> None:
-        found = diff_bundles(
-            before=given.before,
-            after=given.after,
-            max_bytes=get_max_bytes(),
-            progress_factory=self.output.progress,
-        )
-        events = ("events", DIFF_COLUMNS, found.events)
-        print_report(self.output, found.document(), events, lines=[found.sentence])
+        self.print_report(self.call_service(given, max_bytes=get_max_bytes()))
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        self.output.print_table("events", DIFF_COLUMNS, document["events"])

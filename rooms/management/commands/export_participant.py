@@ -3,8 +3,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from django.utils import timezone
-
 from rooms.people.export_participant import export_participant, write_participant_export
 from scaiwave.cli.arguments import ONLY_TENANT, PARTICIPANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
@@ -19,6 +17,7 @@ class ExportParticipantArguments(Arguments):
 
 
 class Command(OperatorCommand[ExportParticipantArguments]):
+    service = staticmethod(export_participant)
     words = "admin export-participant"
     summary = "Export a person's data to hand over to them"
     area, place = "people", 45
@@ -35,18 +34,6 @@ class Command(OperatorCommand[ExportParticipantArguments]):
 
     def run(self, given: ExportParticipantArguments) -> None:
         with self.output.progress("Exporting rooms") as progress:
-            start = partial(
-                export_participant,
-                operator=self.operator,
-                name=given.participant,
-                tenant=given.tenant,
-                reason=given.reason,
-                now=timezone.now(),
-                progress=progress,
-            )
-            result = write_participant_export(start, given.output, overwrite=given.force)
-        if self.output.as_json:
-            self.output.print_json({**result.document(), "file": str(given.output)})
-        self.output.print_line(result.sentence)
-        for warning in result.warnings:
-            self.output.warn(warning)
+            start = partial(self.call_service, given, name=given.participant, progress=progress)
+            report = write_participant_export(start, given.output, overwrite=given.force)
+        self.print_report(report)

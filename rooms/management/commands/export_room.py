@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.exports.increments import export_increment
 from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import print_report
 from scaiwave.cli.arguments import ROOM, TENANT, Arguments, Excludes, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -149,21 +149,21 @@ class Command(OperatorCommand[ExportRoomArguments]):
     def _export_rooms(self, given: ExportRoomArguments, **export_options: Any) -> None:
         chains = ChainOptions(given.full_every, given.even_if_empty, get_max_bytes())
         with self.output.progress("Exporting rooms") as progress:
-            result = export_rooms(
+            report = export_rooms(
                 **export_options,
                 directory=given.output_dir,
                 clock=timezone.now,
                 chains=chains if given.incremental else None,
                 progress=progress,
             )
-        rooms = ("rooms", BULK_EXPORT_COLUMNS, result.rooms)
-        lines, error = [result.sentence], result.error
-        print_report(self.output, result.document(), rooms, lines=lines, error=error)
+        self.print_report(report)
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        self.output.print_table("rooms", BULK_EXPORT_COLUMNS, document["rooms"])
 
     def _print_result(self, result: ExportResult, file: Path | None) -> None:
         """Print to stderr if stdout is the bundle."""
-        document = {**result.document(), "file": str(file) if result.size else None}
-        print_report(self.output, document)
+        self.print_result({**result.document(), "file": str(file) if result.size else None})
         print_sentence = self.output.print_line if file else self.output.log
         for sentence in result.sentences():
             print_sentence(sentence)

@@ -5,10 +5,9 @@ from pathlib import Path
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import MISSING_FILES, print_move
+from rooms.management.tenant_moves import MISSING_FILES, MoveCommand
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from scaiwave.cli.arguments import TENANT, Arguments, argument, option
-from scaiwave.cli.command import OperatorCommand
 
 
 class ExportTenantArguments(Arguments):
@@ -24,7 +23,7 @@ class ExportTenantArguments(Arguments):
     reason: str = option("reason, for the audit log", default="", metavar="TEXT")
 
 
-class Command(OperatorCommand[ExportTenantArguments]):
+class Command(MoveCommand[ExportTenantArguments]):
     words = "admin export-tenant"
     summary = "Export a tenant with its rooms into a directory"
     area, place = "tenants", 170
@@ -58,4 +57,4 @@ class Command(OperatorCommand[ExportTenantArguments]):
             ),
             dry_run=self.dry_run,
         )
-        print_move(self, result)
+        self.print_report(result)

@@ -9,7 +9,7 @@ from rooms.imports.append_link import append_link, import_chain
 from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.imports.import_room import ImportResult, import_room
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import build_import_document, print_import_result, print_report
+from rooms.management.bundle_io import IMPORT_COLUMNS, ROOM_COLUMNS, build_import_document
 from scaiwave.cli.arguments import (
     DESCRIPTOR,
     KEY,
@@ -132,11 +132,16 @@ class Command(OperatorCommand[ImportRoomArguments]):
         ) as file:
             if given.append:
                 appended = append_link(**arguments, file=file, local_changes=local_changes)
-                lines, warnings = appended.sentences(), appended.warnings
-                print_report(self.output, appended.document(), lines=lines, warnings=warnings)
+                self.print_report(appended.report())
                 return
             imported = import_room(**arguments, file=file, once=given.once)
-        print_import_result(self.output, imported)
+        for warning in imported.warnings:
+            self.output.warn(warning)
+        self.print_result(build_import_document(imported))
+        self.output.print_line(imported.sentence)
+        if not self.output.as_json:
+            is_new = imported.imported or imported.dry_run
+            self.output.print_record(IMPORT_COLUMNS if is_new else ROOM_COLUMNS, imported.row())
 
     def _import_chain(self, **arguments: Any) -> None:
         documents: list[dict[str, Any]] = []
@@ -153,4 +158,5 @@ class Command(OperatorCommand[ImportRoomArguments]):
 
         import_chain(**arguments, on_result=print_link)
         changed = any(document["changed"] for document in documents)
-        print_report(self.output, {"changed": changed, "links": documents})
+        if self.output.as_json:
+            self.output.print_json({"changed": changed, "links": documents})

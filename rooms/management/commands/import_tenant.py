@@ -5,12 +5,11 @@ from pathlib import Path
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import print_move
+from rooms.management.tenant_moves import MoveCommand
 from rooms.moves.abort_import import abort_tenant_import
 from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
-from scaiwave.cli.command import OperatorCommand
 
 
 class ImportTenantArguments(Arguments):
@@ -30,7 +29,7 @@ class ImportTenantArguments(Arguments):
     abort: bool = option("delete an import that is not open yet")
 
 
-class Command(OperatorCommand[ImportTenantArguments]):
+class Command(MoveCommand[ImportTenantArguments]):
     words = "admin import-tenant"
     summary = "Import a tenant from an export"
     area, place = "tenants", 172
@@ -55,7 +54,7 @@ class Command(OperatorCommand[ImportTenantArguments]):
             result = abort_tenant_import(
                 operator=self.operator, slug=given.slug, now=timezone.now(), dry_run=self.dry_run
             )
-            print_move(self, result)
+            self.print_report(result)
             return
         result = import_tenant(
             operator=self.operator,
@@ -73,4 +72,4 @@ class Command(OperatorCommand[ImportTenantArguments]):
             ),
             dry_run=self.dry_run,
         )
-        print_move(self, result)
+        self.print_report(result)

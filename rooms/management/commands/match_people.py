@@ -14,6 +14,7 @@ class MatchPeopleArguments(Arguments):
 
 
 class Command(OperatorCommand[MatchPeopleArguments]):
+    service = staticmethod(match_people)
     words = "room match-people"
     summary = "Propose who the people of an export are here"
     area, place = "rooms", 125
@@ -25,14 +26,3 @@ class Command(OperatorCommand[MatchPeopleArguments]):
         "the file, then pass it to `scaiwave room convert --people`."
     )
     changes = True
-
-    def run(self, given: MatchPeopleArguments) -> None:
-        result = match_people(
-            operator=self.operator,
-            tenant=given.tenant,
-            directory=given.directory,
-            force=given.force,
-            dry_run=self.dry_run,
-        )
-        self.print_result(result.document())
-        self.output.print_line(result.sentence)

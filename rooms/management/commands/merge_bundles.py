@@ -4,7 +4,6 @@ from pathlib import Path
 
 from rooms.exports.merge_bundles import merge_bundles
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import print_report
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 
@@ -19,6 +18,7 @@ class MergeBundlesArguments(Arguments):
 
 
 class Command(OperatorCommand[MergeBundlesArguments]):
+    service = staticmethod(merge_bundles)
     words = "room merge"
     summary = "Join a bundle and its increments"
     area, place = "rooms", 140
@@ -32,12 +32,5 @@ class Command(OperatorCommand[MergeBundlesArguments]):
     )
 
     def run(self, given: MergeBundlesArguments) -> None:
-        merged = merge_bundles(
-            bundles=given.bundles,
-            output=given.output,
-            to_sequence=given.to_sequence,
-            overwrite=given.force,
-            max_bytes=get_max_bytes(),
-            progress_factory=self.output.progress,
-        )
-        print_report(self.output, merged.document(), lines=[merged.sentence])
+        merged = self.call_service(given, overwrite=given.force, max_bytes=get_max_bytes())
+        self.print_report(merged)

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
-
-from django.utils import timezone
-
-from rooms.management.retention_output import ScopeArguments, print_retention
+from rooms.management.retention_output import ROOM_COLUMNS, ScopeArguments
 from rooms.retention.run_retention import preview_retention, run_retention
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.calls import call_with
 
 
 class Command(OperatorCommand[ScopeArguments]):
+    service = staticmethod(run_retention)
     words = "admin retention run"
     summary = "Delete messages and files that are too old"
     area, place = "rooms", 134
     permission = "MANAGE_TENANTS"
+    tables = (("rooms", ROOM_COLUMNS),)
     examples = (
         "scaiwave admin retention run --dry-run",
         "scaiwave admin retention run --tenant acme --yes",
@@ -25,15 +24,9 @@ class Command(OperatorCommand[ScopeArguments]):
     changes = True
 
     def run(self, given: ScopeArguments) -> None:
-        scope: dict[str, Any] = {
-            "operator": self.operator,
-            "tenant": given.tenant,
-            "room": given.room,
-            "now": timezone.now(),
-        }
         if self.dry_run:
-            result = preview_retention(**scope)
-        else:
-            with self.output.progress("Events removed") as progress:
-                result = run_retention(**scope, confirm=self.confirm, progress=progress)
-        print_retention(self, result)
+            self.print_report(call_with(preview_retention, self.offer(given)))
+            return
+        with self.output.progress("Events removed") as progress:
+            report = self.call_service(given, progress=progress)
+        self.print_report(report)

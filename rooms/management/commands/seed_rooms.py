@@ -126,8 +126,5 @@ class Command(BaseCommand):
         if options["json"]:
             output.print_json(seeded.document())
             return
-        output.print_table("rooms", COLUMNS, seeded.rooms)
-        output.log(
-            f"Added to workspace {seeded.workspace} of tenant {seeded.tenant}, "
-            f"owned by {seeded.owner}."
-        )
+        output.print_table("rooms", COLUMNS, seeded.figures["rooms"])
+        output.log(seeded.sentence)

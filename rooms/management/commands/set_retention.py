@@ -43,4 +43,4 @@ class Command(OperatorCommand[SetRetentionArguments]):
                 "The command needs either a number of days or --keep.",
                 fix="Pass --days, --media-days or both, or else --keep alone.",
             )
-        self.print_change(self.call_service(given, values=values))
+        self.print_report(self.call_service(given, values=values))

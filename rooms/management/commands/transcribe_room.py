@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from rooms.bundle.time_window import parse_time_window
 from rooms.imports.source import get_max_bytes
-from rooms.management.bundle_io import print_report
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
@@ -123,4 +122,4 @@ class Command(OperatorCommand[TranscribeRoomArguments]):
             result = transcribe_room(
                 operator=self.operator, tenant=given.tenant or "", room=given.room or "", **common
             )
-        print_report(self.output, result.document(), lines=result.sentences())
+        self.print_report(result)

@@ -6,7 +6,7 @@ from typing import Any
 from rooms.bundle.chain_files import find_chains, list_others
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_others
-from rooms.management.bundle_io import VERIFICATION_COLUMNS, print_report
+from rooms.management.bundle_io import VERIFICATION_COLUMNS
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Excludes, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
@@ -78,7 +78,9 @@ class Command(OperatorCommand[VerifyBundleArguments]):
             chains = [verify_chain(files=files, **checks) for files in find_chains(paths)]
             others = list_others(paths)
             document = {"chains": [chain.document() for chain in chains], "not_verified": others}
-            print_report(self.output, document, warnings=warn_of_others(others))
+            self.print_result(document)
+            for warning in warn_of_others(others):
+                self.output.warn(warning)
             for chain in chains:
                 if not self.output.as_json:
                     self.output.print_table("links", CHAIN_COLUMNS, chain.links)
@@ -99,4 +101,6 @@ class Command(OperatorCommand[VerifyBundleArguments]):
             for problem in verified.problems:
                 self.output.print_line(f"Problem: {problem.message}")
             self.output.print_record(VERIFICATION_COLUMNS, verified.facts())
-        print_report(self.output, verified.document(), error=verified.error)
+        self.print_result(verified.document())
+        if verified.error is not None:
+            raise verified.error

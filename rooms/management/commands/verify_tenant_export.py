@@ -5,10 +5,9 @@ from pathlib import Path
 from django.utils import timezone
 
 from rooms.imports.source import get_max_bytes
-from rooms.management.tenant_moves import MISSING_FILES, print_move
+from rooms.management.tenant_moves import MISSING_FILES, MoveCommand
 from rooms.moves.verify_export import verify_tenant_export
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, argument, option
-from scaiwave.cli.command import OperatorCommand
 
 
 class VerifyTenantExportArguments(Arguments):
@@ -19,7 +18,7 @@ class VerifyTenantExportArguments(Arguments):
     against: str | None = option("tenant here that was imported from the export", metavar="TENANT")
 
 
-class Command(OperatorCommand[VerifyTenantExportArguments]):
+class Command(MoveCommand[VerifyTenantExportArguments]):
     words = "admin verify-tenant-export"
     summary = "Verify the export of a tenant offline"
     area, place = "tenants", 171
@@ -48,4 +47,4 @@ class Command(OperatorCommand[VerifyTenantExportArguments]):
             missing_files=given.allow_missing_files,
             progress_factory=self.output.progress,
         )
-        print_move(self, result)
+        self.print_report(result)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from django.conf import settings
-from django.utils import timezone
-
 from identity_sync.management.output import list_changes
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
@@ -14,6 +11,7 @@ class ActivateRestoreArguments(Arguments):
 
 
 class Command(OperatorCommand[ActivateRestoreArguments]):
+    service = staticmethod(activate_restore)
     words = "admin activate-restore"
     summary = "Start syncs and jobs of a restored server"
     area, place = "server", 68
@@ -29,19 +27,8 @@ class Command(OperatorCommand[ActivateRestoreArguments]):
     changes = True
 
     def run(self, given: ActivateRestoreArguments) -> None:
-        result = activate_restore(
-            operator=self.operator,
-            config=settings.CONFIG,
-            confirm=self.confirm,
-            show_drift=self._show_drift,
-            measures_drift=not given.no_drift,
-            progress_factory=self.output.progress,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-        )
-        self.print_result(result.document())
-        if not self.output.as_json:
-            self.output.print_line(result.sentence)
+        values = {"measures_drift": not given.no_drift, "show_drift": self._show_drift}
+        self.print_report(self.call_service(given, **values))
 
     def _show_drift(self, drift: Drift | None) -> None:
         if self.output.as_json:

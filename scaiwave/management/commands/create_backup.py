@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.conf import settings
-from django.utils import timezone
-
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.core.report import Report
 from scaiwave.operations.backup.create_backup import create_backup
 
 COLUMNS = (
@@ -29,6 +27,8 @@ class CreateBackupArguments(Arguments):
 
 
 class Command(OperatorCommand[CreateBackupArguments]):
+    service = staticmethod(create_backup)
+    tables = (("backup", COLUMNS),)
     words = "admin backup"
     summary = "Back up this server into a new directory"
     area, place = "server", 62
@@ -44,23 +44,13 @@ class Command(OperatorCommand[CreateBackupArguments]):
     )
 
     def run(self, given: CreateBackupArguments) -> None:
-        result = create_backup(
-            operator=self.operator,
-            config=settings.CONFIG,
-            parent=given.output,
-            with_secrets=not given.no_secrets,
-            progress_factory=self.output.progress,
-            now=timezone.now(),
-        )
-        for warning in result.iter_warnings():
-            self.output.warn(warning)
-        if self.output.as_json:
-            self.output.print_json({"backup": result.facts()})
-        else:
-            self.output.print_record(COLUMNS, result.facts())
-            self.output.print_line(f"Backup {result.directory.name} created.")
-            if fingerprint := result.manifest.key_id:
-                self.output.print_line(
-                    "Another host needs the fingerprint. Note it outside of the backup: "
-                    f"--fingerprint={fingerprint}"
-                )
+        with_secrets = not given.no_secrets
+        backup = self.call_service(given, parent=given.output, with_secrets=with_secrets)
+        notes = [f"Backup {backup.directory.name} created."]
+        if fingerprint := backup.manifest.key_id:
+            notes.append(
+                "Another host needs the fingerprint. Note it outside of the backup: "
+                f"--fingerprint={fingerprint}"
+            )
+        warnings = list(backup.iter_warnings())
+        self.print_report(Report({"backup": backup.facts()}, warnings=warnings, notes=notes))

@@ -40,9 +40,7 @@ class Command(OperatorCommand[PruneArguments]):
         "with --dry-run first."
     )
     changes = True
+    tables = (("pruned", COLUMNS),)
 
     def run(self, given: PruneArguments) -> None:
-        result = self.call_service(given, audit_days=given.audit_older_than)
-        if not self.output.as_json:
-            self.output.print_table("pruned", COLUMNS, result.rows)
-        self.print_change(result)
+        self.print_report(self.call_service(given, audit_days=given.audit_older_than))

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.conf import settings
-from django.utils import timezone
-
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.management.commands.verify_backup import ACCEPT_UNSIGNED, FINGERPRINT
@@ -29,6 +26,7 @@ class RestoreBackupArguments(Arguments):
 
 
 class Command(OperatorCommand[RestoreBackupArguments]):
+    service = staticmethod(restore_backup)
     words = "admin restore"
     summary = "Restore a backup into an empty database"
     area, place = "server", 66
@@ -48,18 +46,8 @@ class Command(OperatorCommand[RestoreBackupArguments]):
     changes = True
 
     def run(self, given: RestoreBackupArguments) -> None:
-        result = restore_backup(
-            operator=self.operator,
-            config=settings.CONFIG,
-            directory=given.directory,
-            into=given.into,
-            attachments=given.attachments,
-            trust=Trust(given.fingerprint, given.accept_unsigned),
-            is_migrated=not given.no_migrate,
-            progress_factory=self.output.progress,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-        )
+        trust = Trust(given.fingerprint, given.accept_unsigned)
+        result = self.call_service(given, trust=trust, is_migrated=not given.no_migrate)
         for warning in result.warnings:
             self.output.warn(warning)
         self.print_result(result.document())

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.conf import settings
-
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.core.report import Report
 from scaiwave.management.commands.create_backup import COLUMNS
 from scaiwave.operations.backup.trust import Trust
 from scaiwave.operations.backup.verify_backup import verify_backup
@@ -31,6 +30,8 @@ class VerifyBackupArguments(Arguments):
 
 
 class Command(OperatorCommand[VerifyBackupArguments]):
+    service = staticmethod(verify_backup)
+    tables = (("backup", COLUMNS),)
     words = "admin verify-backup"
     summary = "Restore a backup for a moment, and compare it"
     area, place = "server", 64
@@ -48,21 +49,11 @@ class Command(OperatorCommand[VerifyBackupArguments]):
     )
 
     def run(self, given: VerifyBackupArguments) -> None:
-        result = verify_backup(
-            operator=self.operator,
-            config=settings.CONFIG,
-            directory=given.directory,
-            server=given.server,
-            trust=Trust(given.fingerprint, given.accept_unsigned),
-            progress_factory=self.output.progress,
+        trust = Trust(given.fingerprint, given.accept_unsigned)
+        backup = self.call_service(given, trust=trust)
+        sentence = (
+            f"Backup {backup.directory.name} is intact: every table has the rows that the server "
+            "had."
         )
-        for warning in result.list_warnings():
-            self.output.warn(warning)
-        if self.output.as_json:
-            self.output.print_json({"backup": result.facts(), "is_intact": True})
-        else:
-            self.output.print_record(COLUMNS, result.facts())
-            self.output.print_line(
-                f"Backup {result.directory.name} is intact: every table has the rows that the "
-                "server had."
-            )
+        figures = {"backup": backup.facts(), "is_intact": True}
+        self.print_report(Report(figures, sentence, warnings=backup.list_warnings()))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
@@ -14,37 +12,12 @@ from identity_sync.sync.drift import compute_drift
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 from tenants.audit.record import AuditSubject, record_audit
 from tenants.lookup.restoration import find_restoration
 from tenants.models import Restoration
 
 Drift = dict[str, dict[str, int]]
-
-
-@dataclass(frozen=True)
-class ActivateRestoreResult:
-    """`restoration` is None if the server was not waiting for its activation. `drift` is None if it
-    was not measured."""
-
-    restoration: Restoration | None
-    drift: Drift | None
-    dry_run: bool = False
-
-    @property
-    def sentence(self) -> str:
-        if self.restoration is None:
-            return "This server does not wait for an activation; nothing changed."
-        if self.dry_run:
-            return f"Would activate this server, restored from {self.restoration}."
-        return (
-            f"This server, restored from {self.restoration}, is activated. Start the worker, the "
-            "scheduler and the crontab lines, then run `scaiwave doctor`."
-        )
-
-    def document(self) -> dict[str, Any]:
-        row, names = self.restoration, ("backup", "backup_at", "restored_at")
-        restoration = row and {name: getattr(row, name) for name in names}
-        return {"restoration": restoration, "drift": self.drift, "changed": row is not None}
 
 
 def activate_restore(
@@ -57,7 +30,7 @@ def activate_restore(
     progress_factory: ProgressFactory,
     now: datetime,
     dry_run: bool = False,
-) -> ActivateRestoreResult:
+) -> Report:
     """Delete the mark of a restored server, once the operator has seen what the next sync changes.
 
     `show_drift` gets the counts of `sync status`, or None if they are not measured or the server is
@@ -67,7 +40,11 @@ def activate_restore(
     operator.require(Permission.MANAGE_PLATFORM)
     row = find_restoration()
     if row is None:
-        return ActivateRestoreResult(None, None, dry_run)
+        return Report(
+            {"restoration": None, "drift": None},
+            "This server does not wait for an activation; nothing changed.",
+            changed=False,
+        )
     drift = None
     if measures_drift and has_credentials(config):
         drift = compute_drift(
@@ -88,4 +65,11 @@ def activate_restore(
                 now=now,
                 details={"restored_at": row.restored_at.isoformat()},
             )
-    return ActivateRestoreResult(row, drift, dry_run)
+    names = ("backup", "backup_at", "restored_at")
+    figures = {"restoration": {name: getattr(row, name) for name in names}, "drift": drift}
+    activated = (
+        f"This server, restored from {row}, is activated. Start the worker, the scheduler and the "
+        "crontab lines, then run `scaiwave doctor`."
+    )
+    would = f"Would activate this server, restored from {row}."
+    return Report(figures, would if dry_run else activated, changed=True)

@@ -27,7 +27,7 @@ def prune_records() -> dict[str, Any]:
         confirm=lambda question: None,
         now=timezone.now(),
     )
-    return {row["name"]: row["count"] for row in result.rows}
+    return {row["name"]: row["count"] for row in result.figures["pruned"]}
 
 
 def send_notifications() -> dict[str, Any]:

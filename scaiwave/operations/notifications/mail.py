@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from smtplib import SMTP, SMTP_SSL, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from scaiwave.config import Configuration
 from scaiwave.config.mail import MailSettings, load_mail_settings
 from scaiwave.core.errors import ScaiWaveError, UpstreamError
 from scaiwave.core.operators import Operator, Permission
+from scaiwave.core.report import Report
 
 MAX_SECONDS = 20.0
 SOCKET_SECONDS = 10.0
@@ -39,16 +39,7 @@ class MailRefused(UpstreamError):
     fix = "Correct SCAIWAVE_EMAIL_URL, SCAIWAVE_EMAIL_FROM or SCAIWAVE_NOTIFY_EMAIL."
 
 
-@dataclass(frozen=True)
-class NotificationResult:
-    """`server` is host and port; `recipients` are the addresses that the server accepted."""
-
-    server: str
-    sender: str
-    recipients: Sequence[str]
-
-
-def send_test_notification(*, operator: Operator, config: Configuration) -> NotificationResult:
+def send_test_notification(*, operator: Operator, config: Configuration) -> Report:
     """Send a test to each address. Raises SettingMissing, SettingInvalid, MailUnreachable and
     MailRefused."""
     operator.require(Permission.MANAGE_PLATFORM)
@@ -56,7 +47,9 @@ def send_test_notification(*, operator: Operator, config: Configuration) -> Noti
     body = f"This is a test. Problems are reported to this address.\n\nSent by {operator.name}."
     for recipient in mail.recipients:
         send_mail(config, "Test", body, recipients=(recipient,))
-    return NotificationResult(mail.address, mail.sender, mail.recipients)
+    figures = {"server": mail.address, "sender": mail.sender, "recipients": mail.recipients}
+    accepted = [f"{mail.address} accepted a test e-mail to {each}." for each in mail.recipients]
+    return Report({"notification": figures}, notes=accepted)
 
 
 def send_mail(

@@ -43,4 +43,4 @@ class Command(OperatorCommand[CreateAdministratorArguments]):
             password=lambda: read_password(self, given.username, given.password_file),
             is_auditor=given.role == "auditor",
         )
-        self.print_change(result)
+        self.print_report(result)

@@ -39,4 +39,4 @@ class Command(OperatorCommand[CreatePartnerArguments]):
     changes = True
 
     def run(self, given: CreatePartnerArguments) -> None:
-        self.print_change(self.call_service(given, limits=read_limits(given)))
+        self.print_report(self.call_service(given, limits=read_limits(given)))

@@ -41,4 +41,4 @@ class Command(OperatorCommand[CreateTenantArguments]):
 
     def run(self, given: CreateTenantArguments) -> None:
         lookup = None if given.no_verify else build_tenant_lookup(settings.CONFIG)
-        self.print_change(self.call_service(given, lookup=lookup))
+        self.print_report(self.call_service(given, lookup=lookup))

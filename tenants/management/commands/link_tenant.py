@@ -25,4 +25,4 @@ class Command(OperatorCommand[LinkTenantArguments]):
 
     def run(self, given: LinkTenantArguments) -> None:
         lookup = None if given.no_verify else build_tenant_lookup(settings.CONFIG)
-        self.print_change(self.call_service(given, lookup=lookup))
+        self.print_report(self.call_service(given, lookup=lookup))

@@ -81,11 +81,11 @@ class Command(OperatorCommand[PurgeParticipantArguments]):
 
     def run(self, given: PurgeParticipantArguments) -> None:
         if given.days is None:
-            self.print_change(self.call_service(given))
+            self.print_report(self.call_service(given))
             return
         self.service = purge_participants
         limit = given.limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
         result = self.call_service(given, limit=limit)
         if self.dry_run and result.subject and not self.output.as_json:
             self.output.print_table("participants", PEOPLE, result.subject)
-        self.print_change(result)
+        self.print_report(result)

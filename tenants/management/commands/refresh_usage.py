@@ -22,4 +22,4 @@ class Command(OperatorCommand):
 
     def run(self, given: Arguments) -> None:
         fetch = build_usage_fetch(settings.CONFIG)
-        self.print_change(self.call_service(given, fetch=fetch))
+        self.print_report(self.call_service(given, fetch=fetch))

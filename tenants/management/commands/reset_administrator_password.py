@@ -34,4 +34,4 @@ class Command(OperatorCommand[ResetAdministratorPasswordArguments]):
     def run(self, given: ResetAdministratorPasswordArguments) -> None:
         username, file = given.username, given.password_file
         password = partial(read_password, self, username, file)
-        self.print_change(self.call_service(given, password=password))
+        self.print_report(self.call_service(given, password=password))

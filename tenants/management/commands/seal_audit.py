@@ -29,9 +29,4 @@ class Command(OperatorCommand[SealAuditArguments]):
         "The schedule runs this every hour."
     )
     changes = True
-
-    def run(self, given: SealAuditArguments) -> None:
-        result = self.call_service(given)
-        if not self.output.as_json and result.seals:
-            self.output.print_table("seals", COLUMNS, result.seals)
-        self.print_change(result)
+    tables = (("seals", COLUMNS),)

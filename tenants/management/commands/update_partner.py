@@ -37,4 +37,4 @@ class Command(OperatorCommand[UpdatePartnerArguments]):
     changes = True
 
     def run(self, given: UpdatePartnerArguments) -> None:
-        self.print_change(self.call_service(given, limits=read_limits(given)))
+        self.print_report(self.call_service(given, limits=read_limits(given)))

@@ -62,4 +62,4 @@ class Command(OperatorCommand[UpdateTenantArguments]):
             no_partner=given.no_partner,
             sync_removals=given.sync_removals == "on" if given.sync_removals else None,
         )
-        self.print_change(self.call_service(given, update=update))
+        self.print_report(self.call_service(given, update=update))

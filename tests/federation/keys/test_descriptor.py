@@ -151,8 +151,8 @@ def test_fail_no_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> No
 def test_success_shown_document_equals_the_served_one(client: Client) -> None:
     make_key(created_at=timezone.now() - DAY)
     result = show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now())
-    assert result.document == client.get(ADDRESS).json()
-    assert result.address == "https://localhost/.well-known/scaiwave/server"
+    assert result.document() == client.get(ADDRESS).json()
+    assert result.sentence == ("Peers fetch it from https://localhost/.well-known/scaiwave/server.")
     assert result.warnings == [
         "The server name is localhost, which no peer can reach. Set SCAIWAVE_SERVER_NAME."
     ]

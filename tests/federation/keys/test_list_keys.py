@@ -12,8 +12,9 @@ from federation.keys.check_keys import (
     check_keys,
     get_key_health,
 )
-from federation.keys.queries import NO_KEY, ListKeysResult, list_keys
+from federation.keys.queries import NO_KEY, list_keys
 from federation.models import ServerKey
+from scaiwave.core.report import Report
 from tests.federation.factories import (
     DAY,
     HOST_OPERATOR,
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 HOUR = timedelta(hours=1)
 
 
-def list_all() -> ListKeysResult:
+def list_all() -> Report:
     return list_keys(operator=READ_ONLY_OPERATOR, now=NOW)
 
 
@@ -37,7 +38,7 @@ def test_success_every_state() -> None:
     verifying = make_key(created_at=NOW - 400 * DAY, retires_at=NOW + HOUR)
     retired = make_key(created_at=NOW - 500 * DAY, retires_at=NOW)
     revoked = make_key(created_at=NOW - 600 * DAY, revoked_at=NOW)
-    states = [(row["key_id"], row["state"], row["days_left"]) for row in list_all().keys]
+    states = [(row["key_id"], row["state"], row["days_left"]) for row in list_all().figures["keys"]]
     assert states == [
         (due.key_id, "next", None),
         (signing.key_id, "signing", 65),
@@ -49,7 +50,7 @@ def test_success_every_state() -> None:
 
 def test_success_one_row() -> None:
     key = make_key(created_at=NOW - 65 * DAY)
-    assert list_all().keys == [
+    assert list_all().figures["keys"] == [
         {
             "id": key.pk,
             "key_id": key.key_id,
@@ -67,7 +68,7 @@ def test_success_one_row() -> None:
 
 
 def test_success_no_signing_key() -> None:
-    assert list_all() == ListKeysResult([], [NO_KEY])
+    assert list_all() == Report({"keys": []}, warnings=[NO_KEY])
     make_key(retires_at=NOW + DAY)
     make_key(revoked_at=NOW)
     assert list_all().warnings == [NO_KEY]
@@ -76,7 +77,7 @@ def test_success_no_signing_key() -> None:
 @pytest.mark.parametrize(("days", "left"), [(335, 30), (365, 0), (400, -35)])
 def test_success_rotation_is_due(days: int, left: int) -> None:
     key = make_key(created_at=NOW - days * DAY)
-    assert list_all().keys[0]["days_left"] == left
+    assert list_all().figures["keys"][0]["days_left"] == left
     assert list_all().warnings == [
         f"The yearly rotation is due: key {key.key_id} has been signing for {days} days. Run "
         "`scaiwave admin federation key rotate`."

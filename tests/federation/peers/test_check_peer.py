@@ -10,7 +10,6 @@ from django.utils.http import http_date
 from federation.errors import HandshakeIncompatible, InvalidServerName
 from federation.models import FederationMode, KnownPeer, Policy
 from federation.peers.check_peer import (
-    CheckPeerResult,
     PeerKeyComparison,
     check_peer,
     compare_key,
@@ -19,6 +18,7 @@ from federation.peers.check_peer import (
 from federation.peers.descriptor import PeerDescriptor
 from federation.policy.server_names import parse_server_name
 from scaiwave.core.errors import SettingInvalid
+from scaiwave.core.report import Report
 from tenants.models import AuditEntry
 from tests.federation.factories import (
     DAY,
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 LATER = NOW + DAY
 
 
-def check(peer: FakePeer, **changes: Any) -> CheckPeerResult:
+def check(peer: FakePeer, **changes: Any) -> Report:
     return check_peer(
         **{"operator": HOST_OPERATOR, "server_name": peer.name, "now": NOW, **changes}
     )
@@ -55,7 +55,7 @@ def ready() -> None:
 @pytest.mark.usefixtures("ready")
 def test_success_first_seen(peer: FakePeer) -> None:
     result = check(peer)
-    assert result.peer == {
+    assert result.figures["peer"] == {
         "server_name": peer.name,
         "key_id": key_id(PUBLIC_KEY),
         "public_key": PUBLIC_KEY,
@@ -68,8 +68,8 @@ def test_success_first_seen(peer: FakePeer) -> None:
         "policy": "is open to every server",
         "clock_offset_seconds": None,
     }
-    assert (result.warnings, result.problem) == ([], None)
-    assert result.document() == {"peer": result.peer, "ok": True, "warnings": []}
+    assert (result.warnings, result.error) == ([], None)
+    assert result.document() == {"peer": result.figures["peer"], "ok": True, "warnings": []}
     known = KnownPeer.objects.get()
     assert (known.server_name, f"ed25519:{known.public_key}") == (peer.name, PUBLIC_KEY)
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, NOW, None)
@@ -86,7 +86,7 @@ def test_success_first_seen_by_two_processes_at_once(
         return compare_key(known, descriptor)
 
     monkeypatch.setattr("federation.peers.check_peer.compare_key", compare_late)
-    assert check(peer, now=LATER).peer["key_status"] == "first seen"
+    assert check(peer, now=LATER).figures["peer"]["key_status"] == "first seen"
     known = KnownPeer.objects.get()
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
 
@@ -116,7 +116,8 @@ def test_success_same_key(peer: FakePeer) -> None:
     check(peer)
     peer.describe(public_key=PUBLIC_KEY.rstrip("="))
     again = check(peer, now=LATER)
-    assert (again.peer["key_status"], again.peer["key_seen_at"]) == ("same", NOW)
+    row = again.figures["peer"]
+    assert (row["key_status"], row["key_seen_at"]) == ("same", NOW)
     assert again.warnings == []
     assert KnownPeer.objects.get().last_seen_at == LATER
 
@@ -127,8 +128,8 @@ def test_success_changed_and_announced(peer: FakePeer) -> None:
     expiring = {"public_key": PUBLIC_KEY, "expires_at": "2099-01-01T00:00:00Z"}
     peer.describe(public_key=OTHER_PUBLIC_KEY, previous_keys=[expiring])
     changed = check(peer, now=LATER)
-    assert changed.peer["key_status"] == "changed"
-    assert changed.peer["previous_key_ids"] == [key_id(PUBLIC_KEY)]
+    assert changed.figures["peer"]["key_status"] == "changed"
+    assert changed.figures["peer"]["previous_key_ids"] == [key_id(PUBLIC_KEY)]
     assert changed.warnings == [
         f"The key of {peer.name} has changed since it was last seen on 2026-11-24 12:00 UTC. It "
         "was rotated: the old key is listed as a previous key."
@@ -136,7 +137,8 @@ def test_success_changed_and_announced(peer: FakePeer) -> None:
     known = KnownPeer.objects.get()
     assert (known.key_changed_at, f"ed25519:{known.public_key}") == (LATER, OTHER_PUBLIC_KEY)
     again = check(peer, now=LATER + DAY)
-    assert (again.peer["key_status"], again.peer["key_seen_at"]) == ("same", LATER)
+    row = again.figures["peer"]
+    assert (row["key_status"], row["key_seen_at"]) == ("same", LATER)
 
 
 @pytest.mark.usefixtures("ready")
@@ -144,7 +146,7 @@ def test_success_changed_unannounced(peer: FakePeer) -> None:
     check(peer)
     peer.describe(public_key=OTHER_PUBLIC_KEY)
     changed = check(peer, now=LATER)
-    assert changed.peer["last_key_id"] == key_id(PUBLIC_KEY)
+    assert changed.figures["peer"]["last_key_id"] == key_id(PUBLIC_KEY)
     assert changed.warnings == [
         f"The key of {peer.name} has changed since it was last seen on 2026-11-24 12:00 UTC, and "
         f"its descriptor does not list the old key {key_id(PUBLIC_KEY)}. Confirm the new key with "
@@ -154,8 +156,7 @@ def test_success_changed_unannounced(peer: FakePeer) -> None:
 
 @pytest.mark.usefixtures("ready")
 def test_success_dry_run_stores_nothing(peer: FakePeer) -> None:
-    result = check(peer, dry_run=True)
-    assert result.dry_run
+    check(peer, dry_run=True)
     assert not KnownPeer.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -163,7 +164,7 @@ def test_success_dry_run_stores_nothing(peer: FakePeer) -> None:
 @pytest.mark.usefixtures("ready")
 def test_success_name_in_capitals(peer: FakePeer) -> None:
     peer.describe(server_name=peer.name.upper())
-    assert check(peer).peer["server_name"] == peer.name
+    assert check(peer).figures["peer"]["server_name"] == peer.name
 
 
 @pytest.mark.usefixtures("ready")
@@ -172,7 +173,7 @@ def test_success_clocks_are_apart(peer: FakePeer, seconds: int, side: str) -> No
     date = http_date((timezone.now() + timedelta(seconds=seconds)).timestamp())
     peer.respond_with(build_document(peer.name), headers={"Date": date})
     result = check(peer)
-    offset = result.peer["clock_offset_seconds"]
+    offset = result.figures["peer"]["clock_offset_seconds"]
     assert abs(offset - seconds) < 60
     assert result.warnings == [
         f"The clock of {peer.name} is {abs(offset):,} s {side} this server's. A difference of more "
@@ -185,7 +186,7 @@ def test_success_clocks_are_apart(peer: FakePeer, seconds: int, side: str) -> No
 def test_success_clock_unknown(peer: FakePeer, date: str | None) -> None:
     peer.respond_with(build_document(peer.name), headers={"Date": date} if date else {})
     result = check(peer)
-    assert (result.peer["clock_offset_seconds"], result.warnings) == (None, [])
+    assert (result.figures["peer"]["clock_offset_seconds"], result.warnings) == (None, [])
 
 
 @pytest.mark.usefixtures("ready")
@@ -212,9 +213,9 @@ def test_fail_policy(peer: FakePeer, policy: dict[str, Any] | None, reason: str)
     if policy is not None:
         Policy.objects.create(updated_at=NOW, **policy)
     result = check(peer)
-    assert isinstance(result.problem, HandshakeIncompatible)
-    assert result.problem.message == f"This server's policy {reason.format(name=peer.name)}."
-    assert result.problem.fix == (
+    assert isinstance(result.error, HandshakeIncompatible)
+    assert result.error.message == f"This server's policy {reason.format(name=peer.name)}."
+    assert result.error.fix == (
         "Run `scaiwave admin federation policy set --default-mode invite_only --allow-peer "
         f"{peer.name}` to allow it."
     )
@@ -227,12 +228,12 @@ def test_success_policy_names_the_peer(peer: FakePeer) -> None:
     allowed = {"default_mode": "invite_only", "allowed_peers": [peer.name]}
     Policy.objects.create(updated_at=NOW, **allowed)
     result = check(peer)
-    assert (result.problem, result.peer["policy"]) == (None, f"allows {peer.name}")
+    assert (result.error, result.figures["peer"]["policy"]) == (None, f"allows {peer.name}")
 
 
 def test_fail_no_key_of_our_own(peer: FakePeer) -> None:
     Policy.objects.create(default_mode=FederationMode.OPEN, updated_at=NOW)
-    problem = check(peer).problem
+    problem = check(peer).error
     assert problem is not None
     assert problem.message == "This server has no signing key, so the peer can't trust it."
 

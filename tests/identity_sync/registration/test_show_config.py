@@ -30,7 +30,7 @@ SECRET = "sk-0123456789abcdefghij"
 def show_settings(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
     config = load({"SCAIWAVE_HOME": str(home), **environment})
     report = show_config(operator=HOST_OPERATOR, config=config)
-    return {each["name"]: (each["value"], each["source"]) for each in report.settings}
+    return {each["name"]: (each["value"], each["source"]) for each in report.figures["settings"]}
 
 
 def test_success_every_setting_with_its_source(home: Path) -> None:

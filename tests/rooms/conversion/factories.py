@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rooms.bundle.reader import read_bundle
-from rooms.conversion.convert_rooms import ConversionOptions, ConversionResult, convert_rooms
+from rooms.conversion.convert_rooms import ConversionOptions, convert_rooms
+from rooms.conversion.room_writer import WrittenRoom
+from scaiwave.core.report import Report
 
 Json = dict[str, Any]
 Tree = Mapping[str, Any]
@@ -43,15 +45,19 @@ class Converted:
     """The output of a conversion: manifests and files by the names of rooms."""
 
     directory: Path
-    result: ConversionResult
+    result: Report
 
     @property
     def report(self) -> Json:
         report: Json = json.loads((self.directory / "conversion.json").read_text())
         return report
 
+    @property
+    def rooms(self) -> list[WrittenRoom]:
+        return [WrittenRoom(**row) for row in self.result.figures["rooms"]]
+
     def path(self, room: str) -> Path:
-        (found,) = (each.file for each in self.result.rooms if each.name == room)
+        (found,) = (each.file for each in self.rooms if each.name == room)
         return self.directory / found
 
     def manifest(self, room: str) -> Json:
@@ -81,10 +87,10 @@ class Converted:
         return {key: sender["display_name"] for key, sender in senders.items()}
 
     def losses(self) -> dict[str, int]:
-        return {row["loss"]: row["count"] for row in self.result.reported}
+        return {row["loss"]: row["count"] for row in self.result.figures["reported"]}
 
     def notes(self) -> dict[str, int]:
-        return {row["loss"]: row["count"] for row in self.result.notes}
+        return {row["loss"]: row["count"] for row in self.result.figures["notes"]}
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.directory.iterdir())}
@@ -104,7 +110,7 @@ def convert(
         ),
     )
     assert_accounted(converted.report)
-    for room in converted.result.rooms:
+    for room in converted.rooms:
         with (directory / room.file).open("rb") as file, read_bundle(file, max_bytes=2**30) as read:
             assert read.counts.events == room.events
             assert read.counts.kept == room.events

@@ -114,7 +114,7 @@ def test_success_dry_run(system: str, tmp_path: Path) -> None:
 def test_success_only(system: str, tmp_path: Path) -> None:
     source = write_tree(tmp_path / "x", make_tree(system, range(5)))
     converted = convert(system, source, tmp_path / "out", only=[ROOMS[system]])
-    assert [room.name for room in converted.result.rooms] == [ROOMS[system]]
+    assert [room.name for room in converted.rooms] == [ROOMS[system]]
     if system == "mattermost":
         assert converted.losses() == {}
     with pytest.raises(UsageError, match="The source has no room named nowhere"):
@@ -127,7 +127,7 @@ def test_success_only_some(tmp_path: Path) -> None:
     tree["other/2024-01-01.json"] = [make_slack_message(0, "y"), make_slack_message(1, "z")]
     source = write_tree(tmp_path / "x", tree)
     converted = convert("slack", source, tmp_path / "out", only=["C1"])
-    assert [room.name for room in converted.result.rooms] == ["general"]
+    assert [room.name for room in converted.rooms] == ["general"]
     assert converted.losses() == {
         "message that --only leaves out": 2, "room that --only leaves out": 1
     }  # fmt: skip

@@ -46,7 +46,7 @@ def test_success_parts_and_order(tmp_path: Path) -> None:
     tree = {"g [part 2].json": make_discord_file(four, three, two)}
     converted = convert_discord(tmp_path, one, two, tree=tree)
     assert converted.bodies("general") == [f"No. {n}" for n in range(1, 5)]
-    assert converted.result.totals["messages"]["merged"] == 1
+    assert converted.result.figures["totals"]["messages"]["merged"] == 1
 
 
 def test_success_replies(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_success_pictures_of_embeds(tmp_path: Path) -> None:
     message = make_discord_message(0, "x", embeds=[embed, {}])
     converted = convert_discord(tmp_path, message, tree={"media/a.png": "png"})
     assert converted.media("general") == {"a.png": b"png"}
-    assert converted.result.totals["attachments"]["read"] == 1
+    assert converted.result.figures["totals"]["attachments"]["read"] == 1
     assert converted.notes() == {"picture of an embed that is not in the export": 1}
 
 
@@ -265,8 +265,7 @@ def test_success_kinds_of_channels(tmp_path: Path) -> None:
     }
     converted = convert("discord", write_tree(tmp_path / "dc", tree), tmp_path / "out")
     types = {
-        room.name: converted.manifest(room.name)["room"]["room_type"]
-        for room in converted.result.rooms
+        room.name: converted.manifest(room.name)["room"]["room_type"] for room in converted.rooms
     }
     assert types == {"emil": "dm", "Us": "group", "forum / post": "group", "news": "group"}
     assert converted.losses() == {"file that is not an export of a channel": 2}
@@ -286,7 +285,7 @@ def test_success_kinds_of_channels(tmp_path: Path) -> None:
 )
 def test_success_rows_of_any_form(tmp_path: Path, rows: list[Any]) -> None:
     converted = convert_discord(tmp_path, *rows)
-    assert converted.result.totals["messages"]["read"] == len(rows)
+    assert converted.result.figures["totals"]["messages"]["read"] == len(rows)
 
 
 def test_success_file_that_ends_early(tmp_path: Path) -> None:

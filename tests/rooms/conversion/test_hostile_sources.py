@@ -342,7 +342,7 @@ def test_success_names_of_rooms_and_files(name: str, tmp_path: Path) -> None:
         "__uploads/F12345/x": "bytes",
     }
     converted = convert("slack", write_zip(tmp_path / "x.zip", tree), tmp_path / "out")
-    (room,) = converted.result.rooms
+    (room,) = converted.rooms
     assert (converted.directory / room.file).resolve().parent == converted.directory.resolve()
     assert {path.name for path in tmp_path.iterdir()} <= {"x.zip", "out", "home"}
     with zipfile.ZipFile(converted.directory / room.file) as archive:
@@ -425,7 +425,7 @@ def test_success_ids_that_repeat(tmp_path: Path) -> None:
     tree = {"x.json": make_discord_file(*rows)}
     converted = convert("discord", write_tree(tmp_path / "dc", tree), tmp_path / "out")
     assert len(converted.events("general")) == 1
-    assert converted.result.totals["messages"]["merged"] == 2
+    assert converted.result.figures["totals"]["messages"]["merged"] == 2
 
 
 @pytest.mark.parametrize(("limit", "pending"), [(3, None), (40, None), (3, 10_000), (40, 10_000)])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rooms.conversion.match_people import MatchResult, match_people
+from rooms.conversion.match_people import match_people
 from rooms.conversion.people import read_people_map
 from scaiwave.core.errors import FileExists, UsageError
 from scaiwave.core.operators import get_host_operator
+from scaiwave.core.report import Report
 from tenants.models import ParticipantType, Tenant
 from tests.scaiwave.row_factories import NOW, make_participant, make_tenant
 
@@ -23,9 +24,7 @@ def write_report(directory: Path, *people: tuple[str, str]) -> None:
     (directory / "conversion.json").write_text(json.dumps({"people": rows, "rooms": []}))
 
 
-def match(
-    tenant: Tenant, directory: Path, *, force: bool = False, dry: bool = False
-) -> MatchResult:
+def match(tenant: Tenant, directory: Path, *, force: bool = False, dry: bool = False) -> Report:
     return match_people(
         operator=get_host_operator(), tenant=tenant.slug, directory=directory, force=force,
         dry_run=dry,

@@ -56,7 +56,7 @@ def test_success_thread(tmp_path: Path) -> None:
         assert reply["content"]["reply_to_event_id"] == root["id"]
         assert reply["content"]["_source"]["thread"] == "anna/1704103200001"
     assert reaction["content"]["event_id"] == first["id"]
-    assert converted.result.totals["messages"]["read"] == 3
+    assert converted.result.figures["totals"]["messages"]["read"] == 3
 
 
 def test_success_posts_with_the_same_stamp(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_success_posts_with_the_same_stamp(tmp_path: Path) -> None:
             assert event["content"]["reply_to_event_id"] == ids[body.removeprefix("To ")]
     reacted = [e["content"]["event_id"] for e in events if "emoji" in e["content"]]
     assert sorted(reacted) == sorted(ids[text] for text in ("one", "two", "three"))
-    assert converted.result.totals["messages"]["merged"] == 1
+    assert converted.result.figures["totals"]["messages"]["merged"] == 1
 
 
 def test_success_direct_messages(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def mutate(row: Json, rng: random.Random) -> list[Json]:
 def test_success_slack(seed: int, tmp_path: Path) -> None:
     rows = [each for row in SLACK_ROWS for each in mutate(row, random.Random(seed))]
     converted = convert("slack", write_tree(tmp_path / "x", make_slack_tree(*rows)), tmp_path / "o")
-    assert converted.result.totals["messages"]["read"] == len(rows)
+    assert converted.result.figures["totals"]["messages"]["read"] == len(rows)
 
 
 @pytest.mark.parametrize("seed", range(6))

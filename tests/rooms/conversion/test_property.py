@@ -151,7 +151,7 @@ MAKERS = {"slack": make_slack, "mattermost": make_mattermost, "discord": make_di
 
 
 def assert_converted(converted: Converted, workspace: Workspace, room: str) -> None:
-    totals = converted.result.totals
+    totals = converted.result.figures["totals"]
     assert totals["messages"]["read"] == len(workspace.messages)
     assert totals["messages"]["reported"] == 0
     reactions = sum(len(message.reactions) for message in workspace.messages)
@@ -161,7 +161,7 @@ def assert_converted(converted: Converted, workspace: Workspace, room: str) -> N
     assert totals["attachments"]["read"] == len(attachments)
     assert totals["attachments"]["reported"] == attachments.count(2)
     if not workspace.messages:
-        assert converted.result.rooms == []
+        assert converted.rooms == []
         return
     events = converted.events(room)
     ids = [event["id"] for event in events]
@@ -208,7 +208,7 @@ def test_success_imported_and_exported_again(system: str, workspace: Workspace) 
     with TemporaryDirectory() as name:
         source = write_tree(Path(name) / "source", MAKERS[system](workspace))
         converted = convert(system, source, Path(name) / "out")
-        for room in converted.result.rooms:
+        for room in converted.rooms:
             bundle = (converted.directory / room.file).read_bytes()
             first = read_bundle(bundle)
             again = read_bundle(export_bytes(home, import_bytes(home, bundle)))
@@ -239,7 +239,7 @@ def test_success_rows_of_any_form(rows: list[Any]) -> None:
         directory = Path(name)
         tree = {**make_slack_tree(), "general/2024-01-01.json": text}
         converted = convert("slack", write_tree(directory / "slack", tree), directory / "1")
-        assert converted.result.totals["messages"]["read"] == len(rows)
+        assert converted.result.figures["totals"]["messages"]["read"] == len(rows)
         file = {**make_discord_file(), "messages": rows}
         convert("discord", write_tree(directory / "dc", {"x.json": file}), directory / "2")
         lines = make_mattermost_lines(*(("post", row) for row in rows))

@@ -118,7 +118,7 @@ def test_success_nothing_is_lost_without_a_report(system: str, converted: Conver
 def test_success_channels_of_several_workspaces(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "export.zip", real_exports.make_slack())
     converted = convert("slack", source, tmp_path / "out")
-    rooms = {room.source_id: room.name for room in converted.result.rooms}
+    rooms = {room.source_id: room.name for room in converted.rooms}
     assert rooms == {
         "C0QUAY0001": "quay", "C0TEAM0001": "general", "teams/Harbour/new": "new",
         "teams/Other/new": "new", "G0CREW0001": "crew", "C0GROUP001": "Anna, Ben, U0CATO0001",
@@ -146,7 +146,7 @@ def test_success_pictures_of_people(system: str, converted: Converted) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_imported_exported_and_transcribed(converted: Converted, tmp_path: Path) -> None:
     home = a_home()
-    for number, room in enumerate(converted.result.rooms):
+    for number, room in enumerate(converted.rooms):
         path = converted.directory / room.file
         bundle = path.read_bytes()
         first = read_bundle(bundle)

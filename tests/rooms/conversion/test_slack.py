@@ -77,8 +77,8 @@ def test_success_duplicates_are_merged(tmp_path: Path) -> None:
     message = make_slack_message(0, "once", reactions=[{"name": "tada", "users": ["U2", "U2"]}])
     converted = convert_slack(tmp_path, message, message)
     assert len(converted.events("general")) == 2
-    assert converted.result.totals["messages"]["merged"] == 1
-    assert converted.result.totals["reactions"]["merged"] == 3
+    assert converted.result.figures["totals"]["messages"]["merged"] == 1
+    assert converted.result.figures["totals"]["reactions"]["merged"] == 3
 
 
 def test_success_reactions(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_success_edits_with_originals_and_deletions(tmp_path: Path) -> None:
     assert edited["original_content"]["body"] == "one"
     assert edited["edited_at"] == "2024-01-01T10:01:42.000000Z"
     assert (gone["content"]["body"], gone["redacted_at"]) == ("", "2024-01-01T10:03:20.000000Z")
-    assert converted.result.totals["messages"] == {
+    assert converted.result.figures["totals"]["messages"] == {
         "read": 5, "written": 2, "merged": 3, "reported": 0
     }  # fmt: skip
 
@@ -367,7 +367,7 @@ def test_success_files(tmp_path: Path) -> None:
     for content in converted.files().values():
         assert b"xoxe" not in content
         assert b"pw@" not in content
-    assert converted.result.totals["attachments"] == {
+    assert converted.result.figures["totals"]["attachments"] == {
         "read": 7, "written": 3, "merged": 0, "reported": 4
     }  # fmt: skip
 
@@ -403,7 +403,7 @@ def test_success_private_and_direct_rooms(tmp_path: Path) -> None:
         "FC:F1:Canvas/2024-01-01.json": hello, "チャネル/2024-01-01.json": hello,
     }  # fmt: skip
     converted = convert("slack", write_zip(tmp_path / "x.zip", tree), tmp_path / "out")
-    rooms = {room.source_id: room.name for room in converted.result.rooms}
+    rooms = {room.source_id: room.name for room in converted.rooms}
     assert rooms == {
         "G1": "secret", "D1": "Anna, Ben", "D2": "Anna", "G2": "Anna, Ben", "G3": "Anna, Ben",
         "FC:F1:Canvas": "FC:F1:Canvas", "チャネル": "チャネル",
@@ -434,7 +434,7 @@ def test_success_grid_export_in_a_directory_of_the_archive(tmp_path: Path) -> No
         "__MACOSX/top/._channels.json": b"\0",
     }
     converted = convert("slack", write_zip(tmp_path / "x.zip", tree), tmp_path / "out")
-    assert {room.source_id for room in converted.result.rooms} == {"C1", "C2", "C9"}
+    assert {room.source_id for room in converted.rooms} == {"C1", "C2", "C9"}
     assert converted.losses() == {}
 
 
@@ -454,7 +454,7 @@ def test_success_grid_export_in_a_directory_of_the_archive(tmp_path: Path) -> No
 def test_success_rows_of_any_form(tmp_path: Path, rows: list[Any]) -> None:
     """Nothing stops a conversion, and `convert` checks that each row is accounted for."""
     converted = convert_slack(tmp_path, *rows)
-    assert converted.result.totals["messages"]["read"] == len(rows)
+    assert converted.result.figures["totals"]["messages"]["read"] == len(rows)
 
 
 def test_success_damaged_files(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from django.core.files.storage import default_storage
 
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import ExportRunning
-from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.models import Media
 from scaiwave.core.errors import UsageError
+from scaiwave.core.report import Report
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.exports.factories import attach_media, make_room, make_window
 from tests.rooms.round_trip import read_bundle
@@ -41,7 +42,7 @@ def directory(tmp_path: Path) -> Path:
     return directory
 
 
-def export_all(directory: Path, **changes: Any) -> BulkExportResult:
+def export_all(directory: Path, **changes: Any) -> Report:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
@@ -54,8 +55,8 @@ def export_all(directory: Path, **changes: Any) -> BulkExportResult:
     return export_rooms(**arguments)
 
 
-def outcomes(exported: BulkExportResult) -> list[str]:
-    return [row["outcome"] for row in exported.rooms]
+def outcomes(exported: Report) -> list[str]:
+    return [row["outcome"] for row in exported.figures["rooms"]]
 
 
 def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
@@ -72,7 +73,7 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
     with zipfile.ZipFile(directory / f"{first.pk}.zip") as archive:
         assert archive.testzip() is None
         assert len(json.loads(archive.read("manifest.json"))["events"]) == 1
-    assert exported.rooms[0] == {
+    assert exported.figures["rooms"][0] == {
         "id": first.pk,
         "name": "First",
         "outcome": "exported",
@@ -122,10 +123,10 @@ def test_success_damaged_bundles_are_exported_again(tenant: Tenant, directory: P
 
 def test_success_missing_media_is_exported_once_it_is_back(tenant: Tenant, directory: Path) -> None:
     photo = attach_media(make_room(tenant), b"bytes", stored=False)
-    assert [row["missing_media"] for row in export_all(directory).rooms] == [1]
+    assert [row["missing_media"] for row in export_all(directory).figures["rooms"]] == [1]
     assert outcomes(export_all(directory)) == ["kept"]
     default_storage.save(photo.storage_name, ContentFile(b"bytes"))
-    assert [row["missing_media"] for row in export_all(directory).rooms] == [0]
+    assert [row["missing_media"] for row in export_all(directory).figures["rooms"]] == [0]
     assert outcomes(export_all(directory)) == ["kept"]
 
 
@@ -153,7 +154,7 @@ def test_success_refused_rooms_are_named_and_do_not_stop_others(
     make_room(tenant)
     exported = export_all(directory)
     assert outcomes(exported) == ["refused", "exported"]
-    assert exported.rooms[0]["reason"] == "its type is bridge"
+    assert exported.figures["rooms"][0]["reason"] == "its type is bridge"
     assert exported.document()["refused"] == 1
     assert not (directory / f"{bridge.pk}.zip").exists()
 
@@ -166,7 +167,7 @@ def test_fail_a_failed_room_does_not_stop_the_rest(tenant: Tenant, directory: Pa
     Media.objects.update(size=path.stat().st_size)
     exported = export_all(directory)
     assert outcomes(exported) == ["failed", "exported"]
-    assert exported.rooms[0]["reason"] == (
+    assert exported.figures["rooms"][0]["reason"] == (
         f"Can't read attachment {photo.pk} from the media store: Is a directory."
     )
     assert [path.name for path in directory.iterdir()] == [f"{whole.pk}.zip"]
@@ -191,7 +192,7 @@ def test_success_a_damaged_file_is_listed_as_lost(
         return read_bundle((directory / name).read_bytes()).files
 
     exported = export_all(directory, **changes)
-    assert (outcomes(exported), exported.rooms[0]["missing_media"]) == (["exported"], 1)
+    assert (outcomes(exported), exported.figures["rooms"][0]["missing_media"]) == (["exported"], 1)
     kept = read(0)
     assert [name for name in kept if name.endswith(".png")] == [f"media/{other.sha256}/b.png"]
     assert outcomes(export_all(directory, **changes)) == ["kept"]
@@ -201,7 +202,7 @@ def test_success_a_damaged_file_is_listed_as_lost(
     if chained:  # An increment restarts too.
         third = attach_media(room, b"third", "c.png")
         Path(default_storage.path(third.storage_name)).write_bytes(b"wrong")
-        assert export_all(directory, **changes).rooms[0]["missing_media"] == 1
+        assert export_all(directory, **changes).figures["rooms"][0]["missing_media"] == 1
         run_command("verify_bundle", "--chain", str(directory / str(room.pk)))
 
 
@@ -219,7 +220,7 @@ def test_success_rooms_are_read_in_batches(
 ) -> None:
     monkeypatch.setattr("rooms.exports.export_rooms._BATCH_ROOMS", 2)
     keys = [make_room(tenant).pk for _ in range(4)]
-    assert [row["id"] for row in export_all(directory).rooms] == keys
+    assert [row["id"] for row in export_all(directory).figures["rooms"]] == keys
 
 
 def test_success_no_rooms(tenant: Tenant, directory: Path) -> None:

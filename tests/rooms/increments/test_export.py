@@ -37,13 +37,14 @@ from rooms.errors import (
 )
 from rooms.exports import increments
 from rooms.exports.chain_cache import NAME, PageRecorder
-from rooms.exports.export_rooms import BulkExportResult, ChainOptions, export_rooms
+from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.exports.increments import RecordedRun, start_increment
 from rooms.exports.sinks import lock_directory
 from rooms.models import Event, Room
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import DiskFull, FileExists, UsageError
+from scaiwave.core.report import Report
 from scaiwave.ids import new_id
 from tests.concurrency import run_concurrently
 from tests.rooms.increments.histories import (
@@ -361,7 +362,7 @@ def test_fail_two_exporters_at_once(life: Life, tmp_path: Path) -> None:
         try:
             with pytest.raises(ExportRunning, match=f"Another export into {base.parent} is in"):
                 run_export(life, *words)
-            (row,) = export_all(life, directory).rooms
+            (row,) = export_all(life, directory).figures["rooms"]
             assert (row["outcome"], row["file"]) == ("failed", None)
             assert "is in progress" in row["reason"]
         finally:
@@ -369,7 +370,7 @@ def test_fail_two_exporters_at_once(life: Life, tmp_path: Path) -> None:
 
     run_concurrently(export_first, export_meanwhile)
     assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
-    assert [row["outcome"] for row in export_all(life, directory).rooms] == ["exported"]
+    assert [row["outcome"] for row in export_all(life, directory).figures["rooms"]] == ["exported"]
     assert value(merge(sorted(base.parent.glob("*.zip")))) == value(export_whole(life))
 
 
@@ -413,7 +414,7 @@ def test_fail_usage(life: Life, words: tuple[str, ...]) -> None:
         run_command("export_room", *words, "--tenant", life.room.tenant.slug)
 
 
-def export_all(life: Life, directory: Path, **changes: Any) -> BulkExportResult:
+def export_all(life: Life, directory: Path, **changes: Any) -> Report:
     options = {"full_every": 30, "even_if_empty": False, "max_bytes": MAX_BYTES, **changes}
     return export_rooms(
         operator=HOST_OPERATOR,
@@ -435,7 +436,7 @@ def test_success_all(life: Life, tmp_path: Path) -> None:
     quiet = row_factories.make_room(life.room.workspace, life.room.creator).pk
     for expected in ("exported", "exported", "kept"):
         result = export_all(life, directory)
-        outcome = {row["id"]: row["outcome"] for row in result.rooms}
+        outcome = {row["id"]: row["outcome"] for row in result.figures["rooms"]}
         assert outcome[key] == expected
         life.day += 1
         if len(list_files(directory)) == 2:
@@ -459,7 +460,7 @@ def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> 
     """A link without a signature of this server, which may be forged, is followed by a new base."""
     directory, reasons = tmp_path / "all", []
     for number in range(6):
-        (row,) = export_all(life, directory).rooms
+        (row,) = export_all(life, directory).figures["rooms"]
         reasons.append((row["outcome"], row["reason"]))
         life.day += 1
         life.do("touch", 0, {"text": str(number)})
@@ -476,7 +477,7 @@ def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> 
     assert [read_manifest(path)["version"] for path in files] == [1, 1]
     (directory / str(life.room.pk)).rename(directory / "elsewhere")
     (directory / str(life.room.pk)).symlink_to("elsewhere")
-    (row,) = export_all(life, directory).rooms
+    (row,) = export_all(life, directory).figures["rooms"]
     link = directory / str(life.room.pk)
     assert (row["outcome"], row["reason"]) == ("failed", f"{link} is a symbolic link.")
 
@@ -503,7 +504,7 @@ def test_success_adopted(life: Life, tmp_path: Path) -> None:
     directory = tmp_path / "all"
     directory.mkdir()
     life.links()[0].rename(directory / f"{life.room.pk}.zip")
-    assert [row["outcome"] for row in export_all(life, directory).rooms] == ["kept"]
+    assert [row["outcome"] for row in export_all(life, directory).figures["rooms"]] == ["kept"]
     assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
 
 
@@ -512,7 +513,7 @@ def test_fail_a_link_that_is_a_directory(life: Life, tmp_path: Path) -> None:
     other = row_factories.make_room(life.room.workspace, life.room.creator)
     export_all(life, tmp_path / "all")
     (tmp_path / "all" / str(life.room.pk) / "0001.zip").mkdir()
-    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").rooms}
+    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").figures["rooms"]}
     assert "it is not a regular file" in rows[life.room.pk]["reason"]
     assert rows[other.pk]["outcome"] == "kept"
 
@@ -522,13 +523,13 @@ def test_fail_not_adopted(life: Life, tmp_path: Path) -> None:
     directory.mkdir()
     found = directory / f"{life.room.pk}.zip"
     found.write_bytes(life.links()[0].read_bytes()[:-10])
-    (row,) = export_all(life, directory).rooms
+    (row,) = export_all(life, directory).figures["rooms"]
     assert row["outcome"] == "failed"
     assert str(found) in row["reason"]
     other = row_factories.make_room(life.room.workspace, life.room.creator)
     found.unlink()
     life.links()[0].rename(directory / f"{other.pk}.zip")
-    reasons = {row["id"]: row["reason"] for row in export_all(life, directory).rooms}
+    reasons = {row["id"]: row["reason"] for row in export_all(life, directory).figures["rooms"]}
     assert f"is of room {life.room.pk}" in reasons[other.pk]
 
 
@@ -537,7 +538,7 @@ def test_fail_a_file_in_place_of_a_directory(life: Life, tmp_path: Path) -> None
     other = row_factories.make_room(life.room.workspace, life.room.creator)
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / str(life.room.pk)).write_text("x")
-    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").rooms}
+    rows = {row["id"]: row for row in export_all(life, tmp_path / "all").figures["rooms"]}
     assert "is not a directory" in rows[life.room.pk]["reason"]
     assert rows[other.pk]["outcome"] == "exported"
 
@@ -548,7 +549,7 @@ def test_fail_the_damaged_link_is_named(life: Life, tmp_path: Path) -> None:
     export_all(life, tmp_path / "all")
     last = max((tmp_path / "all").rglob("*.zip"))
     last.write_bytes(last.read_bytes()[:-100])
-    (row,) = export_all(life, tmp_path / "all").rooms
+    (row,) = export_all(life, tmp_path / "all").figures["rooms"]
     assert str(last) in row["reason"]
 
 

@@ -111,7 +111,7 @@ def run_prune(now: Any = LATER) -> dict[str, int]:
         confirm=lambda question: None,
         now=now,
     )
-    return {row["name"]: row["count"] for row in result.rows if row["count"]}
+    return {row["name"]: row["count"] for row in result.figures["pruned"] if row["count"]}
 
 
 def list_files() -> set[str]:

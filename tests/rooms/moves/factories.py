@@ -26,11 +26,11 @@ from rooms.models import Event, RoomMember, Workspace, WorkspaceMember
 from rooms.moves.export_tenant import ExportTenantOptions, export_tenant
 from rooms.moves.import_tenant import ImportTenantOptions, import_tenant
 from rooms.moves.mapping import PeopleOptions
-from rooms.moves.result import MoveResult
 from rooms.moves.verify_export import verify_tenant_export
 from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import ScaiWaveError
+from scaiwave.core.report import Report
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, add_members, make_group, make_person
@@ -94,7 +94,7 @@ def make_moving_tenant(slug: str = "acme", events: int = 120) -> Tenant:
     return tenant
 
 
-def export(tenant: Tenant, directory: Path, **changes: Any) -> MoveResult:
+def export(tenant: Tenant, directory: Path, **changes: Any) -> Report:
     dry_run = changes.pop("dry_run", False)
     options = ExportTenantOptions(
         directory, False, False, "", MAX_BYTES, tick, lambda effect: None, null_progress_factory
@@ -107,7 +107,7 @@ def export(tenant: Tenant, directory: Path, **changes: Any) -> MoveResult:
     )
 
 
-def bring(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
+def bring(directory: Path, slug: str = "moved", **changes: Any) -> Report:
     dry_run = changes.pop("dry_run", False)
     options = ImportTenantOptions(
         directory, slug, PeopleOptions(), None, None, None, False, MAX_BYTES, tick
@@ -117,7 +117,7 @@ def bring(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
     )
 
 
-def bring_alike(directory: Path, slug: str = "moved", **changes: Any) -> MoveResult:
+def bring_alike(directory: Path, slug: str = "moved", **changes: Any) -> Report:
     """Import after a dry run, which changes nothing, and says or refuses the same."""
     store = Path(settings.STORAGES["default"]["OPTIONS"]["location"])
 
@@ -127,7 +127,7 @@ def bring_alike(directory: Path, slug: str = "moved", **changes: Any) -> MoveRes
         files = [path for path in store.rglob("*") if path.is_file()]
         return rows, {path: path.read_bytes() for path in files}
 
-    def act(**dry: bool) -> tuple[MoveResult | None, ScaiWaveError | None]:
+    def act(**dry: bool) -> tuple[Report | None, ScaiWaveError | None]:
         try:
             result = bring(directory, slug, **dry, **changes)
         except ScaiWaveError as error:
@@ -151,7 +151,7 @@ def bring_alike(directory: Path, slug: str = "moved", **changes: Any) -> MoveRes
     return done
 
 
-def verify(directory: Path, against: str | None = None, **changes: Any) -> MoveResult:
+def verify(directory: Path, against: str | None = None, **changes: Any) -> Report:
     arguments: dict[str, Any] = {"key": None, "descriptor": None, "operator": HOST_OPERATOR}
     return verify_tenant_export(
         directory=directory, max_bytes=MAX_BYTES, now=tick(), against=against,

@@ -34,11 +34,12 @@ from rooms.retention.policies import (
     set_retention,
     show_retention,
 )
-from rooms.retention.run_retention import RetentionResult, preview_retention, run_retention
+from rooms.retention.run_retention import preview_retention, run_retention
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.config import load
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from scaiwave.core.locks import process_lock
+from scaiwave.core.report import Report
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.rooms import check_retention
 from scaiwave.operations.metrics.collectors import collect_room_metrics
@@ -92,7 +93,7 @@ def set_policy(*of: Room, days: int | None = 30, **values: Any) -> None:
     )
 
 
-def run(**options: Any) -> RetentionResult:
+def run(**options: Any) -> Report:
     arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
     return run_retention(**{**arguments, **options})
 
@@ -109,9 +110,10 @@ def test_success_not_before_the_end_of_an_import(room: Room) -> None:
     moving = TenantImport.objects.create(
         tenant=room.tenant, source_tenant_id=room.pk, is_new=True, operator="r", started_at=NOW
     )
-    assert run().rooms == preview_retention(operator=HOST_OPERATOR, now=NOW).rooms == []
+    assert run() == preview_retention(operator=HOST_OPERATOR, now=NOW)
+    assert run().figures["rooms"] == []
     TenantImport.objects.filter(pk=moving.pk).update(finished_at=NOW)
-    assert run().totals["deleted_events"] == 1
+    assert run().figures["totals"]["deleted_events"] == 1
 
 
 def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
@@ -127,7 +129,7 @@ def test_success_the_nearest_policy_counts_as_a_whole(room: Room) -> None:
     assert list_bodies(room) == ["said 20", "said 5"]
     assert list_bodies(kept) == ["said 50", "said 20", "said 5"]
     assert list_bodies(short) == ["said 5"]
-    assert result.totals["deleted_events"] == 3
+    assert result.figures["totals"]["deleted_events"] == 3
     entries = AuditEntry.objects.filter(action="retention run")
     assert {entry.subject_id: entry.details for entry in entries} == {
         str(room.pk): {
@@ -192,8 +194,8 @@ def test_success_files_go_unless_another_room_has_them(room: Room) -> None:
     previewed = preview_retention(operator=HOST_OPERATOR, now=NOW)
     assert default_storage.exists(own.storage_name)
     result = run()
-    assert previewed.totals == result.totals
-    assert (result.totals["attachments"], result.totals["files"]) == (2, 1)
+    assert previewed.figures["totals"] == result.figures["totals"]
+    assert (result.figures["totals"]["attachments"], result.figures["totals"]["files"]) == (2, 1)
     assert len(list_bodies(room)) == 2
     assert list(Media.objects.all()) == [shared]
     assert not default_storage.exists(own.storage_name)
@@ -261,7 +263,7 @@ def test_success_holds(room: Room) -> None:
     say(room, 50)
     add_hold(operator=HOST_OPERATOR, reason="court", now=NOW, tenant="acme", room=str(room.pk))
     result = run()
-    assert (result.on_hold, result.rooms) == (1, [])
+    assert (result.figures["on_hold"], result.figures["rooms"]) == (1, [])
     assert Event.objects.count() == 2
 
 
@@ -285,7 +287,7 @@ def test_success_a_hold_that_is_placed_during_a_run(
             add_hold(operator=HOST_OPERATOR, reason="x", now=NOW, tenant="acme", room=str(room.pk))
 
     result = run(progress=hold)
-    assert result.totals["deleted_events"] == 2
+    assert result.figures["totals"]["deleted_events"] == 2
     assert Event.objects.count() == 4
 
 
@@ -306,7 +308,7 @@ def test_success_a_room_that_is_deleted_for_good_during_a_run(
             words = ("--tenant=acme", "--reason=x", "--archive", "--now", "--yes")
             run_command("delete_room", str(room.pk), *words)
 
-    assert run(progress=delete).totals["deleted_events"] == 8
+    assert run(progress=delete).figures["totals"]["deleted_events"] == 8
     assert not Event.objects.exists()
 
 

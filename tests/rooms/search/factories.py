@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from rooms.models import Event, Room
-from rooms.search.backfill import BackfillResult, backfill_search
+from rooms.search.backfill import backfill_search
 from rooms.search.queries import BackfillOptions, search_rooms
+from scaiwave.core.report import Report
 from tenants.models import Tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, make_tenant
@@ -42,10 +43,15 @@ def redact_message(event: Event) -> None:
     event.save()
 
 
-def backfill(**options: Any) -> BackfillResult:
+def backfill(**options: Any) -> Report:
     return backfill_search(
         operator=HOST_OPERATOR, options=BackfillOptions(**options), clock=lambda: datetime.now(UTC)
     )
+
+
+def list_mismatched(report: Report) -> list[str]:
+    rows = report.figures["tenants"]
+    return [row["tenant"] for row in rows if row["missing"] or row["stale"]]
 
 
 def find_event_ids(text: str, tenant: str | None = "acme", **options: Any) -> list[UUID]:

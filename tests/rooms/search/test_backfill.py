@@ -11,13 +11,13 @@ from django.db import connection
 
 from rooms.models import SearchBackfill, SearchDocument, SearchRange
 from rooms.search import documents, runs, worker
-from rooms.search.backfill import BackfillResult
 from rooms.search.base import EventRange
 from rooms.search.database import SearchIndex
 from rooms.search.queries import BackfillOptions, get_search_plan
 from rooms.search.schema import GIN, has_word_index
 from rooms.search.scope import Scope
 from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.report import Report
 from tenants.models import AuditEntry
 from tests.rooms.search.factories import (
     NOW,
@@ -33,10 +33,10 @@ from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tena
 pytestmark = pytest.mark.django_db
 
 
-def get_counts(result: BackfillResult | None = None, **options: Any) -> dict[str, tuple[int, ...]]:
+def get_counts(result: Report | None = None, **options: Any) -> dict[str, tuple[int, ...]]:
     """Return eligible, indexed, missing, stale; for a run also written and removed."""
     plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions(**options))
-    rows = result.tenants if result else plan.tenants
+    rows = (result or plan).figures["tenants"]
     names = ["eligible", "indexed", "missing", "stale"]
     names += ["written", "removed"] if result else []
     return {row["tenant"]: tuple(row[name] for name in names) for row in rows}
@@ -169,23 +169,24 @@ def test_success_an_unfinished_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -
     search_range.done_through = search_range.first
     search_range.save()
     plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions())
-    assert plan.unfinished == {
+    assert plan.figures["unfinished"] == {
         "run_id": run.pk,
         "started_at": NOW,
         "ranges": 1,
         "ranges_left": 1,
     }
     result = backfill()
-    assert (result.run_id, result.resumed) == (run.pk, True)
+    assert (result.figures["run_id"], result.figures["resumed"]) == (run.pk, True)
     # The range continued after the checkpoint; completion indexed what was missing before it.
     assert get_counts(result) == {"acme": (4, 4, 0, 0, 4, 0)}
-    assert get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions()).unfinished is None
+    plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions())
+    assert plan.figures["unfinished"] is None
 
 
 def test_success_restart_discards_an_unfinished_run() -> None:
     make_message(make_lobby(), "word")
     run = runs.get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
-    assert backfill(restart=True).run_id != run.pk
+    assert backfill(restart=True).figures["run_id"] != run.pk
     assert not SearchBackfill.objects.filter(pk=run.pk).exists()
 
 
@@ -201,7 +202,7 @@ def test_success_the_word_index_is_created_at_the_end() -> None:
 
 
 def test_success_nothing_to_do() -> None:
-    assert backfill().tenants == []
+    assert backfill().figures["tenants"] == []
     make_lobby()
     assert get_counts(backfill()) == {}
 

@@ -27,6 +27,7 @@ from tests.rooms.search.factories import (
     backfill,
     edit_message,
     find_event_ids,
+    list_mismatched,
     make_lobby,
     make_message,
     redact_message,
@@ -90,7 +91,7 @@ def test_success_a_message_that_keeps_changing_is_indexed_again(
         return original(self, *arguments)
 
     monkeypatch.setattr(SearchIndex, "count", count)
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert find_event_ids("2") == [message.pk]
 
 
@@ -109,7 +110,7 @@ def test_success_completion_repairs_in_steps(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(SearchIndex, "index", index)
     monkeypatch.setattr(SearchIndex, "end_backfill", lambda self: redact_message(messages[0]))
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert len(event_ranges) == 8
     assert {event_range.through - event_range.after for event_range in event_ranges} == {1, 2}
 
@@ -185,7 +186,7 @@ def test_success_a_message_is_redacted_behind_the_checkpoint(
         original(self)
 
     monkeypatch.setattr(SearchIndex, "end_backfill", end_backfill)
-    (row,) = backfill().tenants
+    (row,) = backfill().figures["tenants"]
     assert (row["written"], row["removed"], row["stale"]) == (2, 1, 0)
     assert find_event_ids("word") == [remaining.pk]
 

@@ -10,7 +10,7 @@ from scaiwave.config import load
 from scaiwave.operations.doctor import rooms as health
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.rooms import check_search
-from tests.rooms.search.factories import backfill, make_lobby, make_message
+from tests.rooms.search.factories import backfill, list_mismatched, make_lobby, make_message
 
 pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 _FIX = "Run `scaiwave room search-index --inline`, every hour or night from cron."
@@ -99,7 +99,7 @@ def test_fail_the_index_does_not_match_after_the_last_backfill(
 ) -> None:
     make_message(make_lobby(), "one")
     monkeypatch.setattr(documents, "upsert", lambda part: 0)
-    assert backfill().mismatched_tenants == ["acme"]
+    assert list_mismatched(backfill()) == ["acme"]
     message = "After the last backfill, the index for acme does not match the stored events."
     fix = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
     unread = (

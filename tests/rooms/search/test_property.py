@@ -14,6 +14,7 @@ from tests.rooms.search.factories import (
     backfill,
     edit_message,
     find_event_ids,
+    list_mismatched,
     make_lobby,
     make_message,
     redact_message,
@@ -80,7 +81,7 @@ def test_success_exactly_the_eligible_messages_are_found(
         for name, number in steps:
             conversation.act(name, number)
         result = backfill()
-        assert result.mismatched_tenants == []
+        assert list_mismatched(result) == []
         for tenant in TENANTS:
             words_by_event = {
                 key: word for word in conversation.words for key in find_event_ids(word, tenant)

@@ -8,7 +8,13 @@ from rooms.search import documents
 from rooms.search.base import EventRange
 from rooms.search.schema import _INSERT_WORDS, TABLE, WORDS, ensure_full_text
 from rooms.search.scope import Scope
-from tests.rooms.search.factories import backfill, find_event_ids, make_lobby, make_message
+from tests.rooms.search.factories import (
+    backfill,
+    find_event_ids,
+    list_mismatched,
+    make_lobby,
+    make_message,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.only_on("sqlite")]
 
@@ -45,7 +51,7 @@ def test_success_a_backfill_repairs_documents_written_without_triggers() -> None
     documents.upsert(EventRange(Scope(), room.tenant_id, 0, second.stream_position))
     execute_sql(f"CREATE TRIGGER {WORDS}_add AFTER INSERT ON {TABLE} BEGIN {_INSERT_WORDS} END")
     assert find_event_ids("word") == [first.pk]
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert find_event_ids("word") == [second.pk, first.pk]
 
 

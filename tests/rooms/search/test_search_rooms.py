@@ -23,6 +23,7 @@ from tests.rooms.search.factories import (
     backfill,
     edit_message,
     find_event_ids,
+    list_mismatched,
     make_lobby,
     make_message,
     redact_message,
@@ -194,7 +195,7 @@ def test_success_messages_that_the_last_backfill_left_out(
 ) -> None:
     make_message(make_lobby(), "report")
     monkeypatch.setattr(documents, "upsert", lambda part: 0)
-    assert backfill().mismatched_tenants == ["acme"]
+    assert list_mismatched(backfill()) == ["acme"]
     with pytest.raises(SearchNotIndexed):
         find_event_ids("report")
 

@@ -42,6 +42,7 @@ from tests.rooms.search.factories import (
     backfill,
     edit_message,
     find_event_ids,
+    list_mismatched,
     make_lobby,
     make_message,
     redact_message,
@@ -145,7 +146,7 @@ def test_success_edits_replace_and_redactions_remove(server: FakeWeaviate) -> No
     redact_message(redacted)
     deleted.delete()
     assert find_event_ids("word") == [stored.pk]
-    (row,) = backfill().tenants
+    (row,) = backfill().figures["tenants"]
     assert (row["written"], row["removed"], row["stale"]) == (1, 2, 0)
     assert server.get_bodies(room.tenant_id.hex) == {"other", "word 3"}
     assert find_event_ids("other") == [edited.pk]
@@ -264,7 +265,7 @@ def test_success_found_by_words_where_embedding_fails(
     with weaviate.serve() as loopback:
         configure(sandbox, loopback.origin, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="gone")
         message = make_message(make_lobby(), "launch")
-        assert backfill().mismatched_tenants == []
+        assert list_mismatched(backfill()) == []
         (stored,) = server.tenants[message.tenant_id.hex].values()
         assert "vector" not in stored
         assert SearchDocument.objects.get().remote == RemoteState.TEXT
@@ -289,8 +290,8 @@ def test_success_objects_that_weaviate_lost_are_sent_again(server: FakeWeaviate)
         make_message(room, f"word {number}")
     backfill()
     server.tenants[room.tenant_id.hex].popitem()
-    assert backfill().mismatched_tenants == ["acme"]
-    assert backfill(restart=True).mismatched_tenants == []
+    assert list_mismatched(backfill()) == ["acme"]
+    assert list_mismatched(backfill(restart=True)) == []
     assert len(server.tenants[room.tenant_id.hex]) == 3
 
 
@@ -313,7 +314,7 @@ def test_fail_an_object_is_not_accepted(server: FakeWeaviate) -> None:
     assert SearchDocument.objects.get().remote == RemoteState.NOTHING
     server.refused = set()
     result = backfill()
-    assert (result.resumed, result.mismatched_tenants) == (True, [])
+    assert (result.figures["resumed"], list_mismatched(result)) == (True, [])
     assert server.get_bodies(room.tenant_id.hex) == {"bad"}
 
 
@@ -346,7 +347,7 @@ def test_success_redacted_while_the_range_is_in_progress(
         return original(part)
 
     monkeypatch.setattr(documents, "upsert", upsert)
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert server.get_bodies(room.tenant_id.hex) == set()
 
 
@@ -364,17 +365,15 @@ def test_success_weaviate_has_lost_everything(server: FakeWeaviate) -> None:
     assert caught.value.fix == (
         "Run `scaiwave room search-index --tenant acme --restart --inline`."
     )
-    assert backfill(restart=True).mismatched_tenants == []
+    assert list_mismatched(backfill(restart=True)) == []
     assert find_event_ids("kept") == [stored.pk]
     assert server.get_bodies(room.tenant_id.hex) == {"kept"}
 
 
 def test_success_a_plan_creates_nothing_in_weaviate(server: FakeWeaviate) -> None:
     make_message(make_lobby(), "word")
-    assert (
-        get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions()).tenants[0]["missing"]
-        == 1
-    )
+    plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions())
+    assert plan.figures["tenants"][0]["missing"] == 1
     with pytest.raises(SearchNotIndexed):
         find_event_ids("word")
     assert server.classes == {}
@@ -403,7 +402,7 @@ def test_success_messages_that_only_the_database_has_are_not_found(server: FakeW
 def test_success_another_client_creates_class_and_tenant(server: FakeWeaviate) -> None:
     server.has_competitor = True
     message = make_message(make_lobby(), "word")
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert find_event_ids("word") == [message.pk]
 
 
@@ -427,7 +426,7 @@ def test_fail_weaviate_does_not_delete(server: FakeWeaviate) -> None:
     assert SearchDocument.objects.count() == 1
     assert find_event_ids("secret") == []
     server.keeps_deleted = False
-    assert backfill().mismatched_tenants == []
+    assert list_mismatched(backfill()) == []
     assert server.get_bodies(message.tenant_id.hex) == set()
 
 

@@ -125,7 +125,7 @@ def test_success_objects_that_the_official_client_deletes_are_written_again(offi
     result = official.batch.delete_objects(CLASS, where, tenant=event.tenant_id.hex)
     assert result["results"]["successful"] == 1
     assert find_event_ids("launch") == []
-    (row,) = backfill(restart=True).tenants
+    (row,) = backfill(restart=True).figures["tenants"]
     assert row["missing"] == 0
     assert find_event_ids("launch") == [event.pk]
 

@@ -18,9 +18,10 @@ from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, IMPORTED_SENDER, REFERENC
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, WorkspaceMember
 from rooms.seeding import seed_rooms as seeding
 from rooms.seeding.media import GeneratedFile
-from rooms.seeding.seed_rooms import SeedOptions, SeedResult, seed_rooms
+from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.core.operators import Operator, OperatorRole, get_host_operator
+from scaiwave.core.report import Report
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.scaiwave import cli_helpers
 
@@ -29,7 +30,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 EVENTS = 1500
 
 
-def seed_tenant(tenant: str = "acme", **options: Any) -> SeedResult:
+def seed_tenant(tenant: str = "acme", **options: Any) -> Report:
     return seed_rooms(
         operator=get_host_operator(),
         tenant=tenant,
@@ -39,8 +40,8 @@ def seed_tenant(tenant: str = "acme", **options: Any) -> SeedResult:
     )
 
 
-def list_events(seeded: SeedResult, number: int = 0) -> Iterator[Event]:
-    room = seeded.rooms[number]["id"]
+def list_events(seeded: Report, number: int = 0) -> Iterator[Event]:
+    room = seeded.figures["rooms"][number]["id"]
     return Event.objects.filter(room=room).order_by("stream_position").iterator()
 
 
@@ -86,7 +87,7 @@ def test_success_ids_and_times_go_up_with_the_position() -> None:
 
 def test_success_references_are_to_earlier_events_and_attached_files() -> None:
     seeded = seed_tenant()
-    files = RoomMedia.objects.filter(room=seeded.rooms[0]["id"])
+    files = RoomMedia.objects.filter(room=seeded.figures["rooms"][0]["id"])
     attached = set(map(str, files.values_list("media", flat=True)))
     earlier: dict[str, Event] = {}
     referred = 0
@@ -119,11 +120,11 @@ def test_success_same_seed_gives_the_same_events() -> None:
     assert normalize_events(first, 0) != normalize_events(other, 0)
 
 
-def normalize_events(seeded: SeedResult, number: int) -> list[Any]:
+def normalize_events(seeded: Report, number: int) -> list[Any]:
     """Return the events without ids and times, in which rooms of one seed differ."""
-    tenant = Tenant.objects.get(slug=seeded.tenant)
+    tenant = Tenant.objects.get(slug=seeded.figures["tenant"])
     people = Participant.objects.filter(tenant=tenant).order_by("pk")
-    media = RoomMedia.objects.filter(room=seeded.rooms[number]["id"]).order_by("pk")
+    media = RoomMedia.objects.filter(room=seeded.figures["rooms"][number]["id"]).order_by("pk")
     labels = {str(person.pk): f"person {index}" for index, person in enumerate(people)}
     labels |= {str(file.media_id): f"file {index}" for index, file in enumerate(media)}
     normalized = []
@@ -179,10 +180,11 @@ def test_success_second_run_adds() -> None:
     first = seed_tenant(rooms=2, events=20, media=0)
     second = seed_tenant(rooms=2, events=20, media=0)
     assert (Room.objects.count(), Event.objects.count()) == (4, 80)
-    assert first.owner == second.owner
+    assert first.figures["owner_id"] == second.figures["owner_id"]
     assert Participant.objects.count() == 12
     owner = WorkspaceMember.objects.get()
-    assert (owner.participant, owner.role, owner.workspace.slug) == (first.owner, "owner", "talks")
+    assert owner.participant_id == first.figures["owner_id"]
+    assert (owner.role, owner.workspace.slug) == ("owner", "talks")
     entries = AuditEntry.objects.order_by("pk").values_list("action", "subject_name", "details")
     details = {"rooms": 2, "events": 20, "media": 0}
     assert list(entries)[1:] == [("manage seed_rooms", "talks", details)] * 2
@@ -191,7 +193,7 @@ def test_success_second_run_adds() -> None:
 @pytest.mark.parametrize("room_type", RoomType.values)
 def test_success_room_types(room_type: str) -> None:
     seeded = seed_tenant(room_type=room_type, events=50, media=0, rooms=2)
-    room = Room.objects.get(pk=seeded.rooms[1]["id"])
+    room = Room.objects.get(pk=seeded.figures["rooms"][1]["id"])
     assert room.room_type == room_type
     assert (room.scope_kind == "incognito") is (room_type == "incognito")
     assert bool(room.room_alias) is (room_type == "public")
@@ -206,7 +208,7 @@ def test_success_room_types(room_type: str) -> None:
 def test_success_small_rooms(count: int) -> None:
     seeded = seed_tenant(events=count, senders=1, foreign_share=1, media=1)
     assert len(list(list_events(seeded))) == count
-    assert seeded.owner.participant_type == "human"
+    assert Participant.objects.get(pk=seeded.figures["owner_id"]).participant_type == "human"
 
 
 def test_success_a_room_is_created_completely_or_not_at_all(

@@ -21,11 +21,10 @@ from federation.keys.encryption import encrypt_seed
 from federation.models import ServerKey
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import BundleDamaged, BundleNotVerified, ExportRefused, ReasonMissing
-from rooms.models import Event
+from rooms.models import Event, Room
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.timeline import EventSelection
 from rooms.transcripts.transcribe_room import (
-    TranscriptResult,
     download_transcript,
     transcribe_bundle,
     transcribe_room,
@@ -33,6 +32,7 @@ from rooms.transcripts.transcribe_room import (
 from rooms.transcripts.wording import Clock
 from scaiwave.core.errors import FileExists, InsufficientPermission, UsageError
 from scaiwave.core.operators import Operator, OperatorRole
+from scaiwave.core.report import Report
 from tenants.models import AuditEntry
 from tests.rooms.bundle.factories import MAX_BYTES, make_bundle, make_event, make_manifest
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
@@ -58,7 +58,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def transcribe(room: Any, target: Path, kind: str = "html", **options: Any) -> TranscriptResult:
+def transcribe(room: Any, target: Path, kind: str = "html", **options: Any) -> Report:
     arguments: JSON = {
         "operator": HOST_OPERATOR,
         "tenant": room.tenant.slug,
@@ -72,7 +72,7 @@ def transcribe(room: Any, target: Path, kind: str = "html", **options: Any) -> T
     return transcribe_room(**arguments)
 
 
-def transcribe_file(path: Path, target: Path, **options: Any) -> TranscriptResult:
+def transcribe_file(path: Path, target: Path, **options: Any) -> Report:
     arguments: JSON = {
         "path": path,
         "key": None,
@@ -101,7 +101,7 @@ def read_record(directory: Path) -> JSON:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_success_every_kind_of_event_of_a_room(kind: str, place: Path) -> None:
     seeded = seed_tenant()
-    room = Event.objects.select_related("room").filter(room=seeded.rooms[0]["id"])[0].room
+    room = Room.objects.get(pk=seeded.figures["rooms"][0]["id"])
     transcribe(room, place / "out", kind)
     events = read_record(place / "out")["events"]
     types = Counter(Event.objects.filter(room=room).values_list("event_type", flat=True))

@@ -80,12 +80,12 @@ def make_session(key: str, expires_at: datetime) -> Session:
 
 
 def counts(**options: Any) -> dict[str, int]:
-    return {row["name"]: row["count"] for row in run(**options).rows if row["count"]}
+    return {row["name"]: row["count"] for row in run(**options).figures["pruned"] if row["count"]}
 
 
 def test_success_nothing_is_old() -> None:
     result = run()
-    assert (result.total, result.sentence) == (0, "Nothing is old enough to be deleted.")
+    assert (result.changed, result.sentence) == (False, "Nothing is old enough to be deleted.")
     assert not AuditEntry.objects.exists()
 
 

@@ -69,7 +69,7 @@ def make_sealed_log(**fields: Any) -> list[AuditEntry]:
         for hour in range(PER_DAY)
         if FIRST_DAY + number * DAY != EMPTY_DAY
     ]
-    assert seal_audit(operator=HOST_OPERATOR, now=TODAY).days == DAYS
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY).figures["days"] == DAYS
     get_path().unlink()
     return entries
 

@@ -97,7 +97,7 @@ def test_success_clock_that_is_ahead_of_the_database() -> None:
 
 def test_success_clock_that_went_back() -> None:
     make_sealed_log()
-    assert seal_audit(operator=HOST_OPERATOR, now=TODAY - 2 * DAY).days == 0
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY - 2 * DAY).figures["days"] == 0
     assert find() == []
 
 
@@ -201,7 +201,7 @@ class TestConcurrency:
         sealing = elsewhere(lambda: seal_audit(operator=HOST_OPERATOR, now=now))
         may_commit.set()
         writer.result(60)
-        assert sealing.result(60).entries == 2  # type: ignore[attr-defined]
+        assert sealing.result(60).figures["entries"] == 2  # type: ignore[attr-defined]
         assert find(now) == []
 
     @pytest.mark.only_on("postgresql")
@@ -224,7 +224,7 @@ class TestConcurrency:
 
         writer = elsewhere(write_late)
         assert begun.wait(60)
-        assert seal_audit(operator=HOST_OPERATOR, now=now, settle_seconds=0).days > 0
+        assert seal_audit(operator=HOST_OPERATOR, now=now, settle_seconds=0).figures["days"] > 0
         may_write.set()
         writer.result(60)
         assert find(now) == []

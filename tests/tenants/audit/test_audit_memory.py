@@ -54,7 +54,7 @@ def measure(function: Callable[[], int]) -> tuple[int, int]:
 
 def seal() -> int:
     end = TODAY - (TODAY.date() - FIRST_DAY - timedelta(days=1))
-    return seal_audit(operator=HOST_OPERATOR, now=end).entries
+    return int(seal_audit(operator=HOST_OPERATOR, now=end).figures["entries"])
 
 
 def export_lines() -> int:

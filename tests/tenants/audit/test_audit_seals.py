@@ -225,7 +225,7 @@ def test_success_strange_details_are_sealed_as_they_are(details: str) -> None:
     make_sealed_log()
     entry = make_entry(TODAY.date())
     change(entry, "details", "%s", details)
-    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).entries == 1
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).figures["entries"] == 1
     assert find(TODAY + DAY) == []
     change(entry, "details", "%s", details[:-1] + " }")  # the same value
     change(entry, "details", "%s", details.replace("}", ', "a": 1}'))
@@ -327,7 +327,7 @@ def test_success_older_backup_restored() -> None:
         seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
         transaction.set_rollback(True)
     make_entry(TODAY.date(), action="other")
-    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).figures["days"] == 1
     assert find(TODAY + DAY) == [("differs_from_remembered", None, None)]
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY, accept_restored=True)
     assert find(TODAY + DAY) == []
@@ -445,7 +445,7 @@ def test_fail_new_entries_are_kept_from_being_sealed() -> None:
 def test_success_sealing_goes_on_after_the_state_was_changed(changes: dict[str, Any]) -> None:
     make_sealed_log()
     AuditChain.objects.update(**changes)
-    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).days == 1
+    assert seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY).figures["days"] == 1
     assert find(TODAY + DAY) == []
 
 

@@ -11,12 +11,13 @@ from pytest_django import Settings
 
 from scaiwave.config import load
 from scaiwave.core.errors import FileUnwritable
+from scaiwave.core.report import Report
 from scaiwave.core.sql import execute
 from scaiwave.operations.doctor.audit_seals import check_audit_seals
 from scaiwave.operations.doctor.findings import Check, Finding, State
 from scaiwave.operations.doctor.runner import _run_check
 from tenants.audit.queries.remembered import get_path
-from tenants.audit.seal_audit import SealAuditResult, seal_audit
+from tenants.audit.seal_audit import seal_audit
 from tenants.models import AuditChain, AuditEntry, AuditSeal, AuditSealPart
 from tests.tenants.audit.seals import (
     DAY,
@@ -43,7 +44,7 @@ def home(tmp_path: Path, settings: Settings) -> Path:
     return tmp_path
 
 
-def seal(*, accept_restored: bool = False, dry_run: bool = False) -> SealAuditResult:
+def seal(*, accept_restored: bool = False, dry_run: bool = False) -> Report:
     return seal_audit(
         operator=HOST_OPERATOR, now=TOMORROW, accept_restored=accept_restored, dry_run=dry_run
     )

@@ -150,7 +150,7 @@ def test_success_rotated_key_verifies_older_seals() -> None:
     rotate_key(operator=HOST_OPERATOR, now=TODAY)
     assert find() == []
     now = TODAY + 400 * DAY  # The old key has expired.
-    assert seal_audit(operator=HOST_OPERATOR, now=now).days == 400
+    assert seal_audit(operator=HOST_OPERATOR, now=now).figures["days"] == 400
     assert find(now) == []
     assert AuditSeal.objects.values("key_id").distinct().count() == 2
 

@@ -23,7 +23,8 @@ from rooms.models import ImportIntent
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import UpstreamError
 from scaiwave.core.locks import is_file_locked
-from scaiwave.operations.backup.activate_restore import ActivateRestoreResult, activate_restore
+from scaiwave.core.report import Report
+from scaiwave.operations.backup.activate_restore import activate_restore
 from scaiwave.operations.doctor.findings import State
 from scaiwave.operations.doctor.sync import check_last_sync, check_scaikey
 from scaiwave.operations.jobs.run_processes import run_scheduler, run_worker
@@ -101,7 +102,7 @@ def test_success_files_of_imports_are_kept(scaikey: Sandbox) -> None:
     assert ImportIntent.objects.exists()
 
 
-def activate(settings: Settings, **options: Any) -> tuple[ActivateRestoreResult, list[Any]]:
+def activate(settings: Settings, **options: Any) -> tuple[Report, list[Any]]:
     shown: list[Any] = []
     defaults = {"confirm": shown.append, "show_drift": shown.append, "measures_drift": True}
     result = activate_restore(
@@ -118,7 +119,7 @@ def test_success_activation_shows_drift_first(scaikey: Sandbox, settings: Settin
     result, (counts, question) = activate(settings)
     assert counts["participants"]["added"] == 5
     assert question.startswith("This starts syncs, webhooks and schedules of this server")
-    assert result.restoration is not None
+    assert result.figures["restoration"] is not None
     assert not Restoration.objects.exists()
     assert not Participant.objects.exists()
     assert AuditEntry.objects.get(action="activate-restore").subject_name == "b"
