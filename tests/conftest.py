@@ -28,7 +28,14 @@ from tests.services.night import is_in_shard
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
 from tests.settings_env import forget_seals, own_settings
-from tests.tools import MAX_EXAMPLES, NOT_TESTED, count_examples, leave_untested, require_real_clock
+from tests.tools import (
+    MAX_EXAMPLES,
+    NIGHTLY,
+    NOT_TESTED,
+    count_examples,
+    leave_untested,
+    require_real_clock,
+)
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -92,12 +99,17 @@ def sigint_is_handled() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_processes() -> Iterator[ForkedProcesses | None]:
+def forked_processes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ForkedProcesses | None]:
     """Let `subprocess` fork Python processes: see `tests.forked_processes`."""
     if sys.platform != "linux":
         yield None
         return
-    processes = ForkedProcesses()
+    recordings = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # It is shared by all processes of the run.
+        recordings = recordings.parent
+    processes = ForkedProcesses(None if NIGHTLY else recordings)
 
     def execute_child(popen: Any, *arguments: Any) -> None:
         processes.execute_child(popen, *arguments)
@@ -195,9 +207,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if divided[False]:
         config.hook.pytest_deselected(items=divided[False])
         items[:] = divided[True]
-    # The files that take longest begin first, so that all processes of the run end together.
+    # The files that take longest begin first, so that all processes of the run end together. Those
+    # of the rest have tests of milliseconds, so that more of them take longer.
     tests_in_file = Counter(item.path for item in items)
-    slow_files = {item.path for item in items if item.get_closest_marker("once")}
+    slow_files = {item.path for item in items if _is_slow(item)}
     items.sort(key=lambda item: (item.path not in slow_files, -tests_in_file[item.path]))
 
 
@@ -255,6 +268,12 @@ def _belongs(item: pytest.Item) -> bool:
     if not _touches_database(item):
         return not ON_POSTGRES
     return bool(item.get_closest_marker("only_on")) or _is_assigned(item.path)
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Return whether the test may take tens of seconds."""
+    has_marker = any(item.get_closest_marker(name) for name in ("once", "ci", "slow"))
+    return has_marker or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
 
 
 def _is_fast(item: pytest.Item) -> bool:

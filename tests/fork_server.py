@@ -182,6 +182,7 @@ def _become(request: Request, descriptors: list[int]) -> None:
     os.chdir(request.directory)
     os.environ.clear()
     os.environ.update(request.environment)
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     time.tzset()
     entry: Any = sys.modules.get("scaiwave.cli.entry")
     if entry:
@@ -320,13 +321,18 @@ def run_and_exit(arguments: list[str]) -> None:
     os._exit(code & 0xFF)
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, recordings: str) -> None:
+    """Migrations are recorded in the directory `recordings`, if there is one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the test process
     sys.path[0] = str(Path.cwd())
     gc.disable()
     for name in MODULES:
         importlib.import_module(name)
     import_models()
+    if recordings:
+        from tests.recorded_migrations import use_recorded_migrations
+
+        use_recorded_migrations(Path(recordings))
     del sys.path[0]
     gc.freeze()
     connection = socket.socket(fileno=descriptor)
@@ -338,4 +344,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

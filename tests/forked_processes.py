@@ -36,14 +36,17 @@ _start = subprocess.Popen._execute_child  # type: ignore[attr-defined]
 
 
 class ForkServer:
-    """Forks processes. It ends with the process that has started it."""
+    """Forks processes. It ends with the process that has started it.
 
-    def __init__(self) -> None:
+    `recordings` is the directory of `tests.recorded_migrations`, if it is used.
+    """
+
+    def __init__(self, recordings: Path | None) -> None:
         self._state = _get_inherited_state(os.environ)
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, str(_SERVER), str(theirs.fileno())],
+                [sys.executable, str(_SERVER), str(theirs.fileno()), str(recordings or "")],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -73,7 +76,8 @@ class ForkServer:
 def _get_inherited_state(environment: dict[str, str] | os._Environ[str]) -> tuple[Any, ...]:
     """Return what a process gets at its start and that the server can't change later."""
     options = {name: text for name, text in environment.items() if name.startswith(_START_OPTIONS)}
-    if options.get("PYTHONPATH") == _CHECKOUT:  # The forked process adds it itself.
+    options.pop("PYTHONDONTWRITEBYTECODE", None)  # The forked process applies these two itself.
+    if options.get("PYTHONPATH") == _CHECKOUT:
         del options["PYTHONPATH"]
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     umask = next(line for line in status.splitlines() if line.startswith("Umask:"))
@@ -94,8 +98,9 @@ def _adopting() -> Iterator[None]:
 class ForkedProcesses:
     """Replaces how `subprocess.Popen` starts a child while it is installed."""
 
-    def __init__(self) -> None:
+    def __init__(self, recordings: Path | None = None) -> None:
         self.is_enabled = True
+        self._recordings = recordings
         self._lock = threading.Lock()
         self._server: ForkServer | None = None
 
@@ -104,7 +109,7 @@ class ForkedProcesses:
         with self._lock:
             if self._server is None:
                 with self._disabled():
-                    self._server = ForkServer()
+                    self._server = ForkServer(self._recordings)
             if not self._server.can_fork(request["environment"]):
                 return None
             return self._server.fork(**request)
