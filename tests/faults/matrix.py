@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from tests.faults.commands import COMMANDS, COMMIT, SAVED, SUCCESS
+from tests.faults.commands import COMMANDS, COMMIT, SAVED, SUCCESS, Command
 from tests.faults.site import POSTGRESQL, REDIS, S3, SCAIKEY, Site, State
 from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult
 from tests.services.faulty_proxy import Fault, FaultKind, find_frame, find_http_body
@@ -81,7 +81,7 @@ class Matrix:
         ended = self.site.run(command.words, via=via, **command.changes)
         self.site.patience, strikes = "", proxy.strikes
         proxy.expect(None)
-        if get_code(ended) == SUCCESS and self.site.age_taken_jobs():
+        if get_code(ended) == SUCCESS and self._has_left_jobs(command):
             ended = self.site.run(command.words, via=via, **command.changes)
         after = self.site.read_state()
         assert strikes, "The command did not meet the fault."
@@ -103,6 +103,12 @@ class Matrix:
         again = self.site.run(command.words, via=via, **command.changes)
         assert get_code(again) in {SUCCESS, command.completed}, again
         assert_like_success(self.site.read_state(), clean, logs)
+
+    def _has_left_jobs(self, command: Command) -> bool:
+        """Return whether the worker has left a job, in which case the next one runs it."""
+        if self.site.age_taken_jobs():
+            return True
+        return command.needs_jobs and self.site.has_waiting_jobs()
 
 
 def assert_like_success(state: State, clean: CleanRun, ignored: AbstractSet[str]) -> None:

@@ -291,6 +291,10 @@ class Site:
             self.redis.delete(b"rq:clean_registries:" + queue)
         return bool(taken)
 
+    def has_waiting_jobs(self) -> bool:
+        """Return whether a worker that runs until nothing waits has ended before it saw a job."""
+        return next(self.redis.scan_iter("rq:queue:*", _type="list"), None) is not None
+
     def _read_files(self) -> dict[str, bytes]:
         paths = (path for path in self.home.rglob("*") if path.is_file())
         return {str(path.relative_to(self.home)): path.read_bytes() for path in paths}

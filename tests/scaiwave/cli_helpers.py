@@ -17,8 +17,10 @@ SCRIPT = (sys.executable, "-c", "import sys; from scaiwave.cli import main; sys.
 EXAMPLE_APP = {"DJANGO_SETTINGS_MODULE": "tests.scaiwave.example_app.settings"}
 # For helpers that use the example app otherwise, which has no tenants or rooms.
 SUITE = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
-TIMEOUT_SECONDS = 60
-"""A process that runs longer fails its test."""
+# For a process whose files may not grow: it would leave a part of a module that it compiles.
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+TIMEOUT_SECONDS = 300
+"""A process that runs longer fails its test. Beside other work one of 15 seconds takes a minute."""
 
 
 @dataclass(frozen=True)

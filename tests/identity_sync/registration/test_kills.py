@@ -32,7 +32,7 @@ pytestmark = [
 RANDOM_KILLS = 120 if NIGHTLY else 5
 REGISTER = [
     *(sys.executable, "-m", "scaiwave.cli", "sync", "register", "--name=chat", "--scope=GLOBAL"),
-    *("--contact-email=ops@example.com", "--wait", "--timeout=5"),
+    *("--contact-email=ops@example.com", "--wait", "--timeout=60"),
 ]
 
 

@@ -23,6 +23,7 @@ from tests.rooms.exports.processes import (
 )
 from tests.scaiwave.cli_helpers import (
     CHECKOUT,
+    NO_BYTECODE,
     SCRIPT,
     SUITE,
     ProcessResult,
@@ -67,6 +68,7 @@ def _with_full_disk(*words: str, stdout: int) -> ProcessResult:
     """A file may not become larger than 300 KB, which is what a full disk looks like."""
     ended = subprocess.run(
         [*SCRIPT, *words],
+        env={**os.environ, **NO_BYTECODE},
         cwd=CHECKOUT,
         preexec_fn=_limit_files,
         stdin=subprocess.DEVNULL,

@@ -12,7 +12,10 @@ from tests.rooms.exports.processes import EVENTS, EXPORT, Server, is_zip, start_
 from tests.scaiwave.cli_helpers import run_scaiwave
 
 pytestmark = pytest.mark.once
-FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+FULL_DISK = (
+    "import resource, sys; sys.dont_write_bytecode = True; "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+)
 
 
 @pytest.fixture

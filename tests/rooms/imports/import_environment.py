@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.databases import RawDatabase
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult
+from tests.scaiwave.cli_helpers import CHECKOUT, NO_BYTECODE, SCRIPT, ProcessResult
 
 IMPORT = ("room", "import", "main", "--tenant", "acme", "--as", "anna@example.com")
 PATIENCE = 60.0
@@ -38,7 +38,7 @@ class ImportEnvironment(RawDatabase):
         """
         process = subprocess.Popen(
             [*SCRIPT, *IMPORT, "--input", str(bundle), *words],
-            env={**os.environ, **changes},
+            env={**os.environ, **changes, **(NO_BYTECODE if largest_file is not None else {})},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

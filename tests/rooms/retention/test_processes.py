@@ -25,7 +25,7 @@ from tests.rooms.exports.processes import (
     Server,
     fill_database,
 )
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, NO_BYTECODE, SCRIPT, run_scaiwave
 
 pytestmark = pytest.mark.once
 
@@ -79,6 +79,7 @@ def count_audited(server: Server) -> int:
 def start(*words: str, limit: int | None = None) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [*SCRIPT, *words],
+        env={**os.environ, **(NO_BYTECODE if limit is not None else {})},
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -240,7 +240,8 @@ def test_fail_a_database_that_does_not_answer_is_a_page_of_its_own() -> None:
 
 
 FETCH_ON_FULL_DISK = """
-import resource
+import resource, sys
+sys.dont_write_bytecode = True
 import django; django.setup()
 from django.test import Client
 client = Client(raise_request_exception=False)

@@ -26,7 +26,13 @@ from scaiwave.operations.backup.errors import BackupDamaged
 from scaiwave.operations.backup.manifest import ATTACHMENTS, FileContents, create_directory
 from scaiwave.operations.backup.restore_backup import _copy_attachments
 from tests.rooms.imports.import_environment import wait_for
-from tests.scaiwave.cli_helpers import SCRIPT, run_process, run_scaiwave, start_process
+from tests.scaiwave.cli_helpers import (
+    NO_BYTECODE,
+    SCRIPT,
+    run_process,
+    run_scaiwave,
+    start_process,
+)
 from tests.scaiwave.operations.backup.conftest import CREATE, BackupSite
 from tests.scaiwave.operations.backup.test_hostile_backups import UNSIGNED, edit, open_for_all
 from tests.tools import require_timers_of_postgres
@@ -100,7 +106,7 @@ def test_fail_not_a_backup(site: BackupSite, tmp_path: Path) -> None:
 
 def run_on_full_disk(*words: str, size: int = 40_000) -> tuple[int, str, str]:
     """A file that may not grow is like a full disk."""
-    with start_process([*SCRIPT, "admin", *words]) as process:
+    with start_process([*SCRIPT, "admin", *words], **NO_BYTECODE) as process:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, err
@@ -517,7 +523,7 @@ def test_fail_disk_is_full_at_restore(size: int, site: BackupSite, tmp_path: Pat
     backup = site.back_up()
     words = ["restore", str(backup), "--into", site.empty, site.name_signer(backup)]
     words += ["--attachments", str(tmp_path / "media")]
-    with start_process([*SCRIPT, "admin", *words]) as process:
+    with start_process([*SCRIPT, "admin", *words], **NO_BYTECODE) as process:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
     if site.is_postgres and size > 10_000:  # The files of the database are the server's.

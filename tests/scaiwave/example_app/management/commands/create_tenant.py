@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.models import Tenant
+from tests.scaiwave.example_app import waiting
 
 
 class Command(OperatorCommand):
@@ -29,7 +29,7 @@ class Command(OperatorCommand):
                 now = timezone.now()
                 Tenant.objects.create(slug=slug, name=slug, created_at=now, updated_at=now)
             self.output.log("begun")
-            time.sleep(wait)
+            waiting.wait(wait)
         self.output.print_line(f"{Tenant.objects.count()} tenants")
 
     def _execute(self, sql: str) -> None:

@@ -14,6 +14,7 @@ from django.db import ProgrammingError
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.core.errors import NotFoundError
+from tests.scaiwave.example_app.waiting import wait
 
 COLUMNS = (
     Column("slug", "Slug"),
@@ -91,7 +92,7 @@ class Command(OperatorCommand):
         """What becomes of a signal while a commit is sent."""
         try:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            wait(60)
         finally:
             raise ProgrammingError("can't change 'autocommit' now")
 
@@ -111,4 +112,4 @@ class Command(OperatorCommand):
 
     def act_wait(self, options: dict[str, Any]) -> None:
         self.output.log(f"waiting {os.getpid()}")
-        time.sleep(60)
+        wait(60)
