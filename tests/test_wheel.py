@@ -1,4 +1,7 @@
-"""The wheel in an empty environment: everything an operator runs works without a checkout."""
+"""The first page of the docs, then the wheel in its environment: pip gets the packages once.
+
+Everything that an operator runs works without a checkout.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,14 @@ import httpx
 import pytest
 
 from scaiwave.operations.deploy_files import DEPLOY_FILES
+from tests.docs_shell import PASSWORD, open_terminal
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.test_readme import STARTED, assert_page_runs
 
 pytestmark = [pytest.mark.ci, pytest.mark.once]
 
 INSTALL_SECONDS = 600
+LOCK = "scripts/requirements/web.txt"
 SANDBOX = (
     *("--port", "0", "--seed", "2026", "--partners", "3", "--tenants", "12", "--people", "200"),
     *("--groups", "15", "--auto-approve"),
@@ -32,9 +38,9 @@ SANDBOX = (
 class Installation:
     """A virtual environment with the wheel, and a directory without the checkout to run it in."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, environment: Path) -> None:
         self.directory = directory
-        self.programs = directory / "venv/bin"
+        self.programs = environment / "bin"
         inherited = {name: value for name, value in os.environ.items() if name[:9] != "SCAIWAVE_"}
         del inherited["DJANGO_SETTINGS_MODULE"]
         self.environment = {
@@ -45,23 +51,23 @@ class Installation:
         }
 
     def install(self) -> None:
-        """Build and install it as how-to/production.md describes."""
+        """Build and install it as how-to/production.md describes, in place of the checkout's.
+
+        The environment has the packages of the lock, which is also in the wheel.
+        """
         build: list[str | Path]
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", self.directory]
         subprocess.run(build, cwd=CHECKOUT, check=True, timeout=INSTALL_SECONDS)
         (wheel,) = self.directory.glob("*.whl")
+        lock = (CHECKOUT / LOCK).read_bytes()
         with zipfile.ZipFile(wheel) as archive:
-            lock = archive.extract("scaiwave/requirements/web.txt", self.directory)
-        # Compiling what is never imported would take longer than the rest.
-        python = self.programs / "python"
-        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--no-compile"]
-        commands: list[list[str | Path]] = [
-            [sys.executable, "-m", "venv", self.directory / "venv"],
-            [*pip, "--require-hashes", "-r", lock],
-            [*pip, "--no-deps", "--no-index", wheel],
-        ]
-        for command in commands:
-            subprocess.run(command, cwd=self.directory, check=True, timeout=INSTALL_SECONDS)
+            assert archive.read("scaiwave/requirements/web.txt") == lock
+        pip = [self.programs / "python", "-m", "pip", "--quiet"]
+        for words in (
+            ("uninstall", "--yes", "scaiwave"),
+            ("install", "--no-compile", "--no-deps", "--no-index", wheel),
+        ):
+            subprocess.run([*pip, *words], cwd=self.directory, check=True, timeout=INSTALL_SECONDS)
 
     def run(self, *words: str, code: int = 0) -> str:
         ended = subprocess.run(
@@ -94,14 +100,34 @@ class Installation:
                 process.terminate()
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    installation = Installation(tmp_path)
+def test_success_getting_started_and_the_wheel(tmp_path: Path) -> None:
+    """The wheel has the demo and the web server."""
+    # Compiling what is never imported would take longer than the rest.
+    with open_terminal(tmp_path, {"PIP_NO_COMPILE": "1"}) as reader:
+        reader.run(f"cd {CHECKOUT}")
+        assert_page_runs(STARTED, reader)
+        assert_signed_in(f"http://localhost:{reader.ports['']}/admin/")
+    directory = tmp_path / "wheel"
+    directory.mkdir()
+    installation = Installation(directory, tmp_path / "scaiwave/venv")
     installation.install()
-    return installation
+    assert_demo_and_web_server_run(installation)
+    assert_server_of_0_2_0_is_upgraded(installation)
 
 
-def test_success_the_demo_and_the_web_server_from_the_wheel(installation: Installation) -> None:
+def assert_signed_in(address: str) -> None:
+    """Sign in as the administrator of the page, and see the overview."""
+    with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        browser.get(address)
+        token = browser.cookies["csrftoken"]
+        values = {"username": "anna", "password": PASSWORD, "csrfmiddlewaretoken": token}
+        page = browser.post(f"{address}login/?next=/admin/", data=values)
+        assert (page.status_code, str(page.url)) == (200, address)
+        assert "Full syncs of the last 24 hours" in page.text
+        assert "No full sync has succeeded yet" not in page.text
+
+
+def assert_demo_and_web_server_run(installation: Installation) -> None:
     run = installation.run
     for name in DEPLOY_FILES:
         source = (CHECKOUT / "scripts/deploy" / name).read_text(encoding="utf-8")
@@ -130,7 +156,6 @@ def test_success_the_demo_and_the_web_server_from_the_wheel(installation: Instal
         installation.environment["SCAIWAVE_SCAIGRID_URL"] = url
         assert "none failed" in run("scaigrid", "check")
         assert_web_server_answers(installation)
-    assert_server_of_0_2_0_is_upgraded(installation)
 
 
 def assert_server_of_0_2_0_is_upgraded(installation: Installation) -> None:
