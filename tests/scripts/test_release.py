@@ -16,6 +16,7 @@ import pytest
 
 from scaiwave import __version__
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.ci, pytest.mark.once, pytest.mark.fresh_interpreter]
 IDENTITY = {
@@ -98,6 +99,7 @@ def clone(everything: Clone, tmp_path: Path) -> Clone:
 
 
 def test_success_one_step_whose_files_anyone_can_build(clone: Clone, tmp_path: Path) -> None:
+    """The step itself builds them twice. At night someone else does, too."""
     done = clone.release("9.8.7", "--without-tests")
     assert done.returncode == 0, done.stderr
     assert clone.git("status", "--porcelain") == ""
@@ -128,8 +130,13 @@ def test_success_one_step_whose_files_anyone_can_build(clone: Clone, tmp_path: P
     assert {name for name in listed if listed.count(name) > 1} == {"django"}
     with tarfile.open(source) as tar:
         assert "scaiwave-9.8.7/pyproject.toml" in tar.getnames()
-    # In another directory, later, and with other files that git ignores.
-    other = Clone(tmp_path / "elsewhere")
+    if NIGHTLY:
+        assert_anyone_builds(clone, tmp_path)
+
+
+def assert_anyone_builds(clone: Clone, tmp_path: Path) -> None:
+    """In another directory, later, and with other files that git ignores."""
+    other, dist = Clone(tmp_path / "elsewhere"), clone.directory / "dist"
     clone.git("clone", "--quiet", "--branch=v9.8.7", str(clone.directory), str(other.directory))
     (other.directory / "scaiwave/.env").write_text("SECRET=1")
     again = tmp_path / "again"

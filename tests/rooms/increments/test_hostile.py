@@ -38,6 +38,7 @@ from tests.rooms.increments.test_append import import_directory
 from tests.rooms.test_round_trip import a_home
 from tests.rooms.transcripts.test_transcribe_room import transcribe_file
 from tests.scaiwave import row_factories
+from tests.tools import NIGHTLY
 
 Json = dict[str, Any]
 Edit = Callable[[Json], object]
@@ -289,11 +290,11 @@ def test_fail_swapped_signature(pair: Copy) -> None:
         append(pair.home, link, accept_unsigned=True)
 
 
-def test_fail_million_deletions(pair: Copy) -> None:
+def test_fail_many_deletions(pair: Copy) -> None:
     before = snapshot(pair)
-    many = [str(UUID(int=number)) for number in range(10**6)]
+    many = [str(UUID(int=number)) for number in range(10**6 if NIGHTLY else 2 * 10**5)]
     link = forge(pair, lambda manifest: manifest["deleted"].extend(many))
-    with pytest.raises(BundleDamaged, match="has -99"):
+    with pytest.raises(BundleDamaged, match=r"has -[19]99"):
         append(pair.home, link, accept_unsigned=True)
     with pytest.raises(BundleError):
         merge(pair.life.links())
