@@ -62,7 +62,7 @@ def use_recorded_migrations(directory: Path) -> None:
         draft.replace(file)
         return state
 
-    MigrationExecutor.migrate = migrate  # type: ignore[method-assign]
+    MigrationExecutor.migrate = migrate  # type: ignore[assignment,method-assign]
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _recording(connection: Any) -> Iterator[list[AppliedMigration]]:
             applied[-1].statements.append((str(sql), parameters, many))
         return run(sql, parameters, many, context)
 
-    MigrationExecutor.apply_migration = apply  # type: ignore[method-assign]
+    MigrationExecutor.apply_migration = apply  # type: ignore[assignment,method-assign]
     try:
         with connection.execute_wrapper(execute):
             yield applied
@@ -98,7 +98,7 @@ def _repeat(executor: Any, plan: Any, applied: list[AppliedMigration]) -> Any:
             with transaction.atomic(connection.alias) if step.is_atomic else nullcontext():
                 for sql, parameters, many in step.statements:
                     (cursor.executemany if many else cursor.execute)(sql, parameters)
-                    if cursor.description:  # A statement whose rows nobody reads locks its table.
+                    if cursor.description:  # Rows that are not read lock the table.
                         cursor.fetchall()
             state = migration.mutate_state(state, preserve=False)
             if executor.progress_callback:

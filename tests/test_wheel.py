@@ -62,11 +62,9 @@ class Installation:
         lock = (CHECKOUT / LOCK).read_bytes()
         with zipfile.ZipFile(wheel) as archive:
             assert archive.read("scaiwave/requirements/web.txt") == lock
-        pip = [self.programs / "python", "-m", "pip", "--quiet"]
-        for words in (
-            ("uninstall", "--yes", "scaiwave"),
-            ("install", "--no-compile", "--no-deps", "--no-index", wheel),
-        ):
+        pip: list[str | Path] = [self.programs / "python", "-m", "pip", "--quiet"]
+        install: list[str | Path] = ["install", "--no-compile", "--no-deps", "--no-index", wheel]
+        for words in (["uninstall", "--yes", "scaiwave"], install):
             subprocess.run([*pip, *words], cwd=self.directory, check=True, timeout=INSTALL_SECONDS)
 
     def run(self, *words: str, code: int = 0) -> str:

@@ -70,6 +70,7 @@ def read(database: object, table: str) -> list[str]:
     return sorted(map(repr, database.rows(f"SELECT * FROM {table}")))  # type: ignore[attr-defined]
 
 
+@pytest.mark.fresh_interpreter  # The migrations are applied, not repeated.
 def test_success_round_trip(site: BackupSite, tmp_path: Path) -> None:
     unread = sign_in(site) + delete_row(site)
     assert all(len(text) >= 32 for text in unread)
