@@ -149,11 +149,6 @@ def test_success_export_command(home: Path, settings: Any) -> None:
         "export SCAIWAVE_SCAIKEY_CLIENT_ID='app-1'\n"
         "export SCAIWAVE_SCAIKEY_CLIENT_SECRET='it'\\''s $ecret'\n"
     )
-
-
-@pytest.mark.django_db
-def test_success_export_command_json(home: Path, settings: Any) -> None:
-    settings.CONFIG = load({"SCAIWAVE_HOME": str(home), **VALUES})
     out = StringIO()
     call_command("sync_export_env", "--json", stdout=out, stderr=StringIO())
     assert json.loads(out.getvalue()) == {"environment": VALUES}
