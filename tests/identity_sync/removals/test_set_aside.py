@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from identity_sync.errors import SyncPartial
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason
 from identity_sync.sync.drift import compute_drift
@@ -23,6 +24,8 @@ from tests.identity_sync.removals.helpers import (
     remove_groups,
     remove_people,
     restore_people,
+    set_roles,
+    start_with_roles,
     sync_anyhow,
     sync_partly,
 )
@@ -68,16 +71,23 @@ def gone(scaikey: Sandbox, tenant: str) -> list[str]:
     return people
 
 
-def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant, other = pick_tenant(scaikey), pick_tenant(scaikey, 1)
+def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox, tenant: str) -> None:
     gone = remove_people(scaikey, tenant, 30)
-    [elsewhere] = remove_people(scaikey, other, 1)
+    [elsewhere] = remove_people(scaikey, pick_tenant(scaikey, 1), 1)
+    listed: list[str] = []
     stays = list_people_of_tenant(scaikey, tenant)[0]["id"]
     scaikey.directory.update_user(stays, display_name="Renamed")
     scaikey.directory.add_user(tenant, display_name="Newcomer")
-    report = sync_partly()
+    with pytest.raises(SyncPartial) as partial:
+        sync(on_planned=lambda: listed.append("seen"))
+    slug = scaikey.directory.tenants[tenant]["slug"]
+    assert partial.value.message == (
+        f"30 removals in {slug} wait for a decision. Everything else was applied."
+    )
+    assert (partial.value.code, partial.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert listed == ["seen"]
+    report = partial.value.report
+    assert report.outcome == get_last_run().outcome == "partial"
     assert get_changed_counts(report) == {
         "participants": {"added": 1, "updated": 1, "deactivated": 1, "skipped": 30}
     }
@@ -145,11 +155,8 @@ def test_success_people_who_are_swapped_are_not_covered(
     assert (active(gone), len(list_open())) == (30, 60)
 
 
-def test_success_an_approval_expires(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
-    sync_partly()
+@pytest.mark.usefixtures("gone")
+def test_success_an_approval_expires() -> None:
     approve([row.pk for row in list_open()], now=now() - timedelta(hours=25))
     assert sync_partly().pending_count == 30
     assert {row.state for row in list_open()} == {RemovalState.PENDING}
@@ -292,10 +299,10 @@ def test_success_a_suspended_partner_counts_as_its_tenants(scaikey: Sandbox) -> 
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_a_new_name_does_not_wait_with_the_suspension(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    keys = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
+def test_success_a_new_name_does_not_wait_with_the_suspension(
+    scaikey: Sandbox, tenant: str
+) -> None:
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
     for key in keys:
         scaikey.directory.update_user(key, status="SUSPENDED", display_name="Renamed")
     report = sync_partly()
@@ -310,10 +317,10 @@ def test_success_a_new_name_does_not_wait_with_the_suspension(scaikey: Sandbox) 
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_another_loss_of_the_same_person_is_another_row(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    keys = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
+def test_success_another_loss_of_the_same_person_is_another_row(
+    scaikey: Sandbox, tenant: str
+) -> None:
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
     for key in keys:
         scaikey.directory.update_user(key, status="SUSPENDED")
     sync_partly()
@@ -329,13 +336,8 @@ def test_success_another_loss_of_the_same_person_is_another_row(scaikey: Sandbox
 
 
 def test_success_roles_wait_one_by_one(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    people = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
-    for key in people:
-        scaikey.directory.set_roles(key, ["editor", "author"])
-    sync()
-    for key in people:
-        scaikey.directory.set_roles(key, ["author", "reader"])
+    people = start_with_roles(scaikey, "editor", "author")
+    set_roles(scaikey, people, ["author", "reader"])
     report = sync_partly()
     assert report.pending_count == 30
     assert {(row.kind, row.loss, row.destination) for row in list_open()} == {
@@ -427,29 +429,25 @@ def test_success_one_tenant_alone(scaikey: Sandbox, tenant: str) -> None:
     assert list_open() == []
 
 
-def test_success_a_dry_run_writes_no_rows(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
+def test_success_an_allowance_takes_all_or_none(scaikey: Sandbox, tenant: str) -> None:
+    """Dry runs and the drift name what waits, and write no rows."""
+    gone = remove_people(scaikey, tenant, 30)
     assert sync_partly(dry_run=True).pending_count == 30
     assert list_open() == []
-
-
-def test_success_an_allowance_takes_all_or_none(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
     sync_partly()
+    scaikey.requests.reset()
+    report = compute_drift(operator=HOST, progress_factory=null_progress_factory)
+    assert get_changed_counts(report) == {"participants": {"skipped": 30}}
+    assert not any(scaikey.requests.count(f"{USERS}{key}") for key in gone)
     assert sync_partly(allow_removals=29).pending_count == 30
     assert sync(allow_removals=30).pending_count == 0
     assert set(PendingRemoval.objects.values_list("state", flat=True)) == {RemovalState.APPLIED}
     assert get_last_run().counted_losses == []
 
 
+@pytest.mark.usefixtures("tenant")
 def test_success_people_of_the_whole_server(scaikey: Sandbox) -> None:
     """Spread over all tenants, so that none of them is over its own limit."""
-    remove_groups(scaikey)
-    sync()
     people = [row["id"] for row in list_people(scaikey) if row["status"] == "ACTIVE"]
     gone = people[:: len(people) // 64][:64]
     for key in gone:
@@ -457,14 +455,3 @@ def test_success_people_of_the_whole_server(scaikey: Sandbox) -> None:
     sync_partly()
     assert active(gone) >= 40
     assert Limit.SERVER in {row.limit_code for row in list_open()}
-
-
-def test_success_the_drift_leaves_out_what_waits(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    gone = remove_people(scaikey, pick_tenant(scaikey), 30)
-    sync_partly()
-    scaikey.requests.reset()
-    report = compute_drift(operator=HOST, progress_factory=null_progress_factory)
-    assert get_changed_counts(report) == {"participants": {"skipped": 30}}
-    assert not any(scaikey.requests.count(f"{USERS}{key}") for key in gone)

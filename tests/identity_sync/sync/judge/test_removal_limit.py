@@ -20,7 +20,7 @@ from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.rules import RemovalLimit
 from scaiwave.sandbox import Sandbox
-from tenants.models import Participant, Partner, Tenant
+from tenants.models import Partner, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     HOST,
@@ -29,7 +29,6 @@ from tests.identity_sync.sync.helpers import (
     dump_rows,
     get_changed_counts,
     get_last_run,
-    get_tenant_id,
     list_groups,
     list_people,
     list_people_of_tenant,
@@ -101,48 +100,6 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         sync(allow_removals=20)
     assert dump_rows() == before
     assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
-    assert read_database() == read_directory(scaikey)
-
-
-@pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
-def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
-    for group in list_groups(scaikey):
-        scaikey.directory.remove_group(group["id"])
-    sync()
-    sizes = sorted(
-        (len(list_people_of_tenant(scaikey, tenant)), tenant)
-        for tenant in scaikey.directory.tenants
-    )
-    shrunk = next(tenant for size, tenant in sizes if size > 30)
-    slug = scaikey.directory.tenants[shrunk]["slug"]
-    leavers = list_people_of_tenant(scaikey, shrunk)[:30]
-    for row in leavers:
-        scaikey.directory.remove_user(row["id"])
-    unaffected = next(row for row in list_people(scaikey) if get_tenant_id(row) != shrunk)
-    scaikey.directory.update_user(unaffected["id"], display_name="Renamed")
-    scaikey.directory.add_user(shrunk, display_name="Newcomer")
-    listed: list[str] = []
-
-    with pytest.raises(SyncPartial) as caught:
-        sync(on_planned=lambda: listed.append("seen"))
-
-    assert caught.value.message == (
-        f"30 removals in {slug} wait for a decision. Everything else was applied."
-    )
-    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
-    assert caught.value.report.outcome == "partial"
-    assert get_changed_counts(caught.value.report) == {
-        "participants": {"added": 1, "updated": 1, "skipped": 30}
-    }
-    assert listed == ["seen"]
-    assert get_last_run().outcome == "partial"
-    assert (
-        Participant.objects.filter(
-            scaikey_id__in=[row["id"] for row in leavers], absent_since=None
-        ).count()
-        == 30
-    )
-    assert get_changed_counts(sync(allow_removals=30)) == {"participants": {"deactivated": 30}}
     assert read_database() == read_directory(scaikey)
 
 
