@@ -8,6 +8,7 @@ from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
+from tests.identity_sync.sync.helpers import sync
 from tests.identity_sync.sync.processes import Server
 from tests.tenants.fake_scaikey import make_config
 
@@ -23,6 +24,13 @@ def scaikey(sandbox: Sandbox, settings: Settings) -> Iterator[Sandbox]:
         if thread.name.startswith(("pages", "members", "scim", "lookups"))
     ]
     assert remaining == []
+
+
+@pytest.fixture
+def synced(scaikey: Sandbox) -> Sandbox:
+    """The sandbox, after a first sync."""
+    sync()
+    return scaikey
 
 
 @pytest.fixture

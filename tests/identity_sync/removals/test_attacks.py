@@ -211,8 +211,7 @@ def test_success_webhooks_about_people_of_a_kept_tenant(scaikey: Sandbox) -> Non
     assert count_gone(keys) == 0
 
 
-def test_success_a_kept_membership_ends_with_its_member(scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_kept_membership_ends_with_its_member(synced: Sandbox) -> None:
     edge = GroupMembership.objects.filter(member_participant__isnull=False)[0]
     person = edge.member_participant
     assert person is not None
@@ -228,7 +227,7 @@ def test_success_a_kept_membership_ends_with_its_member(scaikey: Sandbox) -> Non
         last_seen_at=now(),
     )
     keep([list_open()[0].pk])
-    scaikey.directory.remove_user(str(person.scaikey_id))
+    synced.directory.remove_user(str(person.scaikey_id))
     sync()
     assert PendingRemoval.objects.get().state == RemovalState.ENDED
 

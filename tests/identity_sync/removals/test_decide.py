@@ -173,11 +173,10 @@ def test_fail_unknown_ids_dates_and_reasons(rows: list[PendingRemoval]) -> None:
     assert get_states() == {RemovalState.PENDING}
 
 
-def test_fail_keeping_oneself_or_the_own_tenant(scaikey: Sandbox) -> None:
-    sync()
-    key = pick_tenant(scaikey)
+def test_fail_keeping_oneself_or_the_own_tenant(synced: Sandbox) -> None:
+    key = pick_tenant(synced)
     partner = Partner.objects.get(tenants__scaikey_tenant_id=key)
-    scaikey.directory.remove_tenant(key)
+    synced.directory.remove_tenant(key)
     sync_partly()
     [row] = list_open()
     boss = Operator("paul", OperatorRole.PARTNER_ADMIN, partner_id=partner.scaikey_id)

@@ -207,12 +207,11 @@ def test_success_losses_within_the_limit_count_for_a_day(scaikey: Sandbox, tenan
     assert (active(later), active(more)) == (20, 0)
 
 
-def test_success_a_move_waits_as_a_whole(scaikey: Sandbox) -> None:
-    sync()
-    tenant, other = pick_tenant(scaikey), pick_tenant(scaikey, 1)
-    movers = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
+def test_success_a_move_waits_as_a_whole(synced: Sandbox) -> None:
+    tenant, other = pick_tenant(synced), pick_tenant(synced, 1)
+    movers = [row["id"] for row in list_people_of_tenant(synced, tenant)[:30]]
     for key in movers:
-        scaikey.directory.move_user(key, other)
+        synced.directory.move_user(key, other)
     report = sync_partly()
     # The additions wait too, and so do the memberships of these people.
     assert Participant.objects.filter(scaikey_id__in=movers).count() == 30
@@ -223,15 +222,14 @@ def test_success_a_move_waits_as_a_whole(scaikey: Sandbox) -> None:
     assert {(row.loss, row.destination) for row in list_open()} == {(Loss.MOVED, other)}
     approve([row.pk for row in list_open()])
     sync()
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_a_lost_tenant_is_one_row(scaikey: Sandbox) -> None:
-    sync()
-    key = pick_tenant(scaikey)
+def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
+    key = pick_tenant(synced)
     tenant = Tenant.objects.get(scaikey_tenant_id=key)
     people = Participant.objects.filter(tenant=tenant).count()
-    scaikey.directory.remove_tenant(key)
+    synced.directory.remove_tenant(key)
     report = sync_partly()
     [row] = list_open()
     assert (row.loss, row.subject_id, row.people) == (Loss.TENANT_REMOVED, tenant.pk, people)
@@ -242,33 +240,31 @@ def test_success_a_lost_tenant_is_one_row(scaikey: Sandbox) -> None:
     assert sync_partly().requests <= report.requests
     approve([row.pk])
     sync()
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_a_suspended_tenant_takes_effect_at_once(scaikey: Sandbox) -> None:
+def test_success_a_suspended_tenant_takes_effect_at_once(synced: Sandbox) -> None:
     """It is intended, so its people count nowhere; and it is undone by one act."""
-    sync()
-    key = pick_tenant(scaikey)
-    scaikey.directory.update_tenant(key, status="SUSPENDED")
-    gone = remove_people(scaikey, pick_tenant(scaikey, 1), 2)
+    key = pick_tenant(synced)
+    synced.directory.update_tenant(key, status="SUSPENDED")
+    gone = remove_people(synced, pick_tenant(synced, 1), 2)
     assert sync().outcome == "applied"
     assert not Tenant.objects.get(scaikey_tenant_id=key).is_active
     assert active(gone) == 0
     counted = {measure for measure, _, _ in get_last_run().counted_losses or ()}
     assert counted >= {"suspended_people", "suspended_tenants"}
-    scaikey.directory.update_tenant(key, status="ACTIVE")
+    synced.directory.update_tenant(key, status="ACTIVE")
     assert sync().outcome == "applied"
     assert Tenant.objects.get(scaikey_tenant_id=key).is_active
 
 
-def test_success_many_suspended_tenants_wait(scaikey: Sandbox) -> None:
-    sync()
-    keys = list(scaikey.directory.tenants)
+def test_success_many_suspended_tenants_wait(synced: Sandbox) -> None:
+    keys = list(synced.directory.tenants)
     for key in keys[:3]:
-        scaikey.directory.update_tenant(key, status="SUSPENDED")
+        synced.directory.update_tenant(key, status="SUSPENDED")
         sync()
-    scaikey.directory.update_tenant(keys[3], status="SUSPENDED")
-    gone = remove_people(scaikey, keys[4], 2)
+    synced.directory.update_tenant(keys[3], status="SUSPENDED")
+    gone = remove_people(synced, keys[4], 2)
     sync_partly()
     [row] = list_open()
     assert (row.loss, row.limit_code) == (Loss.TENANT_SUSPENDED, Limit.SUSPENSIONS)
@@ -355,15 +351,14 @@ def test_success_roles_wait_one_by_one(scaikey: Sandbox) -> None:
     }
 
 
-def test_success_memberships_wait_alone(scaikey: Sandbox) -> None:
-    sync()
+def test_success_memberships_wait_alone(synced: Sandbox) -> None:
     before = GroupMembership.objects.filter(absent_since=None).count()
-    gone = remove_people(scaikey, pick_tenant(scaikey, 2), 1)
-    for group in (row["id"] for row in list_groups(scaikey)[1:]):
-        members = scaikey.directory.list_members(group, 0, 10**6)[0]
+    gone = remove_people(synced, pick_tenant(synced, 2), 1)
+    for group in (row["id"] for row in list_groups(synced)[1:]):
+        members = synced.directory.list_members(group, 0, 10**6)[0]
         for text in members:
             member = msgspec.json.decode(text)
-            scaikey.directory.remove_member(
+            synced.directory.remove_member(
                 group, user_id=member.get("user_id"), member_group_id=member.get("group_id")
             )
     sync_partly()
@@ -374,7 +369,7 @@ def test_success_memberships_wait_alone(scaikey: Sandbox) -> None:
     assert len({row.person_scaikey_id for row in rows}) > 1
     approve([row.pk for row in rows])
     sync()
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
 @pytest.mark.usefixtures("gone")

@@ -79,12 +79,11 @@ def test_fail_many_invalid_slugs_are_summed_up(scaikey: Sandbox) -> None:
     )
 
 
-def test_fail_an_existing_tenant_keeps_its_slug_and_is_synced(scaikey: Sandbox) -> None:
-    sync()
-    first, second, _ = scaikey.directory.tenants.values()
+def test_fail_an_existing_tenant_keeps_its_slug_and_is_synced(synced: Sandbox) -> None:
+    first, second, _ = synced.directory.tenants.values()
     slug = first["slug"]
     first.update(slug="`id`", name="Renamed")
-    person = next(row["id"] for row in list_people(scaikey))
+    person = next(row["id"] for row in list_people(synced))
 
     with pytest.raises(SyncPartial):
         sync()
@@ -151,16 +150,15 @@ def test_fail_a_role_that_looks_like_a_built_in_one(scaikey: Sandbox) -> None:
 
 
 def test_fail_a_slug_that_a_partner_took_is_never_taken_over(
-    scaikey: Sandbox,
+    synced: Sandbox,
 ) -> None:
     """Each resolution is one command, and the wrong one is not suggested."""
-    sync()
-    owner, thief = scaikey.directory.partners
+    owner, thief = synced.directory.partners
     taken = make_tenant(
         "zenith", scaikey_tenant_id=None, partner=Partner.objects.get(scaikey_id=thief)
     )
     make_tenant("zenith-local", scaikey_tenant_id=None)
-    new = scaikey.directory.add_tenant(name="Zenith", slug="zenith", partner_id=owner, people=2)
+    new = synced.directory.add_tenant(name="Zenith", slug="zenith", partner_id=owner, people=2)
 
     with pytest.raises(SyncPartial):
         sync()

@@ -77,9 +77,8 @@ def remove_people(sandbox: Sandbox, number: int) -> None:
         sandbox.directory.remove_user(row["id"])
 
 
-def test_fail_too_many(scaikey: Sandbox) -> None:
-    sync()
-    remove_people(scaikey, 21)
+def test_fail_too_many(synced: Sandbox) -> None:
+    remove_people(synced, 21)
     before = dump_rows()
 
     with pytest.raises(SyncPartial) as caught:
@@ -100,7 +99,7 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         sync(allow_removals=20)
     assert dump_rows() == before
     assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
 @pytest.mark.parametrize(
@@ -178,18 +177,17 @@ def test_fail_cause_of_an_unreadable_part_denies_no_changes(scaikey: Sandbox) ->
     assert "No changes were made" not in caught.value.message
 
 
-def test_fail_an_unreadable_part_may_have_the_control(scaikey: Sandbox) -> None:
+def test_fail_an_unreadable_part_may_have_the_control(synced: Sandbox) -> None:
     """The other parts are wrongly empty, and ScaiKey finds no one by ID: nothing is proven."""
-    sync()
     before = read_database()
-    part, *others = scaikey.directory.tenants
-    scaikey.faults.add("not_json", path=USERS, times=1)
-    scaikey.faults.add("not_json", path=USERS, query={"tenant_id": part})
+    part, *others = synced.directory.tenants
+    synced.faults.add("not_json", path=USERS, times=1)
+    synced.faults.add("not_json", path=USERS, query={"tenant_id": part})
     for tenant in others:
-        scaikey.faults.add(
+        synced.faults.add(
             "wrong_shape", path=USERS, query={"tenant_id": tenant}, body={"data": [], "total": 0}
         )
-    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+    synced.faults.add("status", path=f"{USERS}*", status=404)
 
     with pytest.raises(SyncPartial, match="Skipped 1 list that ScaiKey does not return"):
         sync(allow_removals=10_000)
@@ -225,13 +223,12 @@ def test_fail_a_tenant_that_moves_to_an_approved_partner_is_another_loss(
     assert Partner.objects.get(scaikey_id=partner).scaikey_status == "SUSPENDED"
 
 
-def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
-    sync()
+def test_fail_one_tenant_alone_names_it(synced: Sandbox) -> None:
     tenant = Tenant.objects.order_by("slug").first()
     assert tenant is not None
     assert tenant.scaikey_tenant_id is not None
-    for row in list_people_of_tenant(scaikey, tenant.scaikey_tenant_id):
-        scaikey.directory.remove_user(row["id"])
+    for row in list_people_of_tenant(synced, tenant.scaikey_tenant_id):
+        synced.directory.remove_user(row["id"])
     before = dump_rows()
 
     with pytest.raises(SyncCollectionEmpty) as caught:
@@ -247,15 +244,14 @@ def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=200, groups=9)
 def test_fail_an_empty_list_names_commands_that_show_and_apply_its_losses(
-    scaikey: Sandbox, tmp_path: Path
+    synced: Sandbox, tmp_path: Path
 ) -> None:
-    sync()
-    for row in list_people(scaikey)[:30]:
-        scaikey.directory.remove_user(row["id"])
+    for row in list_people(synced)[:30]:
+        synced.directory.remove_user(row["id"])
     with pytest.raises(SyncPartial, match="30 removals"):
         sync()
-    for group in list_groups(scaikey):
-        scaikey.directory.remove_group(group["id"])
+    for group in list_groups(synced):
+        synced.directory.remove_group(group["id"])
     path = tmp_path / "plan.json"
     options = SyncOptions(HOST)
 
@@ -269,7 +265,7 @@ def test_fail_an_empty_list_names_commands_that_show_and_apply_its_losses(
     losses = Counter(row["kind"] for row in json.loads(path.read_text())["removals"])
     assert losses == {"participants": 30, "groups": 9}
     apply_sync_plan(options, path)
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
 def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
@@ -310,13 +306,12 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
 
 
-def test_fail_swapped_slugs_for_one_tenant_alone(scaikey: Sandbox) -> None:
-    sync()
-    first, second, _ = scaikey.directory.tenants.values()
+def test_fail_swapped_slugs_for_one_tenant_alone(synced: Sandbox) -> None:
+    first, second, _ = synced.directory.tenants.values()
     slugs = first["slug"], second["slug"]
-    scaikey.directory.update_tenant(first["id"], slug="in-between")
-    scaikey.directory.update_tenant(second["id"], slug=slugs[0])
-    scaikey.directory.update_tenant(first["id"], slug=slugs[1])
+    synced.directory.update_tenant(first["id"], slug="in-between")
+    synced.directory.update_tenant(second["id"], slug=slugs[0])
+    synced.directory.update_tenant(first["id"], slug=slugs[1])
 
     with pytest.raises(SyncPartial) as caught:
         sync(tenant=first["id"])

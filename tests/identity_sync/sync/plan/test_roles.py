@@ -388,8 +388,7 @@ def test_success_the_tenant_of_the_last_super_admin_was_suspended(scaikey: Sandb
     assert_stopped()
 
 
-def test_success_the_group_with_the_last_super_admin_was_removed(scaikey: Sandbox) -> None:
-    sync()
+def test_success_the_group_with_the_last_super_admin_was_removed(synced: Sandbox) -> None:
     group = GroupMembership.objects.filter(member_participant__scaikey_status="ACTIVE")[0].group
     grant_role(
         operator=HOST,
@@ -400,6 +399,6 @@ def test_success_the_group_with_the_last_super_admin_was_removed(scaikey: Sandbo
         now=LONG_AGO,
     )
     assert count_super_admins().able
-    scaikey.directory.remove_group(str(group.scaikey_id))
+    synced.directory.remove_group(str(group.scaikey_id))
     assert_stopped()
     assert count_super_admins() == SuperAdmins(active=0, able=0)

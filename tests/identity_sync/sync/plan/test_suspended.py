@@ -72,8 +72,7 @@ def test_success_a_status_set_during_the_suspension_applies_after_it(scaikey: Sa
     assert tenant.inactive_reason == "suspended in ScaiKey"
 
 
-def test_success_a_partner_that_scaikey_changes_stays_suspended(scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_partner_that_scaikey_changes_stays_suspended(synced: Sandbox) -> None:
     partner = Partner.objects.get()
     assert partner.scaikey_id is not None
     suspend_partner(
@@ -85,7 +84,7 @@ def test_success_a_partner_that_scaikey_changes_stays_suspended(scaikey: Sandbox
     )
     assert get_changed_counts(sync()) == {}
 
-    scaikey.directory.update_partner(partner.scaikey_id, name="Renamed", status="ACTIVE")
+    synced.directory.update_partner(partner.scaikey_id, name="Renamed", status="ACTIVE")
     assert get_changed_counts(sync())["partners"] == {"updated": 1}
 
     partner.refresh_from_db()

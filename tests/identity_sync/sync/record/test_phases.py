@@ -119,8 +119,7 @@ def test_success_comparing_and_writing_show_how_far_they_are(scaikey: Sandbox) -
 
 @pytest.mark.django_db
 @pytest.mark.sandbox(partners=1, tenants=2, people=30, groups=4, scim=False)
-def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> None:
-    sync()
+def test_success_reading_members_again_shows_how_far_it_is(synced: Sandbox) -> None:
     shown: list[tuple[str, int, int | None]] = []
 
     @contextmanager
@@ -129,7 +128,7 @@ def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> 
 
     edge = GroupMembership.objects.exclude(member_participant=None)[0]
     assert edge.member_participant is not None
-    scaikey.directory.remove_member(
+    synced.directory.remove_member(
         str(edge.group.scaikey_id), user_id=str(edge.member_participant.scaikey_id)
     )
     run_sync(SyncOptions(HOST, progress_factory=show))

@@ -30,7 +30,6 @@ from scaiwave.core.errors import DiskFull, FileUnwritable
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     pick_two_people,
-    sync,
 )
 from tests.identity_sync.sync.record.plan_files import (
     apply,
@@ -104,10 +103,9 @@ def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> N
     ],
 )
 def test_fail_damaged(
-    scaikey: Sandbox, path: Path, damage: Callable[[Path], None], message: str
+    synced: Sandbox, path: Path, damage: Callable[[Path], None], message: str
 ) -> None:
-    sync()
-    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    synced.directory.remove_user(pick_two_people(synced)[0])
     make_plan(path)
     damage(path)
     runs = SyncRun.objects.count()
