@@ -35,8 +35,7 @@ def load_own(key: ServerKey) -> VerifyingKey:
 
 
 @pytest.mark.django_db
-def test_success_sign_and_verify() -> None:
-    key = make_key()
+def test_success_sign_and_verify(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature is not None
     assert (signature.key_id, len(signature.value)) == (key.key_id, 64)
@@ -52,8 +51,7 @@ def test_success_no_key_signs_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_success_key_rotated_since_the_signature() -> None:
-    key = make_key()
+def test_success_key_rotated_since_the_signature(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(retires_at=NOW + DAY)
@@ -76,8 +74,7 @@ def test_success_the_old_key_signs_until_the_new_ones_time() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_revoked() -> None:
-    key = make_key()
+def test_fail_revoked(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(revoked_at=NOW + DAY)
@@ -112,8 +109,7 @@ def test_fail_dated_outside_the_validity_period(signed_at: datetime, reason: str
 
 
 @pytest.mark.django_db
-def test_success_dated_at_the_limits() -> None:
-    key = make_key()
+def test_success_dated_at_the_limits(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(retires_at=NOW + DAY)
@@ -122,8 +118,7 @@ def test_success_dated_at_the_limits() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_invalid() -> None:
-    key = make_key()
+def test_fail_invalid(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     for data, value in ((b"date", signature.value), (b"data", b""), (b"data", b"\0" * 64)):
@@ -135,8 +130,7 @@ def test_fail_invalid() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_another_encryption_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = make_key()
+def test_fail_another_encryption_key(monkeypatch: pytest.MonkeyPatch, key: ServerKey) -> None:
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=Fernet.generate_key().decode())
     with pytest.raises(KeyUnreadable) as caught:
         sign(b"data", now=NOW)

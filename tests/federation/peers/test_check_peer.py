@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.http import http_date
 
 from federation.errors import HandshakeIncompatible, InvalidServerName
-from federation.models import FederationMode, KnownPeer, Policy
+from federation.models import FederationMode, KnownPeer, Policy, ServerKey
 from federation.peers.check_peer import (
     PeerKeyComparison,
     check_peer,
@@ -223,8 +223,7 @@ def test_fail_policy(peer: FakePeer, policy: dict[str, Any] | None, reason: str)
     assert KnownPeer.objects.exists()
 
 
-def test_success_policy_names_the_peer(peer: FakePeer) -> None:
-    make_key()
+def test_success_policy_names_the_peer(peer: FakePeer, key: ServerKey) -> None:
     allowed = {"default_mode": "invite_only", "allowed_peers": [peer.name]}
     Policy.objects.create(updated_at=NOW, **allowed)
     result = check(peer)

@@ -69,8 +69,7 @@ def read_page(
     return list(page), page.next_id
 
 
-def test_success_who_did_what_to_which_when_and_from_where() -> None:
-    tenant = make_tenant()
+def test_success_who_did_what_to_which_when_and_from_where(tenant: Tenant) -> None:
     entry = record_audit(
         operator=ANNA,
         action="suspend-tenant",
@@ -131,8 +130,7 @@ def test_success_filters() -> None:
         ({"subject": "acme"}, "sw_audit_subject_name"),
     ],
 )
-def test_success_each_filter_has_an_index(only: dict[str, Any], index: str) -> None:
-    make_tenant()
+def test_success_each_filter_has_an_index(only: dict[str, Any], index: str, tenant: Tenant) -> None:
     write(1)
     with CaptureQueriesContext(connection) as queries:
         find_entries(**only)

@@ -27,7 +27,7 @@ from tenants.lookup.resolve import (
     resolve_person,
     resolve_tenant,
 )
-from tenants.models import AuditEntry, Participant
+from tenants.models import AuditEntry, Participant, Partner, Tenant
 from tenants.roles.queries.roles import resolve_role, show_role
 from tests.scaiwave.row_factories import make_workspace
 from tests.tenants.factories import (
@@ -196,8 +196,7 @@ def test_fail_no_command_chooses_between_an_active_and_a_removed_person(
     assert [list(Participant.objects.values()), AuditEntry.objects.count()] == before
 
 
-def test_fail_ambiguous_group_lists_ten() -> None:
-    tenant = make_tenant()
+def test_fail_ambiguous_group_lists_ten(tenant: Tenant) -> None:
     groups = [make_group(tenant, "Sales") for _ in range(11)]
     with pytest.raises(AmbiguousName) as caught:
         resolve_group(HOST_OPERATOR, "Sales")
@@ -268,8 +267,7 @@ def test_fail_outside_the_scope_as_if_unknown() -> None:
             )
 
 
-def test_success_within_the_scope() -> None:
-    partner = make_partner()
+def test_success_within_the_scope(partner: Partner) -> None:
     tenant = make_tenant(partner=partner)
     person = make_person(tenant)
     for operator in (
@@ -311,8 +309,7 @@ def test_success_tenant_and_partner() -> None:
 
 
 @pytest.mark.parametrize("typed", ["nonsense", "", "ac\0me", "acme\udcff", "acme" * 1000])
-def test_success_no_suggestion_for_a_name_that_resembles_none(typed: str) -> None:
-    make_tenant("acme")
+def test_success_no_suggestion_for_a_name_that_resembles_none(typed: str, tenant: Tenant) -> None:
     assert get_fix(resolve_tenant, HOST_OPERATOR, typed).startswith(
         "Run `scaiwave admin list-tenants` to see the tenants within your scope"
     )

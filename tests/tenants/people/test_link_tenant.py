@@ -107,8 +107,7 @@ def test_fail_linked_to_another() -> None:
     )
 
 
-def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
-    make_tenant("acme")
+def test_fail_scaikey_tenant_is_taken(lab: Tenant, tenant: Tenant) -> None:
     with pytest.raises(TenantConflict) as caught:
         link("tnt_acme")
     assert caught.value.message == (

@@ -165,9 +165,7 @@ class Discard(io.StringIO):
 
 
 @pytest.mark.once
-def test_success_memory_does_not_grow_with_the_people() -> None:
-    tenant = make_tenant()
-
+def test_success_memory_does_not_grow_with_the_people(tenant: Tenant) -> None:
     def measure_peaks(people: int) -> list[int]:
         """Return what the table, and each format of data, takes at most."""
         start = Participant.objects.count()
@@ -295,8 +293,7 @@ def test_success_groups_direct_and_nested() -> None:
     ]
 
 
-def test_success_roles_direct_and_through_groups() -> None:
-    tenant = make_tenant()
+def test_success_roles_direct_and_through_groups(tenant: Tenant) -> None:
     anna = make_nested_participant(tenant)
     slugs = ("auditor", "developer", "other")
     roles = [

@@ -17,7 +17,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerNotFound, TenantNotFound
-from tenants.models import Tenant, TokenUsage
+from tenants.models import Partner, Tenant, TokenUsage
 from tenants.people.queries import tenants as queries
 from tenants.people.queries.tenants import list_tenants, show_tenant
 from tests.extensions import Provided
@@ -61,8 +61,7 @@ def use_tokens(tenant: Tenant, total: int, month: date = NOVEMBER) -> None:
     TokenUsage.objects.create(tenant=tenant, month=month, total_tokens=total, fetched_at=NOW)
 
 
-def test_success_members_are_the_active_people() -> None:
-    tenant = make_tenant()
+def test_success_members_are_the_active_people(tenant: Tenant) -> None:
     make_person(tenant, "anna")
     make_person(tenant, "berta", scaikey_status="SUSPENDED")
     make_person(tenant, "carla", absent_since=EARLIER)
@@ -124,8 +123,7 @@ def test_success_only_the_first_tenants_are_read() -> None:
     assert queries[0]["sql"].endswith("LIMIT 1")
 
 
-def test_success_by_status_and_partner() -> None:
-    partner = make_partner()
+def test_success_by_status_and_partner(partner: Partner) -> None:
     make_tenant("active", partner=partner)
     make_tenant("suspended", scaikey_status="SUSPENDED")
     make_tenant("absent", absent_since=EARLIER, partner=partner)
@@ -136,8 +134,7 @@ def test_success_by_status_and_partner() -> None:
         assert slugs(partner=name) == ["absent", "active"]
 
 
-def test_success_scope() -> None:
-    partner = make_partner()
+def test_success_scope(partner: Partner) -> None:
     ours = make_tenant("ours", partner=partner)
     make_tenant("beside", partner=partner)
     make_tenant("theirs")
@@ -312,8 +309,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     assert document["ai_tokens_fetched_at"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_success_inactive_people_are_counted_too() -> None:
-    tenant = make_tenant()
+def test_success_inactive_people_are_counted_too(tenant: Tenant) -> None:
     make_person(tenant)
     make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
     make_person(tenant, "carla", absent_since=EARLIER)

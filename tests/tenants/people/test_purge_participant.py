@@ -185,8 +185,7 @@ def test_success_a_name_that_is_a_word_of_the_report() -> None:
     assert DoctorRun.objects.get().findings == [{**finding, "message": "The name Deleted user."}]
 
 
-def test_success_an_e_mail_address_of_someone_else_stays_theirs() -> None:
-    tenant = make_tenant()
+def test_success_an_e_mail_address_of_someone_else_stays_theirs(tenant: Tenant) -> None:
     make_removed(tenant)
     namesake = make_person(tenant, "bert", email="ANNA@acme.example", display_name="anna")
     for number, name in enumerate(("anna@acme.example", "Anna")):
@@ -321,8 +320,7 @@ def test_success_all_who_were_removed_long_enough_ago() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_fail_more_than_the_limit(dry_run: bool) -> None:
-    tenant = make_tenant()
+def test_fail_more_than_the_limit(dry_run: bool, tenant: Tenant) -> None:
     for number in range(4):
         make_removed(tenant, f"person-{number}")
     with pytest.raises(PurgeLimitExceeded) as caught:
@@ -358,9 +356,8 @@ def test_success_batches_and_a_list_that_ends(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_fail_interrupted_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fail_interrupted_between_batches(monkeypatch: pytest.MonkeyPatch, tenant: Tenant) -> None:
     """What was purged is purged completely, the rest not at all, and the next run continues."""
-    tenant = make_tenant()
     for number in range(4):
         make_removed(tenant, f"person-{number}")
     batches: list[int] = []
@@ -382,8 +379,7 @@ def test_fail_interrupted_between_batches(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_people_whom_a_sync_has_locked_are_left_for_the_next_run() -> None:
-    tenant = make_tenant()
+def test_success_people_whom_a_sync_has_locked_are_left_for_the_next_run(tenant: Tenant) -> None:
     anna, _ = make_removed(tenant), make_removed(tenant, "bert")
     locked, finished = threading.Event(), threading.Event()
 

@@ -246,8 +246,7 @@ def test_success_few_queries_for_10000_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\0", "@", "Ünal@acme.example", "None", "\ud800"])
-def test_success_many_names_match_as_one_does(name: str) -> None:
-    tenant = make_tenant()
+def test_success_many_names_match_as_one_does(name: str, tenant: Tenant) -> None:
     make_person(tenant, "anna", email="Ünal@acme.example")
     make_person(tenant, "bert", scaikey_id=None, participant_type="agent", email="")
     make_person(tenant, "gone", email="twin@x", absent_since=EARLIER)
@@ -294,8 +293,7 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     )
 
 
-def test_success_one_name_in_a_file_has_a_row(tmp_path: Path) -> None:
-    make_tenant()
+def test_success_one_name_in_a_file_has_a_row(tmp_path: Path, tenant: Tenant) -> None:
     file = tmp_path / "tenants.txt"
     file.write_text("acme\n")
     document = json.loads(run_command("suspend_tenant", "--from", str(file), "--yes", "--json"))

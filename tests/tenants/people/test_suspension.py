@@ -13,7 +13,7 @@ from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import ConfirmationNeeded
 from tenants.errors import InvalidName, LastSuperAdmin, PartnerNotFound, SuperAdminOnly
 from tenants.lookup.sign_in_blockers import sign_in_blockers
-from tenants.models import AuditEntry, Participant, Role, Tenant
+from tenants.models import AuditEntry, Participant, Partner, Role, Tenant
 from tenants.people.suspension import (
     resume_participant,
     resume_partner,
@@ -225,9 +225,8 @@ def test_success_command_that_resumes(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("people", "blocked"), [(1, "1 person"), (3, "all 3 people")])
 def test_success_question_counts_people_of_a_tenant_who_can_sign_in(
-    people: int, blocked: str
+    people: int, blocked: str, tenant: Tenant
 ) -> None:
-    tenant = make_tenant()
     for number in range(people):
         make_person(tenant, f"person-{number}")
     make_person(tenant, "left", absent_since=NOW)
@@ -237,8 +236,7 @@ def test_success_question_counts_people_of_a_tenant_who_can_sign_in(
     assert questions == [TENANT.question.replace("0 people", blocked)]
 
 
-def test_success_question_counts_people_of_a_partner_who_can_sign_in() -> None:
-    partner = make_partner()
+def test_success_question_counts_people_of_a_partner_who_can_sign_in(partner: Partner) -> None:
     acme, lab = make_tenant("acme", partner=partner), make_tenant("lab", partner=partner)
     make_person(acme), make_person(acme, "berta"), make_person(lab)
     make_person(acme, "left", absent_since=NOW)
@@ -361,8 +359,7 @@ def test_fail_the_partner_of_the_last_super_admin(dry_run: bool) -> None:
     PARTNER.suspend(dry_run=dry_run)
 
 
-def test_fail_a_partner_admin_and_a_super_admin() -> None:
-    partner = make_partner()
+def test_fail_a_partner_admin_and_a_super_admin(partner: Partner) -> None:
     tenant, operator = make_tenant(partner=partner), make_partner_admin(partner)
     make_super_admin(tenant)
     make_grant(Role.objects.get(), make_person(tenant, "bert"))

@@ -134,8 +134,7 @@ def test_fail_values(changes: dict[str, Any], error: type[Exception]) -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_not_allowed_or_unknown() -> None:
-    partner = make_partner()
+def test_fail_not_allowed_or_unknown(partner: Partner) -> None:
     for operator in (READ_ONLY_OPERATOR, make_partner_admin(partner)):
         with pytest.raises(InsufficientPermission):
             update(name="North", operator=operator)

@@ -139,8 +139,7 @@ def test_success_dry_run_reports_the_same_and_writes_nothing() -> None:
     assert (Tenant.objects.get().name, AuditEntry.objects.count()) == ("Acme", 0)
 
 
-def test_success_limit_below_the_usage_is_a_warning() -> None:
-    tenant = make_tenant()
+def test_success_limit_below_the_usage_is_a_warning(tenant: Tenant) -> None:
     for name in ("anna", "berta", "cleo"):
         make_person(tenant, name)
     place = row_factories.make_workspace(tenant)
@@ -166,8 +165,7 @@ def test_success_limit_below_the_usage_is_a_warning() -> None:
     assert update(make_limits(max_participants=4, max_rooms=2)).warnings == []
 
 
-def test_success_command() -> None:
-    tenant = make_tenant()
+def test_success_command(tenant: Tenant) -> None:
     make_person(tenant)
     words = ("update_tenant", "acme", "--max-participants", "0", "--max-rooms=none")
     shown = run_command(*words, "--feature", 'a.b={"c": []}', "--feature", "d=null", "--dry-run")
@@ -187,8 +185,7 @@ def test_success_command() -> None:
 
 
 @pytest.mark.parametrize("limit", ["-1", "1.5", "many", "١", "9" * 20, ""])
-def test_fail_invalid_limit(limit: str) -> None:
-    make_tenant()
+def test_fail_invalid_limit(limit: str, tenant: Tenant) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme", f"--max-rooms={limit}")
     assert caught.value.message == (
@@ -196,16 +193,14 @@ def test_fail_invalid_limit(limit: str) -> None:
     )
 
 
-def test_fail_limit_larger_than_its_column() -> None:
-    make_tenant()
+def test_fail_limit_larger_than_its_column(tenant: Tenant) -> None:
     with pytest.raises(InvalidLimit) as caught:
         update(make_limits(max_rooms=2**31))
     assert caught.value.message == "Invalid limit max_rooms of a tenant: 2147483648."
     assert caught.value.fix == "Pass a whole number from 0 to 2147483647, or `none`."
 
 
-def test_fail_no_option() -> None:
-    make_tenant()
+def test_fail_no_option(tenant: Tenant) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme")
     assert caught.value.message == "No changes were requested."
@@ -269,8 +264,7 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
     assert update(requested, operator=make_partner_admin(own)).changed
 
 
-def test_success_removals_by_syncs() -> None:
-    make_tenant()
+def test_success_removals_by_syncs(tenant: Tenant) -> None:
     result = update(TenantUpdate(sync_removals=False))
     assert result.lines == ["Tenant acme changed:", "  sync_removals  on → off"]
     assert Tenant.objects.get().sync_removals is False
@@ -285,16 +279,14 @@ def test_success_removals_by_syncs() -> None:
 
 
 @pytest.mark.parametrize(("switch", "text"), [("on", "on"), ("off", "off")])
-def test_success_removals_by_syncs_are_shown(switch: str, text: str) -> None:
-    make_tenant()
+def test_success_removals_by_syncs_are_shown(switch: str, text: str, tenant: Tenant) -> None:
     run_command("update_tenant", "acme", "--sync-removals", switch, "--max-rooms", "3")
     assert f"Removals    by syncs: {text}\n" in run_command("show_tenant", "acme")
     document = json.loads(run_command("show_tenant", "acme", "--json"))
     assert document["tenant"]["sync_removals"] is (switch == "on")
 
 
-def test_fail_removals_by_syncs_of_an_unmanaged_tenant() -> None:
-    tenant = make_tenant()
+def test_fail_removals_by_syncs_of_an_unmanaged_tenant(tenant: Tenant) -> None:
     with pytest.raises(InsufficientPermission):
         update(TenantUpdate(sync_removals=False), operator=make_tenant_admin(tenant))
     assert Tenant.objects.get().sync_removals is True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict
 from tenants.lookup.validators import ROLE_SLUG_RULES, is_role_slug, validate_role_slug
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry, Role, Tenant
 from tenants.roles.create_role import create_role
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -28,8 +28,7 @@ create = partial(
 )
 
 
-def test_success_created_and_audited() -> None:
-    tenant = make_tenant()
+def test_success_created_and_audited(tenant: Tenant) -> None:
     assert create().changed
     role, entry = Role.objects.get(), AuditEntry.objects.get()
     assert (role.slug, role.name, role.tenant, role.is_built_in, role.created_at) == (
@@ -47,8 +46,7 @@ def test_success_created_and_audited() -> None:
     assert entry.details == {"slug": "editors", "name": "Editors"}
 
 
-def test_success_repeated_finds_the_role() -> None:
-    make_tenant()
+def test_success_repeated_finds_the_role(tenant: Tenant) -> None:
     words = ("create_role", "--tenant", "acme", "--slug", "editors", "--name", "Editors")
     assert run_command(*words, "--dry-run") == "Would create role editors in tenant acme.\n"
     assert not Role.objects.exists()
@@ -71,8 +69,7 @@ def test_success_the_same_slug_in_another_tenant() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_created_by_concurrent_calls() -> None:
-    make_tenant()
+def test_success_created_by_concurrent_calls(tenant: Tenant) -> None:
     results = run_concurrently(*[create] * 4)
     assert sorted(result.changed for result in results) == [False, False, False, True]
     assert AuditEntry.objects.count() == 1
@@ -128,8 +125,7 @@ def test_fail_another_role_has_the_slug() -> None:
     )
 
 
-def test_fail_built_in() -> None:
-    make_tenant()
+def test_fail_built_in(tenant: Tenant) -> None:
     with pytest.raises(RoleBuiltIn) as caught:
         create(slug="tenant_admin")
     assert caught.value.message == "Role tenant_admin is built in; every tenant already has it."
@@ -138,8 +134,7 @@ def test_fail_built_in() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 1001, "a\x1b[31m"])
-def test_fail_names(name: str) -> None:
-    make_tenant()
+def test_fail_names(name: str, tenant: Tenant) -> None:
     with pytest.raises(InvalidName) as caught:
         create(name=name)
     assert caught.value.message == f"Invalid name of a role: {name[:100]!r}."

@@ -8,14 +8,13 @@ import pytest
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry, Partner, Role, Tenant
 from tenants.roles.create_role import delete_role
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     make_group,
-    make_partner,
     make_partner_admin,
     make_person,
     make_tenant,
@@ -79,8 +78,7 @@ def test_success_rooms_that_still_use_it_are_reported() -> None:
     assert delete().warnings == planned.warnings
 
 
-def test_fail_role_is_granted() -> None:
-    tenant = make_tenant()
+def test_fail_role_is_granted(tenant: Tenant) -> None:
     role = make_role(tenant)
     make_grant(role, make_person(tenant), source="scaikey")
     make_grant(role, make_group(tenant))
@@ -99,8 +97,7 @@ def test_fail_role_is_granted() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_role_is_granted_to_many() -> None:
-    tenant = make_tenant()
+def test_fail_role_is_granted_to_many(tenant: Tenant) -> None:
     role = make_role(tenant)
     for number in range(12):
         make_grant(role, make_person(tenant, f"p{number}"))
@@ -118,8 +115,7 @@ def test_fail_built_in() -> None:
         assert caught.value.message == f"Role {slug} is built in and can't be deleted."
 
 
-def test_fail_unknown_and_out_of_scope() -> None:
-    partner = make_partner()
+def test_fail_unknown_and_out_of_scope(partner: Partner) -> None:
     acme, globex = make_tenant("acme", partner=partner), make_tenant("globex")
     elsewhere = make_role(globex)
     with pytest.raises(RoleNotFound) as caught:

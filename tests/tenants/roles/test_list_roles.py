@@ -9,6 +9,7 @@ from django.core.management import call_command
 
 from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
+from tenants.models import Tenant
 from tenants.roles.queries.roles import list_role_members, list_roles, role_holders, show_role
 from tenants.roles.queries.slugs import list_slugs
 from tests.tenants.factories import (
@@ -29,8 +30,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_built_in_roles_always() -> None:
-    make_tenant()
+def test_success_built_in_roles_always(tenant: Tenant) -> None:
     assert run_command("list_roles", "--tenant", "acme") == (
         "Slug           Name                   Built in  Direct  Groups  Holders\n"
         "partner_admin  Partner administrator  yes            0       0        0\n"
@@ -39,8 +39,7 @@ def test_success_built_in_roles_always() -> None:
     )
 
 
-def test_success_holders_are_active_and_counted_once() -> None:
-    tenant = make_tenant()
+def test_success_holders_are_active_and_counted_once(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     engineering = tenant.groups.get(name="Engineering")
     add_members(engineering, make_person(tenant, "berta"))
@@ -61,8 +60,7 @@ def test_success_holders_are_active_and_counted_once() -> None:
     assert len(reached) == row["holders"]
 
 
-def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
-    tenant = make_tenant()
+def test_success_a_built_in_role_with_a_row_is_listed_once(tenant: Tenant) -> None:
     role = make_role(tenant, "tenant_admin", name="Tenant administrator", is_built_in=True)
     make_grant(role, make_person(tenant))
     document = json.loads(run_command("list_roles", "--tenant", "acme", "--json"))
@@ -179,8 +177,7 @@ def show(name: str, *options: str) -> str:
     return run_command("show_role", name, "--tenant", "acme", *options)
 
 
-def test_success_holders_of_a_role_and_their_paths() -> None:
-    tenant = make_tenant()
+def test_success_holders_of_a_role_and_their_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, all_group, source="scaikey", granted_by="ScaiKey")
@@ -208,8 +205,7 @@ def test_success_holders_of_a_role_and_their_paths() -> None:
     )
 
 
-def test_success_the_shortest_of_several_paths() -> None:
-    tenant = make_tenant()
+def test_success_the_shortest_of_several_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     add_members(tenant.groups.get(name="Engineering"), anna)
     make_grant(make_role(tenant), all_group)
@@ -219,8 +215,7 @@ def test_success_the_shortest_of_several_paths() -> None:
     assert [row["path"] for row in found["roles"]] == [["Engineering", "All"]]
 
 
-def test_success_roles_of_a_participant_and_their_paths() -> None:
-    tenant = make_tenant()
+def test_success_roles_of_a_participant_and_their_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     make_grant(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
     make_grant(make_role(tenant), all_group)
@@ -242,8 +237,7 @@ def test_success_roles_of_a_participant_and_their_paths() -> None:
     )
 
 
-def test_success_deactivated_rows_give_no_roles() -> None:
-    tenant = make_tenant()
+def test_success_deactivated_rows_give_no_roles(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, all_group)
@@ -255,8 +249,7 @@ def test_success_deactivated_rows_give_no_roles() -> None:
     assert "group Gone, removed from ScaiKey" in show("gone")
 
 
-def test_success_built_in_role_without_a_row() -> None:
-    tenant = make_tenant()
+def test_success_built_in_role_without_a_row(tenant: Tenant) -> None:
     assert json.loads(show("super_admin", "--json")) == {
         "role": {
             "id": None,
@@ -278,8 +271,7 @@ def test_success_a_role_by_its_id() -> None:
     assert show(str(role.pk)).startswith("Role      editors\n")
 
 
-def test_fail_both_a_role_and_a_participant() -> None:
-    tenant = make_tenant()
+def test_fail_both_a_role_and_a_participant(tenant: Tenant) -> None:
     make_role(tenant)
     make_person(tenant, "ed", local_id="editors")
     with pytest.raises(AmbiguousName) as caught:
@@ -292,8 +284,7 @@ def test_fail_both_a_role_and_a_participant() -> None:
     assert show("editors", "--participant").startswith("Name    Ed\n")
 
 
-def test_fail_a_role_and_several_participants() -> None:
-    tenant = make_tenant()
+def test_fail_a_role_and_several_participants(tenant: Tenant) -> None:
     make_role(tenant)
     for number in range(2):
         make_person(tenant, f"e{number}", local_id="editors", server_name=f"s{number}.example")
@@ -305,8 +296,7 @@ def test_fail_a_role_and_several_participants() -> None:
     )
 
 
-def test_fail_neither_a_role_nor_a_participant() -> None:
-    make_tenant()
+def test_fail_neither_a_role_nor_a_participant(tenant: Tenant) -> None:
     with pytest.raises(RoleNotFound) as caught:
         show("nope")
     assert caught.value.message == "Role or participant not found in tenant acme: nope."

@@ -7,7 +7,7 @@ import pytest
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
-from tenants.models import AuditEntry, Role, RoleGrant
+from tenants.models import AuditEntry, Role, RoleGrant, Tenant
 from tests.tenants.factories import (
     make_group,
     make_person,
@@ -20,8 +20,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_revoked_and_audited() -> None:
-    tenant = make_tenant()
+def test_success_revoked_and_audited(tenant: Tenant) -> None:
     anna = make_person(tenant)
     role = make_role(tenant)
     make_grant(role, anna)
@@ -38,8 +37,7 @@ def test_success_revoked_and_audited() -> None:
     }
 
 
-def test_success_command() -> None:
-    tenant = make_tenant()
+def test_success_command(tenant: Tenant) -> None:
     make_grant(make_role(tenant), make_group(tenant))
     words = ("revoke_role", "editors", "--tenant", "acme", "--from-group", "Engineering")
     assert run_command(*words, "--dry-run") == "Would revoke role editors from group Engineering.\n"
@@ -56,8 +54,7 @@ def test_success_command() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def test_success_remaining_grants_are_reported() -> None:
-    tenant = make_tenant()
+def test_success_remaining_grants_are_reported(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, anna)
@@ -82,8 +79,7 @@ def test_success_built_in_that_was_never_granted() -> None:
     assert not Role.objects.exists()
 
 
-def test_fail_from_scaikey() -> None:
-    tenant = make_tenant()
+def test_fail_from_scaikey(tenant: Tenant) -> None:
     anna = make_person(tenant)
     make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(RoleFromScaiKey):
@@ -100,8 +96,7 @@ def test_fail_from_scaikey() -> None:
     assert RoleGrant.objects.exists()
 
 
-def test_fail_unknown_and_not_allowed() -> None:
-    tenant = make_tenant()
+def test_fail_unknown_and_not_allowed(tenant: Tenant) -> None:
     anna = make_person(tenant)
     make_grant(make_role(tenant), anna)
     with pytest.raises(RoleNotFound):
@@ -117,8 +112,7 @@ def test_fail_unknown_and_not_allowed() -> None:
     assert RoleGrant.objects.exists()
 
 
-def test_fail_not_confirmed() -> None:
-    tenant = make_tenant()
+def test_fail_not_confirmed(tenant: Tenant) -> None:
     role, anna = make_role(tenant), make_person(tenant)
     make_grant(role, anna)
     questions: list[str] = []

@@ -8,7 +8,15 @@ import pytest
 
 from scaiwave.core.operators import Operator, OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
-from tenants.models import AuditEntry, Group, GroupMembership, Participant, RoleGrant
+from tenants.models import (
+    AuditEntry,
+    Group,
+    GroupMembership,
+    Participant,
+    Partner,
+    RoleGrant,
+    Tenant,
+)
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     EARLIER,
@@ -31,8 +39,7 @@ from tests.tenants.role_factories import (
 pytestmark = pytest.mark.django_db
 
 
-def test_fail_only_a_super_admin_grants_and_revokes_super_admin() -> None:
-    partner = make_partner()
+def test_fail_only_a_super_admin_grants_and_revokes_super_admin(partner: Partner) -> None:
     acme = make_tenant("acme", partner=partner)
     anna, berta = make_person(acme), make_person(acme, "berta")
     paula = make_partner_admin(partner)
@@ -69,8 +76,7 @@ def test_fail_operators_cannot_elevate_themselves() -> None:
     assert grant(make_person(tenant, "berta"), operator=paula).changed
 
 
-def test_fail_operators_cannot_elevate_themselves_through_a_group() -> None:
-    tenant = make_tenant()
+def test_fail_operators_cannot_elevate_themselves_through_a_group(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
     with pytest.raises(SelfElevation) as caught:
@@ -90,32 +96,28 @@ def test_fail_operators_cannot_elevate_themselves_through_a_deactivated_group() 
         grant(all_group, operator=make_super_admin_operator(anna))
 
 
-def test_success_a_group_that_the_operator_has_left() -> None:
-    tenant = make_tenant()
+def test_success_a_group_that_the_operator_has_left(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
     GroupMembership.objects.filter(member_participant=anna).update(absent_since=EARLIER)
     assert grant(all_group, operator=make_super_admin_operator(anna)).changed
 
 
-def test_fail_operators_cannot_grant_themselves_their_scaikey_roles() -> None:
-    tenant = make_tenant()
+def test_fail_operators_cannot_grant_themselves_their_scaikey_roles(tenant: Tenant) -> None:
     anna = make_person(tenant)
     make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(SelfElevation):
         grant(anna, operator=make_super_admin_operator(anna))
 
 
-def test_success_a_token_of_an_unknown_person() -> None:
-    tenant = make_tenant()
+def test_success_a_token_of_an_unknown_person(tenant: Tenant) -> None:
     make_role(tenant)
     local = make_person(tenant, scaikey_id=None)
     platform = Operator("app", OperatorRole.SUPER_ADMIN, subject="app_1")
     assert grant(local, operator=platform).changed
 
 
-def test_fail_the_last_super_admin() -> None:
-    tenant = make_tenant()
+def test_fail_the_last_super_admin(tenant: Tenant) -> None:
     anna = make_person(tenant)
     grant(anna, "super_admin")
     grant(make_person(tenant, "berta", suspended_by_hand_at=EARLIER), "super_admin")
@@ -147,8 +149,7 @@ def test_success_another_super_admin_in_another_tenant() -> None:
         revoke(berta, "super_admin", tenant="globex")
 
 
-def test_fail_the_last_super_admins_of_a_group() -> None:
-    tenant = make_tenant()
+def test_fail_the_last_super_admins_of_a_group(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     grant(all_group, "super_admin")
     with pytest.raises(LastSuperAdmin):
@@ -157,8 +158,7 @@ def test_fail_the_last_super_admins_of_a_group() -> None:
     assert revoke(all_group, "super_admin").changed
 
 
-def test_success_the_same_person_through_another_grant() -> None:
-    tenant = make_tenant()
+def test_success_the_same_person_through_another_grant(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     grant(anna, "super_admin")
     grant(all_group, "super_admin")
@@ -169,8 +169,7 @@ def test_success_the_same_person_through_another_grant() -> None:
     ]
 
 
-def test_success_an_inactive_super_admin_may_lose_the_role() -> None:
-    tenant = make_tenant()
+def test_success_an_inactive_super_admin_may_lose_the_role(tenant: Tenant) -> None:
     berta = make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
     empty = make_group(tenant)
     grant(berta, "super_admin")
@@ -179,8 +178,7 @@ def test_success_an_inactive_super_admin_may_lose_the_role() -> None:
     assert revoke(empty, "super_admin").changed
 
 
-def test_success_scaikeys_super_admins_count() -> None:
-    tenant = make_tenant()
+def test_success_scaikeys_super_admins_count(tenant: Tenant) -> None:
     anna, berta = make_person(tenant), make_person(tenant, "berta")
     grant(anna, "super_admin")
     make_grant(anna.role_grants.get().role, berta, source="scaikey")

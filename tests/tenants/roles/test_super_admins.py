@@ -15,7 +15,7 @@ from scaiwave.operations.doctor.findings import Finding, State
 from scaiwave.operations.doctor.tenants import check_super_admin
 from tenants.errors import LastSuperAdmin
 from tenants.lookup.sign_in_blockers import sign_in_blockers
-from tenants.models import AuditEntry, Participant, Role, Tenant
+from tenants.models import AuditEntry, Participant, Partner, Role, Tenant
 from tenants.people.link_tenant import link_tenant, unlink_tenant
 from tenants.people.suspension import suspend_tenant
 from tenants.roles.queries.super_admins import SuperAdmins, count_super_admins
@@ -120,8 +120,7 @@ def test_success_a_tenant_without_a_super_admin(act: Callable[..., None]) -> Non
     assert AuditEntry.objects.count() == 2
 
 
-def test_fail_a_tenant_whose_group_has_the_last_super_admins() -> None:
-    tenant = make_tenant()
+def test_fail_a_tenant_whose_group_has_the_last_super_admins(tenant: Tenant) -> None:
     _, everybody = make_nested_groups(tenant)
     grant(everybody, "super_admin")
     with pytest.raises(LastSuperAdmin):
@@ -147,8 +146,7 @@ def test_fail_revoked_from_the_last_super_admin_who_can_sign_in() -> None:
     assert revoke(local, "super_admin", tenant="globex").changed
 
 
-def test_success_the_database_counts_as_show_participant_does() -> None:
-    partner = make_partner()
+def test_success_the_database_counts_as_show_participant_does(partner: Partner) -> None:
     gone = make_partner("gone", absent_since=EARLIER)
     tenants = [
         make_tenant("a"),

@@ -7,7 +7,7 @@ import pytest
 
 from scaiwave.core.errors import UsageError
 from tenants.errors import InvalidName, RoleBuiltIn, RoleNotFound
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry, Role, Tenant
 from tenants.roles.update_role import update_role
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -81,8 +81,7 @@ def test_success_concurrent_calls_change_it_once() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def test_fail_built_in() -> None:
-    make_tenant()
+def test_fail_built_in(tenant: Tenant) -> None:
     with pytest.raises(RoleBuiltIn) as caught:
         update(role="tenant_admin")
     assert caught.value.message == "Role tenant_admin is built in and can't be changed."

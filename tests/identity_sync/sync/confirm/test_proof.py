@@ -99,9 +99,8 @@ def test_success_a_move_into_the_tenant_of_a_run_is_looked_up(synced: Sandbox) -
 
 
 def test_success_a_move_into_the_partner_of_the_credentials_is_looked_up(
-    synced: Sandbox, settings: Settings
+    synced: Sandbox, settings: Settings, before: dict[str, Any]
 ) -> None:
-    before = read_database()
     partner, other = synced.directory.partners
     own, foreign = (
         next(
@@ -203,9 +202,8 @@ def test_fail_a_tenant_over_the_limit_keeps_its_active_partner(scaikey: Sandbox)
 
 @pytest.mark.parametrize("fields", [{}, {"tenant_id": None}, {"tenant_id": ""}])
 def test_success_a_record_without_a_tenant_is_where_it_was(
-    synced: Sandbox, fields: dict[str, Any]
+    synced: Sandbox, fields: dict[str, Any], before: dict[str, Any]
 ) -> None:
-    before = read_database()
     tenant = next(iter(synced.directory.tenants))
     rows = list_people_of_tenant(synced, tenant)
     person = rows[0]
@@ -236,10 +234,9 @@ def test_success_a_tenant_id_in_another_case_is_the_same_tenant(synced: Sandbox)
     ("path", "kind"), [(USERS, "users"), (GROUPS, "groups"), (TENANTS, "tenants")]
 )
 def test_success_a_server_without_look_ups_proves_nothing(
-    synced: Sandbox, path: str, kind: str
+    synced: Sandbox, path: str, kind: str, before: dict[str, Any]
 ) -> None:
     """Every ID gets the 404 that an unknown one would get."""
-    before = read_database()
     rows = {
         "users": list_people(synced),
         "groups": list_groups(synced),
@@ -282,9 +279,8 @@ def test_success_listed_and_missing_contradict_each_other(synced: Sandbox) -> No
 
 @pytest.mark.parametrize("tenant_id", ["tnt_unknown", "", None])
 def test_success_an_unknown_tenant_ends_no_membership(
-    synced: Sandbox, tenant_id: str | None
+    synced: Sandbox, tenant_id: str | None, before: dict[str, Any]
 ) -> None:
-    before = read_database()
     group, (person, *others) = pick_members(synced)
     list_as(synced, USERS, list_with(list_people(synced), person, tenant_id=tenant_id, tenant=None))
     members = [{"user_id": other, "membership_type": "DIRECT"} for other in others]
@@ -439,14 +435,13 @@ def test_success_person_moved_to_an_unknown_tenant(synced: Sandbox, exists: bool
     ("path", "kind"), [(USERS, "users"), (TENANTS, "tenants"), (PARTNERS, "partners")]
 )
 def test_success_records_of_another_kind_are_no_control(
-    synced: Sandbox, path: str, kind: str
+    synced: Sandbox, path: str, kind: str, before: dict[str, Any]
 ) -> None:
     """One record is omitted, all others are shown suspended, and none is returned by its ID.
 
     A control is an existing record that ScaiKey returns by its ID: without one of the same kind, a
     404 proves nothing.
     """
-    before = read_database()
     rows = {
         "users": list_people(synced),
         "tenants": [dict(row) for row in synced.directory.tenants.values()],

@@ -90,8 +90,7 @@ def test_success_made_up_answers_extend_no_lock(scaikey: ScaiKey) -> None:
     assert after == before
 
 
-def test_success_a_sign_in_that_begins_leaves_no_row(scaikey: ScaiKey) -> None:
-    client = Client()
+def test_success_a_sign_in_that_begins_leaves_no_row(scaikey: ScaiKey, client: Client) -> None:
     for path in ("/admin/", "/admin/login/", "/oidc/authenticate/?next=/admin/"):
         client.get(path)
     guess(scaikey, with_state=True)
@@ -159,8 +158,7 @@ def test_fail_cookies_that_this_server_did_not_set_for_the_state(
     assert scaikey.sandbox.requests.count("*/platform/oauth/token") == 1
 
 
-def test_success_tabs_sign_in_at_the_same_time(scaikey: ScaiKey) -> None:
-    client = Client()
+def test_success_tabs_sign_in_at_the_same_time(scaikey: ScaiKey, client: Client) -> None:
     targets = ["/admin/tenants/tenant/", "/admin/rooms/room/"]
     for target, sent in [(target, begin(client, target)) for target in targets]:
         name = find_cookie(client, sent["state"])
@@ -185,9 +183,9 @@ def test_success_cookies_fit_into_the_headers_of_a_request(scaikey: ScaiKey) -> 
 
 def test_success_no_number_of_windows_that_open_at_once_fills_the_headers(
     scaikey: ScaiKey,
+    client: Client,
 ) -> None:
     """Their requests all leave before the first answer sets a cookie."""
-    client = Client()
     for _ in range(40):
         window = Client()
         begin(window, "/admin/?q=" + "x" * 590)
@@ -198,8 +196,7 @@ def test_success_no_number_of_windows_that_open_at_once_fills_the_headers(
 
 
 @pytest.mark.parametrize("target", ["/admin/\n?q=\r\x00\x85", "/admin/?q=\u2028é"])
-def test_success_a_target_with_any_character(scaikey: ScaiKey, target: str) -> None:
-    client = Client()
+def test_success_a_target_with_any_character(scaikey: ScaiKey, target: str, client: Client) -> None:
     sent = begin(client, target)
     answer = Answer(scaikey, sent["nonce"])
     answer_with(scaikey.sandbox, token=answer.build(), userinfo=answer.profile)
@@ -210,8 +207,7 @@ def test_success_a_target_with_any_character(scaikey: ScaiKey, target: str) -> N
 
 
 @pytest.mark.parametrize("state", ["\n", "\x00", ";", "é", "x" * 3000, 'a"b', "__proto__"])
-def test_fail_a_state_of_any_characters(scaikey: ScaiKey, state: str) -> None:
-    client = Client()
+def test_fail_a_state_of_any_characters(scaikey: ScaiKey, state: str, client: Client) -> None:
     for name in NAMES:
         client.cookies[name] = "junk"
     answer = finish(client, state, scaikey.sandbox.url)

@@ -216,8 +216,7 @@ def change_subject(answer: Answer, subject: str) -> None:
         claims["sub"] = subject
 
 
-def test_success_a_good_answer_lets_the_person_in(scaikey: ScaiKey) -> None:
-    client = Client()
+def test_success_a_good_answer_lets_the_person_in(scaikey: ScaiKey, client: Client) -> None:
     answer = come_back(scaikey, client)
     assert answer.headers["Location"] == "/admin/tenants/tenant/"
     account = AdminUser.objects.get()
@@ -351,8 +350,7 @@ def test_fail_next_leads_to_this_server_only(scaikey: ScaiKey) -> None:
         assert back.headers["Location"] == "/admin/", target
 
 
-def test_success_a_session_gets_a_new_key_at_each_sign_in(scaikey: ScaiKey) -> None:
-    client = Client()
+def test_success_a_session_gets_a_new_key_at_each_sign_in(scaikey: ScaiKey, client: Client) -> None:
     keys = []
     for _ in range(3):
         begin(client)
@@ -372,8 +370,7 @@ def test_success_a_role_ends_with_its_token(scaikey: ScaiKey) -> None:
         assert least <= left <= most
 
 
-def test_success_an_expired_session_goes_back_to_scaikey(scaikey: ScaiKey) -> None:
-    client = Client()
+def test_success_an_expired_session_goes_back_to_scaikey(scaikey: ScaiKey, client: Client) -> None:
     come_back(scaikey, client)
     session = client.session
     session["scaikey_operator"] = {**session["scaikey_operator"], "expires_at": time.time() - 1}
@@ -459,9 +456,8 @@ def test_success_passwords_work_beside_it_and_can_be_switched_off(
     ],
 )
 def test_fail_what_scaikey_answers_is_a_page(
-    status: int, fault: dict[str, Any], code: str, scaikey: ScaiKey
+    status: int, fault: dict[str, Any], code: str, scaikey: ScaiKey, client: Client
 ) -> None:
-    client = Client()
     sent = begin(client)
     rule = {"path": f"{PLATFORM}/oauth/token", "status": status, **fault}
     scaikey.sandbox.faults.add_json(rule)
