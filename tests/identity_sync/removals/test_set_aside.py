@@ -40,6 +40,7 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
 )
 
 pytestmark = [
@@ -178,8 +179,7 @@ def test_success_kept_rows_count_nowhere_and_wait_again(
     PendingRemoval.objects.open().update(expires_at=now() - timedelta(minutes=1))
     assert sync_partly().pending_count == 30
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_what_is_no_longer_claimed_ends(
@@ -221,8 +221,7 @@ def test_success_a_move_waits_as_a_whole(synced: Sandbox) -> None:
     assert report.pending_count == len(list_open()) == 30
     assert {(row.loss, row.destination) for row in list_open()} == {(Loss.MOVED, other)}
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(synced)
+    sync_and_compare(synced)
 
 
 def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
@@ -239,8 +238,7 @@ def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
     assert not Participant.objects.exclude(absent_since=None).exists()
     assert sync_partly().requests <= report.requests
     approve([row.pk])
-    sync()
-    assert read_database() == read_directory(synced)
+    sync_and_compare(synced)
 
 
 def test_success_a_suspended_tenant_takes_effect_at_once(synced: Sandbox) -> None:
@@ -291,8 +289,7 @@ def test_success_a_suspended_partner_counts_as_its_tenants(scaikey: Sandbox) -> 
     people = Participant.objects.filter(tenant__partner__scaikey_id=partner)
     assert row.people == people.count()
     approve([row.pk])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_a_new_name_does_not_wait_with_the_suspension(
@@ -309,8 +306,7 @@ def test_success_a_new_name_does_not_wait_with_the_suspension(
     report = sync_partly()
     assert get_changed_counts(report)["participants"] == {"skipped": 30}
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_another_loss_of_the_same_person_is_another_row(
@@ -368,8 +364,7 @@ def test_success_memberships_wait_alone(synced: Sandbox) -> None:
     assert GroupMembership.objects.filter(absent_since=None).count() >= len(rows) > before // 2
     assert len({row.person_scaikey_id for row in rows}) > 1
     approve([row.pk for row in rows])
-    sync()
-    assert read_database() == read_directory(synced)
+    sync_and_compare(synced)
 
 
 @pytest.mark.usefixtures("gone")

@@ -45,6 +45,22 @@ def sync(**options: Any) -> SyncReport:
     return run_sync(make_options(**options))
 
 
+def sync_and_compare(sandbox: Sandbox, **options: Any) -> SyncReport:
+    """Run a sync, after which this server has what the sandbox has."""
+    report = sync(**options)
+    assert read_database() == read_directory(sandbox)
+    return report
+
+
+def sync_without_change() -> SyncReport:
+    """Run a sync, which writes no row of the directory again."""
+    age_rows()
+    report = sync()
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
+    return report
+
+
 def get_changed_counts(report: SyncReport) -> dict[str, dict[str, int]]:
     """Return the counts that are not zero, except for seen and unchanged rows."""
     nonzero = {

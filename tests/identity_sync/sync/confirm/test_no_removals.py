@@ -41,6 +41,7 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
 )
 
 pytestmark = [
@@ -168,8 +169,7 @@ def test_success_of_a_tenant(scaikey: Sandbox) -> None:
     assert judgement.problems == []
 
     Tenant.objects.update(sync_removals=True)
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_of_a_tenant_in_its_own_sync(scaikey: Sandbox) -> None:

@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from identity_sync.errors import RemovalLimitExceeded, SyncPartial
 from identity_sync.models import SyncSkip
+from identity_sync.report import SyncReport
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.fetch.test_scope import use_application
@@ -27,8 +28,8 @@ from tests.identity_sync.sync.helpers import (
     list_people,
     list_people_of_tenant,
     read_database,
-    read_directory,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.role_factories import make_grant, make_role
 
@@ -75,16 +76,18 @@ def pick_members(sandbox: Sandbox) -> tuple[str, list[str]]:
     raise AssertionError("no group has two people")
 
 
-def assert_nothing_lost(before: dict[str, Any]) -> None:
-    """Assert that everything that was active still is; other columns may differ."""
+def sync_and_lose_nothing(**options: Any) -> SyncReport:
+    """Sync; everything that was active still is, though other columns may differ."""
+    before = read_database()
+    report = sync(**options)
     after = read_database()
     for kind in ("tenants", "people", "groups", "edges"):
         assert before[kind] <= after[kind], f"{kind}: {before[kind] - after[kind]}"
+    return report
 
 
 def test_success_a_move_into_the_tenant_of_a_run_is_looked_up(synced: Sandbox) -> None:
     """A list shows people and groups in the tenant of the run who are still in another one."""
-    before = read_database()
     first, second, _ = synced.directory.tenants
     moved = list_people_of_tenant(synced, first)[0]
     group = next(row for row in list_groups(synced) if row["tenant_id"] == first)
@@ -93,13 +96,11 @@ def test_success_a_move_into_the_tenant_of_a_run_is_looked_up(synced: Sandbox) -
     list_as(synced, USERS, [*own_people, moved | {"tenant_id": second, "tenant": None}])
     list_as(synced, GROUPS, [*own_groups, group | {"tenant_id": second}])
 
-    sync(tenant=second)
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing(tenant=second)
 
 
 def test_success_a_move_into_the_partner_of_the_credentials_is_looked_up(
-    synced: Sandbox, settings: Settings, before: dict[str, Any]
+    synced: Sandbox, settings: Settings
 ) -> None:
     partner, other = synced.directory.partners
     own, foreign = (
@@ -119,9 +120,7 @@ def test_success_a_move_into_the_partner_of_the_credentials_is_looked_up(
     person = list_people_of_tenant(synced, foreign)[0]
     list_as(synced, USERS, [*inside, person | {"tenant_id": own, "tenant": None}])
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 def test_success_a_tenant_of_a_suspended_partner_is_looked_up(scaikey: Sandbox) -> None:
@@ -196,13 +195,12 @@ def test_fail_a_tenant_over_the_limit_keeps_its_active_partner(scaikey: Sandbox)
     assert moved.partner is not None
     assert moved.partner.scaikey_id == first
     assert caught.value.report.losses["people"] == 0
-    sync(allow_removals=10_000)
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey, allow_removals=10_000)
 
 
 @pytest.mark.parametrize("fields", [{}, {"tenant_id": None}, {"tenant_id": ""}])
 def test_success_a_record_without_a_tenant_is_where_it_was(
-    synced: Sandbox, fields: dict[str, Any], before: dict[str, Any]
+    synced: Sandbox, fields: dict[str, Any]
 ) -> None:
     tenant = next(iter(synced.directory.tenants))
     rows = list_people_of_tenant(synced, tenant)
@@ -211,13 +209,10 @@ def test_success_a_record_without_a_tenant_is_where_it_was(
     list_as(synced, USERS, list_without(rows, person["id"]))
     answer_as(synced, f"{USERS}{person['id']}", record | fields)
 
-    sync(tenant=tenant)
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing(tenant=tenant)
 
 
 def test_success_a_tenant_id_in_another_case_is_the_same_tenant(synced: Sandbox) -> None:
-    before = read_database()
     tenant = next(iter(synced.directory.tenants))
     rows = list_people_of_tenant(synced, tenant)
     person = rows[0]
@@ -225,16 +220,14 @@ def test_success_a_tenant_id_in_another_case_is_the_same_tenant(synced: Sandbox)
     record = person | {"tenant_id": f"{tenant.upper()} ", "tenant": None}
     answer_as(synced, f"{USERS}{person['id']}", record)
 
-    sync(tenant=tenant)
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing(tenant=tenant)
 
 
 @pytest.mark.parametrize(
     ("path", "kind"), [(USERS, "users"), (GROUPS, "groups"), (TENANTS, "tenants")]
 )
 def test_success_a_server_without_look_ups_proves_nothing(
-    synced: Sandbox, path: str, kind: str, before: dict[str, Any]
+    synced: Sandbox, path: str, kind: str
 ) -> None:
     """Every ID gets the 404 that an unknown one would get."""
     rows = {
@@ -245,41 +238,33 @@ def test_success_a_server_without_look_ups_proves_nothing(
     list_as(synced, path, rows[1:])
     synced.faults.add("status", path=f"{path}?*", status=404, body={"detail": "Not Found"})
 
-    report = sync()
-
-    assert_nothing_lost(before)
+    report = sync_and_lose_nothing()
     assert any("does not return" in warning for warning in report.warnings)
     assert SyncSkip.objects.filter(is_postponed=True).exists()
 
 
 @pytest.mark.parametrize("detail", [None, "", [], {"loc": "id"}])
 def test_success_a_404_without_a_text_proves_nothing(synced: Sandbox, detail: object) -> None:
-    before = read_database()
     rows = list_people(synced)
     list_as(synced, USERS, rows[1:])
     path = f"{USERS}{rows[0]['id']}"
     synced.faults.add("status", path=path, status=404, body={"detail": detail})
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 def test_success_listed_and_missing_contradict_each_other(synced: Sandbox) -> None:
     """The list shows a suspended person, and the look-up finds no one: both are disregarded."""
-    before = read_database()
     person = next(row for row in list_people(synced) if row["status"] == "ACTIVE")["id"]
     list_as(synced, USERS, list_with(list_people(synced), person, status="SUSPENDED"))
     synced.faults.add("status", path=f"{USERS}{person}", status=404)
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 @pytest.mark.parametrize("tenant_id", ["tnt_unknown", "", None])
 def test_success_an_unknown_tenant_ends_no_membership(
-    synced: Sandbox, tenant_id: str | None, before: dict[str, Any]
+    synced: Sandbox, tenant_id: str | None
 ) -> None:
     group, (person, *others) = pick_members(synced)
     list_as(synced, USERS, list_with(list_people(synced), person, tenant_id=tenant_id, tenant=None))
@@ -289,14 +274,11 @@ def test_success_an_unknown_tenant_ends_no_membership(
         "wrong_shape", path=f"{GROUPS}{group}/members", query={"page": "1"}, times=1, body=body
     )
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 def test_success_a_total_that_is_the_size_of_the_page_proves_nothing(synced: Sandbox) -> None:
     """The total of each page of members is the size of that page."""
-    before = read_database()
     group, people = pick_members(synced)
     for page, person in enumerate(people, 1):
         synced.faults.add(
@@ -306,14 +288,11 @@ def test_success_a_total_that_is_the_size_of_the_page_proves_nothing(synced: San
             body={"data": [{"user_id": person}], "total": 1},
         )
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 @pytest.mark.parametrize("word", ["OWNER", "DYNAMIC", "manual"])
 def test_success_any_word_but_an_indirect_one_is_a_member(synced: Sandbox, word: str) -> None:
-    before = read_database()
     group, people = pick_members(synced)
     edges = GroupMembership.objects.filter(group__scaikey_id=group, member_group__isnull=False)
     children = edges.values_list("member_group__scaikey_id", flat=True)
@@ -321,9 +300,19 @@ def test_success_any_word_but_an_indirect_one_is_a_member(synced: Sandbox, word:
     rows += [{"member_group_id": str(child)} for child in children]
     list_as(synced, f"{GROUPS}{group}/members", rows)
 
-    sync()
+    sync_and_lose_nothing()
 
-    assert_nothing_lost(before)
+
+def start_with_another_tenant(
+    sandbox: Sandbox, settings: Settings
+) -> tuple[str, list[dict[str, Any]]]:
+    """Sync with the credentials of a partner; return a tenant of it, and the rows of them all."""
+    partner = next(iter(sandbox.directory.partners))
+    tenant = str(sandbox.directory.add_tenant(partner_id=partner, name="More", slug="more"))
+    use_application(sandbox, settings, "PARTNER", partner)
+    sync()
+    tenants = sandbox.directory.tenants.values()
+    return tenant, [dict(row) for row in tenants if row["partner_id"] == partner]
 
 
 @pytest.mark.parametrize(
@@ -333,11 +322,7 @@ def test_success_a_403_of_a_gateway_proves_nothing(
     scaikey: Sandbox, settings: Settings, body: dict[str, Any] | None
 ) -> None:
     """Only a 403 from ScaiKey itself means that a tenant is out of scope."""
-    partner = next(iter(scaikey.directory.partners))
-    tenant = scaikey.directory.add_tenant(partner_id=partner, name="More", slug="more")
-    use_application(scaikey, settings, "PARTNER", partner)
-    sync()
-    rows = [dict(row) for row in scaikey.directory.tenants.values() if row["partner_id"] == partner]
+    tenant, rows = start_with_another_tenant(scaikey, settings)
     list_as(scaikey, TENANTS, list_without(rows, tenant))
     scaikey.faults.add("status", path=f"{TENANTS}{tenant}", status=403, body=body or [])
 
@@ -415,7 +400,6 @@ def test_success_a_list_that_omits_the_suspended(synced: Sandbox) -> None:
 @pytest.mark.parametrize("exists", [True, False])
 def test_success_person_moved_to_an_unknown_tenant(synced: Sandbox, exists: bool) -> None:
     """They leave the tenant that they are no longer in, if ScaiKey has the other one."""
-    before = read_database()
     person = list_people(synced)[0]
     moved = person | {"tenant_id": "tnt_elsewhere", "tenant": None}
     list_as(synced, USERS, list_with(list_people(synced), person["id"], **moved))
@@ -423,19 +407,18 @@ def test_success_person_moved_to_an_unknown_tenant(synced: Sandbox, exists: bool
     if exists:
         answer_as(synced, f"{TENANTS}tnt_elsewhere", {"id": "tnt_elsewhere", "slug": "elsewhere"})
 
-    sync(allow_removals=100)
-
     if exists:
+        sync(allow_removals=100)
         assert Participant.objects.get(scaikey_id=person["id"]).absent_since is not None
     else:
-        assert_nothing_lost(before)
+        sync_and_lose_nothing(allow_removals=100)
 
 
 @pytest.mark.parametrize(
     ("path", "kind"), [(USERS, "users"), (TENANTS, "tenants"), (PARTNERS, "partners")]
 )
 def test_success_records_of_another_kind_are_no_control(
-    synced: Sandbox, path: str, kind: str, before: dict[str, Any]
+    synced: Sandbox, path: str, kind: str
 ) -> None:
     """One record is omitted, all others are shown suspended, and none is returned by its ID.
 
@@ -450,19 +433,13 @@ def test_success_records_of_another_kind_are_no_control(
     list_as(synced, path, [row | {"status": "SUSPENDED"} for row in rows[1:]])
     synced.faults.add("status", path=f"{path}?*", status=404, body={"detail": "Not Found"})
 
-    sync()
-
-    assert_nothing_lost(before)
+    sync_and_lose_nothing()
 
 
 def test_success_a_403_does_not_remove_a_tenant_that_is_listed(
     scaikey: Sandbox, settings: Settings
 ) -> None:
-    partner = next(iter(scaikey.directory.partners))
-    tenant = scaikey.directory.add_tenant(partner_id=partner, name="More", slug="more")
-    use_application(scaikey, settings, "PARTNER", partner)
-    sync()
-    rows = [dict(row) for row in scaikey.directory.tenants.values() if row["partner_id"] == partner]
+    tenant, rows = start_with_another_tenant(scaikey, settings)
     list_as(scaikey, TENANTS, list_with(rows, tenant, status="SUSPENDED"))
     scaikey.faults.add("status", path=f"{TENANTS}{tenant}", status=403)
 
@@ -485,8 +462,7 @@ def test_fail_people_of_an_unlinked_tenant_stay_where_they_are(synced: Sandbox) 
     present = Participant.objects.filter(tenant__scaikey_tenant_id=None, absent_since=None)
     assert people <= set(present.values_list("pk"))
     Tenant.objects.filter(scaikey_tenant_id=None).update(slug="renamed")
-    sync()
-    assert read_database() == read_directory(synced)
+    sync_and_compare(synced)
 
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 422}, None])

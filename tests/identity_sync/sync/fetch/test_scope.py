@@ -27,9 +27,8 @@ from tests.identity_sync.sync.helpers import (
     list_people,
     list_people_of_tenant,
     list_temporary_tables,
-    read_database,
-    read_directory,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 
@@ -208,8 +207,7 @@ def test_success_sync_of_one_tenant_changes_no_other(synced: Sandbox) -> None:
         "tenant__scaikey_tenant_id", flat=True
     )
     assert set(removed) == {first}
-    sync(allow_removals=100)
-    assert read_database() == read_directory(synced)
+    sync_and_compare(synced, allow_removals=100)
 
 
 def test_success_partner_application(scaikey: Sandbox, settings: Settings) -> None:
