@@ -7,7 +7,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tenants.audit.record import record_audit
-from tenants.errors import PartnerNotFound
 from tenants.models import Partner
 from tenants.people.queries.partners import list_partners, show_partner
 from tests.tenants.factories import (
@@ -100,10 +99,3 @@ def test_success_only_operators_of_the_platform_see_its_audit_entries(partner: P
     for operator, count in ((READ_ONLY_OPERATOR, 1), (make_partner_admin(partner), 0)):
         row = show_partner(operator=operator, name="northwind")
         assert len(row["audit_entries"]) == count
-
-
-def test_fail_outside_the_scope() -> None:
-    tenant = make_tenant(partner=make_partner())
-    for operator in (make_partner_admin(make_partner("south")), make_tenant_admin(tenant)):
-        with pytest.raises(PartnerNotFound):
-            show_partner(operator=operator, name="northwind")

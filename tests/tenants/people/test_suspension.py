@@ -117,12 +117,6 @@ def test_success_suspended_and_audited(kind: Kind) -> None:
 
 
 @every_kind
-def test_success_although_it_is_suspended_in_scaikey(kind: Kind) -> None:
-    kind.make(scaikey_status="SUSPENDED")
-    assert kind.suspend().changed
-
-
-@every_kind
 def test_success_repeated_changes_nothing_without_a_prompt(kind: Kind) -> None:
     made = kind.make(suspended_by_hand_at=EARLIER)
     questions: list[str] = []
@@ -203,12 +197,13 @@ def test_success_resumed_after_its_removal(kind: Kind) -> None:
 
 @every_kind
 def test_success_status_of_scaikey_applies_again(kind: Kind) -> None:
-    kind.make(suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
+    kind.make(scaikey_status="SUSPENDED")
+    assert kind.suspend().changed
     assert kind.resume().sentence == f"{kind.title} resumed, {kind.still} suspended in ScaiKey."
     assert kind.resume().sentence == (
         f"{kind.title} is not suspended manually{kind.state} suspended in ScaiKey."
     )
-    assert AuditEntry.objects.count() == 1
+    assert AuditEntry.objects.count() == 2
 
 
 @every_kind
@@ -259,9 +254,6 @@ def test_success_the_sign_in_blocker_of_a_suspended_partner_has_a_fix() -> None:
 def test_success_a_partner_without_a_slug_is_named_by_its_scaikey_id() -> None:
     make_partner("", scaikey_id="prt_9", name="Nine")
     assert PARTNER.suspend(name="prt_9").sentence == "Partner prt_9 suspended."
-
-
-def test_fail_unknown_partner() -> None:
     with pytest.raises(PartnerNotFound):
         PARTNER.suspend(name="west")
 

@@ -105,7 +105,8 @@ def test_success_people_sign_in_before_and_after_a_rotation(issuer: Issuer) -> N
     assert issuer.count(JWKS) == 2
 
 
-def test_success_sign_out_at_the_issuer(issuer: Issuer, client: Client) -> None:
+def test_success_sign_out_at_the_issuer(issuer: Issuer) -> None:
+    client = Client()
     with IssuerBrowser() as browser:
         come_back(client, browser.sign_in(begin(client), "usr_eve"))
         # The issuer knows the person, and asks nothing.
@@ -118,14 +119,16 @@ def test_success_sign_out_at_the_issuer(issuer: Issuer, client: Client) -> None:
     assert not is_signed_in(client)
 
 
-def test_fail_a_person_without_a_role(issuer: Issuer, client: Client) -> None:
+def test_fail_a_person_without_a_role(issuer: Issuer) -> None:
+    client = Client()
     page = come_back(client, sign_in(begin(client), "usr_bob"))
     assert page.status_code == HTTPStatus.FORBIDDEN
     assert "You have no role in ScaiKey" in page.content.decode()
     assert not AdminUser.objects.exists()
 
 
-def test_fail_a_person_declines(issuer: Issuer, client: Client) -> None:
+def test_fail_a_person_declines(issuer: Issuer) -> None:
+    client = Client()
     with IssuerBrowser() as browser:
         page = browser.open(begin(client))
         back = browser.open(page.url.copy_with(path=f"{page.url.path}/abort")).headers["Location"]
@@ -158,7 +161,8 @@ def test_fail_answers_of_other_sign_ins(issuer: Issuer, attack: Attack) -> None:
     assert not is_signed_in(other)
 
 
-def test_fail_a_code_is_used_twice(issuer: Issuer, client: Client) -> None:
+def test_fail_a_code_is_used_twice(issuer: Issuer) -> None:
+    client = Client()
     back = sign_in(begin(client), "usr_eve")
     assert come_back(client, back).status_code == HTTPStatus.FOUND
     assert come_back(client, back).status_code == HTTPStatus.BAD_REQUEST

@@ -159,7 +159,8 @@ def assert_refused(answer: httpx.Response, code: str) -> None:
 
 
 @pytest.mark.django_db
-def test_fail_scaikey_is_down(scaikey: ScaiKey, client: Client) -> None:
+def test_fail_scaikey_is_down(scaikey: ScaiKey) -> None:
+    client = Client()
     there = client.get("/oidc/authenticate/")
     state = dict(parse_qsl(urlsplit(there.headers["Location"]).query))["state"]
     issuer = scaikey.sandbox.url
