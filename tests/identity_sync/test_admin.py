@@ -11,14 +11,14 @@ from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun, SyncSkip
 from scaiwave.ids import new_id
-from tenants.models import AdminUser, Participant, StoredOverview
+from tenants.models import Participant, StoredOverview
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import strip_markup
 
 pytestmark = pytest.mark.django_db
 
 
-def test_success_run_shows_its_changes_and_errors() -> None:
+def test_success_run_shows_its_changes_and_errors(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     SyncRun.objects.create(
         operator="root",
@@ -32,8 +32,6 @@ def test_success_run_shows_its_changes_and_errors() -> None:
             "tenants": {"seen": 3},
         },
     )
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
     for text in (
         "people: 2 added, 1 deactivated",
@@ -45,12 +43,10 @@ def test_success_run_shows_its_changes_and_errors() -> None:
     assert "tenants: " not in page.partition('id="result_list"')[2].partition("</table>")[0]
 
 
-def test_success_old_held_changes_are_shown_as_skipped() -> None:
+def test_success_old_held_changes_are_shown_as_skipped(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     change = SyncChange.objects.get(kind="participants")
     SyncChange.objects.filter(pk=change.pk).update(action="held")
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     url = reverse("admin:identity_sync_syncchange_changelist")
     skipped = client.get(url, {"action": "skipped"}).content.decode()
     added = client.get(url, {"action": "add"}).content.decode()
@@ -62,11 +58,9 @@ def test_success_old_held_changes_are_shown_as_skipped() -> None:
         assert "held" not in text
 
 
-def test_success_a_change_leads_to_its_subject() -> None:
+def test_success_a_change_leads_to_its_subject(client: Client) -> None:
     row_factories.make_row_of_every_model(1)
     change = SyncChange.objects.get(kind="participants")
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     subject_url = reverse("admin:tenants_participant_change", args=[change.subject_id])
     listed = client.get(reverse("admin:identity_sync_syncchange_changelist")).content.decode()
     page = client.get(reverse("admin:identity_sync_syncchange_change", args=[change.pk]))

@@ -222,15 +222,13 @@ def make_planned(person: Participant, **fields: Any) -> SyncPlannedChange:
 
 
 def test_success_old_plans_are_hidden_at_once_and_deleted_by_the_next_sync(
-    synced: Sandbox,
+    synced: Sandbox, client: Client
 ) -> None:
     person = Participant.objects.all()[0]
     old = make_planned(person, id=min_uuid7_at(datetime.now(UTC) - timedelta(days=31)))
     new = make_planned(person)
     assert "Zuzanna Qvist" not in get_page(old.run)
     assert "Zuzanna Qvist" in get_page(new.run)
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     listed = client.get(reverse("admin:identity_sync_syncplannedchange_changelist"))
     assert list(listed.context["cl"].result_list) == [new]
     sync()
