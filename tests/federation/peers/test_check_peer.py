@@ -54,7 +54,14 @@ def ready() -> None:
 
 @pytest.mark.usefixtures("ready")
 def test_success_first_seen(peer: FakePeer) -> None:
+    check(peer, dry_run=True)
+    assert not KnownPeer.objects.exists()
+    assert not AuditEntry.objects.exists()
+    peer.requests.clear()
     result = check(peer)
+    (request,) = peer.requests
+    assert (request.method, request.target) == ("GET", "/.well-known/scaiwave/server")
+    assert (request.headers["host"], request.body) == (peer.name, b"")
     assert result.figures["peer"] == {
         "server_name": peer.name,
         "key_id": key_id(PUBLIC_KEY),
@@ -74,6 +81,13 @@ def test_success_first_seen(peer: FakePeer) -> None:
     assert (known.server_name, f"ed25519:{known.public_key}") == (peer.name, PUBLIC_KEY)
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, NOW, None)
     assert known.protocol_versions == ["v1"]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_name) == ("federation check-peer", peer.name)
+    assert entry.details == {
+        "key_id": key_id(PUBLIC_KEY),
+        "seen": "first seen",
+        "last_key_id": None,
+    }
 
 
 @pytest.mark.usefixtures("ready")
@@ -89,26 +103,6 @@ def test_success_first_seen_by_two_processes_at_once(
     assert check(peer, now=LATER).figures["peer"]["key_status"] == "first seen"
     known = KnownPeer.objects.get()
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_asks_for_the_descriptor_alone(peer: FakePeer) -> None:
-    check(peer)
-    (request,) = peer.requests
-    assert (request.method, request.target) == ("GET", "/.well-known/scaiwave/server")
-    assert (request.headers["host"], request.body) == (peer.name, b"")
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_audited(peer: FakePeer) -> None:
-    check(peer)
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.subject_name) == ("federation check-peer", peer.name)
-    assert entry.details == {
-        "key_id": key_id(PUBLIC_KEY),
-        "seen": "first seen",
-        "last_key_id": None,
-    }
 
 
 @pytest.mark.usefixtures("ready")
@@ -152,13 +146,6 @@ def test_success_changed_unannounced(peer: FakePeer) -> None:
         f"its descriptor does not list the old key {key_id(PUBLIC_KEY)}. Confirm the new key with "
         "the peer's administrator before you rely on it."
     ]
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_dry_run_stores_nothing(peer: FakePeer) -> None:
-    check(peer, dry_run=True)
-    assert not KnownPeer.objects.exists()
-    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.usefixtures("ready")

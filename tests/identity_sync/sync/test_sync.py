@@ -68,6 +68,13 @@ def test_success_first_run(scaikey: Sandbox) -> None:
     }
     assert count_duplicate_names() == 0
     assert list_temporary_tables() == []
+    run = get_last_run()
+    assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
+    assert run.requests == report.requests > 0
+    assert (run.error_code, run.error_message, run.warnings) == ("", "", [])
+    assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
+    assert run.ended_at is not None
+    assert SyncChange.objects.filter(run=run).exists()
 
 
 def test_success_first_run_of_a_tenant_is_reported_as_counts(synced: Sandbox) -> None:
@@ -328,23 +335,15 @@ def test_success_local_and_remote_participants_stay_unchanged(synced: Sandbox) -
 
 
 def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
+    """Also if the same people come to another local tenant."""
     first, second, *_ = scaikey.directory.tenants
     for tenant in (first, second):
         scaikey.directory.add_user(tenant, email="same@example.org")
     sync()
-    names = set(
-        Participant.objects.filter(email="same@example.org").values_list("local_id", flat=True)
-    )
+    people = Participant.objects.filter(email="same@example.org")
+    names = set(people.values_list("local_id", flat=True))
     assert len(names) == 2
     assert "same" in names
-
-
-def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
-    """The same people come to another local tenant, and their local ids must not collide."""
-    first, second, *_ = scaikey.directory.tenants
-    for tenant in (first, second):
-        scaikey.directory.add_user(tenant, email="same@example.org")
-    sync()
     for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(first, second)):
         # The object keeps what the row loses.
         Tenant.objects.filter(pk=tenant.pk).update(
@@ -373,17 +372,6 @@ def test_success_unusual_values(scaikey: Sandbox) -> None:
     long_tenant = Tenant.objects.get(scaikey_tenant_id=tenant)
     assert (long_tenant.slug, long_tenant.is_active) == ("s" * 60, False)
     assert get_changed_counts(sync()) == {}
-
-
-def test_success_the_run_is_recorded(scaikey: Sandbox) -> None:
-    report = sync()
-    run = get_last_run()
-    assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
-    assert run.requests == report.requests > 0
-    assert (run.error_code, run.error_message, run.warnings) == ("", "", [])
-    assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
-    assert run.ended_at is not None
-    assert SyncChange.objects.filter(run=run).exists()
 
 
 def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:

@@ -170,13 +170,12 @@ def test_success_only_the_newest_plans_are_kept(
     assert [len(list_planned(run)) for run in runs] == [0, 1, 1]
 
 
-def test_success_a_plan_without_changes_writes_nothing(synced: Sandbox) -> None:
+def test_success_no_plan_is_stored_without_changes_or_retention(
+    synced: Sandbox, settings: Settings
+) -> None:
     sync(dry_run=True)
     assert not SyncPlannedChange.objects.exists()
     assert "planned changes" in get_page(get_last_run()).lower()
-
-
-def test_success_no_plan_is_stored_without_retention(synced: Sandbox, settings: Settings) -> None:
     settings.CONFIG = make_config(synced, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
     synced.directory.update_user(list_people(synced)[0]["id"], display_name="Anna")
     sync(dry_run=True)
