@@ -4,9 +4,9 @@ import pytest
 from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
-from tenants.models import Partner, Tenant
+from tenants.models import Participant, Partner, Tenant
 from tenants.people.scaikey_lookup import TenantLookup, build_tenant_lookup
-from tests.tenants.factories import make_partner, make_tenant
+from tests.tenants.factories import make_partner, make_person, make_tenant
 from tests.tenants.fake_scaikey import make_config
 
 
@@ -27,3 +27,9 @@ def partner() -> Partner:
 def tenant() -> Tenant:
     """The tenant acme."""
     return make_tenant()
+
+
+@pytest.fixture
+def anna(tenant: Tenant) -> Participant:
+    """A person of the tenant."""
+    return make_person(tenant)

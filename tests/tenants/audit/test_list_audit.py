@@ -162,13 +162,12 @@ def test_success_scope() -> None:
         assert caught.value.message == f"Tenant not found: {name}."
 
 
-def test_success_entries_of_a_deleted_tenant_for_platform_operators() -> None:
-    acme = make_tenant()
-    entry = write(1, tenant=acme)
-    key = str(acme.pk)
+def test_success_entries_of_a_deleted_tenant_for_platform_operators(tenant: Tenant) -> None:
+    entry = write(1, tenant=tenant)
+    key = str(tenant.pk)
     Tenant.objects.filter(pk=key).delete()
     assert find_entries(tenant="acme") == find_entries(READ_ONLY_OPERATOR, tenant=key) == [entry]
-    assert find_entries(tenant=acme.pk.hex.upper()) == [entry]
+    assert find_entries(tenant=tenant.pk.hex.upper()) == [entry]
     for operator, name in (
         (make_partner_admin(make_partner()), "acme"),
         (HOST_OPERATOR, "nope"),
@@ -317,15 +316,13 @@ def write_about(person: Participant, number: int = 1) -> UUID:
     return write(number, "role grant", person.tenant, **subject)
 
 
-def test_success_an_entry_about_a_participant_has_an_id_and_no_name() -> None:
-    anna = make_person(make_tenant())
+def test_success_an_entry_about_a_participant_has_an_id_and_no_name(anna: Participant) -> None:
     entry = record_audit(operator=ANNA, action="x", subject=anna, tenant=anna.tenant, now=NOW)
     assert (entry.subject_type, entry.subject_id) == ("participant", str(anna.pk))
     assert entry.subject_name == ""
 
 
-def test_success_participants_are_shown_by_their_present_name() -> None:
-    anna = make_person(make_tenant())
+def test_success_participants_are_shown_by_their_present_name(anna: Participant) -> None:
     key = write_about(anna)
     named = (anna.fqid("localhost"), f"@{anna.local_id}", anna.local_id, anna.scaikey_id)
     for name in ("anna", "ANNA@acme.example", str(anna.pk), *named):
@@ -354,8 +351,7 @@ def test_success_participants_are_shown_by_their_present_name() -> None:
         assert find_entries(subject=other) == [], other
 
 
-def test_success_copies_of_the_log_do_not_name_participants() -> None:
-    anna = make_person(make_tenant())
+def test_success_copies_of_the_log_do_not_name_participants(anna: Participant) -> None:
     write_about(anna)
     entry = json.loads(run_command("list_audit", "--jsonl"))
     assert (entry["subject_id"], entry["subject"]) == (str(anna.pk), "")

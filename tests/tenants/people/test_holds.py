@@ -131,8 +131,7 @@ def test_fail_purging_a_person_whom_a_hold_covers(level: str, error: type[ScaiWa
     assert anna.purged_at == NOW
 
 
-def test_success_a_hold_says_nothing_of_people_who_are_still_there() -> None:
-    anna = make_person(make_tenant())
+def test_success_a_hold_says_nothing_of_people_who_are_still_there(anna: Participant) -> None:
     with pytest.raises(PurgeRefused):
         purge(anna)
 
@@ -157,8 +156,7 @@ def test_success_old_runs_and_values_about_people_on_hold_stay(tenant: Tenant) -
     assert list(SyncChangeValues.objects.values_list("change__subject_id", flat=True)) == [anna.pk]
 
 
-def test_success_the_life_of_a_hold() -> None:
-    anna = make_person(make_tenant())
+def test_success_the_life_of_a_hold(anna: Participant) -> None:
     hold = place(participant=str(anna.pk))
     words = ("lift_hold", str(hold.pk), "--reason", "closed", "--no-input")
     same = ("add_hold", "--participant", str(anna.pk), "--reason")
@@ -261,8 +259,7 @@ def test_fail_a_partner_sees_its_own_holds_and_changes_none(partner: Partner) ->
         assert [row["id"] for row in list_holds(operator=viewer)] == [hold.pk]
 
 
-def test_success_only_holds_in_force_cover_rows() -> None:
-    anna = make_person(make_tenant())
+def test_success_only_holds_in_force_cover_rows(anna: Participant) -> None:
     hold = place(participant=str(anna.pk))
     assert list(Participant.objects.filter(covers_q(person="pk"))) == [anna]
     assert not Tenant.objects.filter(covers_q(tenant="pk")).exists()

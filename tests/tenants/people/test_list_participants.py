@@ -326,8 +326,7 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
     assert found["other_accounts"] == []
 
 
-def test_success_facts_and_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    anna = make_person(make_tenant())
+def test_success_facts_and_audit(monkeypatch: pytest.MonkeyPatch, anna: Participant) -> None:
     facts = [Provided(lambda key: [("Last sync", f"none for {key}")])]
     monkeypatch.setattr(extensions, "PARTICIPANT_FACTS", facts)
     record_audit(

@@ -17,7 +17,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerNotFound, TenantNotFound
-from tenants.models import Partner, Tenant, TokenUsage
+from tenants.models import Participant, Partner, Tenant, TokenUsage
 from tenants.people.queries import tenants as queries
 from tenants.people.queries.tenants import list_tenants, show_tenant
 from tests.extensions import Provided
@@ -108,8 +108,7 @@ def test_success_as_many_members_in_the_order_of_the_slugs() -> None:
 
 @pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("sort", ["slug", "members"])
-def test_success_members_are_counted_by_their_index(sort: str) -> None:
-    make_person(make_tenant())
+def test_success_members_are_counted_by_their_index(sort: str, anna: Participant) -> None:
     with CaptureQueriesContext(connection) as queries:
         list(list_tenants(operator=HOST_OPERATOR, now=NOW, sort=sort))
     assert_members_are_counted_by_their_index(queries)
@@ -309,8 +308,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     assert document["ai_tokens_fetched_at"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_success_inactive_people_are_counted_too(tenant: Tenant) -> None:
-    make_person(tenant)
+def test_success_inactive_people_are_counted_too(tenant: Tenant, anna: Participant) -> None:
     make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
     make_person(tenant, "carla", absent_since=EARLIER)
     make_person(tenant, "bot", participant_type="agent", scaikey_id=None)

@@ -16,7 +16,7 @@ from tenants.errors import (
     PartnerNotFound,
     TenantConflict,
 )
-from tenants.models import AuditEntry, Tenant
+from tenants.models import AuditEntry, Participant, Tenant
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
@@ -163,8 +163,7 @@ def test_success_limit_below_the_usage_is_a_warning(tenant: Tenant) -> None:
     assert update(make_limits(max_participants=4, max_rooms=2)).warnings == []
 
 
-def test_success_command(tenant: Tenant) -> None:
-    make_person(tenant)
+def test_success_command(tenant: Tenant, anna: Participant) -> None:
     words = ("update_tenant", "acme", "--max-participants", "0", "--max-rooms=none")
     shown = run_command(*words, "--feature", 'a.b={"c": []}', "--feature", "d=null", "--dry-run")
     assert shown == (

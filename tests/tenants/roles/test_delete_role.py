@@ -29,8 +29,7 @@ pytestmark = pytest.mark.django_db
 delete = partial(delete_role, operator=HOST_OPERATOR, tenant="acme", role="editors", now=NOW)
 
 
-def test_success_deleted_and_audited() -> None:
-    role = make_role(make_tenant())
+def test_success_deleted_and_audited(role: Role) -> None:
     words = ("delete_role", "editors", "--tenant", "acme")
     assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
     assert Role.objects.exists()
@@ -47,8 +46,7 @@ def test_success_deleted_and_audited() -> None:
     )
 
 
-def test_success_json() -> None:
-    role = make_role(make_tenant())
+def test_success_json(role: Role) -> None:
     words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
     dry = json.loads(run_command(*words, "--dry-run"))
     assert (dry["changed"], dry["dry_run"]) == (True, True)
@@ -78,8 +76,7 @@ def test_success_rooms_that_still_use_it_are_reported() -> None:
     assert delete().warnings == planned.warnings
 
 
-def test_fail_role_is_granted(tenant: Tenant) -> None:
-    role = make_role(tenant)
+def test_fail_role_is_granted(tenant: Tenant, role: Role) -> None:
     make_grant(role, make_person(tenant), source="scaikey")
     make_grant(role, make_group(tenant))
     with pytest.raises(RoleInUse):
@@ -97,8 +94,7 @@ def test_fail_role_is_granted(tenant: Tenant) -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_role_is_granted_to_many(tenant: Tenant) -> None:
-    role = make_role(tenant)
+def test_fail_role_is_granted_to_many(tenant: Tenant, role: Role) -> None:
     for number in range(12):
         make_grant(role, make_person(tenant, f"p{number}"))
     with pytest.raises(RoleInUse) as caught:
@@ -130,8 +126,7 @@ def test_fail_unknown_and_out_of_scope(partner: Partner) -> None:
     assert Role.objects.exists()
 
 
-def test_fail_not_confirmed() -> None:
-    make_role(make_tenant())
+def test_fail_not_confirmed(role: Role) -> None:
     questions: list[str] = []
 
     def decline(question: str) -> None:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 
 from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
-from tenants.models import Tenant
+from tenants.models import Role, Tenant
 from tenants.roles.queries.roles import list_role_members, list_roles, role_holders, show_role
 from tenants.roles.queries.slugs import list_slugs
 from tests.tenants.factories import (
@@ -163,8 +163,7 @@ def test_success_members_across_tenants() -> None:
     assert (page["next_id"], page["total"]) == (str(anna.pk), None)
 
 
-def test_fail_members_of_an_unknown_role() -> None:
-    make_role(make_tenant())
+def test_fail_members_of_an_unknown_role(role: Role) -> None:
     with pytest.raises(RoleNotFound) as caught:
         list_role_members(operator=HOST_OPERATOR, name="editor")
     assert caught.value.message == "Role not found: editor."
@@ -266,13 +265,11 @@ def test_success_built_in_role_without_a_row(tenant: Tenant) -> None:
     }
 
 
-def test_success_a_role_by_its_id() -> None:
-    role = make_role(make_tenant())
+def test_success_a_role_by_its_id(role: Role) -> None:
     assert show(str(role.pk)).startswith("Role      editors\n")
 
 
-def test_fail_both_a_role_and_a_participant(tenant: Tenant) -> None:
-    make_role(tenant)
+def test_fail_both_a_role_and_a_participant(tenant: Tenant, role: Role) -> None:
     make_person(tenant, "ed", local_id="editors")
     with pytest.raises(AmbiguousName) as caught:
         show("editors")
@@ -284,8 +281,7 @@ def test_fail_both_a_role_and_a_participant(tenant: Tenant) -> None:
     assert show("editors", "--participant").startswith("Name    Ed\n")
 
 
-def test_fail_a_role_and_several_participants(tenant: Tenant) -> None:
-    make_role(tenant)
+def test_fail_a_role_and_several_participants(tenant: Tenant, role: Role) -> None:
     for number in range(2):
         make_person(tenant, f"e{number}", local_id="editors", server_name=f"s{number}.example")
     with pytest.raises(AmbiguousName) as caught:

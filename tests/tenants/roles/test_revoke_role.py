@@ -7,11 +7,10 @@ import pytest
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
-from tenants.models import AuditEntry, Role, RoleGrant, Tenant
+from tenants.models import AuditEntry, Participant, Role, RoleGrant, Tenant
 from tests.tenants.factories import (
     make_group,
     make_person,
-    make_tenant,
     make_tenant_admin,
     run_command,
 )
@@ -20,9 +19,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_revoked_and_audited(tenant: Tenant) -> None:
-    anna = make_person(tenant)
-    role = make_role(tenant)
+def test_success_revoked_and_audited(tenant: Tenant, anna: Participant, role: Role) -> None:
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "berta"))
     assert revoke(anna).lines == ["Role editors revoked from Anna (@anna.acme:localhost)."]
@@ -73,14 +70,12 @@ def test_success_remaining_grants_are_reported(tenant: Tenant) -> None:
     assert revoke(anna).document()["remaining_paths"] == [["Backend", "Engineering", "All"]]
 
 
-def test_success_built_in_that_was_never_granted() -> None:
-    anna = make_person(make_tenant())
+def test_success_built_in_that_was_never_granted(anna: Participant) -> None:
     assert not revoke(anna, "tenant_admin").changed
     assert not Role.objects.exists()
 
 
-def test_fail_from_scaikey(tenant: Tenant) -> None:
-    anna = make_person(tenant)
+def test_fail_from_scaikey(tenant: Tenant, anna: Participant) -> None:
     make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(RoleFromScaiKey):
         revoke(anna, dry_run=True)
@@ -96,8 +91,7 @@ def test_fail_from_scaikey(tenant: Tenant) -> None:
     assert RoleGrant.objects.exists()
 
 
-def test_fail_unknown_and_not_allowed(tenant: Tenant) -> None:
-    anna = make_person(tenant)
+def test_fail_unknown_and_not_allowed(tenant: Tenant, anna: Participant) -> None:
     make_grant(make_role(tenant), anna)
     with pytest.raises(RoleNotFound):
         revoke(anna, "nope")

@@ -14,6 +14,7 @@ from tenants.models import (
     GroupMembership,
     Participant,
     Partner,
+    Role,
     RoleGrant,
     Tenant,
 )
@@ -110,15 +111,13 @@ def test_fail_operators_cannot_grant_themselves_their_scaikey_roles(tenant: Tena
         grant(anna, operator=make_super_admin_operator(anna))
 
 
-def test_success_a_token_of_an_unknown_person(tenant: Tenant) -> None:
-    make_role(tenant)
+def test_success_a_token_of_an_unknown_person(tenant: Tenant, role: Role) -> None:
     local = make_person(tenant, scaikey_id=None)
     platform = Operator("app", OperatorRole.SUPER_ADMIN, subject="app_1")
     assert grant(local, operator=platform).changed
 
 
-def test_fail_the_last_super_admin(tenant: Tenant) -> None:
-    anna = make_person(tenant)
+def test_fail_the_last_super_admin(tenant: Tenant, anna: Participant) -> None:
     grant(anna, "super_admin")
     grant(make_person(tenant, "berta", suspended_by_hand_at=EARLIER), "super_admin")
     with pytest.raises(LastSuperAdmin):
