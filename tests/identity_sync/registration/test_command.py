@@ -15,11 +15,11 @@ from django.core.management import call_command
 
 from identity_sync.models import Registration
 from scaiwave.config.configuration import read_env_file
+from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
-from tests.identity_sync.registration.helpers import (
-    ServerHome,
-)
+from tests.identity_sync.registration.helpers import ServerHome
+from tests.tenants.factories import run_command
 
 pytestmark = [
     pytest.mark.django_db,
@@ -79,6 +79,22 @@ def test_success_command_cancel(command_server: ServerHome) -> None:
         f"Request  {request_id}",
         f"ScaiKey  {command_server.url}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--timeout=5",), "--timeout needs --wait."),
+        (("--cancel", "--replace"), "Can't combine --cancel and --replace."),
+    ],
+)
+def test_fail_options_without_effect(
+    command_server: ServerHome, sandbox: Sandbox, words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("sync_register", *flags(command_server), *words)
+    assert caught.value.message == message
+    assert sandbox.requests.total == 0
 
 
 CONSOLE = [sys.executable, "-m", "scaiwave.cli"]

@@ -219,9 +219,3 @@ def test_fail_unknown_slug_is_named(sandbox: Sandbox, home: Path, kind: str) -> 
     result = apply(sandbox, *options)
     assert result.code == 2
     assert f"If it is correct, check --{kind}-slug acmee." in result.err
-
-
-def test_fail_options_without_effect(sandbox: Sandbox) -> None:
-    assert apply(sandbox, "--timeout=5").code == 2
-    assert run_scaiwave(*REGISTER, "--cancel", "--replace").code == 2
-    assert sandbox.requests.total == 0

@@ -6,9 +6,10 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from identity_sync.models import SyncChange, Trigger
+from identity_sync.models import SyncChange, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.record.history import fail_run
+from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.models.directory import format_removal
@@ -37,6 +38,7 @@ from tests.tenants.factories import (
     make_partner,
     make_person,
     make_tenant,
+    run_command,
 )
 
 pytestmark = [
@@ -399,3 +401,30 @@ def test_success_a_run_that_was_saved_is_not_recorded_as_failed(synced: Sandbox)
     fail_run(run, report, now=timezone.now(), error=OperationalError("the connection is lost"))
     assert get_last_run().outcome == "applied"
     assert get_last_run().get_counts()["participants"]["added"] == Participant.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--plan", "a", "--apply", "b"), "--apply"),
+        (("--apply", "a", "--tenant", "acme"), "--tenant"),
+        (("--apply", "a", "--tenant", ""), "--tenant"),
+        (("--apply", "a", "--allow-removals", "0"), "--allow-removals"),
+        (("--apply", "a", "--no-removals"), "--no-removals"),
+        (("--apply", "a", "--scheduled"), "--scheduled"),
+        (("--no-removals", "--quiet", "--allow-removals", "3"), "--allow-removals"),
+        (("--purge-after", "90", "--plan", "a"), "Can't combine"),
+        (("--purge-after", "90", "--apply", "a"), "Can't combine"),
+        (("--allow-removals=-1",), "'-1' is not a whole number of 0 or more."),
+        (("--allow-removals=many",), "'many' is not a whole number of 0 or more."),
+        (("--timeout", "0"), "--timeout"),
+        (("--timeout", "soon"), "--timeout"),
+        (("--wait", "-1"), "--wait"),
+    ],
+)
+def test_fail_usage(words: tuple[str, ...], named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("sync", *words)
+    assert (caught.value.exit_code, caught.value.code) == (2, "SW_USAGE")
+    assert named in caught.value.message
+    assert not SyncRun.objects.exists()
