@@ -34,6 +34,7 @@ from tests.identity_sync.registration.helpers import (
     ServerHome,
     approve,
 )
+from tests.refusals import refuses
 
 pytestmark = [
     pytest.mark.django_db,
@@ -82,9 +83,8 @@ def test_success_cancel(server: ServerHome, sandbox: Sandbox) -> None:
     assert sandbox.registrations.get(request_id).status == "CANCELLED"
     assert Registration.objects.get().state == "CANCELLED"
     assert not server.receipt.exists()
-    with pytest.raises(NoPendingRegistration) as caught:
+    with refuses(NoPendingRegistration, f"No registration request is pending in {server.home}."):
         cancel()
-    assert caught.value.message == f"No registration request is pending in {server.home}."
     assert server.resume().request_id != request_id
 
 
@@ -117,9 +117,8 @@ def test_success_restart_cancels_or_discards_and_requests_again(
 
 def test_fail_answers_differ_from_the_pending_request(server: ServerHome) -> None:
     server.register()
-    with pytest.raises(RegistrationConflict) as caught:
+    with refuses(RegistrationConflict, "A request with a different --name is pending: 'chat'."):
         register(server.make_context(), flags=RegistrationFlags(name="other"))
-    assert caught.value.message == "A request with a different --name is pending: 'chat'."
 
 
 def test_fail_pending_in_another_home(server: ServerHome, tmp_path: Path) -> None:
@@ -137,9 +136,8 @@ def test_fail_pending_in_another_home(server: ServerHome, tmp_path: Path) -> Non
 
 def test_fail_damaged_receipt(server: ServerHome) -> None:
     server.receipt.write_text('{"url": 1')
-    with pytest.raises(ReceiptUnreadable) as caught:
+    with refuses(ReceiptUnreadable, f"{server.receipt} can't be read: it is damaged."):
         server.register()
-    assert caught.value.message == f"{server.receipt} can't be read: it is damaged."
     assert server.register(restart=True).outcome == "pending"
 
 
@@ -234,9 +232,8 @@ def test_fail_configured_credentials_are_refused(server: ServerHome, sandbox: Sa
 def test_fail_registered_with_another_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     server.resume()
-    with pytest.raises(RegistrationConflict) as caught:
+    with refuses(RegistrationConflict, f"This server is already registered with {server.url}."):
         register(server.make_context(), flags=RegistrationFlags(url="https://other.example.com"))
-    assert caught.value.message == f"This server is already registered with {server.url}."
 
 
 def test_fail_scaikey_is_down(server: ServerHome, sandbox: Sandbox) -> None:

@@ -32,6 +32,7 @@ from tests.identity_sync.removals.helpers import (
     sync_partly,
 )
 from tests.identity_sync.sync.helpers import HOST, sync
+from tests.refusals import refuses
 from tests.tenants.factories import run_command
 
 pytestmark = [
@@ -98,9 +99,8 @@ def test_fail_another_operator_has_decided(rows: list[PendingRemoval]) -> None:
     row = PendingRemoval.objects.get(pk=rows[0].pk)
     decision = f"Another decision applies: approved by paula on {row.decided_at:%Y-%m-%d %H:%M}"
     for dry_run in (False, True):
-        with pytest.raises(RemovalsDecided) as refused:
+        with refuses(RemovalsDecided, f"{decision} UTC. No changes were made."):
             keep([row.pk for row in rows], dry_run=dry_run)
-        assert refused.value.message == f"{decision} UTC. No changes were made."
     assert get_states() == {RemovalState.PENDING, RemovalState.APPROVED}
     effects: list[str] = []
     keep([row.pk], override=True, confirm=effects.append)
@@ -253,9 +253,8 @@ def test_success_commands(
     done = run_command("sync_approve", "--from", str(only), "--yes")
     assert done == "0 removals already approved; nothing changed. 1 no longer waits.\n"
     only.write_text(f"{kept.pk}\nnonsense\n")
-    with pytest.raises(RemovalNotFound) as refused:
+    with refuses(RemovalNotFound, "Pending removal not found: nonsense. No changes were made."):
         run_command("sync_approve", "--from", str(only), "--yes")
-    assert refused.value.message == "Pending removal not found: nonsense. No changes were made."
     losses = json.loads(run_command("sync_losses", "--loss", "removed", "--json"))["losses"]
     assert [row["approved_by"] for row in losses] == [get_host_operator().name] * 30
     assert f"(approved by {get_host_operator().name})" in run_command("sync_losses")
@@ -278,9 +277,8 @@ DIGEST = "The digest is in the output of `scaiwave sync removals --tenant 'a b'`
     ],
 )
 def test_fail_usage(words: list[str], message: str, fix: str | None) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refuses(UsageError, message) as caught:
         run_command("sync_approve", *words, "--yes")
-    assert caught.value.message == message
     assert fix in (None, caught.value.fix)
 
 

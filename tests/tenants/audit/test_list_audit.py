@@ -17,6 +17,7 @@ from tenants.audit.queries.entries import AuditFilter, follow_audit, list_audit,
 from tenants.audit.record import record_audit
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Participant, Tenant
+from tests.refusals import refuses
 from tests.tenants.factories import (
     HOST_OPERATOR,
     READ_ONLY_OPERATOR,
@@ -157,9 +158,8 @@ def test_success_scope() -> None:
     assert find_entries(make_tenant_admin(acme)) == ours[:1]
     assert find_entries(make_partner_admin(make_partner("new"))) == []
     for name in ("other", str(other.pk)):
-        with pytest.raises(TenantNotFound) as caught:
+        with refuses(TenantNotFound, f"Tenant not found: {name}."):
             find_entries(make_partner_admin(partner), tenant=name)
-        assert caught.value.message == f"Tenant not found: {name}."
 
 
 def test_success_entries_of_a_deleted_tenant_for_platform_operators(tenant: Tenant) -> None:
@@ -278,9 +278,8 @@ def test_fail_invalid_time(moment: str) -> None:
 
 
 def test_fail_invalid_id() -> None:
-    with pytest.raises(UsageError) as caught:
+    with refuses(UsageError, "Argument --after: invalid UUID value: 'nope'."):
         run_command("list_audit", "--after", "nope")
-    assert caught.value.message == "Argument --after: invalid UUID value: 'nope'."
 
 
 @pytest.mark.only_on("postgresql")

@@ -18,6 +18,7 @@ from tenants.errors import (
 )
 from tenants.models import AuditEntry, Participant, Tenant
 from tenants.people.update_tenant import TenantUpdate, update_tenant
+from tests.refusals import refuses
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -183,11 +184,8 @@ def test_success_command(tenant: Tenant, anna: Participant) -> None:
 
 @pytest.mark.parametrize("limit", ["-1", "1.5", "many", "١", "9" * 20, ""])
 def test_fail_invalid_limit(limit: str, tenant: Tenant) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refuses(UsageError, f"Argument --max-rooms: {limit!r} is not a whole number or `none`."):
         run_command("update_tenant", "acme", f"--max-rooms={limit}")
-    assert caught.value.message == (
-        f"Argument --max-rooms: {limit!r} is not a whole number or `none`."
-    )
 
 
 def test_fail_limit_larger_than_its_column(tenant: Tenant) -> None:
@@ -198,9 +196,8 @@ def test_fail_limit_larger_than_its_column(tenant: Tenant) -> None:
 
 
 def test_fail_no_option(tenant: Tenant) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refuses(UsageError, "No changes were requested."):
         run_command("update_tenant", "acme")
-    assert caught.value.message == "No changes were requested."
 
 
 @pytest.mark.parametrize(

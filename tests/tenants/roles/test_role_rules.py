@@ -19,6 +19,7 @@ from tenants.models import (
     Tenant,
 )
 from tests.concurrency import run_concurrently
+from tests.refusals import refuses
 from tests.tenants.factories import (
     EARLIER,
     add_members,
@@ -80,9 +81,8 @@ def test_fail_operators_cannot_elevate_themselves() -> None:
 def test_fail_operators_cannot_elevate_themselves_through_a_group(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
-    with pytest.raises(SelfElevation) as caught:
+    with refuses(SelfElevation, "You can't grant a role to yourself: sue is in group All."):
         grant(all_group, operator=make_super_admin_operator(anna))
-    assert caught.value.message == "You can't grant a role to yourself: sue is in group All."
     assert grant(make_group(tenant, "Others"), operator=make_super_admin_operator(anna)).changed
 
 
@@ -122,9 +122,8 @@ def test_fail_the_last_super_admin(tenant: Tenant, anna: Participant) -> None:
     grant(make_person(tenant, "berta", suspended_by_hand_at=EARLIER), "super_admin")
     with pytest.raises(LastSuperAdmin):
         revoke(anna, "super_admin", dry_run=True)
-    with pytest.raises(LastSuperAdmin) as caught:
+    with refuses(LastSuperAdmin, "No active super_admin would remain.") as caught:
         revoke(anna, "super_admin")
-    assert caught.value.message == ("No active super_admin would remain.")
     assert (caught.value.exit_code, caught.value.fix) == (
         1,
         "Grant super_admin to another person first.",
