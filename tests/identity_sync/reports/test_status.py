@@ -31,6 +31,7 @@ from tenants.models import Partner, Tenant
 from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST
 from tests.identity_sync.registration.helpers import NOW
 from tests.tenants.factories import run_command
+from tests.tenants.fake_scaikey import get_credentials
 
 pytestmark = [
     pytest.mark.dated,
@@ -44,9 +45,7 @@ COUNTS = {"participants": {"seen": 5, "added": 2, "updated": 1, "deactivated": 1
 def make_config(home: Path, sandbox: Sandbox, **changes: str) -> Configuration:
     values = {
         "SCAIWAVE_HOME": str(home),
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        **get_credentials(sandbox),
     }
     return load({**values, **changes})
 

@@ -21,6 +21,7 @@ from tests.identity_sync.sync.helpers import (
 )
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
+from tests.tenants.fake_scaikey import get_credentials
 from tests.tools import NIGHTLY
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)]
@@ -233,9 +234,7 @@ def _measure_peak_memory(sandbox: Sandbox, *words: str) -> int:
     """Return the peak memory of a sync, in kilobytes."""
     environment = {
         **os.environ,
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        **get_credentials(sandbox),
     }
     process = subprocess.Popen(
         [*SCRIPT, "sync", "--allow-removals", "1000000", *words],

@@ -34,6 +34,7 @@ from tests.tenants.factories import (
     make_tenant_admin,
     run_command,
 )
+from tests.tenants.role_factories import make_nested_groups
 from tests.tools import NIGHTLY
 
 pytestmark = pytest.mark.django_db
@@ -270,14 +271,8 @@ def test_success_only_people_sign_in() -> None:
 
 
 def make_nested_participant(tenant: Tenant) -> Participant:
-    """anna in Backend in Engineering in All in Engineering, a circle."""
-    anna = make_person(tenant)
-    backend, engineering, all_group = (
-        make_group(tenant, name) for name in ("Backend", "Engineering", "All")
-    )
-    add_members(backend, anna)
-    add_members(engineering, backend, all_group)
-    add_members(all_group, engineering)
+    """Also a member of a group that is gone, and of one that they have left."""
+    anna, _ = make_nested_groups(tenant)
     gone, left = make_group(tenant, "Gone", absent_since=EARLIER), make_group(tenant, "Left")
     add_members(gone, anna)
     add_members(left, anna, absent_since=EARLIER)
