@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import shutil
 import signal
 import stat
@@ -10,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from identity_sync.errors import ValueUnwritable
 from identity_sync.registration.env_file import check_writable, update_env_file
 from scaiwave.config.configuration import read_env_file
 from scaiwave.core.errors import DiskFull, FileUnwritable
+from tests.identity_sync.registration.helpers import file_size_limit
 from tests.refusals import refuses
 from tests.tools import count_examples
 
@@ -141,15 +139,13 @@ def test_fail_value_that_does_not_fit_into_a_line(env_file: Path, bad: str) -> N
     assert env_file.read_text() == "A=1\n"
 
 
-def test_fail_directory_in_its_place(env_file: Path) -> None:
+def test_fail_directory_or_pipe_in_its_place(env_file: Path) -> None:
     env_file.mkdir()
     with pytest.raises(FileUnwritable) as caught:
         update_env_file(env_file, {"A": "1"})
     assert caught.value.message == f"{env_file} can't be written: it is not a regular file."
     assert caught.value.fix == "Move it out of the way, or name another file."
-
-
-def test_fail_pipe_in_its_place(env_file: Path) -> None:
+    env_file.rmdir()
     os.mkfifo(env_file)
     with pytest.raises(FileUnwritable):
         update_env_file(env_file, {"A": "1"})
@@ -170,21 +166,10 @@ def test_fail_not_utf8(env_file: Path) -> None:
     assert env_file.read_bytes() == b"A=\xff\n"
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """Writing fails as on a full disk, for this process."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize("act", [lambda path: update_env_file(path, {"A": "2"}), check_writable])
 def test_fail_disk_full(env_file: Path, act: object) -> None:
     env_file.write_text("A=1\n")
-    with pytest.raises(DiskFull) as caught, full_disk():
+    with pytest.raises(DiskFull) as caught, file_size_limit(0):
         act(env_file)  # type: ignore[operator]
     assert caught.value.message == f"{env_file} can't be written: File too large."
     assert env_file.read_text() == "A=1\n"

@@ -49,14 +49,11 @@ pytestmark = pytest.mark.django_db
 Resolve = Callable[[Operator, str], object]
 
 
-def test_success_tenant_by_any_of_its_names() -> None:
+def test_success_tenant_and_partner_by_any_of_their_names() -> None:
     tenant = make_tenant("acme")
     make_tenant("other")
     for name in ("acme", "tnt_acme", str(tenant.pk), tenant.pk.hex, str(tenant.pk).upper()):
         assert resolve_tenant(HOST_OPERATOR, name) == tenant
-
-
-def test_success_partner_by_any_of_its_names() -> None:
     partner = make_partner("northwind")
     make_partner("", scaikey_id="prt_nameless")
     for name in ("northwind", "prt_northwind", str(partner.pk)):
