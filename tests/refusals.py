@@ -1,4 +1,4 @@
-"""Expect an error, with its texts as a whole."""
+"""Expect an error, with its texts as a whole, and decline what is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import ScaiWaveError
 
 Error = TypeVar("Error", bound=ScaiWaveError)
@@ -23,3 +24,8 @@ def refuses(
     assert caught.value.message == message
     if fix is not None:
         assert caught.value.fix == fix
+
+
+def decline(question: str) -> None:
+    """Answer with no; the error has the question."""
+    raise ConfirmationDeclined(question)

@@ -36,7 +36,7 @@ from tenants.people.purge_participant import (
     purge_participants,
 )
 from tests.extensions import Provided
-from tests.refusals import refuses
+from tests.refusals import decline, refuses
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -256,9 +256,6 @@ def test_fail_returned_while_the_operator_was_asked() -> None:
 
 
 def test_fail_no_terminal_or_declined() -> None:
-    def decline(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
     make_removed(make_tenant())
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("purge_participant", "anna@acme.example")

@@ -19,6 +19,7 @@ from tenants.errors import LastSuperAdmin, TenantNotFound
 from tenants.lookup.resolve import look_up_participant
 from tenants.models import AuditEntry, Participant, Partner, Tenant
 from tenants.people.suspension import PARTICIPANT, PARTNER, TENANT, resume_many, suspend_many
+from tests.refusals import decline
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -298,9 +299,6 @@ def test_success_one_name_in_a_file_has_a_row(tmp_path: Path, tenant: Tenant) ->
 
 
 def test_fail_no_names_unknown_tenant_or_declined() -> None:
-    def decline(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
     make_people(make_tenant(), 2)
     with pytest.raises(UsageError, match="No names were passed"):
         run_command("suspend_participant")

@@ -22,7 +22,7 @@ from tenants.people.suspension import (
     suspend_partner,
     suspend_tenant,
 )
-from tests.refusals import refuses
+from tests.refusals import decline, refuses
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -150,14 +150,10 @@ def test_success_command(kind: Kind) -> None:
 
 @every_kind
 def test_fail_no_terminal_or_declined(kind: Kind) -> None:
-    def decline(question: str) -> None:
-        assert question == kind.question
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
     made = kind.make()
     with refuses(ConfirmationNeeded, f"Confirmation required: {kind.question} Continue?"):
         run_command(f"suspend_{kind.noun}", kind.name)
-    with pytest.raises(ConfirmationDeclined):
+    with refuses(ConfirmationDeclined, kind.question):
         kind.suspend(confirm=decline)
     made.refresh_from_db()
     assert made.is_active

@@ -10,6 +10,7 @@ from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded
 from tenants.models import AuditEntry, Tenant
 from tenants.people.link_tenant import unlink_tenant
+from tests.refusals import decline
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -96,20 +97,12 @@ def test_success_command(tenant: Tenant) -> None:
     assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
 
 
-def test_fail_prompt_without_a_terminal(tenant: Tenant) -> None:
+def test_fail_no_terminal_or_declined(tenant: Tenant) -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
     assert caught.value.message == f"Confirmation required: {QUESTION} Continue?"
-    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
-
-
-def test_fail_declined() -> None:
-    def no(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    make_tenant()
     with pytest.raises(ConfirmationDeclined):
-        unlink(confirm=no)
+        unlink(confirm=decline)
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 

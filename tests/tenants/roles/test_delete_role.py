@@ -10,7 +10,7 @@ from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Partner, Role, Tenant
 from tenants.roles.create_role import delete_role
-from tests.refusals import refuses
+from tests.refusals import decline, refuses
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -124,15 +124,8 @@ def test_fail_unknown_and_out_of_scope(partner: Partner) -> None:
 
 
 def test_fail_not_confirmed(role: Role) -> None:
-    questions: list[str] = []
-
-    def decline(question: str) -> None:
-        questions.append(question)
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    with pytest.raises(ConfirmationDeclined):
+    with refuses(ConfirmationDeclined, "This deletes role editors of tenant acme."):
         delete(confirm=decline)
-    assert questions == ["This deletes role editors of tenant acme."]
     assert Role.objects.count() == 1
-    delete(confirm=questions.append)
+    delete(confirm=print)
     assert not Role.objects.exists()

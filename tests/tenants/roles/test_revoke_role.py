@@ -8,7 +8,7 @@ from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
 from tenants.models import AuditEntry, Participant, Role, RoleGrant, Tenant
-from tests.refusals import refuses
+from tests.refusals import decline, refuses
 from tests.tenants.factories import (
     make_group,
     make_person,
@@ -108,15 +108,10 @@ def test_fail_unknown_and_not_allowed(tenant: Tenant, anna: Participant) -> None
 def test_fail_not_confirmed(tenant: Tenant) -> None:
     role, anna = make_role(tenant), make_person(tenant)
     make_grant(role, anna)
-    questions: list[str] = []
-
-    def decline(question: str) -> None:
-        questions.append(question)
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    with pytest.raises(ConfirmationDeclined):
+    with refuses(
+        ConfirmationDeclined, "This revokes role editors from Anna (@anna.acme:localhost)."
+    ):
         revoke(anna, confirm=decline)
-    assert questions == ["This revokes role editors from Anna (@anna.acme:localhost)."]
     assert RoleGrant.objects.count() == 1
-    revoke(anna, confirm=questions.append)
+    revoke(anna, confirm=print)
     assert not RoleGrant.objects.exists()
