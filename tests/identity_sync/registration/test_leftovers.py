@@ -6,12 +6,10 @@ import json
 import os
 import stat
 import tempfile
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from identity_sync.errors import CredentialsLost, RegistrationBusy, RegistrationConflict
 from identity_sync.registration import credentials
@@ -27,6 +25,7 @@ from tests.identity_sync.registration.helpers import (
     count_status_requests,
     get_mode,
 )
+from tests.tenants.factories import read_outputs
 
 pytestmark = [
     pytest.mark.django_db,
@@ -230,9 +229,7 @@ def test_success_status_and_show_config_report_leftover_files(
         "Run `scaiwave sync register` to configure them.",
     )
     settings.CONFIG = server.config
-    err = StringIO()
-    call_command("sync_show_config", stdout=StringIO(), stderr=err)
-    assert err.getvalue() == (
+    assert read_outputs("sync_show_config")[1] == (
         f"Warning: ScaiKey has approved request {receipt['request_id']}, and its credentials are "
         "saved but not configured: run `scaiwave sync register`.\n"
     )

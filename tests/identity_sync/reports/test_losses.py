@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -35,6 +34,7 @@ from tests.tenants.factories import (
     make_partner_admin,
     make_person,
     make_tenant,
+    read_outputs,
     run_command,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -243,9 +243,7 @@ def test_fail_a_period_that_contains_nothing(command: str, words: tuple[str, ...
 
 
 def read_notes() -> str:
-    err = io.StringIO()
-    call_command("sync_losses", stdout=io.StringIO(), stderr=err)
-    return err.getvalue()
+    return read_outputs("sync_losses")[1]
 
 
 def test_success_how_far_back_the_history_reaches(settings: Settings) -> None:

@@ -33,6 +33,7 @@ from tests.tenants.factories import (
     make_person,
     make_tenant,
     make_tenant_admin,
+    read_outputs,
     run_command,
 )
 from tests.tenants.helpers import assert_members_are_counted_by_their_index
@@ -296,10 +297,9 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     TokenUsage.objects.create(
         tenant=tenant, month=now.date().replace(day=1), total_tokens=91_000, fetched_at=now
     )
-    out, err = StringIO(), StringIO()
-    call_command("show_tenant", "acme", stdout=out, stderr=err)
-    assert "AI tokens this month  91,000 (91%)  100,000\n" in out.getvalue()
-    assert err.getvalue() == (
+    out, err = read_outputs("show_tenant", "acme")
+    assert "AI tokens this month  91,000 (91%)  100,000\n" in out
+    assert err == (
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80% of this month's AI tokens are used by acme (91%).\n"
     )

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
@@ -24,6 +22,7 @@ from tests.tenants.factories import (
     make_person,
     make_tenant,
     make_tenant_admin,
+    read_outputs,
     run_command,
 )
 from tests.tenants.role_factories import make_grant, make_nested_groups, make_role
@@ -101,15 +100,14 @@ def test_success_roles_of_all_tenants() -> None:
     make_grant(make_role(globex, "writers"), make_person(globex))
     make_grant(make_role(acme), make_person(acme))
     make_role(acme, "auditors")
-    out, err = StringIO(), StringIO()
-    call_command("list_roles", stdout=out, stderr=err)
-    assert out.getvalue() == (
+    out, err = read_outputs("list_roles")
+    assert out == (
         "Tenant  Slug      Name      Built in  Direct  Groups  Holders\n"
         "acme    auditors  Auditors  no             0       0        0\n"
         "acme    editors   Editors   no             1       0        1\n"
         "globex  writers   Writers   no             1       0        1\n"
     )
-    assert err.getvalue() == "Built-in roles without a grant are listed only with --tenant.\n"
+    assert err == "Built-in roles without a grant are listed only with --tenant.\n"
     for operator, slugs in (
         (READ_ONLY_OPERATOR, ["auditors", "editors", "writers"]),
         (make_partner_admin(northwind), ["auditors", "editors"]),

@@ -3,11 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -24,6 +22,7 @@ from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     make_tenant,
+    read_outputs,
     run_command,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -178,10 +177,9 @@ def test_success_showing_tenants_sends_no_request(grid: Sandbox, tenant: Tenant)
 
 
 def test_success_the_command_warns_of_unknown_tenants(grid: Sandbox) -> None:
-    out, err = StringIO(), StringIO()
-    call_command("refresh_usage", stdout=out, stderr=err)
-    assert out.getvalue().startswith("Updated 0 tenants: 0 AI tokens in ")
-    assert err.getvalue().startswith("Warning: ScaiGrid has usage for 3 unknown tenants: ")
+    out, err = read_outputs("refresh_usage")
+    assert out.startswith("Updated 0 tenants: 0 AI tokens in ")
+    assert err.startswith("Warning: ScaiGrid has usage for 3 unknown tenants: ")
 
 
 def test_success_the_job(grid: Sandbox) -> None:
