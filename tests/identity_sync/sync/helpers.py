@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from django.db import connection
 from django.db.models import Count
 
+from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import Pace, Permissions, SyncOptions
@@ -43,6 +45,13 @@ def make_options(operator: Operator = HOST, **values: Any) -> SyncOptions:
 
 def sync(**options: Any) -> SyncReport:
     return run_sync(make_options(**options))
+
+
+def expect_partial(**options: Any) -> SyncPartial:
+    """Run a sync that skips something; return its error, with the report."""
+    with pytest.raises(SyncPartial) as caught:
+        sync(**options)
+    return caught.value
 
 
 def sync_and_compare(sandbox: Sandbox, **options: Any) -> SyncReport:

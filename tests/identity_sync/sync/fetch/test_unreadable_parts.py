@@ -16,6 +16,7 @@ from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.fetch.test_unreadable import FAULTS
 from tests.identity_sync.sync.helpers import (
     ADMIN,
+    expect_partial,
     get_last_run,
     list_groups,
     list_people_of_tenant,
@@ -45,10 +46,9 @@ def break_list(sandbox: Sandbox, name: str, *owners: str, **fault: Any) -> None:
 
 
 def sync_partially(**options: Any) -> SyncPartial:
-    with pytest.raises(SyncPartial) as caught:
-        sync(connect=make_impatient_client, **options)
+    caught = expect_partial(connect=make_impatient_client, **options)
     assert get_last_run().outcome == "partial"
-    return caught.value
+    return caught
 
 
 def list_active(tenant: str) -> set[str | None]:

@@ -27,6 +27,7 @@ from tests.identity_sync.sync.helpers import (
     MEMBERS,
     USERS,
     dump_rows,
+    expect_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -82,22 +83,20 @@ def test_fail_too_many(synced: Sandbox) -> None:
     remove_people(synced, 21)
     before = dump_rows()
 
-    with pytest.raises(SyncPartial) as caught:
-        sync()
+    caught = expect_partial()
 
-    assert caught.value.message == (
+    assert caught.message == (
         "21 removals in acme, blaue-linie, nordlys wait for a decision. Everything else was "
         "applied."
     )
-    assert caught.value.fix == ("Review them: `scaiwave sync removals`. Then approve or keep them.")
-    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert caught.fix == ("Review them: `scaiwave sync removals`. Then approve or keep them.")
+    assert (caught.code, caught.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert dump_rows() == before
     run = get_last_run()
     assert (run.outcome, run.error_code) == ("partial", "SW_SYNC_PARTIAL")
     assert run.counts["participants"]["skipped"] == 21
 
-    with pytest.raises(SyncPartial):
-        sync(allow_removals=20)
+    expect_partial(allow_removals=20)
     assert dump_rows() == before
     assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
     assert read_database() == read_directory(synced)
@@ -296,9 +295,7 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
         "participants": {"updated": 1, "skipped": 2},
     }
     assert get_last_run().outcome == "partial"
-    with pytest.raises(SyncPartial) as caught:
-        sync(dry_run=True)
-    assert caught.value.report.outcome == "planned"
+    assert expect_partial(dry_run=True).report.outcome == "planned"
 
     Tenant.objects.filter(slug="ours").update(scaikey_tenant_id=scaikey_tenant_id)
     assert get_changed_counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
@@ -311,10 +308,9 @@ def test_fail_swapped_slugs_for_one_tenant_alone(synced: Sandbox) -> None:
     synced.directory.update_tenant(second["id"], slug=slugs[0])
     synced.directory.update_tenant(first["id"], slug=slugs[1])
 
-    with pytest.raises(SyncPartial) as caught:
-        sync(tenant=first["id"])
+    caught = expect_partial(tenant=first["id"])
 
-    assert caught.value.fix == (
+    assert caught.fix == (
         "Run `scaiwave sync` for all tenants, after making sure that only one of them has the slug "
         f"{slugs[1]} in ScaiKey."
     )
