@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from federation.models import ServerKey
 from tests.databases import copy_database
-from tests.federation.factories import configure
+from tests.federation.factories import configure, make_key
 from tests.federation.fake_peer import FakePeer, run_peer
 from tests.identity_sync.sync.processes import Server
 from tests.scaiwave.clients.certificates import Authority
@@ -17,6 +18,12 @@ def server(database_url: str, migrated: str) -> Server:
     """A server for other processes. Its database is migrated and empty."""
     copy_database(migrated, database_url)
     return Server(database_url)
+
+
+@pytest.fixture
+def key() -> ServerKey:
+    """The key that signs."""
+    return make_key()
 
 
 @pytest.fixture

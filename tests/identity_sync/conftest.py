@@ -8,8 +8,9 @@ from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
+from tests.identity_sync.sync.helpers import sync
 from tests.identity_sync.sync.processes import Server
-from tests.tenants.fake_scaikey import make_config
+from tests.tenants.fake_scaikey import get_credentials, make_config
 
 
 @pytest.fixture
@@ -26,15 +27,18 @@ def scaikey(sandbox: Sandbox, settings: Settings) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def synced(scaikey: Sandbox) -> Sandbox:
+    """The sandbox, after a first sync."""
+    sync()
+    return scaikey
+
+
+@pytest.fixture
 def server(
     sandbox: Sandbox, database_url: str, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> Server:
     """A migrated server that is registered with the sandbox, also in its processes."""
     copy_database(migrated, database_url)
-    for name, value in (
-        ("URL", sandbox.url),
-        ("CLIENT_ID", sandbox.client_id),
-        ("CLIENT_SECRET", sandbox.client_secret),
-    ):
-        monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
+    for name, value in get_credentials(sandbox).items():
+        monkeypatch.setenv(name, value)
     return Server(database_url)

@@ -11,15 +11,20 @@ from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun, SyncSkip
 from scaiwave.ids import new_id
-from tenants.models import AdminUser, Participant, StoredOverview
+from tenants.models import Participant, StoredOverview, Tenant
 from tests.scaiwave import row_factories
 from tests.scaiwave.site.pages import strip_markup
 
 pytestmark = pytest.mark.django_db
 
 
-def test_success_run_shows_its_changes_and_errors() -> None:
-    row_factories.make_row_of_every_model(1)
+@pytest.fixture
+def filled() -> Tenant:
+    """A tenant with a row of every model."""
+    return row_factories.make_row_of_every_model(1)
+
+
+def test_success_run_shows_its_changes_and_errors(client: Client, filled: Tenant) -> None:
     SyncRun.objects.create(
         operator="root",
         outcome="refused",
@@ -32,8 +37,6 @@ def test_success_run_shows_its_changes_and_errors() -> None:
             "tenants": {"seen": 3},
         },
     )
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
     for text in (
         "people: 2 added, 1 deactivated",
@@ -45,12 +48,9 @@ def test_success_run_shows_its_changes_and_errors() -> None:
     assert "tenants: " not in page.partition('id="result_list"')[2].partition("</table>")[0]
 
 
-def test_success_old_held_changes_are_shown_as_skipped() -> None:
-    row_factories.make_row_of_every_model(1)
+def test_success_old_held_changes_are_shown_as_skipped(client: Client, filled: Tenant) -> None:
     change = SyncChange.objects.get(kind="participants")
     SyncChange.objects.filter(pk=change.pk).update(action="held")
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     url = reverse("admin:identity_sync_syncchange_changelist")
     skipped = client.get(url, {"action": "skipped"}).content.decode()
     added = client.get(url, {"action": "add"}).content.decode()
@@ -62,11 +62,8 @@ def test_success_old_held_changes_are_shown_as_skipped() -> None:
         assert "held" not in text
 
 
-def test_success_a_change_leads_to_its_subject() -> None:
-    row_factories.make_row_of_every_model(1)
+def test_success_a_change_leads_to_its_subject(client: Client, filled: Tenant) -> None:
     change = SyncChange.objects.get(kind="participants")
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     subject_url = reverse("admin:tenants_participant_change", args=[change.subject_id])
     listed = client.get(reverse("admin:identity_sync_syncchange_changelist")).content.decode()
     page = client.get(reverse("admin:identity_sync_syncchange_change", args=[change.pk]))
@@ -107,15 +104,14 @@ def test_success_names_of_runs_have_times_that_a_script_can_read(client: Client)
     assert f'<a href="{url}">{time}' in listed
 
 
-def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
-    tenant = row_factories.make_row_of_every_model(1)
+def test_success_run_shows_what_changed_for_whom(client: Client, filled: Tenant) -> None:
     change = SyncChange.objects.get(kind="participants")
     run = change.run
     run.counts["participants"]["skipped"] = 4
     erased = new_id()  # SQLite stores IDs without dashes. A partner is of no tenant.
     run.losses = [
-        *(["people", tenant.pk.hex, 2], ["affected_people", str(tenant.pk), 1]),
-        ["memberships", str(tenant.pk), 1],
+        *(["people", filled.pk.hex, 2], ["affected_people", str(filled.pk), 1]),
+        ["memberships", str(filled.pk), 1],
         *(["people", erased.hex, 1], ["partners", "", 1]),
     ]
     run.warnings = ["Two groups have one name."]
@@ -134,17 +130,16 @@ def test_success_run_shows_what_changed_for_whom(client: Client) -> None:
     subject = reverse("admin:tenants_participant_change", args=[change.subject_id])
     assert f'<a href="{subject}">' in page
     lines = re.findall(r"<div>([^<]*|<a [^>]*>[^<]*</a>): (\d [^<]*)</div>", page)
-    own = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    own = reverse("admin:tenants_tenant_change", args=[filled.pk])
     assert lines == [
-        (f'<a href="{own}">{tenant.slug}</a>', "2 people, 1 group membership"),
+        (f'<a href="{own}">{filled.slug}</a>', "2 people, 1 group membership"),
         *((str(erased), "1 person"), ("no tenant", "1 partner")),
     ]
     assert "Two groups have one name." in page
     assert "Run <code>scaiwave sync --allow-removals 4</code>." in page
 
 
-def test_success_values_of_a_change_are_readable(client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
+def test_success_values_of_a_change_are_readable(client: Client, filled: Tenant) -> None:
     change = SyncChange.objects.get(kind="participants")
     url = reverse("admin:identity_sync_syncchange_change", args=[change.pk])
     page = client.get(url).content.decode()
@@ -250,8 +245,7 @@ def test_success_a_run_is_shown_by_tenant_with_the_most_losses_first(client: Cli
     assert "hikari 11" not in page
 
 
-def test_success_a_partial_run_leads_to_what_it_skipped(client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
+def test_success_a_partial_run_leads_to_what_it_skipped(client: Client, filled: Tenant) -> None:
     run = SyncRun.objects.get()
     url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
     links = [

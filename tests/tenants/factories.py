@@ -67,12 +67,17 @@ def add_members(group: Group, *members: Participant | Group, **fields: Any) -> N
 
 def run_command(command: str, *words: str) -> str:
     """Return what the command prints on stdout. Raises its own error, not Django's."""
-    out = StringIO()
+    return read_outputs(command, *words)[0]
+
+
+def read_outputs(command: str, *words: str) -> tuple[str, str]:
+    """Return what the command prints on stdout and on stderr."""
+    out, err = StringIO(), StringIO()
     try:
-        call_command(command, *words, stdout=out, stderr=StringIO())
+        call_command(command, *words, stdout=out, stderr=err)
     except CommandFailed as failed:
         raise failed.error from failed
-    return out.getvalue()
+    return out.getvalue(), err.getvalue()
 
 
 def _timestamps() -> dict[str, datetime]:

@@ -31,25 +31,21 @@ def make_grant(role: Role, holder: Participant | Group, **fields: Any) -> RoleGr
 
 
 def grant(grantee: Participant | Group, role: str = "editors", **changes: Any) -> Change:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "tenant": "acme",
-        "holder": str(grantee.pk),
-        "is_group": isinstance(grantee, Group),
-        "now": NOW,
-    }
-    return grant_role(role=role, **{**arguments, **changes})
+    return grant_role(role=role, **{**_name(grantee), **changes})
 
 
 def revoke(grantee: Participant | Group, role: str = "editors", **changes: Any) -> Change:
-    arguments: dict[str, Any] = {
+    return revoke_role(role=role, **{**_name(grantee), **changes})
+
+
+def _name(grantee: Participant | Group) -> dict[str, Any]:
+    return {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
         "holder": str(grantee.pk),
         "is_group": isinstance(grantee, Group),
         "now": NOW,
     }
-    return revoke_role(role=role, **{**arguments, **changes})
 
 
 def make_super_admin_operator(person: Participant) -> Operator:

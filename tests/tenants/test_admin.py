@@ -31,6 +31,12 @@ TENANTS = "admin:tenants_tenant_changelist"
 USAGE = "admin:tenants_tokenusage_changelist"
 
 
+@pytest.fixture
+def filled() -> Tenant:
+    """A tenant with a row of every model."""
+    return row_factories.make_row_of_every_model(1)
+
+
 def find_local_ids(client: Client, **given: str) -> set[str]:
     answer = client.get(reverse(PARTICIPANTS), given)
     return {participant.local_id for participant in answer.context["cl"].result_list}
@@ -101,10 +107,9 @@ def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
     )
 
 
-def test_success_tenant_links_to_rows_of_other_apps(client: Client) -> None:
-    of = row_factories.make_row_of_every_model(1)
+def test_success_tenant_links_to_rows_of_other_apps(client: Client, filled: Tenant) -> None:
     row_factories.make_row_of_every_model(2)
-    led_to = links(client, of)
+    led_to = links(client, filled)
     assert {"people", "rooms", "events", "sync runs", "audit entries"} <= set(led_to)
     assert {link.count for label, link in led_to.items() if label != "sync changes"} == {1}
 
@@ -139,9 +144,8 @@ def test_success_group_distinguishes_members_from_its_own_memberships(
     assert counts["group memberships (member group)"] == 0
 
 
-def test_success_tenants_show_columns_of_other_apps(client: Client) -> None:
-    of = row_factories.make_row_of_every_model(1)
-    row_factories.make_media(of, "more", size=3 * 1024 * 1024)
+def test_success_tenants_show_columns_of_other_apps(client: Client, filled: Tenant) -> None:
+    row_factories.make_media(filled, "more", size=3 * 1024 * 1024)
     assert read_column(client, TENANTS, "rooms") == ["1"]
     assert read_column(client, TENANTS, "storage") == ["3.0 MiB"]
 
@@ -229,11 +233,10 @@ def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) ->
         assert {str(row.tenant_id) for row in rows} <= {str(acme.pk)}
 
 
-def test_success_a_tab_keeps_its_row(client: Client) -> None:
+def test_success_a_tab_keeps_its_row(client: Client, filled: Tenant) -> None:
     """Its acts and breadcrumb stay; searches and \"Show all\" keep to the row."""
-    acme = row_factories.make_row_of_every_model(1)
-    page_url = reverse("admin:tenants_tenant_change", args=[acme.pk])
-    query = f"?tenant__id__exact={acme.pk}"
+    page_url = reverse("admin:tenants_tenant_change", args=[filled.pk])
+    query = f"?tenant__id__exact={filled.pk}"
     answer = client.get(f"{reverse(PARTICIPANTS)}{query}")
     page = answer.content.decode()
     acts = client.get(page_url).context["acts"]
@@ -244,16 +247,15 @@ def test_success_a_tab_keeps_its_row(client: Client) -> None:
     assert "Show all" not in page
     found = client.get(f"{reverse(PARTICIPANTS)}{query}&q=nothing&status=active").content.decode()
     assert f'<a href="{query}">Show all</a>' in found
-    assert f'<input type="hidden" name="tenant__id__exact" value="{acme.pk}">' in found
+    assert f'<input type="hidden" name="tenant__id__exact" value="{filled.pk}">' in found
     everything = client.get(reverse(PARTICIPANTS), {"q": "nothing"}).content.decode()
     assert '<a href="?">Show all</a>' in everything
 
 
-def test_success_tab_of_syncs_has_changes_runs_and_skips(client: Client) -> None:
-    acme = row_factories.make_row_of_every_model(1)
+def test_success_tab_of_syncs_has_changes_runs_and_skips(client: Client, filled: Tenant) -> None:
     titles = ["Changes", "Runs of this tenant", "Skipped"]
     for number, model in enumerate(("syncchange", "syncrun", "syncskip")):
-        url = f"{reverse(f'admin:identity_sync_{model}_changelist')}?tenant__id__exact={acme.pk}"
+        url = f"{reverse(f'admin:identity_sync_{model}_changelist')}?tenant__id__exact={filled.pk}"
         page = client.get(url)
         heading = page.context["heading"]
         assert [tab.title for tab in heading.tabs if tab.is_current] == ["Sync"]
@@ -263,8 +265,7 @@ def test_success_tab_of_syncs_has_changes_runs_and_skips(client: Client) -> None
         assert heading.parts[number].is_current
 
 
-def test_success_a_list_filtered_by_nothing_has_no_heading(client: Client) -> None:
-    row_factories.make_row_of_every_model(1)
+def test_success_a_list_filtered_by_nothing_has_no_heading(client: Client, filled: Tenant) -> None:
     assert client.get(reverse(PARTICIPANTS)).context["heading"] is None
     url = f"{reverse(PARTICIPANTS)}?tenant__id__exact=0197b0e2-4c1f-7a3e-8000-000000000000"
     assert client.get(url).context["heading"] is None

@@ -13,6 +13,7 @@ import pytest
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
 from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult, run_scaiwave, start_example
+from tests.tenants.fake_scaikey import get_credentials
 
 CREATE = ("admin", "create-tenant", "--slug", "zenith", "--name", "Zenith Corp")
 
@@ -33,11 +34,7 @@ def error_of(ended: ProcessResult) -> dict[str, str]:
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
 def test_success_a_tenant_from_creation_to_the_list(tables: str, sandbox: Sandbox) -> None:
     key = sandbox.directory.add_tenant(name="Zenith Corp", slug="zenith")
-    environment = {
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
-    }
+    environment = get_credentials(sandbox)
     created = run_scaiwave(*CREATE, "--scaikey-tenant-id", key, "--json", **environment)
     assert (created.code, created.err) == (0, "")
     listed = run_scaiwave("admin", "list-tenants", "--json", **environment)
@@ -96,11 +93,7 @@ def test_success_roles_created_by_several_processes_at_once(tables: str) -> None
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
 def test_fail_operators_cannot_elevate_themselves_by_token(tables: str, sandbox: Sandbox) -> None:
-    environment = {
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
-    }
+    environment = get_credentials(sandbox)
     assert run_scaiwave("sync", **environment).code == 0
     tenant = next(iter(sandbox.directory.tenants.values()))["slug"]
     people = json.loads(

@@ -115,29 +115,27 @@ def rotate(**changes: Any) -> Change:
     return rotate_key(**{"operator": HOST_OPERATOR, "now": LATER, **changes})
 
 
-def test_success() -> None:
-    old = make_key()
+def test_success(key: ServerKey) -> None:
     result = rotate()
-    new = ServerKey.objects.exclude(pk=old.pk).get()
-    old.refresh_from_db()
+    new = ServerKey.objects.exclude(pk=key.pk).get()
+    key.refresh_from_db()
     assert (new.signs_from, new.retires_at) == (LATER, None)
-    assert old.retires_at == LATER + 30 * DAY
+    assert key.retires_at == LATER + 30 * DAY
     assert result.subject is not None
     assert (result.subject["key_id"], result.subject["state"]) == (new.key_id, "signing")
     assert (result.rest["previous_key"]["key_id"], result.rest["previous_key"]["state"]) == (
-        old.key_id,
+        key.key_id,
         "verifying",
     )
     assert (result.rest["previous_key"]["days_left"], result.subject["days_left"]) == (30, 365)
     assert result.document()["changed"] is True
     assert result.sentence == (
-        f"Key {new.key_id} created; it signs from now on. Key {old.key_id} verifies until "
+        f"Key {new.key_id} created; it signs from now on. Key {key.key_id} verifies until "
         "2027-10-20 12:00 UTC."
     )
 
 
-def test_success_signatures_of_both_are_valid() -> None:
-    make_key()
+def test_success_signatures_of_both_are_valid(key: ServerKey) -> None:
     before = sign(b"data", now=NOW)
     rotate()
     after = sign(b"data", now=LATER)
@@ -148,23 +146,21 @@ def test_success_signatures_of_both_are_valid() -> None:
         verify(b"data", signature.value, key=own_keys()[signature.key_id], signed_at=signed_at)
 
 
-def test_success_audited() -> None:
-    old = make_key()
+def test_success_audited(key: ServerKey) -> None:
     rotate(overlap_days=7)
-    new, entry = ServerKey.objects.exclude(pk=old.pk).get(), AuditEntry.objects.get()
+    new, entry = ServerKey.objects.exclude(pk=key.pk).get(), AuditEntry.objects.get()
     assert (entry.action, entry.subject_name) == ("federation key rotate", new.key_id)
     assert entry.details == {
         "public_key": new.public_key,
-        "previous_key_id": old.key_id,
+        "previous_key_id": key.key_id,
         "previous_verifies_until": (LATER + 7 * DAY).isoformat(),
     }
 
 
-def test_success_rotate_dry_run() -> None:
-    old = make_key()
+def test_success_rotate_dry_run(key: ServerKey) -> None:
     result = rotate(dry_run=True)
     assert result.sentence == (
-        f"Would create a new key; {old.key_id} would verify until 2027-10-20 12:00 UTC."
+        f"Would create a new key; {key.key_id} would verify until 2027-10-20 12:00 UTC."
     )
     assert result.document() == {
         "key": None,
@@ -175,21 +171,19 @@ def test_success_rotate_dry_run() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_success_repeated_rotations() -> None:
-    make_key()
+def test_success_repeated_rotations(key: ServerKey) -> None:
     for times in range(4):
         rotate(now=LATER + times * DAY)
     assert ServerKey.objects.filter(retires_at=None).count() == 1
     assert ServerKey.objects.count() == 5
 
 
-def test_success_another_rotation_finished_first() -> None:
-    old = make_key()
+def test_success_another_rotation_finished_first(key: ServerKey) -> None:
     first = rotate()
     assert first.subject is not None
     second = rotate(now=LATER + timedelta(seconds=1), started_at=LATER - timedelta(seconds=1))
     assert second.sentence == (
-        f"Another run has already replaced key {old.key_id} with {first.subject['key_id']}; "
+        f"Another run has already replaced key {key.key_id} with {first.subject['key_id']}; "
         "nothing was changed."
     )
     assert (second.changed, ServerKey.objects.count()) == (False, 2)
@@ -203,17 +197,15 @@ def test_success_a_key_generated_since_this_run_began_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("days", [0, 365])
-def test_success_overlap(days: int) -> None:
-    old = make_key()
+def test_success_overlap(days: int, key: ServerKey) -> None:
     result = rotate(overlap_days=days)
-    old.refresh_from_db()
-    assert old.retires_at == LATER + timedelta(days=days)
+    key.refresh_from_db()
+    assert key.retires_at == LATER + timedelta(days=days)
     assert result.rest["previous_key"]["state"] == ("verifying" if days else "retired")
 
 
 @pytest.mark.parametrize("days", [-1, 366, 10**9])
-def test_fail_overlap(days: int) -> None:
-    make_key()
+def test_fail_overlap(days: int, key: ServerKey) -> None:
     with pytest.raises(InvalidOverlap) as caught:
         rotate(overlap_days=days)
     assert caught.value.message == f"Invalid overlap: {days} days."
@@ -248,10 +240,9 @@ def test_fail_a_key_that_does_not_work_is_not_saved(monkeypatch: pytest.MonkeyPa
 )
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_fail_encryption_key_is_not_the_signing_keys(
-    monkeypatch: pytest.MonkeyPatch, keys: str, dry_run: bool
+    monkeypatch: pytest.MonkeyPatch, keys: str, dry_run: bool, key: ServerKey
 ) -> None:
     """This host is misconfigured then, and a key that it creates would sign on no other host."""
-    old = make_key()
     configure(
         monkeypatch,
         SCAIWAVE_ENCRYPTION_KEYS=keys,
@@ -259,7 +250,7 @@ def test_fail_encryption_key_is_not_the_signing_keys(
     )
     with pytest.raises(KeyUnreadable) as caught:
         rotate(dry_run=dry_run)
-    assert old.key_id in caught.value.message
+    assert key.key_id in caught.value.message
     assert ServerKey.objects.get().retires_at is None
 
 

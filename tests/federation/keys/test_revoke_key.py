@@ -6,6 +6,7 @@ import pytest
 
 from federation.errors import KeyNotFound
 from federation.keys.lifecycle import revoke_key
+from federation.models import ServerKey
 from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded
 from tenants.errors import AmbiguousName
@@ -30,6 +31,11 @@ def refuse(question: str) -> None:
 
 def test_success_signing_key() -> None:
     key, old = make_key(), make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
+    planned = revoke(key.key_id, dry_run=True, confirm=refuse)
+    key.refresh_from_db()
+    assert (key.revoked_at, planned.sentence) == (None, f"Would revoke key {key.key_id}.")
+    assert planned.dry_run
+    assert planned.document()["changed"] is True
     result = revoke(key.key_id)
     key.refresh_from_db()
     old.refresh_from_db()
@@ -39,39 +45,23 @@ def test_success_signing_key() -> None:
     assert result.warnings == [WARNING]
     assert result.document() == {"key": result.subject, "changed": True, "no_signing_key": True}
     assert result.subject["state"] == "revoked"
-
-
-def test_success_old_key_by_its_id() -> None:
-    make_key()
-    old = make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
-    result = revoke(str(old.pk))
-    assert (result.subject["key_id"], result.warnings) == (old.key_id, [])
-
-
-def test_success_audited() -> None:
-    key = make_key()
-    revoke(key.key_id)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_name) == ("federation key revoke", key.key_id)
     assert entry.details == {"public_key": key.public_key}
 
 
-def test_success_again_asks_nothing() -> None:
-    key = make_key()
+def test_success_old_key_by_its_id(key: ServerKey) -> None:
+    old = make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
+    result = revoke(str(old.pk))
+    assert (result.subject["key_id"], result.warnings) == (old.key_id, [])
+
+
+def test_success_again_asks_nothing(key: ServerKey) -> None:
     revoke(key.key_id)
     again = revoke(key.key_id, now=NOW + DAY, confirm=refuse)
     assert (again.changed, again.subject["revoked_at"]) == (False, NOW)
     assert again.sentence == f"Key {key.key_id} is already revoked; nothing changed."
     assert AuditEntry.objects.count() == 1
-
-
-def test_success_dry_run() -> None:
-    key = make_key()
-    result = revoke(key.key_id, dry_run=True, confirm=refuse)
-    key.refresh_from_db()
-    assert (key.revoked_at, result.sentence) == (None, f"Would revoke key {key.key_id}.")
-    assert result.dry_run
-    assert result.document()["changed"] is True
 
 
 def test_fail_not_confirmed() -> None:
@@ -93,8 +83,7 @@ def test_fail_not_confirmed() -> None:
     assert key.revoked_at is None
 
 
-def test_success_by_a_prefix() -> None:
-    key = make_key()
+def test_success_by_a_prefix(key: ServerKey) -> None:
     make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     assert revoke(key.key_id[:8]).subject["key_id"] == key.key_id
 

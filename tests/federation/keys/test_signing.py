@@ -24,6 +24,7 @@ from federation.keys.signing import (
 )
 from federation.models import ServerKey
 from tests.federation.factories import DAY, NOW, configure, make_key, sign
+from tests.refusals import refuses
 
 MINUTE = timedelta(minutes=1)
 PUBLIC_KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
@@ -35,8 +36,7 @@ def load_own(key: ServerKey) -> VerifyingKey:
 
 
 @pytest.mark.django_db
-def test_success_sign_and_verify() -> None:
-    key = make_key()
+def test_success_sign_and_verify(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature is not None
     assert (signature.key_id, len(signature.value)) == (key.key_id, 64)
@@ -52,8 +52,7 @@ def test_success_no_key_signs_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_success_key_rotated_since_the_signature() -> None:
-    key = make_key()
+def test_success_key_rotated_since_the_signature(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(retires_at=NOW + DAY)
@@ -76,16 +75,14 @@ def test_success_the_old_key_signs_until_the_new_ones_time() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_revoked() -> None:
-    key = make_key()
+def test_fail_revoked(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(revoked_at=NOW + DAY)
-    with pytest.raises(SigningKeyRevoked) as caught:
+    with refuses(
+        SigningKeyRevoked, f"The signature was made with key {key.key_id}, which is revoked."
+    ):
         verify(b"data", signature.value, key=load_own(key), signed_at=NOW)
-    assert (
-        caught.value.message == f"The signature was made with key {key.key_id}, which is revoked."
-    )
 
 
 @pytest.mark.django_db
@@ -112,8 +109,7 @@ def test_fail_dated_outside_the_validity_period(signed_at: datetime, reason: str
 
 
 @pytest.mark.django_db
-def test_success_dated_at_the_limits() -> None:
-    key = make_key()
+def test_success_dated_at_the_limits(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     ServerKey.objects.update(retires_at=NOW + DAY)
@@ -122,21 +118,18 @@ def test_success_dated_at_the_limits() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_invalid() -> None:
-    key = make_key()
+def test_fail_invalid(key: ServerKey) -> None:
     signature = sign(b"data", now=NOW)
     assert signature
     for data, value in ((b"date", signature.value), (b"data", b""), (b"data", b"\0" * 64)):
-        with pytest.raises(InvalidSignature) as caught:
+        with refuses(
+            InvalidSignature, f"The signature does not match key {key.key_id} and the data."
+        ):
             verify(data, value, key=load_own(key), signed_at=NOW)
-        assert caught.value.message == (
-            f"The signature does not match key {key.key_id} and the data."
-        )
 
 
 @pytest.mark.django_db
-def test_fail_another_encryption_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = make_key()
+def test_fail_another_encryption_key(monkeypatch: pytest.MonkeyPatch, key: ServerKey) -> None:
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=Fernet.generate_key().decode())
     with pytest.raises(KeyUnreadable) as caught:
         sign(b"data", now=NOW)
@@ -175,11 +168,8 @@ def test_fail_no_encryption_key(monkeypatch: pytest.MonkeyPatch, keys: str, reas
 def test_fail_private_key_of_another_key() -> None:
     other = make_key(retires_at=NOW + DAY)
     key = make_key(private_key_encrypted=other.private_key_encrypted)
-    with pytest.raises(KeyDamaged) as caught:
+    with refuses(KeyDamaged, f"The private key of {key.key_id} does not match its public key."):
         sign(b"data", now=NOW)
-    assert caught.value.message == (
-        f"The private key of {key.key_id} does not match its public key."
-    )
 
 
 def test_success_keys_of_a_descriptor() -> None:
@@ -240,6 +230,5 @@ def test_success_descriptor_without_a_key() -> None:
     ],
 )
 def test_fail_invalid_descriptor(document: Any, message: str) -> None:
-    with pytest.raises(InvalidDescriptor) as caught:
+    with refuses(InvalidDescriptor, message):
         keys_from_descriptor(document)
-    assert caught.value.message == message

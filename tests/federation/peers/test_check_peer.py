@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.http import http_date
 
 from federation.errors import HandshakeIncompatible, InvalidServerName
-from federation.models import FederationMode, KnownPeer, Policy
+from federation.models import FederationMode, KnownPeer, Policy, ServerKey
 from federation.peers.check_peer import (
     PeerKeyComparison,
     check_peer,
@@ -34,6 +34,7 @@ from tests.federation.fake_peer import (
     build_document,
     key_id,
 )
+from tests.refusals import refuses
 
 pytestmark = [pytest.mark.django_db, pytest.mark.dated]
 LATER = NOW + DAY
@@ -54,7 +55,14 @@ def ready() -> None:
 
 @pytest.mark.usefixtures("ready")
 def test_success_first_seen(peer: FakePeer) -> None:
+    check(peer, dry_run=True)
+    assert not KnownPeer.objects.exists()
+    assert not AuditEntry.objects.exists()
+    peer.requests.clear()
     result = check(peer)
+    (request,) = peer.requests
+    assert (request.method, request.target) == ("GET", "/.well-known/scaiwave/server")
+    assert (request.headers["host"], request.body) == (peer.name, b"")
     assert result.figures["peer"] == {
         "server_name": peer.name,
         "key_id": key_id(PUBLIC_KEY),
@@ -74,6 +82,13 @@ def test_success_first_seen(peer: FakePeer) -> None:
     assert (known.server_name, f"ed25519:{known.public_key}") == (peer.name, PUBLIC_KEY)
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, NOW, None)
     assert known.protocol_versions == ["v1"]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_name) == ("federation check-peer", peer.name)
+    assert entry.details == {
+        "key_id": key_id(PUBLIC_KEY),
+        "seen": "first seen",
+        "last_key_id": None,
+    }
 
 
 @pytest.mark.usefixtures("ready")
@@ -89,26 +104,6 @@ def test_success_first_seen_by_two_processes_at_once(
     assert check(peer, now=LATER).figures["peer"]["key_status"] == "first seen"
     known = KnownPeer.objects.get()
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_asks_for_the_descriptor_alone(peer: FakePeer) -> None:
-    check(peer)
-    (request,) = peer.requests
-    assert (request.method, request.target) == ("GET", "/.well-known/scaiwave/server")
-    assert (request.headers["host"], request.body) == (peer.name, b"")
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_audited(peer: FakePeer) -> None:
-    check(peer)
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.subject_name) == ("federation check-peer", peer.name)
-    assert entry.details == {
-        "key_id": key_id(PUBLIC_KEY),
-        "seen": "first seen",
-        "last_key_id": None,
-    }
 
 
 @pytest.mark.usefixtures("ready")
@@ -152,13 +147,6 @@ def test_success_changed_unannounced(peer: FakePeer) -> None:
         f"its descriptor does not list the old key {key_id(PUBLIC_KEY)}. Confirm the new key with "
         "the peer's administrator before you rely on it."
     ]
-
-
-@pytest.mark.usefixtures("ready")
-def test_success_dry_run_stores_nothing(peer: FakePeer) -> None:
-    check(peer, dry_run=True)
-    assert not KnownPeer.objects.exists()
-    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.usefixtures("ready")
@@ -223,8 +211,7 @@ def test_fail_policy(peer: FakePeer, policy: dict[str, Any] | None, reason: str)
     assert KnownPeer.objects.exists()
 
 
-def test_success_policy_names_the_peer(peer: FakePeer) -> None:
-    make_key()
+def test_success_policy_names_the_peer(peer: FakePeer, key: ServerKey) -> None:
     allowed = {"default_mode": "invite_only", "allowed_peers": [peer.name]}
     Policy.objects.create(updated_at=NOW, **allowed)
     result = check(peer)
@@ -238,15 +225,13 @@ def test_fail_no_key_of_our_own(peer: FakePeer) -> None:
     assert problem.message == "This server has no signing key, so the peer can't trust it."
 
 
-def test_fail_invalid_name(peer: FakePeer) -> None:
-    with pytest.raises(InvalidServerName) as caught:
+def test_fail_invalid_name_or_networks(peer: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refuses(InvalidServerName, f"Invalid server name: 'https://{peer.name}'."):
         check(peer, server_name=f"https://{peer.name}")
-    assert caught.value.message == f"Invalid server name: 'https://{peer.name}'."
-
-
-def test_fail_invalid_networks(peer: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_PEER_NETWORKS="127.0.0.0/8, home")
-    with pytest.raises(SettingInvalid) as caught:
+    with refuses(
+        SettingInvalid,
+        "SCAIWAVE_PEER_NETWORKS is not a list of networks.",
+        "Set SCAIWAVE_PEER_NETWORKS to networks such as 10.0.0.0/8,fd00::/8.",
+    ):
         check(peer)
-    assert caught.value.message == "SCAIWAVE_PEER_NETWORKS is not a list of networks."
-    assert caught.value.fix == "Set SCAIWAVE_PEER_NETWORKS to networks such as 10.0.0.0/8,fd00::/8."

@@ -20,8 +20,9 @@ from federation.peers.descriptor import PeerDescriptor, fetch_descriptor
 from federation.policy.server_names import parse_server_name
 from scaiwave.clients.http.exceptions import Timeouts
 from scaiwave.config import load
-from scaiwave.core.errors import UpstreamUnavailable, UpstreamUnreachable
+from scaiwave.core.errors import ScaiWaveError, UpstreamUnavailable, UpstreamUnreachable
 from tests.federation.fake_peer import PUBLIC_KEY, FakePeer, build_document, run_peer
+from tests.refusals import refuses
 from tests.scaiwave.clients.certificates import Authority
 from tests.scaiwave.clients.raw_socket_server import hang_up
 
@@ -107,11 +108,10 @@ def test_fail_invalid_document(peer: FakePeer, change: Change, reason: str) -> N
 )
 def test_fail_invalid_key(peer: FakePeer, public_key: Any, reason: str) -> None:
     peer.describe(public_key=public_key)
-    with pytest.raises(HandshakeIncompatible) as caught:
+    with refuses(
+        HandshakeIncompatible, f"{peer.name}: The descriptor's `public_key` is invalid. {reason}"
+    ):
         fetch_from(peer.name)
-    assert caught.value.message == (
-        f"{peer.name}: The descriptor's `public_key` is invalid. {reason}"
-    )
 
 
 @pytest.mark.parametrize(
@@ -126,18 +126,16 @@ def test_fail_invalid_key(peer: FakePeer, public_key: Any, reason: str) -> None:
 )
 def test_fail_no_descriptor(peer: FakePeer, status: int, reason: str) -> None:
     peer.respond_with(b"", status=status, headers={"Location": f"https://{peer.name}/elsewhere"})
-    with pytest.raises(HandshakeIncompatible) as caught:
+    with refuses(HandshakeIncompatible, f"{peer.name} {reason}"):
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} {reason}"
     assert len(peer.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_fail_unavailable(peer: FakePeer, status: int) -> None:
     peer.respond_with(b"", status=status)
-    with pytest.raises(UpstreamUnavailable) as caught:
+    with refuses(UpstreamUnavailable, f"{peer.name} returned HTTP {status}.") as caught:
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} returned HTTP {status}."
     assert caught.value.exit_code == 2
 
 
@@ -156,20 +154,20 @@ def test_fail_unavailable(peer: FakePeer, status: int) -> None:
         ),
     ],
 )
-def test_fail_response(peer: FakePeer, raw: bytes, error: type[Exception], problem: str) -> None:
+def test_fail_response(
+    peer: FakePeer, raw: bytes, error: type[ScaiWaveError], problem: str
+) -> None:
     peer.respond = lambda request: hang_up(raw)
-    with pytest.raises(error) as caught:
+    with refuses(error, f"{peer.name} {problem}"):
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} {problem}"  # type: ignore[attr-defined]
 
 
 def test_fail_wrong_content_length(peer: FakePeer) -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     peer.respond = lambda request: hang_up(head + chunk * 3)
-    with pytest.raises(HandshakeIncompatible) as caught:
+    with refuses(HandshakeIncompatible, f"{peer.name} returned more than 64 KB."):
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} returned more than 64 KB."
 
 
 def test_fail_no_response(peer: FakePeer) -> None:

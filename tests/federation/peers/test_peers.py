@@ -17,6 +17,7 @@ from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded
 from tenants.models import AuditEntry
 from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR
+from tests.refusals import decline, refuses
 from tests.tenants.factories import run_command
 
 pytestmark = pytest.mark.django_db
@@ -100,15 +101,12 @@ def test_success_forgotten_concurrently() -> None:
 
 
 def test_fail_no_terminal_or_declined() -> None:
-    def decline(question: str) -> None:
-        assert question == (
-            f"This deletes the stored key {KEY_ID} of chat.example.com: a changed key is no longer "
-            "noticed when the peer is seen next."
-        )
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
     make_peer()
-    with pytest.raises(ConfirmationDeclined):
+    with refuses(
+        ConfirmationDeclined,
+        f"This deletes the stored key {KEY_ID} of chat.example.com: a changed key is no longer "
+        "noticed when the peer is seen next.",
+    ):
         forget(confirm=decline)
     with pytest.raises(ConfirmationNeeded):
         run_command("forget_peer", "chat.example.com")

@@ -7,19 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from identity_sync.models import Registration
 from scaiwave.config.configuration import read_env_file
+from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
-from tests.identity_sync.registration.helpers import (
-    ServerHome,
-)
+from tests.identity_sync.registration.helpers import ServerHome
+from tests.tenants.factories import read_outputs, run_command
 
 pytestmark = [
     pytest.mark.django_db,
@@ -44,17 +42,16 @@ def flags(server: ServerHome) -> list[str]:
 
 
 def test_success_command_prints_the_next_step(command_server: ServerHome) -> None:
-    out, err = StringIO(), StringIO()
-    call_command("sync_register", *flags(command_server), stdout=out, stderr=err)
+    out, err = read_outputs("sync_register", *flags(command_server))
     row = Registration.objects.get()
-    lines = dict(line.split(maxsplit=1) for line in out.getvalue().splitlines()[:4])
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines()[:4])
     assert lines == {
         "Outcome": "pending",
         "State": "PENDING",
         "ScaiKey": command_server.url,
         "Request": row.request_id,
     }
-    assert err.getvalue().splitlines()[-1] == (
+    assert err.splitlines()[-1] == (
         f"Next: approve request {row.request_id} in ScaiKey, then run "
         "`scaiwave sync register` again."
     )
@@ -62,23 +59,37 @@ def test_success_command_prints_the_next_step(command_server: ServerHome) -> Non
 
 def test_success_command_json(command_server: ServerHome, sandbox: Sandbox) -> None:
     sandbox.registrations.auto_approve = True
-    out, err = StringIO(), StringIO()
-    call_command("sync_register", *flags(command_server), "--json", stdout=out, stderr=err)
-    document = json.loads(out.getvalue())
+    out, err = read_outputs("sync_register", *flags(command_server), "--json")
+    document = json.loads(out)
     assert document["outcome"] == "registered"
     assert "****" in document["registration"]["client_secret"]
-    assert err.getvalue() == ""
+    assert err == ""
 
 
 def test_success_command_cancel(command_server: ServerHome) -> None:
     request_id = command_server.register().request_id
-    out = StringIO()
-    call_command("sync_register", "--cancel", stdout=out, stderr=StringIO())
-    assert out.getvalue().splitlines() == [
+    out = run_command("sync_register", "--cancel")
+    assert out.splitlines() == [
         "Outcome  cancelled",
         f"Request  {request_id}",
         f"ScaiKey  {command_server.url}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--timeout=5",), "--timeout needs --wait."),
+        (("--cancel", "--replace"), "Can't combine --cancel and --replace."),
+    ],
+)
+def test_fail_options_without_effect(
+    command_server: ServerHome, sandbox: Sandbox, words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("sync_register", *flags(command_server), *words)
+    assert caught.value.message == message
+    assert sandbox.requests.total == 0
 
 
 CONSOLE = [sys.executable, "-m", "scaiwave.cli"]

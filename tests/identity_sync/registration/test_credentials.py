@@ -210,18 +210,6 @@ def test_fail_credentials_are_printed_at_a_terminal_if_nothing_is_writable(
     )
 
 
-def test_success_killed_before_the_configuration_is_written(
-    server: ServerHome, sandbox: Sandbox
-) -> None:
-    """The receipt then contains the credentials, which ScaiKey would not return again."""
-    approve(sandbox, server.register().request_id)
-    run_before_answer(sandbox, server.env_file.mkdir)
-    with pytest.raises(CredentialsNotInstalled):
-        server.resume()
-    server.env_file.rmdir()
-    assert server.resume().outcome == "registered"
-
-
 def test_success_interrupt_waits_until_the_credentials_are_saved(
     server: ServerHome, sandbox: Sandbox
 ) -> None:

@@ -6,12 +6,10 @@ import json
 import os
 import stat
 import tempfile
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from identity_sync.errors import CredentialsLost, RegistrationBusy, RegistrationConflict
 from identity_sync.registration import credentials
@@ -27,6 +25,7 @@ from tests.identity_sync.registration.helpers import (
     count_status_requests,
     get_mode,
 )
+from tests.tenants.factories import read_outputs
 
 pytestmark = [
     pytest.mark.django_db,
@@ -43,8 +42,10 @@ def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def fetch_credentials(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
-    """Fetch the credentials of the pending request, as a process did that was killed."""
+@pytest.fixture
+def receipt(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
+    """The receipt of an approved request, with the credentials that a killed process fetched."""
+    server.register()
     receipt: dict[str, Any] = json.loads(server.receipt.read_text())
     approve(sandbox, receipt["request_id"])
     pending = sandbox.registrations.get(receipt["request_id"])
@@ -90,29 +91,39 @@ def assert_only_configured(server: ServerHome, receipt: dict[str, Any]) -> None:
     assert [path for path in files if "scaikey-registration" in path.name] == []
 
 
-@pytest.mark.parametrize("kind", ["draft", "response", "chunked"])
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [
+        ("draft", "whole receipt"),
+        ("response", "whole receipt"),
+        ("chunked", "whole receipt"),
+        ("response", "no receipt"),  # as after a kill between its deletion and that of the rest
+        ("draft", "damaged receipt"),
+    ],
+)
 def test_success_leftover_file_is_used_without_a_request(
-    server: ServerHome, sandbox: Sandbox, kind: str
+    server: ServerHome, sandbox: Sandbox, receipt: dict[str, Any], kind: str, left: str
 ) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
     if kind == "draft":
         create_leftover(server, json.dumps(receipt).encode())
     else:
         content = make_response_file(receipt, chunked=kind == "chunked")
         create_leftover(server, content, "0123456789abcdef.response")
+    if left == "no receipt":
+        server.receipt.unlink()
+    elif left == "damaged receipt":
+        server.receipt.write_text("{")
     sandbox.requests.reset()
-    assert server.resume(dry_run=True).outcome == "planned"
+    if left == "whole receipt":
+        assert server.resume(dry_run=True).outcome == "planned"
     assert server.resume().outcome == "registered"
     assert count_status_requests(sandbox) == 0
     assert_only_configured(server, receipt)
 
 
 def test_success_complete_leftover_file_among_several_is_used(
-    server: ServerHome, sandbox: Sandbox
+    server: ServerHome, receipt: dict[str, Any]
 ) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
     receipt_json = json.dumps(receipt).encode()
     foreign = json.dumps({**receipt, "request_id": "req_other"}).encode()
     for number, content in enumerate(
@@ -123,32 +134,7 @@ def test_success_complete_leftover_file_among_several_is_used(
     assert_only_configured(server, receipt)
 
 
-def test_success_leftover_file_without_a_receipt_is_used(
-    server: ServerHome, sandbox: Sandbox
-) -> None:
-    """As after a kill between the deletion of the receipt and that of the rest."""
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
-    create_leftover(server, make_response_file(receipt), "0123456789abcdef.response")
-    server.receipt.unlink()
-    assert server.resume().outcome == "registered"
-    assert_only_configured(server, receipt)
-
-
-def test_success_leftover_file_beside_a_damaged_receipt_is_used(
-    server: ServerHome, sandbox: Sandbox
-) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
-    create_leftover(server, json.dumps(receipt).encode())
-    server.receipt.write_text("{")
-    assert server.resume().outcome == "registered"
-    assert_only_configured(server, receipt)
-
-
-def test_fail_leftover_file_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
+def test_fail_leftover_file_of_another_request(server: ServerHome, receipt: dict[str, Any]) -> None:
     other = {**receipt, "request_id": "req_other"}
     create_leftover(server, json.dumps(other).encode())
     create_leftover(server, make_response_file(other), "0123456789abcdef.response")
@@ -157,9 +143,9 @@ def test_fail_leftover_file_of_another_request(server: ServerHome, sandbox: Sand
 
 
 @pytest.mark.parametrize("cut", [1, 100, 300])
-def test_fail_incomplete_leftover_file(server: ServerHome, sandbox: Sandbox, cut: int) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
+def test_fail_incomplete_leftover_file(
+    server: ServerHome, receipt: dict[str, Any], cut: int
+) -> None:
     create_leftover(server, json.dumps(receipt).encode()[:-cut])
     create_leftover(server, make_response_file(receipt)[: -500 - cut], "0123456789abcdef.response")
     with pytest.raises(CredentialsLost):
@@ -167,28 +153,26 @@ def test_fail_incomplete_leftover_file(server: ServerHome, sandbox: Sandbox, cut
     assert not list(server.home.glob(".scaikey*"))
 
 
-def test_fail_restart_would_discard_credentials(server: ServerHome, sandbox: Sandbox) -> None:
-    server.register()
-    create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
+def test_fail_restart_would_discard_credentials(
+    server: ServerHome, receipt: dict[str, Any]
+) -> None:
+    create_leftover(server, json.dumps(receipt).encode())
     with pytest.raises(RegistrationConflict):
         server.register(restart=True)
 
 
-def test_fail_file_of_a_running_process(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_file_of_a_running_process(server: ServerHome, receipt: dict[str, Any]) -> None:
     """The second process does not change what the first one has written so far."""
-    server.register()
-    draft = create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
+    draft = create_leftover(server, json.dumps(receipt).encode())
     with registration_lock(server.home), pytest.raises(RegistrationBusy):
         server.resume()
     assert draft.exists()
 
 
 def test_success_credentials_saved_elsewhere_are_used(
-    server: ServerHome, sandbox: Sandbox, other_directory: Path
+    server: ServerHome, sandbox: Sandbox, receipt: dict[str, Any], other_directory: Path
 ) -> None:
     """Used from there once the home directory can be written again, and removed there."""
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
     rescued = create_rescue_file(receipt, other_directory)
     sandbox.requests.reset()
     assert server.resume().outcome == "registered"
@@ -215,10 +199,8 @@ def create_rescue_file(receipt: dict[str, Any], directory: Path) -> Path:
 
 @pytest.mark.parametrize("flaw", ["cut", "foreign", "open", "link"])
 def test_fail_invalid_file_saved_elsewhere(
-    server: ServerHome, sandbox: Sandbox, other_directory: Path, tmp_path: Path, flaw: str
+    server: ServerHome, receipt: dict[str, Any], other_directory: Path, tmp_path: Path, flaw: str
 ) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
     path = create_rescue_file(receipt, other_directory)
     match flaw:
         case "cut":
@@ -236,10 +218,8 @@ def test_fail_invalid_file_saved_elsewhere(
 
 
 def test_success_status_and_show_config_report_leftover_files(
-    server: ServerHome, sandbox: Sandbox, settings: Any
+    server: ServerHome, receipt: dict[str, Any], settings: Any
 ) -> None:
-    server.register()
-    receipt = fetch_credentials(server, sandbox)
     create_leftover(server, json.dumps(receipt).encode())
     status = sync_status(operator=HOST_OPERATOR, config=server.config, now=NOW, drift=None)
     assert status.problem is not None
@@ -249,9 +229,7 @@ def test_success_status_and_show_config_report_leftover_files(
         "Run `scaiwave sync register` to configure them.",
     )
     settings.CONFIG = server.config
-    err = StringIO()
-    call_command("sync_show_config", stdout=StringIO(), stderr=err)
-    assert err.getvalue() == (
+    assert read_outputs("sync_show_config")[1] == (
         f"Warning: ScaiKey has approved request {receipt['request_id']}, and its credentials are "
         "saved but not configured: run `scaiwave sync register`.\n"
     )

@@ -1,7 +1,8 @@
-"""Requests that are not approved: rejected, expired, cancelled, discarded."""
+"""Requests that are not approved, cancelled or discarded; see also `test_states.py`."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,7 @@ from identity_sync.errors import (
     NoPendingRegistration,
     ReceiptUnreadable,
     RegistrationBusy,
-    RegistrationClosed,
     RegistrationConflict,
-    RegistrationRejected,
 )
 from identity_sync.models import Registration
 from identity_sync.registration.answers import RegistrationFlags
@@ -35,46 +34,12 @@ from tests.identity_sync.registration.helpers import (
     ServerHome,
     approve,
 )
+from tests.refusals import refuses
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
 ]
-
-
-def test_fail_rejected(server: ServerHome, sandbox: Sandbox) -> None:
-    request_id = server.register().request_id
-    sandbox.registrations.decide(request_id, "REJECTED", "Not one of ours.")
-    with pytest.raises(RegistrationRejected) as caught:
-        server.resume()
-    assert caught.value.message == f"ScaiKey rejected request {request_id}: Not one of ours."
-    assert caught.value.fix == (
-        "Resolve the reason with a ScaiKey administrator, then run `scaiwave sync register` to "
-        "apply again; other answers are flags, such as `--name`."
-    )
-    row = Registration.objects.get()
-    assert (row.state, row.rejection_reason) == ("REJECTED", "Not one of ours.")
-    assert server.resume().request_id != request_id
-
-
-def test_fail_expired(server: ServerHome, sandbox: Sandbox) -> None:
-    sandbox.registrations.lifetime = 0
-    with pytest.raises(RegistrationClosed) as caught:
-        server.register()
-    row = Registration.objects.get()
-    assert row.state == "EXPIRED"
-    assert caught.value.message == f"Request {row.request_id} has expired in ScaiKey."
-    assert caught.value.fix == (
-        "Run `scaiwave sync register` to apply again with the same answers."
-    )
-
-
-def test_fail_cancelled_in_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
-    request_id = server.register().request_id
-    sandbox.registrations.decide(request_id, "CANCELLED")
-    with pytest.raises(RegistrationClosed) as caught:
-        server.resume()
-    assert caught.value.message == f"Request {request_id} was cancelled in ScaiKey."
 
 
 def test_fail_state_that_is_not_documented(server: ServerHome, sandbox: Sandbox) -> None:
@@ -109,24 +74,18 @@ def test_fail_credentials_fetched_before(server: ServerHome, sandbox: Sandbox) -
 
 
 def test_success_cancel(server: ServerHome, sandbox: Sandbox) -> None:
+    cancel = partial(cancel_registration, operator=HOST_OPERATOR, config=server.config, now=NOW)
     request_id = server.register().request_id
-    cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
+    cancel(dry_run=True)
+    assert sandbox.registrations.get(request_id).status == "PENDING"
+    assert server.receipt.exists()
+    cancel()
     assert sandbox.registrations.get(request_id).status == "CANCELLED"
     assert Registration.objects.get().state == "CANCELLED"
     assert not server.receipt.exists()
-
-
-def test_success_cancel_dry_run_changes_nothing(server: ServerHome, sandbox: Sandbox) -> None:
-    request_id = server.register().request_id
-    cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW, dry_run=True)
-    assert sandbox.registrations.get(request_id).status == "PENDING"
-    assert server.receipt.exists()
-
-
-def test_fail_cancel_without_a_request(server: ServerHome) -> None:
-    with pytest.raises(NoPendingRegistration) as caught:
-        cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
-    assert caught.value.message == (f"No registration request is pending in {server.home}.")
+    with refuses(NoPendingRegistration, f"No registration request is pending in {server.home}."):
+        cancel()
+    assert server.resume().request_id != request_id
 
 
 def test_fail_cancel_after_the_decision(server: ServerHome, sandbox: Sandbox) -> None:
@@ -141,28 +100,25 @@ def test_fail_cancel_after_the_decision(server: ServerHome, sandbox: Sandbox) ->
     assert server.receipt.exists()
 
 
-def test_success_restart_cancels_and_requests_again(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_restart_cancels_or_discards_and_requests_again(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     first = server.register().request_id
     second = server.register(restart=True).request_id
     assert sandbox.registrations.get(first).status == "CANCELLED"
     assert sandbox.registrations.get(second).status == "PENDING"
-
-
-def test_success_restart_discards_a_decided_request(server: ServerHome, sandbox: Sandbox) -> None:
-    first = server.register().request_id
-    approve(sandbox, first)
+    approve(sandbox, second)
     assert server.register(restart=True).outcome == "pending"
     assert (
-        f"Request {first} has already been approved or rejected in ScaiKey. The result is "
+        f"Request {second} has already been approved or rejected in ScaiKey. The result is "
         "discarded."
     ) in server.messages
 
 
 def test_fail_answers_differ_from_the_pending_request(server: ServerHome) -> None:
     server.register()
-    with pytest.raises(RegistrationConflict) as caught:
+    with refuses(RegistrationConflict, "A request with a different --name is pending: 'chat'."):
         register(server.make_context(), flags=RegistrationFlags(name="other"))
-    assert caught.value.message == "A request with a different --name is pending: 'chat'."
 
 
 def test_fail_pending_in_another_home(server: ServerHome, tmp_path: Path) -> None:
@@ -180,9 +136,8 @@ def test_fail_pending_in_another_home(server: ServerHome, tmp_path: Path) -> Non
 
 def test_fail_damaged_receipt(server: ServerHome) -> None:
     server.receipt.write_text('{"url": 1')
-    with pytest.raises(ReceiptUnreadable) as caught:
+    with refuses(ReceiptUnreadable, f"{server.receipt} can't be read: it is damaged."):
         server.register()
-    assert caught.value.message == f"{server.receipt} can't be read: it is damaged."
     assert server.register(restart=True).outcome == "pending"
 
 
@@ -277,9 +232,8 @@ def test_fail_configured_credentials_are_refused(server: ServerHome, sandbox: Sa
 def test_fail_registered_with_another_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     server.resume()
-    with pytest.raises(RegistrationConflict) as caught:
+    with refuses(RegistrationConflict, f"This server is already registered with {server.url}."):
         register(server.make_context(), flags=RegistrationFlags(url="https://other.example.com"))
-    assert caught.value.message == f"This server is already registered with {server.url}."
 
 
 def test_fail_scaikey_is_down(server: ServerHome, sandbox: Sandbox) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from identity_sync.errors import NoPendingRegistration, RegistrationPending, RegistrationRejected
+from identity_sync.errors import NoPendingRegistration, RegistrationRejected
 from identity_sync.models import Registration, RegistrationState
 from identity_sync.registration.cancel import cancel_registration
 from identity_sync.registration.export_env import export_env
@@ -77,28 +77,20 @@ def test_success_requested_approved_and_configured(server: ServerHome, sandbox: 
         ("register", "ops@example.com", "PENDING"),
         ("register", "ops@example.com", "APPROVED"),
     ]
+    client = sandbox.clients.find(result.client_id)
+    assert client is not None
+    assert (client.app_type, client.redirect_uris) == (
+        "WEB",
+        ("http://localhost:8000/oidc/callback/",),
+    )
+    assert set(client.scopes) == {"admin:read", "openid", "profile", "email"}
 
-
-def test_success_repeated_changes_nothing(server: ServerHome, sandbox: Sandbox) -> None:
-    approve(sandbox, server.register().request_id)
-    server.resume()
     before = server.env_file.read_text()
     sandbox.requests.reset()
     assert server.register().outcome == "already_registered"
     assert sandbox.requests.count("*/register/*") == 0
     assert server.env_file.read_text() == before
     assert Registration.objects.count() == 1
-
-
-def test_success_force_registers_again(server: ServerHome, sandbox: Sandbox) -> None:
-    approve(sandbox, server.register().request_id)
-    first = server.resume()
-    again = server.register(replace_credentials=True)
-    approve(sandbox, again.request_id)
-    second = server.resume()
-    assert second.client_id != first.client_id
-    written = read_env_file(server.env_file)
-    assert written["SCAIWAVE_SCAIKEY_CLIENT_ID"] == second.client_id
 
 
 def test_success_waiting_until_approved(
@@ -131,32 +123,6 @@ def test_success_waiting_continues_after_a_restart_of_scaikey(
     approve(sandbox, request_id)
     assert server.resume(wait=30).outcome == "registered"
     assert any(line.endswith("Still waiting.") for line in server.messages)
-
-
-def test_fail_no_decision_in_time(server: ServerHome, sandbox: Sandbox) -> None:
-    with pytest.raises(RegistrationPending) as caught:
-        server.register(wait=0)
-    request_id = Registration.objects.get().request_id
-    assert caught.value.message == (
-        f"Request {request_id} was not approved or rejected within 0 s."
-    )
-    assert caught.value.exit_code == 1
-    assert server.receipt.exists()
-
-
-@pytest.mark.parametrize(
-    ("scope", "find", "flag"),
-    [("PARTNER", "partners", "partner_slug"), ("TENANT", "tenants", "tenant_slug")],
-)
-def test_success_other_scopes(
-    server: ServerHome, sandbox: Sandbox, scope: str, find: str, flag: str
-) -> None:
-    sandbox.registrations.auto_approve = True
-    slug = next(iter(getattr(sandbox.directory, find).values()))["slug"]
-    result = register(
-        server.make_context(), flags=server.make_flags(scope=scope.lower(), **{flag: slug})
-    )
-    assert (result.scope, result.scope_slug, result.token_scope) == (scope, slug, scope)
 
 
 def test_fail_unknown_slug(server: ServerHome) -> None:
@@ -273,8 +239,16 @@ def start_replacement(server: ServerHome, sandbox: Sandbox) -> str:
     return pending.request_id
 
 
-def test_success(server: ServerHome, sandbox: Sandbox, first: RegistrationResult) -> None:
+def test_success_credentials_are_replaced(
+    server: ServerHome, sandbox: Sandbox, first: RegistrationResult
+) -> None:
     before = server.env_file.read_text()
+    sandbox.requests.reset()
+    plan = server.resume(replace_credentials=True, dry_run=True)
+    assert (plan.outcome, plan.replaced_client_id) == ("planned", first.client_id)
+    assert plan.redirect_uri == "http://localhost:8000/oidc/callback/"
+    assert sandbox.requests.total == 0
+
     pending = server.resume(replace_credentials=True)
     # The answers of the last request are used again.
     assert (pending.outcome, pending.name, pending.contact_email) == (
@@ -299,18 +273,13 @@ def test_success(server: ServerHome, sandbox: Sandbox, first: RegistrationResult
     written = read_env_file(server.env_file)
     assert written["SCAIWAVE_SCAIKEY_CLIENT_ID"] == result.client_id
     assert not server.receipt.exists()
-    assert server.resume().outcome == "already_registered"
-
-
-def test_success_audited(server: ServerHome, sandbox: Sandbox, first: RegistrationResult) -> None:
-    start_replacement(server, sandbox)
-    result = server.resume()
     entries = AuditEntry.objects.order_by("id").values_list("details", flat=True)
     names = ("state", "client_id", "replaced_client_id")
     assert [tuple(details.get(name, "") for name in names) for details in entries][-2:] == [
         ("PENDING", "", first.client_id),
         ("APPROVED", result.client_id, first.client_id),
     ]
+    assert server.resume().outcome == "already_registered"
 
 
 def test_success_while_pending_everything_shows_the_old_ones(
@@ -412,10 +381,10 @@ def test_fail_rejected_leaves_the_old_ones(
     assert server.resume().outcome == "already_registered"
 
 
-def test_success_lost_secret(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_lost_secret(
+    server: ServerHome, sandbox: Sandbox, first: RegistrationResult
+) -> None:
     """The old secret no longer works, as after it was rotated in ScaiKey."""
-    approve(sandbox, server.register().request_id)
-    server.resume()
     lines = server.env_file.read_text().splitlines()
     secret = "SCAIWAVE_SCAIKEY_CLIENT_SECRET="
     kept = [line for line in lines if not line.startswith(secret)]
@@ -438,14 +407,6 @@ def test_success_other_answers(
     assert (result.scope, result.token_scope, result.name) == ("TENANT", "TENANT", "chat")
     written = read_env_file(server.env_file)
     assert written["SCAIWAVE_SCAIKEY_ISSUER"] == sandbox.get_issuer(tenant["id"])
-
-
-def test_success_dry_run(server: ServerHome, sandbox: Sandbox, first: RegistrationResult) -> None:
-    sandbox.requests.reset()
-    plan = server.resume(replace_credentials=True, dry_run=True)
-    assert (plan.outcome, plan.replaced_client_id) == ("planned", first.client_id)
-    assert plan.redirect_uri == "http://localhost:8000/oidc/callback/"
-    assert sandbox.requests.total == 0
 
 
 def test_success_registration_of_an_earlier_release(
@@ -482,15 +443,3 @@ def test_success_public_url_was_changed(
     sandbox.registrations.auto_approve = True
     server.resume(replace_credentials=True)
     assert show_config(operator=HOST_OPERATOR, config=server.config).warnings == []
-
-
-def test_success_registers_as_an_application_that_signs_in(
-    server: ServerHome, sandbox: Sandbox, first: RegistrationResult
-) -> None:
-    client = sandbox.clients.find(first.client_id)
-    assert client is not None
-    assert (client.app_type, client.redirect_uris) == (
-        "WEB",
-        ("http://localhost:8000/oidc/callback/",),
-    )
-    assert set(client.scopes) == {"admin:read", "openid", "profile", "email"}

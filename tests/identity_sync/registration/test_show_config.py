@@ -5,12 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from scaiwave.core.errors import NotRegistered
 from tenants.models import AuditEntry
 from tests.databases import copy_database
 from tests.identity_sync.registration.helpers import HOST_OPERATOR, NOW
+from tests.tenants.factories import read_outputs, run_command
 from tests.tools import count_examples
 
 SECRET = "sk-0123456789abcdefghij"
@@ -90,21 +89,19 @@ def test_success_no_password_is_ever_shown(password: str) -> None:
 
 def test_success_command(home: Path, settings: Any) -> None:
     settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SERVER_NAM": "typo"})
-    out, err = StringIO(), StringIO()
-    call_command("sync_show_config", stdout=out, stderr=err)
-    lines = out.getvalue().splitlines()
+    out, err = read_outputs("sync_show_config")
+    lines = out.splitlines()
     assert lines[0].split() == ["Name", "Value", "Source"]
     assert lines[-2:] == [f"Home directory:      {home}", f"Configuration file:  {home}/.env"]
-    assert err.getvalue() == (
+    assert err == (
         "Warning: SCAIWAVE_SERVER_NAM is not a setting. Did you mean SCAIWAVE_SERVER_NAME?\n"
     )
 
 
 def test_success_command_json(home: Path, settings: Any) -> None:
     settings.CONFIG = load({"SCAIWAVE_HOME": str(home)})
-    out = StringIO()
-    call_command("sync_show_config", "--json", stdout=out, stderr=StringIO())
-    document = json.loads(out.getvalue())
+    out = run_command("sync_show_config", "--json")
+    document = json.loads(out)
     assert set(document) == {"settings", "home", "env_file", "unknown", "warnings"}
     assert document["settings"][0].keys() == {"name", "value", "source", "help"}
 
@@ -142,21 +139,14 @@ def test_success_set_variables_and_an_audit_entry(home: Path) -> None:
 @pytest.mark.django_db
 def test_success_export_command(home: Path, settings: Any) -> None:
     settings.CONFIG = load({"SCAIWAVE_HOME": str(home), **VALUES})
-    out = StringIO()
-    call_command("sync_export_env", stdout=out, stderr=StringIO())
-    assert out.getvalue() == (
+    out = run_command("sync_export_env")
+    assert out == (
         "export SCAIWAVE_SCAIKEY_URL='https://scaikey.example.com'\n"
         "export SCAIWAVE_SCAIKEY_CLIENT_ID='app-1'\n"
         "export SCAIWAVE_SCAIKEY_CLIENT_SECRET='it'\\''s $ecret'\n"
     )
-
-
-@pytest.mark.django_db
-def test_success_export_command_json(home: Path, settings: Any) -> None:
-    settings.CONFIG = load({"SCAIWAVE_HOME": str(home), **VALUES})
-    out = StringIO()
-    call_command("sync_export_env", "--json", stdout=out, stderr=StringIO())
-    assert json.loads(out.getvalue()) == {"environment": VALUES}
+    out = run_command("sync_export_env", "--json")
+    assert json.loads(out) == {"environment": VALUES}
 
 
 @pytest.mark.django_db

@@ -17,6 +17,7 @@ from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     HOST,
+    expect_partial,
     list_groups,
     list_people_of_tenant,
     restore_user,
@@ -48,13 +49,23 @@ def restore_people(sandbox: Sandbox, tenant: str, keys: Iterable[str]) -> None:
         restore_user(sandbox, key, tenant)
 
 
+def set_roles(sandbox: Sandbox, people: Iterable[str], roles: list[str] | None) -> None:
+    for key in people:
+        sandbox.directory.set_roles(key, roles)
+
+
+def start_with_roles(sandbox: Sandbox, *roles: str) -> list[str]:
+    """Sync, with these roles of thirty people of the largest tenant; return the people."""
+    remove_groups(sandbox)
+    people = [row["id"] for row in list_people_of_tenant(sandbox, pick_tenant(sandbox))[:30]]
+    set_roles(sandbox, people, list(roles))
+    sync()
+    return people
+
+
 def sync_partly(**options: Any) -> SyncReport:
     """Run a sync that sets something aside."""
-    try:
-        report = sync(**options)
-    except SyncPartial as partial:
-        return partial.report
-    raise AssertionError(f"Nothing was set aside: {report}")
+    return expect_partial(**options).report
 
 
 def sync_anyhow(**options: Any) -> None:
@@ -70,10 +81,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def approve(ids: list[UUID], operator: Operator = HOST, **options: Any) -> Change:
+def approve(ids: Iterable[UUID] = (), operator: Operator = HOST, **options: Any) -> Change:
     return approve_removals(
         operator=operator,
-        selection=Selection([str(key) for key in ids]),
+        selection=options.pop("selection", None) or Selection([str(key) for key in ids]),
         reason=options.pop("reason", ""),
         confirm=options.pop("confirm", lambda effect: None),
         now=options.pop("now", now()),

@@ -9,7 +9,7 @@ from pytest_django import Settings
 from identity_sync.errors import RemovalsChanged
 from identity_sync.models import PendingRemoval, RemovalState
 from identity_sync.reasons import Loss
-from identity_sync.removals.decide import Selection, approve_removals
+from identity_sync.removals.decide import Selection
 from identity_sync.removals.queries import digest_pending
 from identity_sync.sync.confirm import claims
 from identity_sync.sync.fetch.announced import AnnouncedRecords
@@ -25,11 +25,12 @@ from tests.identity_sync.removals.helpers import (
     pick_tenant,
     remove_groups,
     remove_people,
+    set_roles,
+    start_with_roles,
     sync_anyhow,
     sync_partly,
 )
 from tests.identity_sync.sync.helpers import (
-    HOST,
     USERS,
     list_people,
     list_people_of_tenant,
@@ -65,6 +66,13 @@ def start(scaikey: Sandbox) -> tuple[str, str]:
     return tenant, partner
 
 
+def add_inactive_partner(scaikey: Sandbox) -> str:
+    partner = scaikey.directory.add_partner(name="Q", slug="q-q")
+    scaikey.directory.update_partner(partner, status="INACTIVE")
+    sync()
+    return str(partner)
+
+
 @pytest.mark.parametrize("is_removed", [True, False])
 def test_success_a_tenant_of_a_partner_that_waits(scaikey: Sandbox, is_removed: bool) -> None:
     tenant, partner = start(scaikey)
@@ -90,9 +98,7 @@ def test_success_a_partner_of_a_kept_tenant(scaikey: Sandbox) -> None:
 
 def test_success_a_kept_tenant_that_moves_to_an_inactive_partner(scaikey: Sandbox) -> None:
     tenant, _ = start(scaikey)
-    inactive = scaikey.directory.add_partner(name="Q", slug="q-q")
-    scaikey.directory.update_partner(inactive, status="INACTIVE")
-    sync()
+    inactive = add_inactive_partner(scaikey)
     scaikey.directory.update_tenant(tenant, status="INACTIVE")
     sync_partly()
     keep([row.pk for row in list_open()])
@@ -163,20 +169,13 @@ def test_success_kept_people_whose_tenant_is_gone_for_one_run(scaikey: Sandbox) 
 
 
 def test_success_records_without_roles_end_no_rows(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    people = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
-    for key in people:
-        scaikey.directory.set_roles(key, ["editor"])
-    sync()
-    for key in people:
-        scaikey.directory.set_roles(key, [])
+    people = start_with_roles(scaikey, "editor")
+    set_roles(scaikey, people, [])
     sync_partly()
     keep([row.pk for row in list_open()])
-    for key in people:
-        scaikey.directory.set_roles(key, None)
+    set_roles(scaikey, people, None)
     sync_anyhow()
-    for key in people:
-        scaikey.directory.set_roles(key, [])
+    set_roles(scaikey, people, [])
     sync_anyhow()
     holders = Participant.objects.filter(role_grants__role__slug="editor")
     assert holders.count() == len(list_open()) == 30
@@ -212,8 +211,7 @@ def test_success_webhooks_about_people_of_a_kept_tenant(scaikey: Sandbox) -> Non
     assert count_gone(keys) == 0
 
 
-def test_success_a_kept_membership_ends_with_its_member(scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_kept_membership_ends_with_its_member(synced: Sandbox) -> None:
     edge = GroupMembership.objects.filter(member_participant__isnull=False)[0]
     person = edge.member_participant
     assert person is not None
@@ -229,7 +227,7 @@ def test_success_a_kept_membership_ends_with_its_member(scaikey: Sandbox) -> Non
         last_seen_at=now(),
     )
     keep([list_open()[0].pk])
-    scaikey.directory.remove_user(str(person.scaikey_id))
+    synced.directory.remove_user(str(person.scaikey_id))
     sync()
     assert PendingRemoval.objects.get().state == RemovalState.ENDED
 
@@ -250,13 +248,7 @@ def test_fail_someone_else_decides_while_the_question_is_asked(
         keep(ids[:10])
 
     with pytest.raises(RemovalsChanged):
-        approve_removals(
-            operator=HOST,
-            selection=Selection((), tenant, digest_pending(ids)),
-            reason="",
-            confirm=decide,
-            now=now(),
-        )
+        approve(selection=Selection((), tenant, digest_pending(ids)), confirm=decide)
     assert not PendingRemoval.objects.filter(state=RemovalState.APPROVED).exists()
 
 
@@ -286,13 +278,9 @@ def test_success_slugs_that_wait_for_each_other(scaikey: Sandbox) -> None:
 
 
 def test_success_an_approved_role_of_someone_whose_suspension_waits(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    people = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
+    people = start_with_roles(scaikey, "editor")
+    set_roles(scaikey, people, [])
     for key in people:
-        scaikey.directory.set_roles(key, ["editor"])
-    sync()
-    for key in people:
-        scaikey.directory.set_roles(key, [])
         scaikey.directory.update_user(key, status="SUSPENDED")
     sync_partly()
     approve([row.pk for row in list_open() if row.loss == Loss.ROLE_TAKEN])
@@ -302,16 +290,11 @@ def test_success_an_approved_role_of_someone_whose_suspension_waits(scaikey: San
 
 
 def test_success_another_role_of_the_same_people_is_looked_up(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    people = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
-    for key in people:
-        scaikey.directory.set_roles(key, ["aa", "bb"])
-    sync()
-    for key in people:
-        scaikey.directory.set_roles(key, ["bb"])
+    people = start_with_roles(scaikey, "aa", "bb")
+    set_roles(scaikey, people, ["bb"])
     sync_partly()
-    for key in people:
-        scaikey.directory.set_roles(key, ["aa", "bb"] if key in people[5:] else ["aa"])
+    set_roles(scaikey, people[:5], ["aa"])
+    set_roles(scaikey, people[5:], ["aa", "bb"])
     assert sync().pending_count == 0
     assert Participant.objects.filter(role_grants__role__slug="bb").count() == 25
 
@@ -346,9 +329,7 @@ def test_success_people_of_a_waiting_tenant_are_counted_again(scaikey: Sandbox) 
 def test_fail_a_partner_admin_keeps_what_has_left_them(scaikey: Sandbox) -> None:
     tenant, partner = start(scaikey)
     boss = Operator("paul", OperatorRole.PARTNER_ADMIN, partner_id=partner)
-    inactive = scaikey.directory.add_partner(name="Q", slug="q-q")
-    scaikey.directory.update_partner(inactive, status="INACTIVE")
-    sync()
+    inactive = add_inactive_partner(scaikey)
     scaikey.directory.update_tenant(tenant, partner_id=inactive)
     sync_partly()
     assert Partner.objects.get(tenants__scaikey_tenant_id=tenant).scaikey_id == partner
@@ -363,9 +344,7 @@ def test_success_a_sync_of_a_tenant_whose_new_partner_is_inactive(
 ) -> None:
     """That sync makes no claim about the tenant itself."""
     tenant, _ = start(scaikey)
-    inactive = scaikey.directory.add_partner(name="Q", slug="q-q")
-    scaikey.directory.update_partner(inactive, status="INACTIVE")
-    sync()
+    inactive = add_inactive_partner(scaikey)
     scaikey.directory.update_tenant(tenant, partner_id=inactive)
     if how in ("pending", "kept"):
         sync_partly()

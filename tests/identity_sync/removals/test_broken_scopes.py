@@ -20,9 +20,8 @@ from tests.identity_sync.sync.helpers import (
     get_tenant_id,
     list_groups,
     list_people,
-    read_database,
-    read_directory,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 from tests.tools import IN_CI, NIGHTLY
@@ -77,5 +76,4 @@ def test_success_any_mix(sandbox: Sandbox, settings: Settings, seed: int) -> Non
     for _ in range(3):
         sync_anyhow()
         approve(list(PendingRemoval.objects.open().values_list("pk", flat=True)))
-    sync()
-    assert read_database() == read_directory(sandbox)
+    sync_and_compare(sandbox)

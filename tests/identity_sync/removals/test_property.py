@@ -22,10 +22,9 @@ from tests.identity_sync.removals.helpers import approve, keep, now, sync_anyhow
 from tests.identity_sync.sync.helpers import (
     get_tenant_id,
     list_people,
-    read_database,
-    read_directory,
     restore_user,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 from tests.tools import IN_CI, NIGHTLY
@@ -153,5 +152,4 @@ def test_success_any_mix(sandbox: Sandbox, settings: Settings, size: str, seed: 
         sync_anyhow()
         rows = PendingRemoval.objects.open()
         approve(list(rows.values_list("pk", flat=True)), now=now() + timedelta(seconds=1))
-    sync()
-    assert read_database() == read_directory(sandbox)
+    sync_and_compare(sandbox)

@@ -23,12 +23,15 @@ from tests.identity_sync.removals.helpers import (
     remove_groups,
     remove_people,
     restore_people,
+    set_roles,
+    start_with_roles,
     sync_anyhow,
     sync_partly,
 )
 from tests.identity_sync.sync.helpers import (
     HOST,
     USERS,
+    expect_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -37,6 +40,7 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
 )
 
 pytestmark = [
@@ -68,16 +72,22 @@ def gone(scaikey: Sandbox, tenant: str) -> list[str]:
     return people
 
 
-def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    tenant, other = pick_tenant(scaikey), pick_tenant(scaikey, 1)
+def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox, tenant: str) -> None:
     gone = remove_people(scaikey, tenant, 30)
-    [elsewhere] = remove_people(scaikey, other, 1)
+    [elsewhere] = remove_people(scaikey, pick_tenant(scaikey, 1), 1)
+    listed: list[str] = []
     stays = list_people_of_tenant(scaikey, tenant)[0]["id"]
     scaikey.directory.update_user(stays, display_name="Renamed")
     scaikey.directory.add_user(tenant, display_name="Newcomer")
-    report = sync_partly()
+    partial = expect_partial(on_planned=lambda: listed.append("seen"))
+    slug = scaikey.directory.tenants[tenant]["slug"]
+    assert partial.message == (
+        f"30 removals in {slug} wait for a decision. Everything else was applied."
+    )
+    assert (partial.code, partial.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert listed == ["seen"]
+    report = partial.report
+    assert report.outcome == get_last_run().outcome == "partial"
     assert get_changed_counts(report) == {
         "participants": {"added": 1, "updated": 1, "deactivated": 1, "skipped": 30}
     }
@@ -145,11 +155,8 @@ def test_success_people_who_are_swapped_are_not_covered(
     assert (active(gone), len(list_open())) == (30, 60)
 
 
-def test_success_an_approval_expires(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
-    sync_partly()
+@pytest.mark.usefixtures("gone")
+def test_success_an_approval_expires() -> None:
     approve([row.pk for row in list_open()], now=now() - timedelta(hours=25))
     assert sync_partly().pending_count == 30
     assert {row.state for row in list_open()} == {RemovalState.PENDING}
@@ -171,8 +178,7 @@ def test_success_kept_rows_count_nowhere_and_wait_again(
     PendingRemoval.objects.open().update(expires_at=now() - timedelta(minutes=1))
     assert sync_partly().pending_count == 30
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_what_is_no_longer_claimed_ends(
@@ -200,12 +206,11 @@ def test_success_losses_within_the_limit_count_for_a_day(scaikey: Sandbox, tenan
     assert (active(later), active(more)) == (20, 0)
 
 
-def test_success_a_move_waits_as_a_whole(scaikey: Sandbox) -> None:
-    sync()
-    tenant, other = pick_tenant(scaikey), pick_tenant(scaikey, 1)
-    movers = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
+def test_success_a_move_waits_as_a_whole(synced: Sandbox) -> None:
+    tenant, other = pick_tenant(synced), pick_tenant(synced, 1)
+    movers = [row["id"] for row in list_people_of_tenant(synced, tenant)[:30]]
     for key in movers:
-        scaikey.directory.move_user(key, other)
+        synced.directory.move_user(key, other)
     report = sync_partly()
     # The additions wait too, and so do the memberships of these people.
     assert Participant.objects.filter(scaikey_id__in=movers).count() == 30
@@ -215,16 +220,14 @@ def test_success_a_move_waits_as_a_whole(scaikey: Sandbox) -> None:
     assert report.pending_count == len(list_open()) == 30
     assert {(row.loss, row.destination) for row in list_open()} == {(Loss.MOVED, other)}
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(synced)
 
 
-def test_success_a_lost_tenant_is_one_row(scaikey: Sandbox) -> None:
-    sync()
-    key = pick_tenant(scaikey)
+def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
+    key = pick_tenant(synced)
     tenant = Tenant.objects.get(scaikey_tenant_id=key)
     people = Participant.objects.filter(tenant=tenant).count()
-    scaikey.directory.remove_tenant(key)
+    synced.directory.remove_tenant(key)
     report = sync_partly()
     [row] = list_open()
     assert (row.loss, row.subject_id, row.people) == (Loss.TENANT_REMOVED, tenant.pk, people)
@@ -234,34 +237,31 @@ def test_success_a_lost_tenant_is_one_row(scaikey: Sandbox) -> None:
     assert not Participant.objects.exclude(absent_since=None).exists()
     assert sync_partly().requests <= report.requests
     approve([row.pk])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(synced)
 
 
-def test_success_a_suspended_tenant_takes_effect_at_once(scaikey: Sandbox) -> None:
+def test_success_a_suspended_tenant_takes_effect_at_once(synced: Sandbox) -> None:
     """It is intended, so its people count nowhere; and it is undone by one act."""
-    sync()
-    key = pick_tenant(scaikey)
-    scaikey.directory.update_tenant(key, status="SUSPENDED")
-    gone = remove_people(scaikey, pick_tenant(scaikey, 1), 2)
+    key = pick_tenant(synced)
+    synced.directory.update_tenant(key, status="SUSPENDED")
+    gone = remove_people(synced, pick_tenant(synced, 1), 2)
     assert sync().outcome == "applied"
     assert not Tenant.objects.get(scaikey_tenant_id=key).is_active
     assert active(gone) == 0
     counted = {measure for measure, _, _ in get_last_run().counted_losses or ()}
     assert counted >= {"suspended_people", "suspended_tenants"}
-    scaikey.directory.update_tenant(key, status="ACTIVE")
+    synced.directory.update_tenant(key, status="ACTIVE")
     assert sync().outcome == "applied"
     assert Tenant.objects.get(scaikey_tenant_id=key).is_active
 
 
-def test_success_many_suspended_tenants_wait(scaikey: Sandbox) -> None:
-    sync()
-    keys = list(scaikey.directory.tenants)
+def test_success_many_suspended_tenants_wait(synced: Sandbox) -> None:
+    keys = list(synced.directory.tenants)
     for key in keys[:3]:
-        scaikey.directory.update_tenant(key, status="SUSPENDED")
+        synced.directory.update_tenant(key, status="SUSPENDED")
         sync()
-    scaikey.directory.update_tenant(keys[3], status="SUSPENDED")
-    gone = remove_people(scaikey, keys[4], 2)
+    synced.directory.update_tenant(keys[3], status="SUSPENDED")
+    gone = remove_people(synced, keys[4], 2)
     sync_partly()
     [row] = list_open()
     assert (row.loss, row.limit_code) == (Loss.TENANT_SUSPENDED, Limit.SUSPENSIONS)
@@ -288,14 +288,13 @@ def test_success_a_suspended_partner_counts_as_its_tenants(scaikey: Sandbox) -> 
     people = Participant.objects.filter(tenant__partner__scaikey_id=partner)
     assert row.people == people.count()
     approve([row.pk])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
-def test_success_a_new_name_does_not_wait_with_the_suspension(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    keys = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
+def test_success_a_new_name_does_not_wait_with_the_suspension(
+    scaikey: Sandbox, tenant: str
+) -> None:
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
     for key in keys:
         scaikey.directory.update_user(key, status="SUSPENDED", display_name="Renamed")
     report = sync_partly()
@@ -306,14 +305,13 @@ def test_success_a_new_name_does_not_wait_with_the_suspension(scaikey: Sandbox) 
     report = sync_partly()
     assert get_changed_counts(report)["participants"] == {"skipped": 30}
     approve([row.pk for row in list_open()])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
-def test_success_another_loss_of_the_same_person_is_another_row(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    keys = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
+def test_success_another_loss_of_the_same_person_is_another_row(
+    scaikey: Sandbox, tenant: str
+) -> None:
+    keys = [row["id"] for row in list_people_of_tenant(scaikey, tenant)[:30]]
     for key in keys:
         scaikey.directory.update_user(key, status="SUSPENDED")
     sync_partly()
@@ -329,13 +327,8 @@ def test_success_another_loss_of_the_same_person_is_another_row(scaikey: Sandbox
 
 
 def test_success_roles_wait_one_by_one(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    people = [row["id"] for row in list_people_of_tenant(scaikey, pick_tenant(scaikey))[:30]]
-    for key in people:
-        scaikey.directory.set_roles(key, ["editor", "author"])
-    sync()
-    for key in people:
-        scaikey.directory.set_roles(key, ["author", "reader"])
+    people = start_with_roles(scaikey, "editor", "author")
+    set_roles(scaikey, people, ["author", "reader"])
     report = sync_partly()
     assert report.pending_count == 30
     assert {(row.kind, row.loss, row.destination) for row in list_open()} == {
@@ -353,15 +346,14 @@ def test_success_roles_wait_one_by_one(scaikey: Sandbox) -> None:
     }
 
 
-def test_success_memberships_wait_alone(scaikey: Sandbox) -> None:
-    sync()
+def test_success_memberships_wait_alone(synced: Sandbox) -> None:
     before = GroupMembership.objects.filter(absent_since=None).count()
-    gone = remove_people(scaikey, pick_tenant(scaikey, 2), 1)
-    for group in (row["id"] for row in list_groups(scaikey)[1:]):
-        members = scaikey.directory.list_members(group, 0, 10**6)[0]
+    gone = remove_people(synced, pick_tenant(synced, 2), 1)
+    for group in (row["id"] for row in list_groups(synced)[1:]):
+        members = synced.directory.list_members(group, 0, 10**6)[0]
         for text in members:
             member = msgspec.json.decode(text)
-            scaikey.directory.remove_member(
+            synced.directory.remove_member(
                 group, user_id=member.get("user_id"), member_group_id=member.get("group_id")
             )
     sync_partly()
@@ -371,8 +363,7 @@ def test_success_memberships_wait_alone(scaikey: Sandbox) -> None:
     assert GroupMembership.objects.filter(absent_since=None).count() >= len(rows) > before // 2
     assert len({row.person_scaikey_id for row in rows}) > 1
     approve([row.pk for row in rows])
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(synced)
 
 
 @pytest.mark.usefixtures("gone")
@@ -427,29 +418,25 @@ def test_success_one_tenant_alone(scaikey: Sandbox, tenant: str) -> None:
     assert list_open() == []
 
 
-def test_success_a_dry_run_writes_no_rows(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
+def test_success_an_allowance_takes_all_or_none(scaikey: Sandbox, tenant: str) -> None:
+    """Dry runs and the drift name what waits, and write no rows."""
+    gone = remove_people(scaikey, tenant, 30)
     assert sync_partly(dry_run=True).pending_count == 30
     assert list_open() == []
-
-
-def test_success_an_allowance_takes_all_or_none(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    remove_people(scaikey, pick_tenant(scaikey), 30)
     sync_partly()
+    scaikey.requests.reset()
+    report = compute_drift(operator=HOST, progress_factory=null_progress_factory)
+    assert get_changed_counts(report) == {"participants": {"skipped": 30}}
+    assert not any(scaikey.requests.count(f"{USERS}{key}") for key in gone)
     assert sync_partly(allow_removals=29).pending_count == 30
     assert sync(allow_removals=30).pending_count == 0
     assert set(PendingRemoval.objects.values_list("state", flat=True)) == {RemovalState.APPLIED}
     assert get_last_run().counted_losses == []
 
 
+@pytest.mark.usefixtures("tenant")
 def test_success_people_of_the_whole_server(scaikey: Sandbox) -> None:
     """Spread over all tenants, so that none of them is over its own limit."""
-    remove_groups(scaikey)
-    sync()
     people = [row["id"] for row in list_people(scaikey) if row["status"] == "ACTIVE"]
     gone = people[:: len(people) // 64][:64]
     for key in gone:
@@ -457,14 +444,3 @@ def test_success_people_of_the_whole_server(scaikey: Sandbox) -> None:
     sync_partly()
     assert active(gone) >= 40
     assert Limit.SERVER in {row.limit_code for row in list_open()}
-
-
-def test_success_the_drift_leaves_out_what_waits(scaikey: Sandbox) -> None:
-    remove_groups(scaikey)
-    sync()
-    gone = remove_people(scaikey, pick_tenant(scaikey), 30)
-    sync_partly()
-    scaikey.requests.reset()
-    report = compute_drift(operator=HOST, progress_factory=null_progress_factory)
-    assert get_changed_counts(report) == {"participants": {"skipped": 30}}
-    assert not any(scaikey.requests.count(f"{USERS}{key}") for key in gone)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -35,6 +34,7 @@ from tests.tenants.factories import (
     make_partner_admin,
     make_person,
     make_tenant,
+    read_outputs,
     run_command,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -147,16 +147,15 @@ def test_success_each_loss_of_a_person(scaikey: Sandbox) -> None:
     assert pick(read_losses(loss=Loss.SUSPENDED), "scaikey_id") == [(suspended,)]
 
 
-def test_success_losses_with_a_tenant_and_a_partner(scaikey: Sandbox) -> None:
-    sync()
+def test_success_losses_with_a_tenant_and_a_partner(synced: Sandbox) -> None:
     tenant = Tenant.objects.order_by("slug")[0]
     partner = Partner.objects.get(tenants=tenant)
     tenant_key, partner_key = str(tenant.scaikey_tenant_id), str(partner.scaikey_id)
     person = Participant.objects.filter(tenant=tenant, scaikey_status="ACTIVE")[0]
     number = Participant.objects.filter(tenant=tenant, scaikey_status="ACTIVE").count()
-    scaikey.directory.update_tenant(tenant_key, status="SUSPENDED")
+    synced.directory.update_tenant(tenant_key, status="SUSPENDED")
     sync(allow_removals=10**6)
-    scaikey.directory.update_partner(partner_key, status="SUSPENDED")
+    synced.directory.update_partner(partner_key, status="SUSPENDED")
     sync(allow_removals=10**6)
 
     (partner_loss, tenant_loss) = read_losses(participant=person.scaikey_id)
@@ -173,11 +172,11 @@ def test_success_losses_with_a_tenant_and_a_partner(scaikey: Sandbox) -> None:
     admin = make_partner_admin(partner)
     assert pick(read_losses(admin), "loss") == [("tenant-suspended",)]
 
-    scaikey.directory.update_tenant(tenant_key, status="ACTIVE")
-    scaikey.directory.update_partner(partner_key, status="ACTIVE")
+    synced.directory.update_tenant(tenant_key, status="ACTIVE")
+    synced.directory.update_partner(partner_key, status="ACTIVE")
     sync()
     assert all(row["is_back"] for row in read_losses())
-    scaikey.directory.remove_tenant(tenant_key)
+    synced.directory.remove_tenant(tenant_key)
     sync(allow_removals=10**6)
     assert read_losses(loss=Loss.TENANT_REMOVED)[0]["subject_id"] == tenant.pk
     assert {row["reason"] for row in read_losses(loss=Loss.REMOVED)} == {
@@ -244,9 +243,7 @@ def test_fail_a_period_that_contains_nothing(command: str, words: tuple[str, ...
 
 
 def read_notes() -> str:
-    err = io.StringIO()
-    call_command("sync_losses", stdout=io.StringIO(), stderr=err)
-    return err.getvalue()
+    return read_outputs("sync_losses")[1]
 
 
 def test_success_how_far_back_the_history_reaches(settings: Settings) -> None:
@@ -263,11 +260,10 @@ def test_success_how_far_back_the_history_reaches(settings: Settings) -> None:
     assert "The first sync of a tenant is recorded as counts only." in note
 
 
-def test_success_without_stored_values(scaikey: Sandbox) -> None:
+def test_success_without_stored_values(synced: Sandbox) -> None:
     """What can't be known is left out: it might as well be the end of a suspension."""
-    sync()
-    person = list_people_of_tenant(scaikey, next(iter(scaikey.directory.tenants)))[0]["id"]
-    scaikey.directory.suspend_user(person)
+    person = list_people_of_tenant(synced, next(iter(synced.directory.tenants)))[0]["id"]
+    synced.directory.suspend_user(person)
     sync()
     assert pick(read_losses(), "loss") == [("suspended",)]
     SyncChangeValues.objects.all().delete()

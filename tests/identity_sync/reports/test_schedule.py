@@ -30,6 +30,7 @@ from tests.queue_helpers import (
 )
 from tests.scaiwave.cli_helpers import run_process
 from tests.scaiwave.operations.jobs.test_processes import kill_job
+from tests.tenants.fake_scaikey import get_credentials
 
 pytestmark = pytest.mark.dated
 
@@ -43,11 +44,7 @@ def redis(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Redis:
     """A Redis for processes that have a migrated database and the credentials of a sandbox."""
-    environment = {
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
-    }
+    environment = get_credentials(sandbox)
     copy_database(migrated, database_url)
     return use_redis(monkeypatch, redis_url, environment)
 

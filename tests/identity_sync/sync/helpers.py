@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from django.db import connection
 from django.db.models import Count
 
+from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import Pace, Permissions, SyncOptions
@@ -43,6 +45,29 @@ def make_options(operator: Operator = HOST, **values: Any) -> SyncOptions:
 
 def sync(**options: Any) -> SyncReport:
     return run_sync(make_options(**options))
+
+
+def expect_partial(**options: Any) -> SyncPartial:
+    """Run a sync that skips something; return its error, with the report."""
+    with pytest.raises(SyncPartial) as caught:
+        sync(**options)
+    return caught.value
+
+
+def sync_and_compare(sandbox: Sandbox, **options: Any) -> SyncReport:
+    """Run a sync, after which this server has what the sandbox has."""
+    report = sync(**options)
+    assert read_database() == read_directory(sandbox)
+    return report
+
+
+def sync_without_change() -> SyncReport:
+    """Run a sync, which writes no row of the directory again."""
+    age_rows()
+    report = sync()
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
+    return report
 
 
 def get_changed_counts(report: SyncReport) -> dict[str, dict[str, int]]:

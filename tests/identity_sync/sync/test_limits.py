@@ -153,13 +153,6 @@ def test_success_several_wait_for_each_other(server: Server) -> None:
     assert server.runs() == [("applied", "")] * 2
 
 
-@pytest.mark.parametrize("words", [("--timeout", "0"), ("--timeout", "soon"), ("--wait", "-1")])
-@pytest.mark.usefixtures("server")
-def test_fail_limits_that_are_not_numbers(words: tuple[str, ...]) -> None:
-    result = sync(*words)
-    assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
-
-
 def read_status(*words: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(
         run_scaiwave("sync", "status", "--exit-zero", "--json", *words).out

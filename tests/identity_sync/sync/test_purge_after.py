@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from identity_sync.errors import SyncPartial, SyncPurgeLimitExceeded
 from identity_sync.models import Outcome
 from identity_sync.report import SyncReport
 from identity_sync.sync.purge import sync_and_purge
-from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.identity_sync.sync.helpers import (
@@ -156,9 +155,3 @@ def test_fail_permissions(scaikey: Sandbox) -> None:
         sync_then_purge(operator=make_partner_admin(tenant.partner))
     assert get_last_run() == run
     assert list_purged() == set()
-
-
-@pytest.mark.parametrize("option", ["--plan", "--apply"])
-def test_fail_with_a_plan(option: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Can't combine"):
-        run_command("sync", "--purge-after", "90", option, str(tmp_path / "plan.json"))

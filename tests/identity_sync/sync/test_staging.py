@@ -49,9 +49,8 @@ def test_success_a_first_sync_reads_each_staged_membership_and_person_once() -> 
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_a_later_sync_reads_only_the_memberships_of_new_people(scaikey: Sandbox) -> None:
-    sync()
-    scaikey.directory.add_user(next(iter(scaikey.directory.tenants)))
+def test_success_a_later_sync_reads_only_the_memberships_of_new_people(synced: Sandbox) -> None:
+    synced.directory.add_user(next(iter(synced.directory.tenants)))
     plans: list[list[str]] = []
     with CaptureQueriesContext(connection) as queries:
         sync(on_planned=lambda: plans.extend(list_plans(queries, "INSERT INTO new_edges")))

@@ -6,9 +6,10 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from identity_sync.models import SyncChange, Trigger
+from identity_sync.models import SyncChange, SyncRun, Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.record.history import fail_run
+from scaiwave.core.errors import UsageError
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.models.directory import format_removal
@@ -29,6 +30,7 @@ from tests.identity_sync.sync.helpers import (
     record_writes,
     restore_user,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.factories import (
     add_members,
@@ -36,6 +38,7 @@ from tests.tenants.factories import (
     make_partner,
     make_person,
     make_tenant,
+    run_command,
 )
 
 pytestmark = [
@@ -67,13 +70,19 @@ def test_success_first_run(scaikey: Sandbox) -> None:
     }
     assert count_duplicate_names() == 0
     assert list_temporary_tables() == []
+    run = get_last_run()
+    assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
+    assert run.requests == report.requests > 0
+    assert (run.error_code, run.error_message, run.warnings) == ("", "", [])
+    assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
+    assert run.ended_at is not None
+    assert SyncChange.objects.filter(run=run).exists()
 
 
-def test_success_first_run_of_a_tenant_is_reported_as_counts(scaikey: Sandbox) -> None:
-    sync()
+def test_success_first_run_of_a_tenant_is_reported_as_counts(synced: Sandbox) -> None:
     assert {kind for kind, *_ in get_changes()} == {"partners", "tenants"}
 
-    scaikey.directory.add_tenant(name="New", slug="new", people=3)
+    synced.directory.add_tenant(name="New", slug="new", people=3)
     report = sync()
     assert get_changed_counts(report)["participants"] == {"added": 3}
     assert get_changes() == [("tenants", "add", "New", "", "new in ScaiKey")]
@@ -96,21 +105,20 @@ def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
     assert get_changes() == []
 
 
-def test_success_fields_of_people(scaikey: Sandbox) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    first, second, third = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:3])
-    scaikey.directory.update_user(first, display_name="Anna", email="anna@new.example")
-    scaikey.directory.update_user(second, avatar_url="https://pictures.example/2.png")
+def test_success_fields_of_people(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    first, second, third = (row["id"] for row in list_people_of_tenant(synced, tenant)[:3])
+    synced.directory.update_user(first, display_name="Anna", email="anna@new.example")
+    synced.directory.update_user(second, avatar_url="https://pictures.example/2.png")
     # A status that is not documented lets no one in.
-    scaikey.directory.update_user(third, status="WEIRD", display_name="Bo")
+    synced.directory.update_user(third, status="WEIRD", display_name="Bo")
     age_rows()
 
     report = sync()
 
     assert get_changed_counts(report) == {"participants": {"updated": 3}}
     assert count_rewritten_rows() == {"sw_participants": 3}
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert {(fields, reason) for _, _, _, fields, reason in get_changes()} == {
         ("display_name,email", "changed in ScaiKey"),
         ("avatar_url", "changed in ScaiKey"),
@@ -119,27 +127,25 @@ def test_success_fields_of_people(scaikey: Sandbox) -> None:
     assert not Participant.objects.get(scaikey_id=third).is_active
 
 
-def test_success_missing_status_keeps_the_stored_one(scaikey: Sandbox) -> None:
+def test_success_missing_status_keeps_the_stored_one(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    person = list_people_of_tenant(synced, tenant)[0]["id"]
+    synced.directory.suspend_user(person)
     sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    person = list_people_of_tenant(scaikey, tenant)[0]["id"]
-    scaikey.directory.suspend_user(person)
-    sync()
-    scaikey.directory.update_tenant(tenant, status="SUSPENDED")
+    synced.directory.update_tenant(tenant, status="SUSPENDED")
     sync(allow_removals=100)
-    scaikey.directory.update_tenant(tenant, status="")
+    synced.directory.update_tenant(tenant, status="")
 
     assert get_changed_counts(sync()) == {}
     assert Tenant.objects.get(scaikey_tenant_id=tenant).scaikey_status == "SUSPENDED"
     assert Participant.objects.get(scaikey_id=person).inactive_reason == "suspended in ScaiKey"
 
 
-def test_success_returning_person_is_the_same_participant(scaikey: Sandbox) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    person = list_people_of_tenant(scaikey, tenant)[0]["id"]
+def test_success_returning_person_is_the_same_participant(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    person = list_people_of_tenant(synced, tenant)[0]["id"]
     before = Participant.objects.get(scaikey_id=person)
-    scaikey.directory.remove_user(person)
+    synced.directory.remove_user(person)
 
     report = sync()
 
@@ -153,7 +159,7 @@ def test_success_returning_person_is_the_same_participant(scaikey: Sandbox) -> N
     )
     assert ("participants", "deactivate", str(removed), "", "removed from ScaiKey") in get_changes()
 
-    restore_user(scaikey, person, tenant)
+    restore_user(synced, person, tenant)
     report = sync()
 
     returned = Participant.objects.get(scaikey_id=person)
@@ -164,15 +170,14 @@ def test_success_returning_person_is_the_same_participant(scaikey: Sandbox) -> N
         True,
     )
     assert ("participants", "restore", str(returned), "", "back in ScaiKey") in get_changes()
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_person_moves_to_another_tenant_and_back(scaikey: Sandbox) -> None:
-    sync()
-    source, target, *_ = scaikey.directory.tenants
-    person = list_people_of_tenant(scaikey, source)[0]["id"]
+def test_success_person_moves_to_another_tenant_and_back(synced: Sandbox) -> None:
+    source, target, *_ = synced.directory.tenants
+    person = list_people_of_tenant(synced, source)[0]["id"]
     old = Participant.objects.get(scaikey_id=person)
-    scaikey.directory.move_user(person, target)
+    synced.directory.move_user(person, target)
 
     report = sync()
 
@@ -182,10 +187,10 @@ def test_success_person_moves_to_another_tenant_and_back(scaikey: Sandbox) -> No
     assert new.pk != old.pk
     assert new.local_id != old.local_id
     assert ("participants", "move", str(old), "", "moved to another tenant") in get_changes()
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_changed_counts(sync()) == {}
 
-    scaikey.directory.move_user(person, source)
+    synced.directory.move_user(person, source)
     report = sync()
     assert get_changed_counts(report)["participants"] == {"restored": 1, "deactivated": 1}
     returned = Participant.objects.get(scaikey_id=person, absent_since=None)
@@ -193,11 +198,10 @@ def test_success_person_moves_to_another_tenant_and_back(scaikey: Sandbox) -> No
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_slug_of_a_removed_tenant_is_reused(scaikey: Sandbox) -> None:
-    sync()
-    removed = next(iter(scaikey.directory.tenants.values()))
-    scaikey.directory.remove_tenant(removed["id"])
-    scaikey.directory.add_tenant(name="Heir", slug=removed["slug"], people=2)
+def test_success_slug_of_a_removed_tenant_is_reused(synced: Sandbox) -> None:
+    removed = next(iter(synced.directory.tenants.values()))
+    synced.directory.remove_tenant(removed["id"])
+    synced.directory.add_tenant(name="Heir", slug=removed["slug"], people=2)
 
     report = sync(allow_removals=1000)
 
@@ -206,98 +210,93 @@ def test_success_slug_of_a_removed_tenant_is_reused(scaikey: Sandbox) -> None:
         "deactivated": 1,
         "updated": 1,
     }
-    assert report.counts()["tenants"]["unchanged"] == len(scaikey.directory.tenants) - 1
-    assert read_database() == read_directory(scaikey)
+    assert report.counts()["tenants"]["unchanged"] == len(synced.directory.tenants) - 1
+    assert read_database() == read_directory(synced)
     old = Tenant.objects.get(scaikey_tenant_id=removed["id"])
     assert old.slug.startswith(f"{removed['slug']}-gone-")
     assert not Participant.objects.filter(tenant=old, absent_since=None).exists()
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_partner_removed_and_tenant_moved(scaikey: Sandbox) -> None:
-    sync()
-    first, second = scaikey.directory.partners
-    for tenant in list(scaikey.directory.tenants.values()):
+def test_success_partner_removed_and_tenant_moved(synced: Sandbox) -> None:
+    first, second = synced.directory.partners
+    for tenant in list(synced.directory.tenants.values()):
         if tenant["partner_id"] == first:
-            scaikey.directory.update_tenant(tenant["id"], partner_id=second)
-    scaikey.directory.remove_partner(first)
+            synced.directory.update_tenant(tenant["id"], partner_id=second)
+    synced.directory.remove_partner(first)
 
     report = sync()
 
     assert get_changed_counts(report)["partners"] == {"deactivated": 1}
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner"}
     assert Partner.objects.get(scaikey_id=first).status == "deactivated"
 
 
-def test_success_groups(scaikey: Sandbox) -> None:
-    sync()
-    first = list_groups(scaikey)[0]
+def test_success_groups(synced: Sandbox) -> None:
+    first = list_groups(synced)[0]
     tenant = first["tenant_id"]
-    anna, bo = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2])
-    scaikey.directory.update_group(first["id"], name="Renamed", group_type="DISTRIBUTION_LIST")
-    inside = scaikey.directory.add_group(tenant, name="Inside")
-    scaikey.directory.add_member(inside, user_id=anna)
-    scaikey.directory.add_member(inside, user_id=bo)
-    scaikey.directory.add_member(first["id"], member_group_id=inside)
-    scaikey.directory.add_member(inside, member_group_id=inside)
-    sync()
-    assert read_database() == read_directory(scaikey)
+    anna, bo = (row["id"] for row in list_people_of_tenant(synced, tenant)[:2])
+    synced.directory.update_group(first["id"], name="Renamed", group_type="DISTRIBUTION_LIST")
+    inside = synced.directory.add_group(tenant, name="Inside")
+    synced.directory.add_member(inside, user_id=anna)
+    synced.directory.add_member(inside, user_id=bo)
+    synced.directory.add_member(first["id"], member_group_id=inside)
+    synced.directory.add_member(inside, member_group_id=inside)
+    sync_and_compare(synced)
     assert ("groups", "update", "Renamed", "name,group_type", "changed in ScaiKey") in get_changes()
     assert sum(row[:2] == ("memberships", "add") for row in get_changes()) == 4
 
-    scaikey.directory.remove_member(inside, user_id=anna)
-    scaikey.directory.remove_member(first["id"], member_group_id=inside)
+    synced.directory.remove_member(inside, user_id=anna)
+    synced.directory.remove_member(first["id"], member_group_id=inside)
     edge = GroupMembership.objects.get(
         group__scaikey_id=inside, member_participant__scaikey_id=anna
     )
     assert get_changed_counts(sync()) == {"memberships": {"deactivated": 2}}
     assert {row[4] for row in get_changes()} == {"no longer a member in ScaiKey"}
 
-    scaikey.directory.add_member(inside, user_id=anna)
+    synced.directory.add_member(inside, user_id=anna)
     assert get_changed_counts(sync()) == {"memberships": {"restored": 1}}
     edge.refresh_from_db()
     assert edge.absent_since is None
 
-    scaikey.directory.remove_group(inside)
+    synced.directory.remove_group(inside)
     assert get_changed_counts(sync())["groups"] == {"deactivated": 1}
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
-    sync()
+def test_success_group_returns_with_other_members(synced: Sandbox) -> None:
     group = next(
-        row for row in list_groups(scaikey) if list_people_of_tenant(scaikey, row["tenant_id"])
+        row for row in list_groups(synced) if list_people_of_tenant(synced, row["tenant_id"])
     )
-    anna = list_people_of_tenant(scaikey, group["tenant_id"])[0]["id"]
-    scaikey.directory.add_member(group["id"], user_id=anna)
+    anna = list_people_of_tenant(synced, group["tenant_id"])[0]["id"]
+    synced.directory.add_member(group["id"], user_id=anna)
     sync()
-    index = scaikey.directory.locate("group", group["id"])[0]
-    placement = scaikey.directory.groups.roster.get_placement(index)
+    index = synced.directory.locate("group", group["id"])[0]
+    placement = synced.directory.groups.roster.get_placement(index)
     assert placement is not None
-    scaikey.directory.remove_group(group["id"])
+    synced.directory.remove_group(group["id"])
     sync()
-    move_group(scaikey, group["id"], placement)
-    scaikey.directory.remove_member(group["id"], user_id=anna)
+    move_group(synced, group["id"], placement)
+    synced.directory.remove_member(group["id"], user_id=anna)
 
     report = sync()
 
     assert get_changed_counts(report)["groups"] == {"restored": 1}
     assert get_changed_counts(report)["memberships"]["deactivated"] == 1
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
-    sync()
-    group = list_groups(scaikey)[0]
+def test_success_group_moves_to_another_tenant(synced: Sandbox) -> None:
+    group = list_groups(synced)[0]
     target = next(
-        tenant_id for tenant_id in scaikey.directory.tenants if tenant_id != group["tenant_id"]
+        tenant_id for tenant_id in synced.directory.tenants if tenant_id != group["tenant_id"]
     )
-    anna = list_people_of_tenant(scaikey, target)[0]["id"]
-    move_group(scaikey, group["id"], (target, group["group_type"]))
-    scaikey.directory.add_member(group["id"], user_id=anna)
+    anna = list_people_of_tenant(synced, target)[0]["id"]
+    move_group(synced, group["id"], (target, group["group_type"]))
+    synced.directory.add_member(group["id"], user_id=anna)
 
     report = sync()
 
@@ -314,8 +313,7 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
     }
 
 
-def test_success_local_and_remote_participants_stay_unchanged(scaikey: Sandbox) -> None:
-    sync()
+def test_success_local_and_remote_participants_stay_unchanged(synced: Sandbox) -> None:
     tenant = Tenant.objects.order_by("slug").first()
     assert tenant is not None
     group = Group.objects.filter(tenant=tenant).first()
@@ -339,23 +337,15 @@ def test_success_local_and_remote_participants_stay_unchanged(scaikey: Sandbox) 
 
 
 def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
+    """Also if the same people come to another local tenant."""
     first, second, *_ = scaikey.directory.tenants
     for tenant in (first, second):
         scaikey.directory.add_user(tenant, email="same@example.org")
     sync()
-    names = set(
-        Participant.objects.filter(email="same@example.org").values_list("local_id", flat=True)
-    )
+    people = Participant.objects.filter(email="same@example.org")
+    names = set(people.values_list("local_id", flat=True))
     assert len(names) == 2
     assert "same" in names
-
-
-def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
-    """The same people come to another local tenant, and their local ids must not collide."""
-    first, second, *_ = scaikey.directory.tenants
-    for tenant in (first, second):
-        scaikey.directory.add_user(tenant, email="same@example.org")
-    sync()
     for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(first, second)):
         # The object keeps what the row loses.
         Tenant.objects.filter(pk=tenant.pk).update(
@@ -386,17 +376,6 @@ def test_success_unusual_values(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_the_run_is_recorded(scaikey: Sandbox) -> None:
-    report = sync()
-    run = get_last_run()
-    assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
-    assert run.requests == report.requests > 0
-    assert (run.error_code, run.error_message, run.warnings) == ("", "", [])
-    assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
-    assert run.ended_at is not None
-    assert SyncChange.objects.filter(run=run).exists()
-
-
 def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:
     """What follows the commit can't undo it, so neither a failure there nor a kill hides it."""
     recorded: list[tuple[str, bool]] = []
@@ -414,12 +393,38 @@ def test_fail_after_the_changes_were_saved(scaikey: Sandbox) -> None:
     assert run.get_counts()["participants"]["added"] == Participant.objects.count()
 
 
-def test_success_a_run_that_was_saved_is_not_recorded_as_failed(scaikey: Sandbox) -> None:
+def test_success_a_run_that_was_saved_is_not_recorded_as_failed(synced: Sandbox) -> None:
     """The database could not tell in time whether it saved the plan, and can be reached again."""
-    sync()
     run = get_last_run()
     report = SyncReport(run_id=None)
     report.fail()
     fail_run(run, report, now=timezone.now(), error=OperationalError("the connection is lost"))
     assert get_last_run().outcome == "applied"
     assert get_last_run().get_counts()["participants"]["added"] == Participant.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--plan", "a", "--apply", "b"), "--apply"),
+        (("--apply", "a", "--tenant", "acme"), "--tenant"),
+        (("--apply", "a", "--tenant", ""), "--tenant"),
+        (("--apply", "a", "--allow-removals", "0"), "--allow-removals"),
+        (("--apply", "a", "--no-removals"), "--no-removals"),
+        (("--apply", "a", "--scheduled"), "--scheduled"),
+        (("--no-removals", "--quiet", "--allow-removals", "3"), "--allow-removals"),
+        (("--purge-after", "90", "--plan", "a"), "Can't combine"),
+        (("--purge-after", "90", "--apply", "a"), "Can't combine"),
+        (("--allow-removals=-1",), "'-1' is not a whole number of 0 or more."),
+        (("--allow-removals=many",), "'many' is not a whole number of 0 or more."),
+        (("--timeout", "0"), "--timeout"),
+        (("--timeout", "soon"), "--timeout"),
+        (("--wait", "-1"), "--wait"),
+    ],
+)
+def test_fail_usage(words: tuple[str, ...], named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("sync", *words)
+    assert (caught.value.exit_code, caught.value.code) == (2, "SW_USAGE")
+    assert named in caught.value.message
+    assert not SyncRun.objects.exists()

@@ -19,6 +19,7 @@ from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase
 from tests.identity_sync.webhooks.factories import PATH, SECRET, make_body, make_headers
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.tenants.fake_scaikey import get_credentials
 
 WORKERS = 2
 GUNICORN = (
@@ -93,9 +94,7 @@ def serve(database_url: str, home: Path, sandbox: Sandbox, **changes: str) -> It
         **os.environ,
         "SCAIWAVE_DB_URL": database_url,
         "SCAIWAVE_HOME": str(home),
-        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
-        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        **get_credentials(sandbox),
         "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET": SECRET,
         "PYTHONPATH": str(CHECKOUT),
         "HOME": str(home),  # where gunicorn puts its control files

@@ -31,6 +31,7 @@ from tenants.errors import (
 )
 from tenants.models import AdminUser, AuditEntry
 from tests.concurrency import run_concurrently
+from tests.refusals import refuses
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -122,15 +123,13 @@ def test_fail_the_password_is_in_scaikey() -> None:
     """An account of a person who signs in with ScaiKey has no password here."""
     AdminUser.objects.create(username="scaikey:usr_1", scaikey_id="usr_1", password="!")
     for dry_run in (True, False):
-        with pytest.raises(AdministratorFromScaiKey) as caught:
-            reset(username="scaikey:usr_1", dry_run=dry_run, password=pytest.fail)
-        assert caught.value.message == (
-            "The account scaikey:usr_1 has no password: its owner signs in with ScaiKey."
-        )
-        assert caught.value.fix == (
+        with refuses(
+            AdministratorFromScaiKey,
+            "The account scaikey:usr_1 has no password: its owner signs in with ScaiKey.",
             "Reset the password in ScaiKey, or create an account with a password: "
-            "`scaiwave admin create-administrator <name>`."
-        )
+            "`scaiwave admin create-administrator <name>`.",
+        ):
+            reset(username="scaikey:usr_1", dry_run=dry_run, password=pytest.fail)
     assert AdminUser.objects.get().password == "!"
     assert not AuditEntry.objects.exists()
 
@@ -301,9 +300,8 @@ def test_success_commands(tmp_path: Path) -> None:
 def test_fail_unknown() -> None:
     make("anna")
     for act in (disable, enable, remove, reset):
-        with pytest.raises(AdministratorNotFound) as caught:
+        with refuses(AdministratorNotFound, "Administrator not found: ana.") as caught:
             act(username="ana")
-        assert caught.value.message == "Administrator not found: ana."
         assert "`anna`" in caught.value.fix
     with pytest.raises(AdministratorNotFound):
         enable(username="a\0b")

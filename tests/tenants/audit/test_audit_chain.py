@@ -35,7 +35,6 @@ from tests.tenants.audit.seals import (
     TODAY,
     find,
     make_entry,
-    make_sealed_log,
     prune_audit,
 )
 from tests.tenants.factories import HOST_OPERATOR
@@ -95,14 +94,12 @@ def test_success_clock_that_is_ahead_of_the_database() -> None:
     assert get_last_ended_day(timezone.now() + 100 * DAY) < timezone.now().date()
 
 
-def test_success_clock_that_went_back() -> None:
-    make_sealed_log()
+def test_success_clock_that_went_back(sealed: list[AuditEntry]) -> None:
     assert seal_audit(operator=HOST_OPERATOR, now=TODAY - 2 * DAY).figures["days"] == 0
     assert find() == []
 
 
-def test_success_interrupted_seal_is_replaced() -> None:
-    make_sealed_log()
+def test_success_interrupted_seal_is_replaced(sealed: list[AuditEntry]) -> None:
     day = TODAY.date()
     make_entry(day)
     for number in (0, 7):
@@ -231,9 +228,8 @@ class TestConcurrency:
 
     @pytest.mark.only_on("postgresql")
     def test_success_retention_and_acts_do_not_wait_for_each_other(
-        self, elsewhere: Callable[[Callable[[], object]], Future[object]]
+        self, elsewhere: Callable[[Callable[[], object]], Future[object]], sealed: list[AuditEntry]
     ) -> None:
-        make_sealed_log()
         now = TODAY + 34 * DAY  # 35 days after the last sealed day, the only one that stays
         seal_audit(operator=HOST_OPERATOR, now=now)
         install_audit_triggers()

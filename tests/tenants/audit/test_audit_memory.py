@@ -62,8 +62,7 @@ def export_lines() -> int:
     return sum("entry" in line for line in lines)
 
 
-def test_success_memory_does_not_grow() -> None:
-    make_sealed_log()
+def test_success_memory_does_not_grow(sealed: list[AuditEntry]) -> None:
     peaks: dict[int, list[int]] = {}
     for count in (FEW, MANY):
         fill(count)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -79,14 +80,13 @@ def named(kind: str, entry: AuditEntry, day: date = FIRST_DAY) -> tuple[str, str
     return kind, str(day), str(entry.pk)
 
 
-def test_success_sealed_log_is_intact() -> None:
-    entries = make_sealed_log()
+def test_success_sealed_log_is_intact(sealed: list[AuditEntry]) -> None:
     result = verify()
     assert result.error is None
     newest = AuditSeal.objects.get(number=DAYS)
     assert result.facts() == {
         "seals": DAYS,
-        "entries": len(entries),
+        "entries": len(sealed),
         "first_day": "2021-11-20",
         "last_day": "2021-11-23",
         "pruned_through": None,
@@ -118,40 +118,31 @@ def test_fail_changed_column() -> None:
             assert find() == [named("changed", entry)], name
 
 
-def test_fail_changed_id() -> None:
-    entries = make_sealed_log()
-    other = new_id()
-    change(entries[0], "id", "%s", uuid_param(other))
-    assert find() == [named("missing", entries[0])]
+def test_fail_changed_id(sealed: list[AuditEntry]) -> None:
+    for other, kinds in (
+        (new_id(), ["missing"]),
+        (UUID(int=sealed[0].pk.int + 1), ["inserted", "missing"]),  # within the day
+    ):
+        with undone():
+            change(sealed[0], "id", "%s", uuid_param(other))
+            problems = find()
+            assert sorted(kind for kind, _, _ in problems) == kinds
+            assert named("missing", sealed[0]) in problems
 
 
-def test_fail_id_moved_within_the_day() -> None:
-    entries = make_sealed_log()
-    moved = entries[0].pk.int + 1
-    change(entries[0], "id", "%s", uuid_param(type(entries[0].pk)(int=moved)))
-    kinds = [kind for kind, _, _ in find()]
-    assert sorted(kinds) == ["inserted", "missing"]
-
-
-def test_fail_deleted() -> None:
-    entries = make_sealed_log()
-    delete(entries[1], entries[5])
+def test_fail_deleted(sealed: list[AuditEntry]) -> None:
+    delete(sealed[1], sealed[5])
     assert find() == [
-        named("missing", entries[1]),
-        named("missing", entries[5], FIRST_DAY + DAY),
+        named("missing", sealed[1]),
+        named("missing", sealed[5], FIRST_DAY + DAY),
     ]
 
 
-def test_fail_inserted() -> None:
-    make_sealed_log()
+def test_fail_inserted(sealed: list[AuditEntry]) -> None:
     for day, hour in ((FIRST_DAY, 1), (FIRST_DAY, 9), (FIRST_DAY, 23), (EMPTY_DAY, 9)):
         with undone():
             entry = make_entry(day, hour)
             assert find() == [named("inserted", entry, day)]
-
-
-def test_fail_inserted_before_the_first_day() -> None:
-    make_sealed_log()
     entry = make_entry(FIRST_DAY - 100 * DAY)
     assert find() == [("inserted", None, str(entry.pk))]
 
@@ -170,28 +161,25 @@ def test_fail_two_entries_swapped() -> None:
     assert find() == [named("changed", first), named("changed", second)]
 
 
-def test_fail_whole_day_removed() -> None:
-    entries = make_sealed_log()
-    delete(*entries[3:6])
+def test_fail_whole_day_removed(sealed: list[AuditEntry]) -> None:
+    delete(*sealed[3:6])
     day = FIRST_DAY + DAY
-    assert find() == [named("missing", entry, day) for entry in entries[3:6]]
+    assert find() == [named("missing", entry, day) for entry in sealed[3:6]]
     AuditSealPart.objects.filter(day=day).delete()
     assert find() == [("day_changed", str(day), None)]
     AuditSeal.objects.filter(day=day).delete()
     assert find() == [("seal_missing", str(day), None)]
 
 
-def test_fail_seal_removed() -> None:
+def test_fail_seal_removed(sealed: list[AuditEntry]) -> None:
     """The entries of the day are not known to be wrong."""
-    make_sealed_log()
     for number in (1, 2, DAYS):
         with undone():
             AuditSeal.objects.filter(number=number).delete()
             assert [kind for kind, _, _ in find()] == ["seal_missing"]
 
 
-def test_fail_new_entries_may_get_ids_of_sealed_days() -> None:
-    make_sealed_log()
+def test_fail_new_entries_may_get_ids_of_sealed_days(sealed: list[AuditEntry]) -> None:
     AuditChain.objects.update(open_from=get_start_id(FIRST_DAY))
     assert find() == [("state_changed", None, None)]
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
@@ -232,8 +220,7 @@ def test_success_strange_details_are_sealed_as_they_are(details: str) -> None:
     assert find(TODAY + DAY) == [named("changed", entry, TODAY.date())]
 
 
-def test_fail_seal_changed() -> None:
-    make_sealed_log()
+def test_fail_seal_changed(sealed: list[AuditEntry]) -> None:
     columns = {"number": 77, "day": date(2031, 1, 1), "entries": 9, "key_id": "x"}
     unreadable = ("", "{}", "[1]", "not JSON", '{"number": NaN}')
     changes = [*columns.items(), *(("statement", text) for text in unreadable)]
@@ -249,55 +236,44 @@ def test_fail_seal_changed() -> None:
             assert find() == [("signature_wrong", str(FIRST_DAY + DAY), None)], signature
 
 
-def test_fail_statement_changed() -> None:
-    entries = make_sealed_log()
+def test_fail_statement_changed(sealed: list[AuditEntry]) -> None:
     seal = AuditSeal.objects.get(number=2)
     AuditSeal.objects.filter(number=2).update(
         statement=seal.statement.replace("2021-11-24T", "2021-11-25T")
     )
     day = str(FIRST_DAY + DAY)
     assert find() == [("signature_wrong", day, None), ("chain_broken", str(EMPTY_DAY), None)]
-    assert entries
+    assert sealed
 
 
-def test_fail_hashes_changed() -> None:
-    entries = make_sealed_log()
+def test_fail_hashes_changed(sealed: list[AuditEntry]) -> None:
     part = AuditSealPart.objects.get(day=FIRST_DAY)
     changed = bytes(part.hashes)[:-1] + b"\0"
     AuditSealPart.objects.filter(pk=part.pk).update(hashes=changed)
     assert find() == [("hashes_changed", str(FIRST_DAY), None)]
-    change(entries[0], "action", "%s", "x")
+    change(sealed[0], "action", "%s", "x")
     kinds = [kind for kind, _, _ in find()]
     assert kinds[0] == "day_changed"
-    assert named("changed", entries[0]) in find()
+    assert named("changed", sealed[0]) in find()
 
 
-def test_success_prune_whole_sealed_days() -> None:
-    entries = make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
-    prune_audit(now, 35)
-    assert AuditEntry.objects.filter(pk__in=[entry.pk for entry in entries]).count() == 3
-    result = verify(now)
+def test_success_prune_whole_sealed_days(sealed: list[AuditEntry], pruned: datetime) -> None:
+    assert AuditEntry.objects.filter(pk__in=[entry.pk for entry in sealed]).count() == 3
+    result = verify(pruned)
     assert result.error is None
     assert (result.seals, result.pruned_through) == (38, "2021-11-22")
     # The seals stay, and a removed one is found.
     AuditSeal.objects.filter(number=1).delete()
-    assert [kind for kind, _, _ in find(now)] == ["seal_missing"]
+    assert [kind for kind, _, _ in find(pruned)] == ["seal_missing"]
 
 
-def test_fail_inserted_into_a_pruned_day() -> None:
-    make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
-    prune_audit(now, 35)
+def test_fail_inserted_into_a_pruned_day(pruned: datetime) -> None:
     entry = make_entry(FIRST_DAY)
-    assert find(now) == [("inserted", None, str(entry.pk))]
+    assert find(pruned) == [("inserted", None, str(entry.pk))]
 
 
-def test_fail_pruned_early() -> None:
+def test_fail_pruned_early(sealed: list[AuditEntry]) -> None:
     """Someone who can have statements signed deletes what is not old enough."""
-    make_sealed_log()
     execute("DELETE FROM sw_audit_entries")
     AuditSealPart.objects.all().delete()
     record_pruning(AuditSeal.objects.get(number=DAYS), 9, TODAY)
@@ -305,23 +281,21 @@ def test_fail_pruned_early() -> None:
     assert "day_changed" in [kind for kind, _, _ in find()]
 
 
-def test_fail_pruning_forged() -> None:
-    make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
-    prune_audit(now, 35)
+def test_fail_pruning_forged(pruned: datetime) -> None:
+    with undone():
+        AuditPruning.objects.update(through=date(2021, 11, 23))
+        assert ("pruning_invalid", "2021-11-23", None) in find(pruned)
     pruning = AuditPruning.objects.get()
     execute("DELETE FROM sw_audit_entries WHERE id < %s", [uuid_param(new_id())])
     AuditPruning.objects.filter(pk=pruning.pk).update(
         through=date(2021, 11, 23),
         statement=pruning.statement.replace("2021-11-22", "2021-11-23"),
     )
-    assert ("pruning_invalid", "2021-11-23", None) in find(now)
+    assert ("pruning_invalid", "2021-11-23", None) in find(pruned)
 
 
-def test_success_older_backup_restored() -> None:
+def test_success_older_backup_restored(sealed: list[AuditEntry]) -> None:
     """What was sealed after the backup is sealed again, and what the host remembers differs."""
-    make_sealed_log()
     with transaction.atomic():
         make_entry(TODAY.date())
         seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
@@ -421,9 +395,8 @@ def test_success_command_with_a_seal_that_was_noted() -> None:
             run_command("verify_audit", "--seal", text)
 
 
-def test_fail_new_entries_are_kept_from_being_sealed() -> None:
+def test_fail_new_entries_are_kept_from_being_sealed(sealed: list[AuditEntry]) -> None:
     """Someone lets all new entries have IDs of a day that is not sealed for years."""
-    make_sealed_log()
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
     AuditChain.objects.update(open_from=get_start_id(date(2199, 1, 1)))
     make_entry(date(2199, 1, 1))
@@ -450,37 +423,24 @@ def test_success_sealing_goes_on_after_the_state_was_changed(changes: dict[str, 
 
 
 @pytest.mark.parametrize("changes", [{"seals": 99}, {"last_seal_sha256": "0" * 64}])
-def test_fail_state_was_changed_for_ever(changes: dict[str, Any]) -> None:
-    make_sealed_log()
+def test_fail_state_was_changed_for_ever(changes: dict[str, Any], sealed: list[AuditEntry]) -> None:
     AuditChain.objects.update(**changes)
     assert find() != []
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
     assert find(TODAY + DAY) != []
 
 
-def test_fail_pruning_row_changed() -> None:
-    make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
-    prune_audit(now, 35)
-    AuditPruning.objects.update(through=date(2021, 11, 23))
-    assert ("pruning_invalid", "2021-11-23", None) in find(now)
-
-
-def test_success_days_are_deleted_while_they_are_compared() -> None:
-    make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
+def test_success_days_are_deleted_while_they_are_compared(resealed: datetime) -> None:
     calls: list[str] = []
 
     @contextmanager
     def prune_once(label: str, kind: ColumnType = ColumnType.COUNT) -> Iterator[ProgressCallback]:
         if not calls:
-            prune_audit(now, 35)
+            prune_audit(resealed, 35)
         calls.append(label)
         yield lambda done, total: None
 
-    result = verify_audit(operator=HOST_OPERATOR, now=now, progress_factory=prune_once)
+    result = verify_audit(operator=HOST_OPERATOR, now=resealed, progress_factory=prune_once)
     # The entry about the pruning is of the real time.
     assert {problem.kind for problem in result.problems.listed} == {Kind.FUTURE}
     assert len(calls) == 2

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ from tests.tenants.audit.seals import (
     delete,
     make_entry,
     make_sealed_log,
-    prune_audit,
 )
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -80,8 +80,7 @@ def forget_everything() -> None:
         model.objects.all().delete()
 
 
-def test_success_verified_without_the_database() -> None:
-    entries = make_sealed_log()
+def test_success_verified_without_the_database(sealed: list[AuditEntry]) -> None:
     lines, key = export(), get_key()
     assert [next(iter(line)) for line in lines] == [
         "export",
@@ -93,12 +92,11 @@ def test_success_verified_without_the_database() -> None:
     forget_everything()
     result = verify(lines, key)
     assert result.error is None
-    assert (result.seals, result.entries) == (DAYS, len(entries))
+    assert (result.seals, result.entries) == (DAYS, len(sealed))
     assert (result.first_day, result.last_day) == ("2021-11-20", "2021-11-23")
 
 
-def test_success_period_of_whole_days() -> None:
-    make_sealed_log()
+def test_success_period_of_whole_days(sealed: list[AuditEntry]) -> None:
     noon = TODAY.replace(day=21)
     lines = export(since=noon, until=noon + DAY)
     days = [json.loads(line["seal"]["statement"])["day"] for line in lines if "seal" in line]
@@ -108,21 +106,16 @@ def test_success_period_of_whole_days() -> None:
     assert find(lines, get_key()) == []
 
 
-def test_success_export_is_audited() -> None:
-    make_sealed_log()
+def test_success_export_is_audited(sealed: list[AuditEntry]) -> None:
     export(until=TODAY.replace(day=21))
     entry = AuditEntry.objects.get(action="audit export")
     assert entry.details == {"seals": [1, 2], "days": ["2021-11-20", "2021-11-21"]}
 
 
-def test_success_pruned_days() -> None:
-    make_sealed_log()
-    now = TODAY + 34 * DAY
-    seal_audit(operator=HOST_OPERATOR, now=now)
-    prune_audit(now, 35)
+def test_success_pruned_days(pruned: datetime) -> None:
     lines = export()
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    arguments: dict[str, Any] = {"operator": None, "now": now, "keys": [get_key()]}
+    arguments: dict[str, Any] = {"operator": None, "now": pruned, "keys": [get_key()]}
     result = verify_audit_export(file=io.BytesIO(text.encode()), **arguments)
     assert result.error is None
     assert result.pruned_through == "2021-11-22"
@@ -141,52 +134,42 @@ def iter_changes(lines: Lines) -> Iterator[tuple[str, Lines]]:
             yield f"{name} of {number}", [*lines[:number], changed, *lines[number + 1 :]]
 
 
-def test_fail_every_change_of_a_file() -> None:
-    make_sealed_log()
+def test_fail_every_change_of_a_file(sealed: list[AuditEntry]) -> None:
     lines, key = export(), get_key()
     forget_everything()
     missed = [what for what, changed in iter_changes(lines) if not find(changed, key)]
     assert missed == []
 
 
-def test_fail_changed_entry_is_named() -> None:
-    entries = make_sealed_log()
+def test_fail_changed_entry_is_named(sealed: list[AuditEntry]) -> None:
     lines = export()
     lines[3]["entry"]["operator"] = "root"
-    assert find(lines) == [("changed", str(entries[0].pk))]
+    assert find(lines) == [("changed", str(sealed[0].pk))]
     del lines[3]
-    assert ("missing", str(entries[0].pk)) in find(lines)
+    assert ("missing", str(sealed[0].pk)) in find(lines)
 
 
-def test_fail_changed_before_the_export() -> None:
-    entries = make_sealed_log()
-    change(entries[4], "action", "'x'")
-    delete(entries[0])
+def test_fail_changed_before_the_export(sealed: list[AuditEntry]) -> None:
+    change(sealed[4], "action", "'x'")
+    delete(sealed[0])
     inserted = make_entry(EMPTY_DAY)
     assert find(export()) == [
-        ("missing", str(entries[0].pk)),
-        ("changed", str(entries[4].pk)),
+        ("missing", str(sealed[0].pk)),
+        ("changed", str(sealed[4].pk)),
         ("inserted", str(inserted.pk)),
     ]
 
 
-def test_fail_signed_by_another_key() -> None:
-    make_sealed_log()
+def test_fail_signed_by_another_key_or_server(sealed: list[AuditEntry]) -> None:
     lines = export()
     other = ed25519.format_public_key(ed25519.derive_public_key(ed25519.generate_seed()))
     assert find(lines, other) == [("key_not_trusted", "2021-11-23")]
-
-
-def test_fail_file_of_another_server() -> None:
-    make_sealed_log()
-    lines = export()
-    forget_everything()
+    forget_everything()  # as on another server
     assert find(lines) == [("key_not_trusted", "2021-11-23")]
 
 
-def test_fail_older_backup_restored() -> None:
+def test_fail_older_backup_restored(sealed: list[AuditEntry]) -> None:
     """The file has what the database lost, and what was sealed again in its place."""
-    make_sealed_log()
     lines = export()
     AuditSeal.objects.filter(number=DAYS).delete()
     AuditSealPart.objects.filter(day=TODAY.date() - DAY).delete()
@@ -224,9 +207,8 @@ def test_fail_lines_that_programs_read_differently(old: str, new: str) -> None:
     assert "file_damaged" in find_in_text(text.replace(old, new, 1))
 
 
-def test_fail_end_of_a_file_cut_off() -> None:
+def test_fail_end_of_a_file_cut_off(sealed: list[AuditEntry]) -> None:
     """The first and the last line are not signed: who cuts the file can change them too."""
-    make_sealed_log()
     seals = [json.loads(line["seal"]["statement"]) for line in export() if "seal" in line]
     newest = KeptSeal.parse(str(verify(export(), get_key()).newest_seal))
     cut = export(until=TODAY - 2 * DAY)
@@ -241,8 +223,7 @@ def test_fail_end_of_a_file_cut_off() -> None:
     assert verify_text(complete, newest).error is None
 
 
-def test_fail_days_exchanged_in_a_file() -> None:
-    make_sealed_log()
+def test_fail_days_exchanged_in_a_file(sealed: list[AuditEntry]) -> None:
     lines = export()
     exchanged = [lines[0], *lines[6:11], *lines[1:6], *lines[11:]]
     messages = [problem.message for problem in verify(exchanged, get_key()).problems.listed]
@@ -252,8 +233,7 @@ def test_fail_days_exchanged_in_a_file() -> None:
     )
 
 
-def test_success_lines_of_another_system() -> None:
-    make_sealed_log()
+def test_success_lines_of_another_system(sealed: list[AuditEntry]) -> None:
     text = "".join(json.dumps(line) + "\r\n" for line in export())
     assert find_in_text("\ufeff" + text) == []
 
@@ -291,16 +271,10 @@ STRANGE_LINES: tuple[Any, ...] = (
 )
 
 
-def test_fail_strange_lines() -> None:
-    make_sealed_log()
+def test_fail_strange_lines_and_numbers(sealed: list[AuditEntry]) -> None:
     lines = export()
     for line, position in product(STRANGE_LINES, (1, 3, 7)):
         assert find([*lines[:position], line, *lines[position:]]) != [], (line, position)
-
-
-def test_fail_strange_numbers() -> None:
-    make_sealed_log()
-    lines = export()
     statement = json.loads(lines[1]["seal"]["statement"])
     for number in (-1, 0, 2**70):
         lines[1]["seal"]["statement"] = json.dumps({**statement, "number": number})
@@ -312,13 +286,12 @@ def test_fail_nothing_is_sealed() -> None:
         export()
 
 
-def test_success_commands(tmp_path: Path) -> None:
-    entries = make_sealed_log()
+def test_success_commands(tmp_path: Path, sealed: list[AuditEntry]) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text(run_command("export_audit", "--since", "2021-11-20", "--until", "2021-11-23"))
     assert run_command("verify_audit", str(path)).endswith("from 2021-11-20 to 2021-11-23.\n")
     document = json.loads(run_command("verify_audit", str(path), "--key", get_key(), "--json"))
-    assert (document["intact"], document["entries"]) == (True, len(entries))
+    assert (document["intact"], document["entries"]) == (True, len(sealed))
     path.write_bytes(path.read_bytes().replace(b"anna@", b"eve@", 1))
     with pytest.raises(AuditChanged, match="1 problem found"):
         run_command("verify_audit", str(path))
@@ -375,25 +348,23 @@ def export_of_tenant(tenant_id: str) -> Lines:
     return [json.loads(json.dumps(line)) for line in lines]
 
 
-def test_success_entries_of_one_tenant() -> None:
+def test_success_entries_of_one_tenant(sealed: list[AuditEntry]) -> None:
     """They are verified by the seals of all, of which only IDs and hashes are in the file."""
-    entries = make_sealed_log()
-    mine, other = entries[0].tenant_id, str(UUID(int=1))
+    mine, other = sealed[0].tenant_id, str(UUID(int=1))
     make_entry(TODAY.date(), tenant_id=mine)
     make_entry(TODAY.date(), tenant_id=other)
     assert export_of_tenant(other)[-1].keys() == {"unsealed"}
     lines = export_of_tenant(mine)
     verified = verify(lines)
-    assert (verified.problems.count, verified.entries, verified.unsealed) == (0, len(entries), 1)
+    assert (verified.problems.count, verified.entries, verified.unsealed) == (0, len(sealed), 1)
     none = export_of_tenant(str(UUID(int=2)))
     assert (verify(none).problems.count, verify(none).entries) == (0, 0)
     assert not any("entry" in line for line in none)
 
 
 @pytest.mark.parametrize("what", ["changed", "hash", "inserted"])
-def test_fail_entries_of_one_tenant(what: str) -> None:
-    entries = make_sealed_log()
-    lines = export_of_tenant(entries[0].tenant_id)
+def test_fail_entries_of_one_tenant(what: str, sealed: list[AuditEntry]) -> None:
+    lines = export_of_tenant(sealed[0].tenant_id)
     place = next(number for number, line in enumerate(lines) if "entry" in line)
     if what == "changed":
         lines[place]["entry"]["operator"] = "someone else"

@@ -25,7 +25,6 @@ from tests.tenants.audit.seals import (
     TODAY,
     find,
     make_entry,
-    make_sealed_log,
     prune_audit,
     verify,
 )
@@ -50,9 +49,9 @@ def seal(*, accept_restored: bool = False, dry_run: bool = False) -> Report:
     )
 
 
-def make_remembered_log() -> str:
-    """Return the seal that is remembered."""
-    make_sealed_log()
+@pytest.fixture
+def remembered(sealed: list[AuditEntry]) -> str:
+    """The seal that is remembered."""
     make_entry(TODAY.date())
     seal()
     return get_path().read_text().strip()
@@ -69,16 +68,16 @@ def doctor() -> Finding:
     return finding
 
 
-def test_success_the_newest_seal_is_remembered_for_the_owner_only(home: Path) -> None:
-    remembered = make_remembered_log()
+def test_success_the_newest_seal_is_remembered_for_the_owner_only(
+    home: Path, remembered: str
+) -> None:
     assert remembered == verify(TOMORROW).newest_seal
     assert get_path().parent == home
     assert get_path().stat().st_mode & 0o777 == 0o600
     assert (find(TOMORROW), doctor().state) == ([], State.PASS)
 
 
-def test_fail_wiped_together_with_its_seals() -> None:
-    remembered = make_remembered_log()
+def test_fail_wiped_together_with_its_seals(remembered: str) -> None:
     wipe()
     assert find(TOMORROW) == [LOST]
     message = (
@@ -99,8 +98,7 @@ def test_fail_wiped_together_with_its_seals() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, DAYS])
-def test_fail_sealing_again_does_not_hide_it(number: int) -> None:
-    remembered = make_remembered_log()
+def test_fail_sealing_again_does_not_hide_it(number: int, remembered: str) -> None:
     cut_chain(number)
     AuditEntry.objects.filter(at__date=TODAY.date()).delete()
     seal()
@@ -109,8 +107,7 @@ def test_fail_sealing_again_does_not_hide_it(number: int) -> None:
     assert get_path().read_text().strip() == remembered
 
 
-def test_success_a_restored_state_is_accepted_and_recorded() -> None:
-    remembered = make_remembered_log()
+def test_success_a_restored_state_is_accepted_and_recorded(remembered: str) -> None:
     cut_chain(2)
     preview = seal(accept_restored=True, dry_run=True)
     assert preview.sentence.startswith("Would accept the restored audit log. Would seal ")
@@ -127,8 +124,7 @@ def test_success_a_restored_state_is_accepted_and_recorded() -> None:
     assert get_path().read_text().strip() == verify(TOMORROW).newest_seal != remembered
 
 
-def test_success_an_empty_log_is_accepted() -> None:
-    make_remembered_log()
+def test_success_an_empty_log_is_accepted(remembered: str) -> None:
     wipe()
     result = seal(accept_restored=True)
     assert result.sentence == "Accepted the restored audit log. No day is due to be sealed."
@@ -139,8 +135,8 @@ def test_success_an_empty_log_is_accepted() -> None:
 
 def test_fail_an_acceptance_that_ends_early_is_not_recorded(
     monkeypatch: pytest.MonkeyPatch,
+    remembered: str,
 ) -> None:
-    make_remembered_log()
     wipe()
 
     def fail(path: Path) -> None:
@@ -162,14 +158,12 @@ def test_fail_file_unreadable_is_one_finding_of_doctor() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff\xfe", b"4:" + b"0" * 64])
-def test_fail_file_damaged(content: bytes) -> None:
-    make_remembered_log()
+def test_fail_file_damaged(content: bytes, remembered: str) -> None:
     get_path().write_bytes(content)
     assert find(TOMORROW) == [LOST]
 
 
-def test_success_retention_deletes_no_seal() -> None:
-    make_remembered_log()
+def test_success_retention_deletes_no_seal(remembered: str) -> None:
     later = TODAY + 60 * DAY
     seal_audit(operator=HOST_OPERATOR, now=later)
     prune_audit(later, days=40)
@@ -177,9 +171,8 @@ def test_success_retention_deletes_no_seal() -> None:
 
 
 def test_success_another_host_and_another_database_remember_nothing(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, remembered: str
 ) -> None:
-    make_remembered_log()
     wipe()
     with monkeypatch.context() as patch:
         patch.setitem(connection.settings_dict, "HOST", "elsewhere.example")
@@ -188,16 +181,14 @@ def test_success_another_host_and_another_database_remember_nothing(
     assert find(TOMORROW) == []
 
 
-def test_success_a_host_that_sealed_earlier_is_content_with_later_seals() -> None:
-    make_remembered_log()
+def test_success_a_host_that_sealed_earlier_is_content_with_later_seals(remembered: str) -> None:
     earlier = get_path().read_text()
     seal_audit(operator=HOST_OPERATOR, now=TODAY + 3 * DAY)
     get_path().write_text(earlier)
     assert find(TODAY + 3 * DAY) == []
 
 
-def test_fail_home_not_writable(settings: Settings) -> None:
-    make_sealed_log()
+def test_fail_home_not_writable(settings: Settings, sealed: list[AuditEntry]) -> None:
     settings.HOME = Path("/proc/nowhere")
     with pytest.raises(FileUnwritable):
         seal()

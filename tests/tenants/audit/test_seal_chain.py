@@ -16,7 +16,7 @@ from tenants.audit.queries.format import hash_statement
 from tenants.audit.queries.problems import Kind
 from tenants.audit.seal_audit import seal_audit
 from tenants.errors import AuditChanged
-from tenants.models import AuditChain, AuditSeal, AuditSealPart
+from tenants.models import AuditChain, AuditEntry, AuditSeal, AuditSealPart
 from tests.tenants.audit.seals import (
     DAY,
     DAYS,
@@ -25,7 +25,6 @@ from tests.tenants.audit.seals import (
     delete,
     find,
     make_entry,
-    make_sealed_log,
     verify,
 )
 from tests.tenants.factories import (
@@ -54,13 +53,12 @@ def cut_chain(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [0, DAYS - 1])
-def test_fail_seals_made_again_by_this_server(number: int) -> None:
+def test_fail_seals_made_again_by_this_server(number: int, sealed: list[AuditEntry]) -> None:
     """Only a seal that was noted elsewhere shows it: the server itself signs what is left."""
-    entries = make_sealed_log()
     kept = KeptSeal.parse(str(verify().newest_seal))
     assert verify(kept=(kept,)).error is None
     cut_chain(number)
-    delete(entries[-1])
+    delete(sealed[-1])
     seal_audit(operator=HOST_OPERATOR, now=TODAY)
     assert find() == []
     (problem,) = verify(kept=(kept,)).problems.listed
@@ -75,8 +73,7 @@ def test_fail_seals_made_again_by_this_server(number: int) -> None:
     assert [each.kind for each in problems] == [Kind.DIFFERS_FROM_KEPT]
 
 
-def test_fail_last_seal_removed_stays_missing() -> None:
-    make_sealed_log()
+def test_fail_last_seal_removed_stays_missing(sealed: list[AuditEntry]) -> None:
     AuditSeal.objects.filter(number=DAYS).delete()
     AuditSealPart.objects.filter(day=FIRST_DAY + 3 * DAY).delete()
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
@@ -84,15 +81,13 @@ def test_fail_last_seal_removed_stays_missing() -> None:
     assert AuditSeal.objects.latest("number").number == DAYS + 1
 
 
-def test_fail_all_seals_removed() -> None:
-    make_sealed_log()
+def test_fail_all_seals_removed(sealed: list[AuditEntry]) -> None:
     for model in (AuditSeal, AuditSealPart, AuditChain):
         model.objects.all().delete()
     assert find() == [("not_sealed", str(FIRST_DAY), None)]
 
 
-def test_fail_state_removed() -> None:
-    make_sealed_log()
+def test_fail_state_removed(sealed: list[AuditEntry]) -> None:
     AuditChain.objects.all().delete()
     assert find() == [("state_changed", None, None)]
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)  # The seals themselves are enough to go on.
@@ -134,8 +129,7 @@ def make_forged_key(**fields: Any) -> tuple[ServerKey, bytes]:
 
 
 @pytest.mark.parametrize("first", [1, 3])
-def test_fail_chain_replaced_with_another_key(first: int) -> None:
-    make_sealed_log()
+def test_fail_chain_replaced_with_another_key(first: int, sealed: list[AuditEntry]) -> None:
     key, seed = make_forged_key()
     forge_chain(first, key, seed)
     assert find() == [("key_not_trusted", "2021-11-23", None)]
@@ -145,8 +139,7 @@ def test_fail_chain_replaced_with_another_key(first: int) -> None:
     assert {kind for kind, _, _ in find()} == {"key_unknown"}
 
 
-def test_success_rotated_key_verifies_older_seals() -> None:
-    make_sealed_log()
+def test_success_rotated_key_verifies_older_seals(sealed: list[AuditEntry]) -> None:
     rotate_key(operator=HOST_OPERATOR, now=TODAY)
     assert find() == []
     now = TODAY + 400 * DAY  # The old key has expired.
@@ -155,8 +148,7 @@ def test_success_rotated_key_verifies_older_seals() -> None:
     assert AuditSeal.objects.values("key_id").distinct().count() == 2
 
 
-def test_success_next_seal_confirms_those_of_a_revoked_key() -> None:
-    make_sealed_log()
+def test_success_next_seal_confirms_those_of_a_revoked_key(sealed: list[AuditEntry]) -> None:
     key = ServerKey.objects.get()
     now = TODAY + timedelta(hours=1)
     revoke_key(operator=HOST_OPERATOR, key_id=key.key_id, confirm=lambda question: None, now=now)
@@ -168,23 +160,20 @@ def test_success_next_seal_confirms_those_of_a_revoked_key() -> None:
     assert find(TODAY + DAY) == []
 
 
-def test_fail_seal_dated_after_its_key_was_revoked() -> None:
-    make_sealed_log()
+def test_fail_seal_dated_after_its_key_was_revoked(sealed: list[AuditEntry]) -> None:
     rotate_key(operator=HOST_OPERATOR, now=TODAY)
     seal_audit(operator=HOST_OPERATOR, now=TODAY + DAY)
     ServerKey.objects.filter(retires_at__isnull=False).update(revoked_at=TODAY - DAY)
     assert [kind for kind, _, _ in find(TODAY + DAY)] == ["signature_wrong"] * DAYS
 
 
-def test_fail_not_sealed_in_time() -> None:
-    make_sealed_log()
+def test_fail_not_sealed_in_time(sealed: list[AuditEntry]) -> None:
     assert find(TODAY + DAY) == []
     assert find(TODAY + 2 * DAY) == [("not_sealed", "2021-11-24", None)]
 
 
-def test_fail_a_seal_by_a_clock_that_was_ahead() -> None:
+def test_fail_a_seal_by_a_clock_that_was_ahead(sealed: list[AuditEntry]) -> None:
     """Entries since have IDs of the first day that is open; later IDs are another problem."""
-    make_sealed_log()
     seal_audit(operator=HOST_OPERATOR, now=TODAY + 2 * DAY)
     make_entry((TODAY + 2 * DAY).date())
     result = verify()

@@ -5,14 +5,13 @@ from itertools import product
 import pytest
 
 from tenants.lookup.status_filters import STATUSES, status_q
-from tenants.models import Participant
-from tests.tenants.factories import EARLIER, make_person, make_tenant
+from tenants.models import Participant, Tenant
+from tests.tenants.factories import EARLIER, make_person
 
 pytestmark = pytest.mark.django_db
 
 
-def test_success_filters_agree_with_the_model() -> None:
-    tenant = make_tenant()
+def test_success_filters_agree_with_the_model(tenant: Tenant) -> None:
     facts = product(("", "ACTIVE", "SUSPENDED", "ODD"), (None, EARLIER), (None, EARLIER))
     for index, (at_scaikey, absent, by_hand) in enumerate(facts):
         make_person(

@@ -10,6 +10,7 @@ from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConfli
 from tenants.models import AuditEntry, Partner
 from tenants.people.create_partner import create_partner
 from tests.concurrency import run_concurrently
+from tests.refusals import refuses
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -68,40 +69,34 @@ def test_success_command() -> None:
 )
 def test_fail_slug_is_taken(changes: dict[str, Any]) -> None:
     make_partner(max_tenants=20, max_users_per_tenant=5)
-    with pytest.raises(PartnerConflict) as caught:
-        create(**{"scaikey_id": "prt_northwind", **changes})
-    assert caught.value.message == (
+    with refuses(
+        PartnerConflict,
         "Another partner northwind already exists: 'Northwind', ScaiKey partner "
-        "prt_northwind, max_tenants 20, max_users_per_tenant 5."
-    )
-    assert caught.value.fix == (
-        "Choose another slug. `scaiwave admin show-partner northwind` shows that partner."
-    )
+        "prt_northwind, max_tenants 20, max_users_per_tenant 5.",
+        "Choose another slug. `scaiwave admin show-partner northwind` shows that partner.",
+    ):
+        create(**{"scaikey_id": "prt_northwind", **changes})
 
 
 def test_fail_scaikey_id_is_taken() -> None:
     make_partner("other", scaikey_id="prt_1")
-    with pytest.raises(PartnerConflict) as caught:
+    with refuses(
+        PartnerConflict, "ScaiKey partner prt_1 already exists as partner other ('Other')."
+    ):
         create(scaikey_id="prt_1")
-    assert caught.value.message == (
-        "ScaiKey partner prt_1 already exists as partner other ('Other')."
-    )
 
 
 def test_fail_what_is_not_valid() -> None:
-    with pytest.raises(InvalidSlug) as slug:
+    with refuses(InvalidSlug, "Invalid slug of a partner: 'North': 'N' is not allowed."):
         create(slug="North")
-    assert slug.value.message == "Invalid slug of a partner: 'North': 'N' is not allowed."
-    with pytest.raises(InvalidName) as name:
+    with refuses(InvalidName, "Invalid name of a partner: ''."):
         create(name="")
-    assert name.value.message == "Invalid name of a partner: ''."
     with pytest.raises(InvalidName) as scaikey_id:
         create(scaikey_id="a b")
     assert scaikey_id.value.message == "Invalid ScaiKey ID of a partner: 'a b'."
     assert scaikey_id.value.fix == ("Copy the ID from ScaiKey. Omit it to create a local partner.")
-    with pytest.raises(InvalidLimit) as limit:
+    with refuses(InvalidLimit, "Invalid limit max_tenants of a partner: 2147483648."):
         create(limits={"max_tenants": 2**31})
-    assert limit.value.message == "Invalid limit max_tenants of a partner: 2147483648."
 
 
 @pytest.mark.only_on("postgresql")

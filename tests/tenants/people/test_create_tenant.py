@@ -31,6 +31,7 @@ from tenants.models import AuditEntry, Partner, Tenant
 from tenants.people.create_tenant import create_tenant
 from tenants.people.scaikey_lookup import TenantLookup, build_tenant_lookup
 from tests.concurrency import run_concurrently
+from tests.refusals import refuses
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -161,21 +162,18 @@ def test_fail_what_is_not_valid() -> None:
         create(name=" ")
     with pytest.raises(InvalidName):
         create(scaikey_tenant_id="")
-    with pytest.raises(PartnerNotFound) as caught:
+    with refuses(PartnerNotFound, "Partner not found: unknown."):
         create(partner="unknown")
-    assert caught.value.message == "Partner not found: unknown."
 
 
 def test_fail_slug_is_taken() -> None:
     make_tenant("acme", partner=make_partner())
-    with pytest.raises(TenantConflict) as caught:
+    with refuses(
+        TenantConflict,
+        "Another tenant acme already exists: 'Acme', ScaiKey tenant tnt_acme, partner northwind.",
+        "Choose another slug. `scaiwave admin show-tenant acme` shows that tenant.",
+    ):
         create()
-    assert caught.value.message == (
-        "Another tenant acme already exists: 'Acme', ScaiKey tenant tnt_acme, partner northwind."
-    )
-    assert caught.value.fix == (
-        "Choose another slug. `scaiwave admin show-tenant acme` shows that tenant."
-    )
 
 
 def test_fail_same_slug_with_another_name_or_partner() -> None:
@@ -192,38 +190,29 @@ def test_fail_same_slug_with_another_name_or_partner() -> None:
 
 def test_fail_scaikey_tenant_is_taken() -> None:
     make_tenant("globex")
-    with pytest.raises(TenantConflict) as caught:
+    with refuses(
+        TenantConflict,
+        "ScaiKey tenant tnt_globex is already linked to tenant globex ('Globex').",
+        "Check the ID in ScaiKey. `scaiwave admin show-tenant globex` shows the linked tenant.",
+    ):
         create(scaikey_tenant_id="tnt_globex")
-    assert caught.value.message == (
-        "ScaiKey tenant tnt_globex is already linked to tenant globex ('Globex')."
-    )
-    assert caught.value.fix == (
-        "Check the ID in ScaiKey. `scaiwave admin show-tenant globex` shows the linked tenant."
-    )
 
 
 def test_fail_taken_outside_the_scope_names_unknown() -> None:
     paula = make_partner_admin(make_partner())
     make_tenant("globex", name="Secret")
-    with pytest.raises(TenantConflict) as slug:
+    with refuses(TenantConflict, "Slug globex is already in use.", "Choose another slug."):
         create(operator=paula, slug="globex")
-    assert (slug.value.message, slug.value.fix) == (
-        "Slug globex is already in use.",
-        "Choose another slug.",
-    )
-    with pytest.raises(TenantConflict) as key:
+    with refuses(
+        TenantConflict, "ScaiKey tenant tnt_globex is already in use.", "Check the ID in ScaiKey."
+    ):
         create(operator=paula, scaikey_tenant_id="tnt_globex")
-    assert (key.value.message, key.value.fix) == (
-        "ScaiKey tenant tnt_globex is already in use.",
-        "Check the ID in ScaiKey.",
-    )
 
 
 def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
     for key in ("tnt_nope", "..", "../partners"):
-        with pytest.raises(ScaiKeyTenantNotFound) as caught:
+        with refuses(ScaiKeyTenantNotFound, f"Tenant not found in ScaiKey: {key}."):
             create(scaikey_tenant_id=key, lookup=lookup)
-        assert caught.value.message == f"Tenant not found in ScaiKey: {key}."
     assert not Tenant.objects.exists()
 
 
@@ -231,27 +220,23 @@ def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
 def test_fail_another_name_in_scaikey(
     zenith: UnsyncedTenant, lookup: TenantLookup, changes: dict[str, str]
 ) -> None:
-    with pytest.raises(ScaiKeyMismatch) as caught:
-        zenith.create(lookup, **changes)
-    assert caught.value.message == (
+    with refuses(
+        ScaiKeyMismatch,
         f"In ScaiKey, tenant {zenith.id} has the slug 'zenith' and the name 'Zenith Corp'. The "
-        "next sync would apply these."
-    )
-    assert caught.value.fix == (
-        "Pass --slug zenith --name 'Zenith Corp', or change them in ScaiKey first."
-    )
+        "next sync would apply these.",
+        "Pass --slug zenith --name 'Zenith Corp', or change them in ScaiKey first.",
+    ):
+        zenith.create(lookup, **changes)
 
 
 def test_fail_another_partner_in_scaikey(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
-    with pytest.raises(ScaiKeyMismatch) as caught:
-        zenith.create(lookup, partner=zenith.other_partner.slug)
-    assert caught.value.message == (
+    with refuses(
+        ScaiKeyMismatch,
         f"In ScaiKey, tenant {zenith.id} belongs to partner {zenith.partner.scaikey_id}, not to "
-        f"{zenith.other_partner.slug}."
-    )
-    assert caught.value.fix == (
-        "Omit --partner-id to use ScaiKey's partner, or move the tenant in ScaiKey first."
-    )
+        f"{zenith.other_partner.slug}.",
+        "Omit --partner-id to use ScaiKey's partner, or move the tenant in ScaiKey first.",
+    ):
+        zenith.create(lookup, partner=zenith.other_partner.slug)
 
 
 def test_fail_no_partner_in_scaikey(
@@ -278,9 +263,8 @@ def test_fail_partner_admin_outside_the_own_partner(
     paula = make_partner_admin(zenith.other_partner)
     with pytest.raises(PartnerNotFound):
         create(operator=paula, partner=zenith.partner.slug)
-    with pytest.raises(ScaiKeyTenantNotFound) as caught:
+    with refuses(ScaiKeyTenantNotFound, f"Tenant not found in ScaiKey: {zenith.id}."):
         zenith.create(lookup, operator=paula)
-    assert caught.value.message == f"Tenant not found in ScaiKey: {zenith.id}."
     with pytest.raises(InsufficientPermission):
         zenith.create(None, operator=paula)
     zenith.other_partner.delete()
@@ -291,9 +275,8 @@ def test_fail_partner_admin_outside_the_own_partner(
 
 def test_fail_not_registered(settings: Settings) -> None:
     settings.CONFIG = load({})
-    with pytest.raises(SettingMissing) as caught:
+    with refuses(SettingMissing, "This server is not registered with ScaiKey.") as caught:
         run_command(*_words("tnt_1"))
-    assert caught.value.message == "This server is not registered with ScaiKey."
     assert caught.value.fix.startswith("Run `scaiwave sync register`. ")
     assert caught.value.fix.endswith(" Or add --no-verify to skip the check.")
     assert caught.value.exit_code == 2
@@ -333,9 +316,8 @@ def test_success_command(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
 
 
 def test_fail_command_neither_local_nor_linked() -> None:
-    with pytest.raises(UsageError) as caught:
+    with refuses(UsageError, "One of the arguments --scaikey-tenant-id --local is required."):
         run_command("create_tenant", "--slug", "acme", "--name", "Acme")
-    assert caught.value.message == ("One of the arguments --scaikey-tenant-id --local is required.")
 
 
 def test_success_created_concurrently(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
@@ -352,11 +334,10 @@ def test_fail_slug_is_taken_concurrently(zenith: UnsyncedTenant, lookup: TenantL
         create(slug="zenith", name="Another")
         return lookup(key)
 
-    with pytest.raises(TenantConflict) as caught:
+    with refuses(
+        TenantConflict, "Another tenant zenith already exists: 'Another', local, no partner."
+    ):
         zenith.create(overtaken)
-    assert caught.value.message == (
-        "Another tenant zenith already exists: 'Another', local, no partner."
-    )
     assert AuditEntry.objects.count() == 1
 
 

@@ -25,7 +25,7 @@ from tenants.errors import (
 )
 from tenants.holds.hold import add_hold, lift_hold
 from tenants.holds.queries import covers_q, list_holds
-from tenants.models import AuditEntry, Hold, Participant, Tenant
+from tenants.models import AuditEntry, Hold, Participant, Partner, Tenant
 from tenants.people.purge_participant import (
     purge_participant,
     purge_participants,
@@ -35,7 +35,6 @@ from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
     NOW,
-    make_partner,
     make_partner_admin,
     make_person,
     make_tenant,
@@ -132,14 +131,12 @@ def test_fail_purging_a_person_whom_a_hold_covers(level: str, error: type[ScaiWa
     assert anna.purged_at == NOW
 
 
-def test_success_a_hold_says_nothing_of_people_who_are_still_there() -> None:
-    anna = make_person(make_tenant())
+def test_success_a_hold_says_nothing_of_people_who_are_still_there(anna: Participant) -> None:
     with pytest.raises(PurgeRefused):
         purge(anna)
 
 
-def test_success_old_runs_and_values_about_people_on_hold_stay() -> None:
-    tenant = make_tenant()
+def test_success_old_runs_and_values_about_people_on_hold_stay(tenant: Tenant) -> None:
     anna, bert = make_person(tenant), make_person(tenant, "bert")
     runs = {
         person: SyncRun.objects.create(
@@ -159,8 +156,7 @@ def test_success_old_runs_and_values_about_people_on_hold_stay() -> None:
     assert list(SyncChangeValues.objects.values_list("change__subject_id", flat=True)) == [anna.pk]
 
 
-def test_success_the_life_of_a_hold() -> None:
-    anna = make_person(make_tenant())
+def test_success_the_life_of_a_hold(anna: Participant) -> None:
     hold = place(participant=str(anna.pk))
     words = ("lift_hold", str(hold.pk), "--reason", "closed", "--no-input")
     same = ("add_hold", "--participant", str(anna.pk), "--reason")
@@ -188,8 +184,7 @@ def test_success_the_life_of_a_hold() -> None:
     ]
 
 
-def test_success_lifting_one_of_two_holds_says_that_the_other_remains() -> None:
-    make_tenant()
+def test_success_lifting_one_of_two_holds_says_that_the_other_remains(tenant: Tenant) -> None:
     hold, other = place(tenant="acme"), place(tenant="acme", reason="case 27-1")
     words = ("lift_hold", str(hold.pk), "--reason", "closed", "--no-input")
     remains = "Another hold on it remains.\n"
@@ -200,8 +195,7 @@ def test_success_lifting_one_of_two_holds_says_that_the_other_remains() -> None:
     assert remains not in run_command("lift_hold", str(other.pk), *words[2:])
 
 
-def test_success_pages_of_the_list() -> None:
-    tenant = make_tenant()
+def test_success_pages_of_the_list(tenant: Tenant) -> None:
     holds = [row_factories.make_hold(tenant) for _ in range(3)]
     first = json.loads(run_command("list_holds", "--limit", "2", "--json"))
     assert ([row["id"] for row in first["holds"]], first["total"]) == (
@@ -245,9 +239,8 @@ def test_fail_unknown_hold() -> None:
     assert caught.value.message == "Hold not found: 01a2328c."
 
 
-def test_fail_a_partner_sees_its_own_holds_and_changes_none() -> None:
+def test_fail_a_partner_sees_its_own_holds_and_changes_none(partner: Partner) -> None:
     """Otherwise a partner could lift a hold that was placed against it."""
-    partner = make_partner()
     tenant = make_tenant(partner=partner)
     operator = make_partner_admin(partner)
     hold = row_factories.make_hold(tenant)
@@ -266,8 +259,7 @@ def test_fail_a_partner_sees_its_own_holds_and_changes_none() -> None:
         assert [row["id"] for row in list_holds(operator=viewer)] == [hold.pk]
 
 
-def test_success_only_holds_in_force_cover_rows() -> None:
-    anna = make_person(make_tenant())
+def test_success_only_holds_in_force_cover_rows(anna: Participant) -> None:
     hold = place(participant=str(anna.pk))
     assert list(Participant.objects.filter(covers_q(person="pk"))) == [anna]
     assert not Tenant.objects.filter(covers_q(tenant="pk")).exists()

@@ -14,6 +14,7 @@ from tenants.errors import InvalidName, ScaiKeyTenantNotFound, TenantConflict, T
 from tenants.models import AuditEntry, Tenant
 from tenants.people.link_tenant import link_tenant
 from tenants.people.scaikey_lookup import TenantLookup
+from tests.refusals import refuses
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -107,13 +108,11 @@ def test_fail_linked_to_another() -> None:
     )
 
 
-def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
-    make_tenant("acme")
-    with pytest.raises(TenantConflict) as caught:
+def test_fail_scaikey_tenant_is_taken(lab: Tenant, tenant: Tenant) -> None:
+    with refuses(
+        TenantConflict, "ScaiKey tenant tnt_acme is already linked to tenant acme ('Acme')."
+    ):
         link("tnt_acme")
-    assert caught.value.message == (
-        "ScaiKey tenant tnt_acme is already linked to tenant acme ('Acme')."
-    )
 
 
 def test_fail_tenant_is_unknown_locally_or_in_scaikey(lab: Tenant, lookup: TenantLookup) -> None:
@@ -159,8 +158,7 @@ def test_fail_outside_the_scope(
     mine = make_tenant("mine", scaikey_tenant_id=None, partner=paula_partner)
     with pytest.raises(ScaiKeyTenantNotFound):
         link(at_scaikey, lookup, operator=paula, name=mine.slug)
-    with pytest.raises(InsufficientPermission) as caught:
+    with refuses(InsufficientPermission, "paula (partner_admin) may not manage the platform."):
         link(at_scaikey, operator=paula, name=mine.slug)
-    assert caught.value.message == "paula (partner_admin) may not manage the platform."
     with pytest.raises(InsufficientPermission):
         link(at_scaikey, lookup, operator=make_tenant_admin(make_tenant()))

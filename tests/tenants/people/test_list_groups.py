@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenants.errors import AmbiguousName, GroupNotFound
 from tenants.lookup.group_nesting import effective_groups, effective_members
-from tenants.models import Group, Participant
+from tenants.models import Group, Participant, Tenant
 from tenants.people.queries.groups import list_groups, show_group
 from tests.tenants.factories import (
     EARLIER,
@@ -82,8 +82,7 @@ def test_success_plain_text() -> None:
     assert json.loads(run_command("show_group", "Top", "--json"))["group"]["id"] == str(top.pk)
 
 
-def test_success_group_that_contains_itself() -> None:
-    tenant = make_tenant()
+def test_success_group_that_contains_itself(tenant: Tenant) -> None:
     group = make_group(tenant)
     add_members(group, group, make_person(tenant))
     assert [
@@ -144,8 +143,7 @@ def test_success_nesting_is_reachability(edges: Edges, homes: Edges) -> None:
         transaction.set_rollback(True)
 
 
-def test_success_counts_direct_and_nested() -> None:
-    tenant = make_tenant()
+def test_success_counts_direct_and_nested(tenant: Tenant) -> None:
     top, middle, low = (make_group(tenant, name) for name in ("A", "B", "C"))
     anna, berta, carla = (make_person(tenant, name) for name in ("anna", "berta", "carla"))
     add_members(top, anna, middle)
@@ -162,8 +160,7 @@ def test_success_counts_direct_and_nested() -> None:
     ]
 
 
-def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
-    tenant = make_tenant()
+def test_success_active_people_are_those_whom_the_model_calls_active(tenant: Tenant) -> None:
     group, inner = make_group(tenant), make_group(tenant, "Inner")
     add_members(group, inner)
     facts = product(("", "ACTIVE", "SUSPENDED", "active"), (None, EARLIER), (None, EARLIER))
@@ -184,8 +181,7 @@ def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
     assert listed["Engineering"] == shown["active_people"] == 2
 
 
-def test_success_deactivated_groups_on_request() -> None:
-    tenant = make_tenant()
+def test_success_deactivated_groups_on_request(tenant: Tenant) -> None:
     make_group(tenant, "Here")
     make_group(tenant, "Gone", absent_since=EARLIER)
     for status, names in (
@@ -197,8 +193,7 @@ def test_success_deactivated_groups_on_request() -> None:
         assert [row["name"] for row in rows] == names
 
 
-def test_success_constant_queries() -> None:
-    tenant = make_tenant()
+def test_success_constant_queries(tenant: Tenant) -> None:
     counts = []
     for numbers in (range(3), range(3, 30)):
         for number in numbers:
@@ -209,8 +204,7 @@ def test_success_constant_queries() -> None:
     assert counts == [5, 5]
 
 
-def test_success_printed() -> None:
-    tenant = make_tenant()
+def test_success_printed(tenant: Tenant) -> None:
     add_members(make_group(tenant, group_type="SECURITY"), make_person(tenant))
     assert run_command("list_groups", "--tenant", "acme") == (
         "Name         Type      Status  Direct people  Direct groups  Active people (total)\n"

@@ -17,10 +17,11 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator
 from tenants.audit.record import record_audit
 from tenants.errors import PartnerNotFound, TenantNotFound
-from tenants.models import Tenant, TokenUsage
+from tenants.models import Participant, Partner, Tenant, TokenUsage
 from tenants.people.queries import tenants as queries
 from tenants.people.queries.tenants import list_tenants, show_tenant
 from tests.extensions import Provided
+from tests.refusals import refuses
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -32,6 +33,7 @@ from tests.tenants.factories import (
     make_person,
     make_tenant,
     make_tenant_admin,
+    read_outputs,
     run_command,
 )
 from tests.tenants.helpers import assert_members_are_counted_by_their_index
@@ -61,8 +63,7 @@ def use_tokens(tenant: Tenant, total: int, month: date = NOVEMBER) -> None:
     TokenUsage.objects.create(tenant=tenant, month=month, total_tokens=total, fetched_at=NOW)
 
 
-def test_success_members_are_the_active_people() -> None:
-    tenant = make_tenant()
+def test_success_members_are_the_active_people(tenant: Tenant) -> None:
     make_person(tenant, "anna")
     make_person(tenant, "berta", scaikey_status="SUSPENDED")
     make_person(tenant, "carla", absent_since=EARLIER)
@@ -109,8 +110,7 @@ def test_success_as_many_members_in_the_order_of_the_slugs() -> None:
 
 @pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("sort", ["slug", "members"])
-def test_success_members_are_counted_by_their_index(sort: str) -> None:
-    make_person(make_tenant())
+def test_success_members_are_counted_by_their_index(sort: str, anna: Participant) -> None:
     with CaptureQueriesContext(connection) as queries:
         list(list_tenants(operator=HOST_OPERATOR, now=NOW, sort=sort))
     assert_members_are_counted_by_their_index(queries)
@@ -124,8 +124,7 @@ def test_success_only_the_first_tenants_are_read() -> None:
     assert queries[0]["sql"].endswith("LIMIT 1")
 
 
-def test_success_by_status_and_partner() -> None:
-    partner = make_partner()
+def test_success_by_status_and_partner(partner: Partner) -> None:
     make_tenant("active", partner=partner)
     make_tenant("suspended", scaikey_status="SUSPENDED")
     make_tenant("absent", absent_since=EARLIER, partner=partner)
@@ -136,8 +135,7 @@ def test_success_by_status_and_partner() -> None:
         assert slugs(partner=name) == ["absent", "active"]
 
 
-def test_success_scope() -> None:
-    partner = make_partner()
+def test_success_scope(partner: Partner) -> None:
     ours = make_tenant("ours", partner=partner)
     make_tenant("beside", partner=partner)
     make_tenant("theirs")
@@ -255,9 +253,8 @@ def test_fail_unknown_column() -> None:
 
 
 def test_fail_unknown_partner() -> None:
-    with pytest.raises(PartnerNotFound) as caught:
+    with refuses(PartnerNotFound, "Partner not found: unknown."):
         run_command("list_tenants", "--partner", "unknown")
-    assert caught.value.message == "Partner not found: unknown."
 
 
 def test_success_partner_without_slug_is_shown_by_its_scaikey_id() -> None:
@@ -300,10 +297,9 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     TokenUsage.objects.create(
         tenant=tenant, month=now.date().replace(day=1), total_tokens=91_000, fetched_at=now
     )
-    out, err = StringIO(), StringIO()
-    call_command("show_tenant", "acme", stdout=out, stderr=err)
-    assert "AI tokens this month  91,000 (91%)  100,000\n" in out.getvalue()
-    assert err.getvalue() == (
+    out, err = read_outputs("show_tenant", "acme")
+    assert "AI tokens this month  91,000 (91%)  100,000\n" in out
+    assert err == (
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80% of this month's AI tokens are used by acme (91%).\n"
     )
@@ -312,9 +308,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     assert document["ai_tokens_fetched_at"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_success_inactive_people_are_counted_too() -> None:
-    tenant = make_tenant()
-    make_person(tenant)
+def test_success_inactive_people_are_counted_too(tenant: Tenant, anna: Participant) -> None:
     make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
     make_person(tenant, "carla", absent_since=EARLIER)
     make_person(tenant, "bot", participant_type="agent", scaikey_id=None)
@@ -386,7 +380,6 @@ def test_success_plain_text() -> None:
 
 
 def test_fail_unknown() -> None:
-    with pytest.raises(TenantNotFound) as caught:
+    with refuses(TenantNotFound, "Tenant not found: nope.") as caught:
         run_command("show_tenant", "nope")
-    assert caught.value.message == "Tenant not found: nope."
     assert (caught.value.code, caught.value.exit_code) == ("SW_TENANT_NOT_FOUND", 1)

@@ -19,6 +19,7 @@ from tenants.errors import LastSuperAdmin, TenantNotFound
 from tenants.lookup.resolve import look_up_participant
 from tenants.models import AuditEntry, Participant, Partner, Tenant
 from tenants.people.suspension import PARTICIPANT, PARTNER, TENANT, resume_many, suspend_many
+from tests.refusals import decline
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -65,9 +66,8 @@ def count_suspended() -> int:
     return Participant.objects.exclude(suspended_by_hand_at=None).count()
 
 
-def test_success_one_question_and_a_row_for_each() -> None:
-    acme = make_tenant()
-    anna, bert, cleo = (make_person(acme, name) for name in ("anna", "bert", "cleo"))
+def test_success_one_question_and_a_row_for_each(tenant: Tenant) -> None:
+    anna, bert, cleo = (make_person(tenant, name) for name in ("anna", "bert", "cleo"))
     Participant.objects.filter(pk=bert.pk).update(suspended_by_hand_at=EARLIER)
     questions: list[str] = []
     names = (f"@{anna.local_id}", "BERT@acme.example", str(cleo.pk))
@@ -105,8 +105,7 @@ def test_success_one_question_and_a_row_for_each() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_fail_a_wrong_row_and_nothing_is_written(dry_run: bool) -> None:
-    anna = make_person(make_tenant())
+def test_fail_a_wrong_row_and_nothing_is_written(dry_run: bool, anna: Participant) -> None:
     make_person(make_tenant("globex"), "cleo", email="twin@x")
     make_person(anna.tenant, "dora", email="twin@x")
     result = suspend(anna.scaikey_id or "", "zoe", "twin@x", confirm=pytest.fail, dry_run=dry_run)
@@ -124,8 +123,7 @@ def test_fail_a_wrong_row_and_nothing_is_written(dry_run: bool) -> None:
     assert (count_suspended(), AuditEntry.objects.count()) == (0, 0)
 
 
-def test_success_one_record_under_several_names_is_one_row() -> None:
-    anna = make_person(make_tenant())
+def test_success_one_record_under_several_names_is_one_row(anna: Participant) -> None:
     result = suspend(str(anna.pk), "anna@acme.example", str(anna.pk))
     assert [row.name for row in result.rows] == [str(anna.pk)]
     assert AuditEntry.objects.count() == 1
@@ -155,11 +153,10 @@ def test_success_tenants_and_partners_are_counted_with_their_people() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_fail_the_last_super_admins_in_a_set(dry_run: bool) -> None:
+def test_fail_the_last_super_admins_in_a_set(dry_run: bool, tenant: Tenant) -> None:
     """Each of them could be suspended alone."""
-    acme = make_tenant()
-    role = make_role(acme, "super_admin", is_built_in=True)
-    people = [make_person(acme, name) for name in ("anna", "bert", "cleo")]
+    role = make_role(tenant, "super_admin", is_built_in=True)
+    people = [make_person(tenant, name) for name in ("anna", "bert", "cleo")]
     for person in people[:2]:
         make_grant(role, person)
     names = [str(person.pk) for person in people]
@@ -246,8 +243,7 @@ def test_success_few_queries_for_10000_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\0", "@", "Ünal@acme.example", "None", "\ud800"])
-def test_success_many_names_match_as_one_does(name: str) -> None:
-    tenant = make_tenant()
+def test_success_many_names_match_as_one_does(name: str, tenant: Tenant) -> None:
     make_person(tenant, "anna", email="Ünal@acme.example")
     make_person(tenant, "bert", scaikey_id=None, participant_type="agent", email="")
     make_person(tenant, "gone", email="twin@x", absent_since=EARLIER)
@@ -257,9 +253,8 @@ def test_success_many_names_match_as_one_does(name: str) -> None:
     assert [str(value) for value in each.values()] == [str(value) for value in single]
 
 
-def test_success_command_with_a_file(tmp_path: Path) -> None:
-    acme = make_tenant()
-    make_people(acme, 40)
+def test_success_command_with_a_file(tmp_path: Path, tenant: Tenant) -> None:
+    make_people(tenant, 40)
     file = tmp_path / "people.csv"
     rows = "".join(f"Person {number};P{number}@acme.example\r\n" for number in range(40))
     file.write_bytes(("\ufeffName;E-mail\r\n" + rows + "\r\n;\r\n" + rows).encode())
@@ -294,8 +289,7 @@ def test_success_command_with_a_file(tmp_path: Path) -> None:
     )
 
 
-def test_success_one_name_in_a_file_has_a_row(tmp_path: Path) -> None:
-    make_tenant()
+def test_success_one_name_in_a_file_has_a_row(tmp_path: Path, tenant: Tenant) -> None:
     file = tmp_path / "tenants.txt"
     file.write_text("acme\n")
     document = json.loads(run_command("suspend_tenant", "--from", str(file), "--yes", "--json"))
@@ -305,9 +299,6 @@ def test_success_one_name_in_a_file_has_a_row(tmp_path: Path) -> None:
 
 
 def test_fail_no_names_unknown_tenant_or_declined() -> None:
-    def decline(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
     make_people(make_tenant(), 2)
     with pytest.raises(UsageError, match="No names were passed"):
         run_command("suspend_participant")

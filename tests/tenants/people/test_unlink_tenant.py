@@ -10,6 +10,7 @@ from scaiwave.core.change import Change
 from scaiwave.core.errors import ConfirmationNeeded
 from tenants.models import AuditEntry, Tenant
 from tenants.people.link_tenant import unlink_tenant
+from tests.refusals import decline
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -55,8 +56,7 @@ def test_success_manual_suspension_stays() -> None:
     assert Tenant.objects.get().inactive_reason == "suspended manually"
 
 
-def test_success_repeated_changes_nothing_without_a_prompt() -> None:
-    make_tenant()
+def test_success_repeated_changes_nothing_without_a_prompt(tenant: Tenant) -> None:
     questions: list[str] = []
     assert unlink(confirm=questions.append).changed
     assert not unlink(confirm=questions.append).changed
@@ -64,8 +64,7 @@ def test_success_repeated_changes_nothing_without_a_prompt() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def test_success_question_counts_the_people_who_can_sign_in() -> None:
-    tenant = make_tenant()
+def test_success_question_counts_the_people_who_can_sign_in(tenant: Tenant) -> None:
     for number in range(3):
         make_person(tenant, f"person-{number}")
     make_person(tenant, "left", absent_since=NOW)
@@ -81,8 +80,7 @@ def test_success_reports_that_the_tenant_becomes_active() -> None:
     assert " The tenant is suspended in ScaiKey; it becomes active again." in questions[0]
 
 
-def test_success_command() -> None:
-    tenant = make_tenant()
+def test_success_command(tenant: Tenant) -> None:
     assert (
         run_command("unlink_tenant", "acme", "--dry-run")
         == "Would unlink tenant acme from tnt_acme.\n"
@@ -99,26 +97,16 @@ def test_success_command() -> None:
     assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
 
 
-def test_fail_prompt_without_a_terminal() -> None:
-    make_tenant()
+def test_fail_no_terminal_or_declined(tenant: Tenant) -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
     assert caught.value.message == f"Confirmation required: {QUESTION} Continue?"
-    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
-
-
-def test_fail_declined() -> None:
-    def no(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    make_tenant()
     with pytest.raises(ConfirmationDeclined):
-        unlink(confirm=no)
+        unlink(confirm=decline)
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 
-def test_success_unlinked_concurrently() -> None:
-    make_tenant()
+def test_success_unlinked_concurrently(tenant: Tenant) -> None:
     assert not unlink(confirm=lambda question: _ignore(unlink())).changed
     assert AuditEntry.objects.count() == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scaiwave.core.change import Change
-from scaiwave.core.errors import InsufficientPermission, UsageError
+from scaiwave.core.errors import UsageError
 from tenants.errors import (
     InvalidLimit,
     InvalidName,
@@ -21,9 +21,7 @@ from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
-    READ_ONLY_OPERATOR,
     make_partner,
-    make_partner_admin,
     run_command,
 )
 
@@ -125,6 +123,7 @@ def test_fail_another_partner_has_the_slug() -> None:
         ({"slug": "Not a slug"}, InvalidSlug),
         ({"contact_email": "no address"}, InvalidName),
         ({"limits": {"max_tenants": 2**31}}, InvalidLimit),
+        ({"name": "North", "partner": "west"}, PartnerNotFound),
     ],
 )
 def test_fail_values(changes: dict[str, Any], error: type[Exception]) -> None:
@@ -132,12 +131,3 @@ def test_fail_values(changes: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         update(**changes)
     assert not AuditEntry.objects.exists()
-
-
-def test_fail_not_allowed_or_unknown() -> None:
-    partner = make_partner()
-    for operator in (READ_ONLY_OPERATOR, make_partner_admin(partner)):
-        with pytest.raises(InsufficientPermission):
-            update(name="North", operator=operator)
-    with pytest.raises(PartnerNotFound):
-        update(name="North", partner="west")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants.models import Tenant, TokenUsage
 from tenants.people.queries.tenants import list_tenants
 from tenants.people.queries.token_usage import UsageSummary, cap_fraction, format_row
-from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant, read_outputs
 
 pytestmark = pytest.mark.dated
 
@@ -55,16 +53,15 @@ def test_success_text_output() -> None:
     fetched = {"month": month, "fetched_at": datetime.now(UTC)}
     use(make_tenant("acme", max_ai_tokens_month=100_000), 91_000, **fetched)
     use(make_tenant("lab"), 5, **fetched)
-    out, err = StringIO(), StringIO()
-    call_command("list_tenants", stdout=out, stderr=err)
-    lines = out.getvalue().splitlines()
+    out, err = read_outputs("list_tenants")
+    lines = out.splitlines()
     end = lines[0].index("  Status")
     assert [line[end - 15 : end] for line in lines] == [
         "  AI tokens MTD",
         "   91,000 (91%)",
         " " * 14 + "5",
     ]
-    assert err.getvalue() == (
+    assert err == (
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80% of this month's AI tokens are used by acme (91%).\n"
     )

@@ -8,14 +8,14 @@ import pytest
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry, Partner, Role, Tenant
 from tenants.roles.create_role import delete_role
+from tests.refusals import decline, refuses
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     make_group,
-    make_partner,
     make_partner_admin,
     make_person,
     make_tenant,
@@ -30,8 +30,7 @@ pytestmark = pytest.mark.django_db
 delete = partial(delete_role, operator=HOST_OPERATOR, tenant="acme", role="editors", now=NOW)
 
 
-def test_success_deleted_and_audited() -> None:
-    role = make_role(make_tenant())
+def test_success_deleted_and_audited(role: Role) -> None:
     words = ("delete_role", "editors", "--tenant", "acme")
     assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
     assert Role.objects.exists()
@@ -48,8 +47,7 @@ def test_success_deleted_and_audited() -> None:
     )
 
 
-def test_success_json() -> None:
-    role = make_role(make_tenant())
+def test_success_json(role: Role) -> None:
     words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
     dry = json.loads(run_command(*words, "--dry-run"))
     assert (dry["changed"], dry["dry_run"]) == (True, True)
@@ -79,29 +77,23 @@ def test_success_rooms_that_still_use_it_are_reported() -> None:
     assert delete().warnings == planned.warnings
 
 
-def test_fail_role_is_granted() -> None:
-    tenant = make_tenant()
-    role = make_role(tenant)
+def test_fail_role_is_granted(tenant: Tenant, role: Role) -> None:
     make_grant(role, make_person(tenant), source="scaikey")
     make_grant(role, make_group(tenant))
     with pytest.raises(RoleInUse):
         delete(dry_run=True)
-    with pytest.raises(RoleInUse) as caught:
-        delete()
-    assert caught.value.message == (
+    with refuses(
+        RoleInUse,
         "Role editors has 2 grants: to Anna (@anna.acme:localhost) from ScaiKey; to "
-        "group Engineering."
-    )
-    assert caught.value.fix == (
+        "group Engineering.",
         "Revoke each grant first: `scaiwave role revoke editors --tenant acme --from "
-        "<participant>` or `--from-group <group>`. Remove grants from ScaiKey in ScaiKey."
-    )
+        "<participant>` or `--from-group <group>`. Remove grants from ScaiKey in ScaiKey.",
+    ):
+        delete()
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_role_is_granted_to_many() -> None:
-    tenant = make_tenant()
-    role = make_role(tenant)
+def test_fail_role_is_granted_to_many(tenant: Tenant, role: Role) -> None:
     for number in range(12):
         make_grant(role, make_person(tenant, f"p{number}"))
     with pytest.raises(RoleInUse) as caught:
@@ -113,18 +105,15 @@ def test_fail_role_is_granted_to_many() -> None:
 def test_fail_built_in() -> None:
     make_role(make_tenant(), "super_admin", is_built_in=True)
     for slug in ("super_admin", "tenant_admin"):
-        with pytest.raises(RoleBuiltIn) as caught:
+        with refuses(RoleBuiltIn, f"Role {slug} is built in and can't be deleted."):
             delete(role=slug)
-        assert caught.value.message == f"Role {slug} is built in and can't be deleted."
 
 
-def test_fail_unknown_and_out_of_scope() -> None:
-    partner = make_partner()
+def test_fail_unknown_and_out_of_scope(partner: Partner) -> None:
     acme, globex = make_tenant("acme", partner=partner), make_tenant("globex")
     elsewhere = make_role(globex)
-    with pytest.raises(RoleNotFound) as caught:
+    with refuses(RoleNotFound, "Role not found in tenant acme: editors."):
         delete()
-    assert caught.value.message == "Role not found in tenant acme: editors."
     with pytest.raises(RoleNotFound):
         delete(role=str(elsewhere.pk))
     with pytest.raises(TenantNotFound):
@@ -134,17 +123,9 @@ def test_fail_unknown_and_out_of_scope() -> None:
     assert Role.objects.exists()
 
 
-def test_fail_not_confirmed() -> None:
-    make_role(make_tenant())
-    questions: list[str] = []
-
-    def decline(question: str) -> None:
-        questions.append(question)
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    with pytest.raises(ConfirmationDeclined):
+def test_fail_not_confirmed(role: Role) -> None:
+    with refuses(ConfirmationDeclined, "This deletes role editors of tenant acme."):
         delete(confirm=decline)
-    assert questions == ["This deletes role editors of tenant acme."]
     assert Role.objects.count() == 1
-    delete(confirm=questions.append)
+    delete(confirm=print)
     assert not Role.objects.exists()

@@ -11,7 +11,7 @@ import pytest
 from scaiwave.core.bulk import BulkResult, RowsFailed
 from scaiwave.core.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants.errors import LastSuperAdmin, ParticipantNotFound, RoleNotFound, SuperAdminOnly
-from tenants.models import AuditEntry, Group, Participant, RoleGrant, RoleSource
+from tenants.models import AuditEntry, Group, Participant, Role, RoleGrant, RoleSource, Tenant
 from tenants.roles.grants import grant_role_to_many, revoke_role_from_many
 from tests.tenants.factories import (
     EARLIER,
@@ -56,10 +56,8 @@ def get_codes(result: BulkResult) -> list[str | None]:
     return [row.error.code if row.error else None for row in result.rows]
 
 
-def test_success_granted_taken_over_and_already() -> None:
-    acme = make_tenant()
-    role = make_role(acme)
-    people = [make_person(acme, name) for name in ("anna", "bert", "cleo")]
+def test_success_granted_taken_over_and_already(tenant: Tenant, role: Role) -> None:
+    people = [make_person(tenant, name) for name in ("anna", "bert", "cleo")]
     make_grant(role, people[1], source=RoleSource.SCAIKEY)
     make_grant(role, people[2])
     questions: list[str] = []
@@ -82,19 +80,16 @@ def test_success_granted_taken_over_and_already() -> None:
     assert (again.document()["changed"], AuditEntry.objects.count()) == (False, 2)
 
 
-def test_success_a_built_in_role_gets_its_row_once() -> None:
-    acme = make_tenant()
-    people = [make_person(acme, name) for name in ("anna", "bert")]
+def test_success_a_built_in_role_gets_its_row_once(tenant: Tenant) -> None:
+    people = [make_person(tenant, name) for name in ("anna", "bert")]
     assert grant(names_of(people), role="tenant_admin", dry_run=True).document()["changed"]
     assert not RoleGrant.objects.exists()
     assert grant(names_of(people), role="tenant_admin").document()["changed"]
     assert RoleGrant.objects.filter(role__slug="tenant_admin").count() == 2
 
 
-def test_success_groups() -> None:
-    acme = make_tenant()
-    role = make_role(acme)
-    groups = [make_group(acme, name) for name in ("Crew", "Staff")]
+def test_success_groups(tenant: Tenant, role: Role) -> None:
+    groups = [make_group(tenant, name) for name in ("Crew", "Staff")]
     result = grant(["Crew", "Staff"], is_group=True)
     assert [row["group"]["name"] for row in result.document()["results"]] == ["Crew", "Staff"]
     questions: list[str] = []
@@ -104,12 +99,10 @@ def test_success_groups() -> None:
     assert not RoleGrant.objects.filter(role=role).exists()
 
 
-def test_fail_wrong_rows_and_nothing_is_granted() -> None:
-    acme = make_tenant()
-    make_role(acme)
-    anna, gone = make_person(acme), make_person(acme, "gone", absent_since=EARLIER)
+def test_fail_wrong_rows_and_nothing_is_granted(tenant: Tenant, role: Role) -> None:
+    anna, gone = make_person(tenant), make_person(tenant, "gone", absent_since=EARLIER)
     elsewhere = make_person(make_tenant("globex"), "cleo")
-    bert = make_person(acme, "bert")
+    bert = make_person(tenant, "bert")
     result = grant(
         names_of([anna, gone, elsewhere, bert]),
         operator=make_super_admin_operator(bert),
@@ -133,10 +126,8 @@ def test_fail_wrong_rows_and_nothing_is_granted() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_only_people_are_administrators() -> None:
-    acme = make_tenant()
-    make_role(acme)
-    anna, bot = make_person(acme), make_person(acme, "bot", participant_type="agent")
+def test_fail_only_people_are_administrators(tenant: Tenant, role: Role) -> None:
+    anna, bot = make_person(tenant), make_person(tenant, "bot", participant_type="agent")
     result = grant(names_of([anna, bot]), role="tenant_admin", confirm=pytest.fail)
     assert get_codes(result) == [None, "SW_ROLE_PEOPLE_ONLY"]
     error = result.rows[1].error
@@ -147,11 +138,9 @@ def test_fail_only_people_are_administrators() -> None:
     assert grant(names_of([bot])).document()["changed"], "Other roles are for all."
 
 
-def test_success_revoked_with_the_paths_that_remain() -> None:
-    acme = make_tenant()
-    role = make_role(acme)
-    anna, bert, cleo = (make_person(acme, name) for name in ("anna", "bert", "cleo"))
-    crew = make_group(acme, "Crew")
+def test_success_revoked_with_the_paths_that_remain(tenant: Tenant, role: Role) -> None:
+    anna, bert, cleo = (make_person(tenant, name) for name in ("anna", "bert", "cleo"))
+    crew = make_group(tenant, "Crew")
     add_members(crew, anna, cleo)
     for holder in (anna, bert, crew):
         make_grant(role, holder)
@@ -168,10 +157,8 @@ def test_success_revoked_with_the_paths_that_remain() -> None:
     assert AuditEntry.objects.filter(action="role revoke").count() == 2
 
 
-def test_fail_a_grant_of_scaikey_and_nothing_is_revoked() -> None:
-    acme = make_tenant()
-    role = make_role(acme)
-    anna, bert = make_person(acme), make_person(acme, "bert")
+def test_fail_a_grant_of_scaikey_and_nothing_is_revoked(tenant: Tenant, role: Role) -> None:
+    anna, bert = make_person(tenant), make_person(tenant, "bert")
     make_grant(role, anna)
     make_grant(role, bert, source=RoleSource.SCAIKEY)
     assert get_codes(revoke(names_of([anna, bert]))) == [None, "SW_ROLE_FROM_SCAIKEY"]
@@ -179,10 +166,9 @@ def test_fail_a_grant_of_scaikey_and_nothing_is_revoked() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_fail_the_last_super_admins_in_a_set(dry_run: bool) -> None:
-    acme = make_tenant()
-    role = make_role(acme, "super_admin", is_built_in=True)
-    people = [make_person(acme, name) for name in ("anna", "bert")]
+def test_fail_the_last_super_admins_in_a_set(dry_run: bool, tenant: Tenant) -> None:
+    role = make_role(tenant, "super_admin", is_built_in=True)
+    people = [make_person(tenant, name) for name in ("anna", "bert")]
     for person in people:
         make_grant(role, person)
     with pytest.raises(LastSuperAdmin):
@@ -237,11 +223,10 @@ def test_success_the_tenant_is_that_of_the_holders() -> None:
     assert "revoked" in revoked
 
 
-def test_success_commands(tmp_path: Path) -> None:
-    acme = make_tenant()
-    make_role(acme)
+def test_success_commands(tmp_path: Path, tenant: Tenant) -> None:
+    make_role(tenant)
     for name in ("anna", "bert", "cleo"):
-        make_person(acme, name)
+        make_person(tenant, name)
     file = tmp_path / "people.csv"
     file.write_text("name,email\nAnna,anna@acme.example\nBert,bert@acme.example\n")
     words = ("editors", "--tenant", "acme")

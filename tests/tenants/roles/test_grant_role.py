@@ -13,7 +13,7 @@ from tenants.errors import (
     RoleNotFound,
     TenantNotFound,
 )
-from tenants.models import AuditEntry, Role, RoleGrant
+from tenants.models import AuditEntry, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.people.queries.participants import show_participant
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -21,7 +21,6 @@ from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     make_group,
-    make_partner,
     make_partner_admin,
     make_person,
     make_tenant,
@@ -32,8 +31,7 @@ from tests.tenants.role_factories import grant, make_grant, make_role
 pytestmark = pytest.mark.django_db
 
 
-def test_success_to_a_participant_and_audited() -> None:
-    tenant = make_tenant()
+def test_success_to_a_participant_and_audited(tenant: Tenant) -> None:
     anna, role = make_person(tenant), make_role(tenant)
     result = grant(anna)
     assert result.lines == ["Role editors granted to Anna (@anna.acme:localhost)."]
@@ -50,9 +48,7 @@ def test_success_to_a_participant_and_audited() -> None:
     assert [row["action"] for row in shown["audit_entries"]] == ["role grant"]
 
 
-def test_success_command() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
+def test_success_command(tenant: Tenant, role: Role) -> None:
     make_person(tenant)
     group = make_group(tenant)
     words = ("grant_role", "editors", "--tenant", "acme", "--to-group", "Engineering")
@@ -77,9 +73,7 @@ def test_success_command() -> None:
     assert run_command(*words) == "Role editors granted to Anna (@anna.acme:localhost).\n"
 
 
-def test_success_built_in_gets_its_row() -> None:
-    tenant = make_tenant()
-    anna = make_person(tenant)
+def test_success_built_in_gets_its_row(tenant: Tenant, anna: Participant) -> None:
     assert grant(anna, "tenant_admin", dry_run=True).document()["role"]["id"] is None
     assert not Role.objects.exists()
     grant(anna, "tenant_admin")
@@ -93,9 +87,7 @@ def test_success_built_in_gets_its_row() -> None:
     assert role.grants.count() == 2
 
 
-def test_success_manual_grant_replaces_that_of_scaikey() -> None:
-    tenant = make_tenant()
-    anna = make_person(tenant)
+def test_success_manual_grant_replaces_that_of_scaikey(tenant: Tenant, anna: Participant) -> None:
     given = make_grant(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
     assert grant(anna, dry_run=True).lines == [
         "Anna (@anna.acme:localhost) has role editors from ScaiKey; would convert it to a manual "
@@ -119,16 +111,13 @@ def test_success_in_a_tenant_that_is_suspended() -> None:
     assert grant(person, dry_run=True).lines[2:] == [counts]
 
 
-def test_success_to_a_suspended_participant() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
+def test_success_to_a_suspended_participant(tenant: Tenant, role: Role) -> None:
     assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).lines[1:] == [
         "The role has no effect while Anna (@anna.acme:localhost) is suspended manually."
     ]
 
 
-def test_success_partner_within_its_scope() -> None:
-    partner = make_partner()
+def test_success_partner_within_its_scope(partner: Partner) -> None:
     acme = make_tenant("acme", partner=partner)
     make_role(acme)
     assert grant(make_person(acme), operator=make_partner_admin(partner)).changed
@@ -136,8 +125,7 @@ def test_success_partner_within_its_scope() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_concurrent_calls_create_one_grant() -> None:
-    anna = make_person(make_tenant())
+def test_success_concurrent_calls_create_one_grant(anna: Participant) -> None:
     results = run_concurrently(*[lambda: grant(anna, "tenant_admin")] * 4)
     assert sorted(result.changed for result in results) == [False, False, False, True]
     assert (Role.objects.count(), RoleGrant.objects.count()) == (1, 1)
@@ -169,9 +157,7 @@ def test_fail_usage(words: tuple[str, ...]) -> None:
         run_command("grant_role", "editors", "--tenant", "acme", *words)
 
 
-def test_fail_participant_was_removed_from_scaikey() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
+def test_fail_participant_was_removed_from_scaikey(tenant: Tenant, role: Role) -> None:
     with pytest.raises(RoleHolderInactive) as caught:
         grant(make_person(tenant, absent_since=EARLIER))
     assert caught.value.message == "Anna (@anna.acme:localhost) was removed from ScaiKey."

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from scaiwave.core.operators import Operator
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound, TenantNotFound
+from tenants.models import Role, Tenant
 from tenants.roles.queries.roles import list_role_members, list_roles, role_holders, show_role
 from tenants.roles.queries.slugs import list_slugs
+from tests.refusals import refuses
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -22,6 +22,7 @@ from tests.tenants.factories import (
     make_person,
     make_tenant,
     make_tenant_admin,
+    read_outputs,
     run_command,
 )
 from tests.tenants.role_factories import make_grant, make_nested_groups, make_role
@@ -29,8 +30,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_built_in_roles_always() -> None:
-    make_tenant()
+def test_success_built_in_roles_always(tenant: Tenant) -> None:
     assert run_command("list_roles", "--tenant", "acme") == (
         "Slug           Name                   Built in  Direct  Groups  Holders\n"
         "partner_admin  Partner administrator  yes            0       0        0\n"
@@ -39,8 +39,7 @@ def test_success_built_in_roles_always() -> None:
     )
 
 
-def test_success_holders_are_active_and_counted_once() -> None:
-    tenant = make_tenant()
+def test_success_holders_are_active_and_counted_once(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     engineering = tenant.groups.get(name="Engineering")
     add_members(engineering, make_person(tenant, "berta"))
@@ -61,8 +60,7 @@ def test_success_holders_are_active_and_counted_once() -> None:
     assert len(reached) == row["holders"]
 
 
-def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
-    tenant = make_tenant()
+def test_success_a_built_in_role_with_a_row_is_listed_once(tenant: Tenant) -> None:
     role = make_role(tenant, "tenant_admin", name="Tenant administrator", is_built_in=True)
     make_grant(role, make_person(tenant))
     document = json.loads(run_command("list_roles", "--tenant", "acme", "--json"))
@@ -92,9 +90,8 @@ def test_success_roles_of_one_tenant_only() -> None:
     make_grant(make_role(acme), make_person(acme))
     assert len([*list_roles(operator=READ_ONLY_OPERATOR, tenant="globex")]) == 3
     assert len([*list_roles(operator=make_tenant_admin(acme), tenant="acme")]) == 4
-    with pytest.raises(TenantNotFound) as caught:
+    with refuses(TenantNotFound, "Tenant not found: globex."):
         list_roles(operator=make_tenant_admin(acme), tenant=globex.slug)
-    assert caught.value.message == "Tenant not found: globex."
 
 
 def test_success_roles_of_all_tenants() -> None:
@@ -103,15 +100,14 @@ def test_success_roles_of_all_tenants() -> None:
     make_grant(make_role(globex, "writers"), make_person(globex))
     make_grant(make_role(acme), make_person(acme))
     make_role(acme, "auditors")
-    out, err = StringIO(), StringIO()
-    call_command("list_roles", stdout=out, stderr=err)
-    assert out.getvalue() == (
+    out, err = read_outputs("list_roles")
+    assert out == (
         "Tenant  Slug      Name      Built in  Direct  Groups  Holders\n"
         "acme    auditors  Auditors  no             0       0        0\n"
         "acme    editors   Editors   no             1       0        1\n"
         "globex  writers   Writers   no             1       0        1\n"
     )
-    assert err.getvalue() == "Built-in roles without a grant are listed only with --tenant.\n"
+    assert err == "Built-in roles without a grant are listed only with --tenant.\n"
     for operator, slugs in (
         (READ_ONLY_OPERATOR, ["auditors", "editors", "writers"]),
         (make_partner_admin(northwind), ["auditors", "editors"]),
@@ -165,11 +161,9 @@ def test_success_members_across_tenants() -> None:
     assert (page["next_id"], page["total"]) == (str(anna.pk), None)
 
 
-def test_fail_members_of_an_unknown_role() -> None:
-    make_role(make_tenant())
-    with pytest.raises(RoleNotFound) as caught:
+def test_fail_members_of_an_unknown_role(role: Role) -> None:
+    with refuses(RoleNotFound, "Role not found: editor.") as caught:
         list_role_members(operator=HOST_OPERATOR, name="editor")
-    assert caught.value.message == "Role not found: editor."
     assert "`editors`" in caught.value.fix
     with pytest.raises(RoleNotFound):
         list_role_members(operator=HOST_OPERATOR, name="\0")
@@ -179,8 +173,7 @@ def show(name: str, *options: str) -> str:
     return run_command("show_role", name, "--tenant", "acme", *options)
 
 
-def test_success_holders_of_a_role_and_their_paths() -> None:
-    tenant = make_tenant()
+def test_success_holders_of_a_role_and_their_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, all_group, source="scaikey", granted_by="ScaiKey")
@@ -208,8 +201,7 @@ def test_success_holders_of_a_role_and_their_paths() -> None:
     )
 
 
-def test_success_the_shortest_of_several_paths() -> None:
-    tenant = make_tenant()
+def test_success_the_shortest_of_several_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     add_members(tenant.groups.get(name="Engineering"), anna)
     make_grant(make_role(tenant), all_group)
@@ -219,8 +211,7 @@ def test_success_the_shortest_of_several_paths() -> None:
     assert [row["path"] for row in found["roles"]] == [["Engineering", "All"]]
 
 
-def test_success_roles_of_a_participant_and_their_paths() -> None:
-    tenant = make_tenant()
+def test_success_roles_of_a_participant_and_their_paths(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     make_grant(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
     make_grant(make_role(tenant), all_group)
@@ -242,8 +233,7 @@ def test_success_roles_of_a_participant_and_their_paths() -> None:
     )
 
 
-def test_success_deactivated_rows_give_no_roles() -> None:
-    tenant = make_tenant()
+def test_success_deactivated_rows_give_no_roles(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, all_group)
@@ -255,8 +245,7 @@ def test_success_deactivated_rows_give_no_roles() -> None:
     assert "group Gone, removed from ScaiKey" in show("gone")
 
 
-def test_success_built_in_role_without_a_row() -> None:
-    tenant = make_tenant()
+def test_success_built_in_role_without_a_row(tenant: Tenant) -> None:
     assert json.loads(show("super_admin", "--json")) == {
         "role": {
             "id": None,
@@ -273,14 +262,11 @@ def test_success_built_in_role_without_a_row() -> None:
     }
 
 
-def test_success_a_role_by_its_id() -> None:
-    role = make_role(make_tenant())
+def test_success_a_role_by_its_id(role: Role) -> None:
     assert show(str(role.pk)).startswith("Role      editors\n")
 
 
-def test_fail_both_a_role_and_a_participant() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
+def test_fail_both_a_role_and_a_participant(tenant: Tenant, role: Role) -> None:
     make_person(tenant, "ed", local_id="editors")
     with pytest.raises(AmbiguousName) as caught:
         show("editors")
@@ -292,9 +278,7 @@ def test_fail_both_a_role_and_a_participant() -> None:
     assert show("editors", "--participant").startswith("Name    Ed\n")
 
 
-def test_fail_a_role_and_several_participants() -> None:
-    tenant = make_tenant()
-    make_role(tenant)
+def test_fail_a_role_and_several_participants(tenant: Tenant, role: Role) -> None:
     for number in range(2):
         make_person(tenant, f"e{number}", local_id="editors", server_name=f"s{number}.example")
     with pytest.raises(AmbiguousName) as caught:
@@ -305,8 +289,7 @@ def test_fail_a_role_and_several_participants() -> None:
     )
 
 
-def test_fail_neither_a_role_nor_a_participant() -> None:
-    make_tenant()
+def test_fail_neither_a_role_nor_a_participant(tenant: Tenant) -> None:
     with pytest.raises(RoleNotFound) as caught:
         show("nope")
     assert caught.value.message == "Role or participant not found in tenant acme: nope."
@@ -314,9 +297,8 @@ def test_fail_neither_a_role_nor_a_participant() -> None:
         "Run `scaiwave role list --tenant acme` to see its roles, or `scaiwave admin "
         "list-participants --tenant acme --search <name>` to find people."
     )
-    with pytest.raises(RoleNotFound) as caught:
+    with refuses(RoleNotFound, "Role not found in tenant acme: no\0pe."):
         show("no\0pe", "--role")
-    assert caught.value.message == "Role not found in tenant acme: no\0pe."
     with pytest.raises(ParticipantNotFound):
         show("super_admin", "--participant")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tenants.errors import InvalidRoleSlug, RoleBuiltIn
-from tenants.models import Role
+from tenants.models import Role, Tenant
 from tenants.roles.create_role import create_role
 from tenants.roles.lookalikes import find_lookalike
 from tenants.roles.update_role import update_role
-from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, NOW
 
 LOOKALIKES = [
     "super-admin",
@@ -42,8 +42,7 @@ NAMES = [
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("slug", LOOKALIKES)
-def test_fail_slug(slug: str) -> None:
-    make_tenant()
+def test_fail_slug(slug: str, tenant: Tenant) -> None:
     with pytest.raises(RoleBuiltIn) as caught:
         create_role(operator=HOST_OPERATOR, tenant="acme", slug=slug, name="Helpers", now=NOW)
     assert f"Slug '{slug}' is reserved" in caught.value.message
@@ -52,15 +51,13 @@ def test_fail_slug(slug: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("slug", ["Super_Admin", "ѕuреr_аdmіn", "super__admin"])
-def test_fail_slug_of_no_form(slug: str) -> None:
-    make_tenant()
+def test_fail_slug_of_no_form(slug: str, tenant: Tenant) -> None:
     with pytest.raises(InvalidRoleSlug):
         create_role(operator=HOST_OPERATOR, tenant="acme", slug=slug, name="Helpers", now=NOW)
 
 
 @pytest.mark.django_db
-def test_fail_name() -> None:
-    make_tenant()
+def test_fail_name(tenant: Tenant) -> None:
     create_role(operator=HOST_OPERATOR, tenant="acme", slug="helper", name="Helpers", now=NOW)
     for name in NAMES:
         if not name.isprintable():

@@ -7,11 +7,11 @@ import pytest
 from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.core.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
-from tenants.models import AuditEntry, Role, RoleGrant
+from tenants.models import AuditEntry, Participant, Role, RoleGrant, Tenant
+from tests.refusals import decline, refuses
 from tests.tenants.factories import (
     make_group,
     make_person,
-    make_tenant,
     make_tenant_admin,
     run_command,
 )
@@ -20,10 +20,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_revoked_and_audited() -> None:
-    tenant = make_tenant()
-    anna = make_person(tenant)
-    role = make_role(tenant)
+def test_success_revoked_and_audited(tenant: Tenant, anna: Participant, role: Role) -> None:
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "berta"))
     assert revoke(anna).lines == ["Role editors revoked from Anna (@anna.acme:localhost)."]
@@ -38,8 +35,7 @@ def test_success_revoked_and_audited() -> None:
     }
 
 
-def test_success_command() -> None:
-    tenant = make_tenant()
+def test_success_command(tenant: Tenant) -> None:
     make_grant(make_role(tenant), make_group(tenant))
     words = ("revoke_role", "editors", "--tenant", "acme", "--from-group", "Engineering")
     assert run_command(*words, "--dry-run") == "Would revoke role editors from group Engineering.\n"
@@ -56,8 +52,7 @@ def test_success_command() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def test_success_remaining_grants_are_reported() -> None:
-    tenant = make_tenant()
+def test_success_remaining_grants_are_reported(tenant: Tenant) -> None:
     anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, anna)
@@ -76,33 +71,26 @@ def test_success_remaining_grants_are_reported() -> None:
     assert revoke(anna).document()["remaining_paths"] == [["Backend", "Engineering", "All"]]
 
 
-def test_success_built_in_that_was_never_granted() -> None:
-    anna = make_person(make_tenant())
+def test_success_built_in_that_was_never_granted(anna: Participant) -> None:
     assert not revoke(anna, "tenant_admin").changed
     assert not Role.objects.exists()
 
 
-def test_fail_from_scaikey() -> None:
-    tenant = make_tenant()
-    anna = make_person(tenant)
+def test_fail_from_scaikey(tenant: Tenant, anna: Participant) -> None:
     make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(RoleFromScaiKey):
         revoke(anna, dry_run=True)
-    with pytest.raises(RoleFromScaiKey) as caught:
+    with refuses(
+        RoleFromScaiKey,
+        "Anna (@anna.acme:localhost) has role editors through ScaiKey, not through a manual grant.",
+        "Remove the role from the holder in ScaiKey, then run `scaiwave sync`.",
+    ) as caught:
         revoke(anna)
-    assert caught.value.message == (
-        "Anna (@anna.acme:localhost) has role editors through ScaiKey, not through a manual grant."
-    )
-    assert (
-        caught.value.fix == "Remove the role from the holder in ScaiKey, then run `scaiwave sync`."
-    )
     assert caught.value.exit_code == 1
     assert RoleGrant.objects.exists()
 
 
-def test_fail_unknown_and_not_allowed() -> None:
-    tenant = make_tenant()
-    anna = make_person(tenant)
+def test_fail_unknown_and_not_allowed(tenant: Tenant, anna: Participant) -> None:
     make_grant(make_role(tenant), anna)
     with pytest.raises(RoleNotFound):
         revoke(anna, "nope")
@@ -117,19 +105,13 @@ def test_fail_unknown_and_not_allowed() -> None:
     assert RoleGrant.objects.exists()
 
 
-def test_fail_not_confirmed() -> None:
-    tenant = make_tenant()
+def test_fail_not_confirmed(tenant: Tenant) -> None:
     role, anna = make_role(tenant), make_person(tenant)
     make_grant(role, anna)
-    questions: list[str] = []
-
-    def decline(question: str) -> None:
-        questions.append(question)
-        raise ConfirmationDeclined("Cancelled. No changes were made.")
-
-    with pytest.raises(ConfirmationDeclined):
+    with refuses(
+        ConfirmationDeclined, "This revokes role editors from Anna (@anna.acme:localhost)."
+    ):
         revoke(anna, confirm=decline)
-    assert questions == ["This revokes role editors from Anna (@anna.acme:localhost)."]
     assert RoleGrant.objects.count() == 1
-    revoke(anna, confirm=questions.append)
+    revoke(anna, confirm=print)
     assert not RoleGrant.objects.exists()

@@ -7,7 +7,7 @@ import pytest
 
 from scaiwave.core.errors import UsageError
 from tenants.errors import InvalidName, RoleBuiltIn, RoleNotFound
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry, Role, Tenant
 from tenants.roles.update_role import update_role
 from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
@@ -32,8 +32,7 @@ update = partial(
 WORDS = ("update_role", "editors", "--tenant", "acme", "--name", "Copy", "--description", "Texts")
 
 
-def test_success_changed_and_audited() -> None:
-    role = make_role(make_tenant())
+def test_success_changed_and_audited(role: Role) -> None:
     changes = "  name         Editors → Copy\n  description  none → Texts\n"
     assert run_command(*WORDS, "--dry-run") == f"Would change role editors:\n{changes}"
     assert Role.objects.get().name == "Editors"
@@ -55,8 +54,7 @@ def test_success_changed_and_audited() -> None:
     }
 
 
-def test_success_repeated_changes_nothing() -> None:
-    make_role(make_tenant())
+def test_success_repeated_changes_nothing(role: Role) -> None:
     run_command(*WORDS)
     again = "Role editors already has these values; nothing changed.\n"
     assert run_command(*WORDS) == again
@@ -74,23 +72,20 @@ def test_success_an_empty_description_removes_it() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_concurrent_calls_change_it_once() -> None:
-    make_role(make_tenant())
+def test_success_concurrent_calls_change_it_once(role: Role) -> None:
     results = run_concurrently(*[update] * 3)
     assert sorted(result.changed for result in results) == [False, False, True]
     assert AuditEntry.objects.count() == 1
 
 
-def test_fail_built_in() -> None:
-    make_tenant()
+def test_fail_built_in(tenant: Tenant) -> None:
     with pytest.raises(RoleBuiltIn) as caught:
         update(role="tenant_admin")
     assert caught.value.message == "Role tenant_admin is built in and can't be changed."
     assert not Role.objects.exists()
 
 
-def test_fail_values() -> None:
-    make_role(make_tenant())
+def test_fail_values(role: Role) -> None:
     with pytest.raises(UsageError):
         update(name=None)
     for name, description in ((" ", None), (None, "x" * 1001)):

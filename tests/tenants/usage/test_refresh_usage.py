@@ -3,11 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -24,6 +22,7 @@ from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
     make_tenant,
+    read_outputs,
     run_command,
 )
 from tests.tenants.fake_scaikey import make_config
@@ -59,8 +58,7 @@ def grid(sandbox: Sandbox, settings: Settings) -> Sandbox:
     return sandbox
 
 
-def test_success_stored_by_month_with_the_time() -> None:
-    make_tenant("acme")
+def test_success_stored_by_month_with_the_time(tenant: Tenant) -> None:
     result = refresh(usage(acme=120))
     row = TokenUsage.objects.get()
     assert (row.month, row.fetched_at) == (NOVEMBER, NOW)
@@ -81,8 +79,7 @@ def test_success_asks_for_the_utc_month_to_date_once() -> None:
     assert periods == [(datetime(2026, 11, 1, tzinfo=UTC), late)]
 
 
-def test_success_repeated_updates_the_figures() -> None:
-    make_tenant("acme")
+def test_success_repeated_updates_the_figures(tenant: Tenant) -> None:
     make_tenant("globex")
     refresh(usage(acme=10, globex=20))
     later = NOW + timedelta(hours=1)
@@ -93,8 +90,7 @@ def test_success_repeated_updates_the_figures() -> None:
     assert result.lines[1] == "ScaiGrid has no usage for 1 other; their stored figures were kept."
 
 
-def test_success_a_tenant_without_a_row_gets_none() -> None:
-    make_tenant("acme")
+def test_success_a_tenant_without_a_row_gets_none(tenant: Tenant) -> None:
     make_tenant("local", scaikey_tenant_id=None)
     result = refresh([])
     assert read_totals() == {}
@@ -102,8 +98,7 @@ def test_success_a_tenant_without_a_row_gets_none() -> None:
     assert result.rest["tenants_without_usage"] == 1
 
 
-def test_success_unknown_keys_are_reported() -> None:
-    make_tenant("acme")
+def test_success_unknown_keys_are_reported(tenant: Tenant) -> None:
     rows = [*usage(acme=1, gone=5), Usage(group_key=None, total_tokens=7)]
     result = refresh(rows)
     assert result.subject["total_tokens"] == 1
@@ -116,8 +111,7 @@ def test_success_unknown_keys_are_reported() -> None:
     assert "tnt_x09 and 2 more. " in many.warnings[0]
 
 
-def test_success_one_audit_row() -> None:
-    make_tenant("acme")
+def test_success_one_audit_row(tenant: Tenant) -> None:
     refresh(usage(acme=3, gone=5))
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.subject_name, entry.tenant_slug) == (
@@ -129,8 +123,7 @@ def test_success_one_audit_row() -> None:
     assert entry.details == {"month": "2026-11", "updated": 1, "total_tokens": 3, "unknown": 1}
 
 
-def test_success_dry_run_writes_nothing() -> None:
-    make_tenant("acme")
+def test_success_dry_run_writes_nothing(tenant: Tenant) -> None:
     result = refresh(usage(acme=3), dry_run=True)
     assert (TokenUsage.objects.count(), AuditEntry.objects.count()) == (0, 0)
     assert result.lines == ["Would update 1 tenant: 3 AI tokens in 2026-11 (UTC)."]
@@ -172,8 +165,7 @@ def test_success_the_command_requests_scaigrid_once(grid: Sandbox) -> None:
     assert grid.requests.count("/v1/*") == 1
 
 
-def test_success_showing_tenants_sends_no_request(grid: Sandbox) -> None:
-    make_tenant("acme")
+def test_success_showing_tenants_sends_no_request(grid: Sandbox, tenant: Tenant) -> None:
     month = datetime.now(UTC).date().replace(day=1)
     stale = datetime.now(UTC) - timedelta(days=1)
     TokenUsage.objects.create(
@@ -185,10 +177,9 @@ def test_success_showing_tenants_sends_no_request(grid: Sandbox) -> None:
 
 
 def test_success_the_command_warns_of_unknown_tenants(grid: Sandbox) -> None:
-    out, err = StringIO(), StringIO()
-    call_command("refresh_usage", stdout=out, stderr=err)
-    assert out.getvalue().startswith("Updated 0 tenants: 0 AI tokens in ")
-    assert err.getvalue().startswith("Warning: ScaiGrid has usage for 3 unknown tenants: ")
+    out, err = read_outputs("refresh_usage")
+    assert out.startswith("Updated 0 tenants: 0 AI tokens in ")
+    assert err.startswith("Warning: ScaiGrid has usage for 3 unknown tenants: ")
 
 
 def test_success_the_job(grid: Sandbox) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from identity_sync.errors import IncompleteListing, SyncPartial
+from identity_sync.errors import IncompleteListing
 from identity_sync.models import SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Tenant
@@ -18,6 +18,7 @@ from tests.identity_sync.sync.helpers import (
     age_rows,
     count_rewritten_rows,
     dump_rows,
+    expect_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -26,6 +27,8 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
+    sync_without_change,
 )
 from tests.tenants.factories import make_person
 from tests.tenants.fake_scaikey import make_config
@@ -38,25 +41,20 @@ pytestmark = [
 CHANGED = "ScaiKey's list of users changed while it was read."
 
 
-def test_success_person_missing_from_a_list_is_looked_up(scaikey: Sandbox) -> None:
-    sync()
-    age_rows()
-    scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
-    scaikey.faults.add("total", path=USERS, rows=1)
+def test_success_person_missing_from_a_list_is_looked_up(synced: Sandbox) -> None:
+    synced.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
+    synced.faults.add("total", path=USERS, rows=1)
 
-    report = sync()
+    report = sync_without_change()
 
-    assert get_changed_counts(report) == {}
-    assert count_rewritten_rows() == {}
     assert len(report.warnings) >= 1
     assert get_last_run().warnings == report.warnings
 
 
-def test_success_person_hidden_from_a_list_stays(scaikey: Sandbox) -> None:
-    sync()
-    person = list_people(scaikey)[-1]["id"]
+def test_success_person_hidden_from_a_list_stays(synced: Sandbox) -> None:
+    person = list_people(synced)[-1]["id"]
     age_rows()
-    hide_from_list(scaikey, person)
+    hide_from_list(synced, person)
 
     report = sync()
 
@@ -68,11 +66,10 @@ def test_success_person_hidden_from_a_list_stays(scaikey: Sandbox) -> None:
     assert count_rewritten_rows() == {}
 
 
-def test_success_person_deleted_by_look_up_is_removed(scaikey: Sandbox) -> None:
-    sync()
-    person = list_people(scaikey)[-1]["id"]
-    hide_from_list(scaikey, person)
-    scaikey.faults.add(
+def test_success_person_deleted_by_look_up_is_removed(synced: Sandbox) -> None:
+    person = list_people(synced)[-1]["id"]
+    hide_from_list(synced, person)
+    synced.faults.add(
         "wrong_shape", path=f"{USERS}{person}", body={"id": person, "status": "DELETED"}
     )
 
@@ -87,54 +84,50 @@ def hide_from_list(sandbox: Sandbox, person: str) -> None:
         sandbox.faults.add("wrong_shape", path=USERS, query={"page": str(page)}, body=rows)
 
 
-def test_success_rows_seen_twice(scaikey: Sandbox) -> None:
+def test_success_rows_seen_twice(synced: Sandbox) -> None:
     """A list that changes while it is read adds and updates; people whom it omits stay."""
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    new = scaikey.directory.add_user(tenant, display_name="New")
-    removed, renamed = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2])
-    for group in list_groups(scaikey):
-        scaikey.directory.remove_member(group["id"], user_id=removed)
-    scaikey.directory.update_user(renamed, display_name="Renamed")
-    scaikey.directory.remove_user(removed)
-    scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=-5)
+    tenant = next(iter(synced.directory.tenants))
+    new = synced.directory.add_user(tenant, display_name="New")
+    removed, renamed = (row["id"] for row in list_people_of_tenant(synced, tenant)[:2])
+    for group in list_groups(synced):
+        synced.directory.remove_member(group["id"], user_id=removed)
+    synced.directory.update_user(renamed, display_name="Renamed")
+    synced.directory.remove_user(removed)
+    synced.faults.add("shift", path=USERS, query={"page": "2"}, rows=-5)
 
     report = sync()
 
     assert CHANGED in report.warnings
     assert get_changed_counts(report)["participants"]["deactivated"] == 1
     assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
-    scaikey.faults.clear()
-    sync()
-    assert read_database() == read_directory(scaikey)
+    synced.faults.clear()
+    sync_and_compare(synced)
     assert Participant.objects.filter(scaikey_id=new, absent_since=None).exists()
 
 
 @pytest.mark.sandbox(partners=1, tenants=2, people=600, groups=2)
-def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
+def test_fail_an_empty_list_of_people_who_exist(synced: Sandbox) -> None:
     """The sample shows that the list is wrong: no more look-ups are made, but people are added."""
-    sync()
     before = dump_rows()
-    scaikey.faults.add("wrong_shape", path=USERS, times=1, body={"data": [], "total": 0})
-    group = scaikey.directory.add_group(next(iter(scaikey.directory.tenants)), name="New")
-    requests = scaikey.requests.total
+    synced.faults.add("wrong_shape", path=USERS, times=1, body={"data": [], "total": 0})
+    group = synced.directory.add_group(next(iter(synced.directory.tenants)), name="New")
+    requests = synced.requests.total
 
-    with pytest.raises(SyncPartial) as caught:
-        sync()
+    caught = expect_partial()
 
-    assert caught.value.message == (
+    assert caught.message == (
         "Skipped removals of participants: ScaiKey's list omits records that still exist. "
         "Everything else was applied."
     )
-    assert get_changed_counts(caught.value.report) == {
+    assert get_changed_counts(caught.report) == {
         "participants": {"skipped": 570},
         "groups": {"added": 1},
     }
-    assert caught.value.report.warnings == [
+    assert caught.report.warnings == [
         "ScaiKey's list would take access from 30 of the participants, but look-ups by ID show "
         "that they still have it. Their access is unchanged."
     ]
-    assert scaikey.requests.total - requests < 60
+    assert synced.requests.total - requests < 60
     assert dump_rows()["sw_participants"] == before["sw_participants"]
     assert Group.objects.filter(scaikey_id=group, absent_since=None).exists()
     assert SyncSkip.objects.filter(kind="participants", is_postponed=True).count() == 570
@@ -156,13 +149,12 @@ UNPROVEN: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("response", "reason"), UNPROVEN)
 def test_success_inconclusive_look_up_postpones_the_removal(
-    scaikey: Sandbox, response: dict[str, Any], reason: str
+    synced: Sandbox, response: dict[str, Any], reason: str
 ) -> None:
     """A person was removed, but ScaiKey's response to the look-up does not prove it."""
-    sync()
-    person = list_people(scaikey)[-1]["id"]
-    scaikey.directory.remove_user(person)
-    scaikey.faults.add(path=f"{USERS}{person}", **response)
+    person = list_people(synced)[-1]["id"]
+    synced.directory.remove_user(person)
+    synced.faults.add(path=f"{USERS}{person}", **response)
     for _ in range(2):
         report = sync()
         assert report.outcome == "applied"
@@ -172,7 +164,7 @@ def test_success_inconclusive_look_up_postpones_the_removal(
         assert Participant.objects.get(scaikey_id=person).absent_since is None
     skip = SyncSkip.objects.get(kind="participants")
     assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (person, 2, True)
-    scaikey.faults.clear()
+    synced.faults.clear()
     assert get_changed_counts(sync())["participants"] == {"deactivated": 1}
     assert not SyncSkip.objects.exists()
 
@@ -181,9 +173,8 @@ def test_success_inconclusive_look_up_postpones_the_removal(
     "scaikey_id", ["..", ".", "usr/../../x", "usr_a%2fb", "usr?x=1", "usr_ä b"]
 )
 def test_success_id_that_does_not_fit_into_a_path_is_postponed(
-    scaikey: Sandbox, scaikey_id: str
+    synced: Sandbox, scaikey_id: str
 ) -> None:
-    sync()
     tenant = Tenant.objects.order_by("slug")[0]
     row = make_person(tenant, "odd", scaikey_id=scaikey_id)
 
@@ -198,16 +189,15 @@ def test_success_id_that_does_not_fit_into_a_path_is_postponed(
     ("name", "value"), [("SCAIWAVE_SYNC_LOOKUP_LIMIT", "3"), ("SCAIWAVE_SYNC_LOOKUP_SECONDS", "0")]
 )
 def test_success_the_budget_postpones_the_rest(
-    scaikey: Sandbox, settings: Settings, name: str, value: str
+    synced: Sandbox, settings: Settings, name: str, value: str
 ) -> None:
-    sync()
-    for group in list_groups(scaikey):
-        scaikey.directory.remove_group(group["id"])
+    for group in list_groups(synced):
+        synced.directory.remove_group(group["id"])
     sync(allow_removals=10_000)
-    for row in list_people(scaikey)[::30]:
-        scaikey.directory.remove_user(row["id"])
+    for row in list_people(synced)[::30]:
+        synced.directory.remove_user(row["id"])
     number = -(-250 // 30)
-    settings.CONFIG = make_config(scaikey, **{name: value})
+    settings.CONFIG = make_config(synced, **{name: value})
     confirmed = 3 if value == "3" else 0
 
     report = sync()
@@ -222,29 +212,25 @@ def test_success_the_budget_postpones_the_rest(
     }
 
 
-def test_success_people_of_a_removed_tenant_are_not_looked_up(scaikey: Sandbox) -> None:
-    sync()
-    tenant = min(
-        scaikey.directory.tenants, key=lambda key: len(list_people_of_tenant(scaikey, key))
-    )
-    people = list_people_of_tenant(scaikey, tenant)
-    scaikey.directory.remove_tenant(tenant)
-    requests = scaikey.requests.total
+def test_success_people_of_a_removed_tenant_are_not_looked_up(synced: Sandbox) -> None:
+    tenant = min(synced.directory.tenants, key=lambda key: len(list_people_of_tenant(synced, key)))
+    people = list_people_of_tenant(synced, tenant)
+    synced.directory.remove_tenant(tenant)
+    requests = synced.requests.total
     empty = sync(dry_run=True, allow_removals=10_000)
-    cost = scaikey.requests.total - requests
+    cost = synced.requests.total - requests
 
     report = sync(allow_removals=10_000)
 
     assert empty.losses["people"] == report.losses["people"] == len(people)
     assert get_changed_counts(report)["participants"] == {"deactivated": len(people)}
     assert cost < 60
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_fail_truncated_twice(scaikey: Sandbox) -> None:
-    sync()
+def test_fail_truncated_twice(synced: Sandbox) -> None:
     before = dump_rows()
-    scaikey.faults.add("empty_page", path=USERS, query={"page": "3"})
+    synced.faults.add("empty_page", path=USERS, query={"page": "3"})
 
     with pytest.raises(IncompleteListing) as caught:
         sync()
@@ -259,33 +245,27 @@ def test_fail_truncated_twice(scaikey: Sandbox) -> None:
 
 def test_success_truncated_once(scaikey: Sandbox) -> None:
     scaikey.faults.add("empty_page", path=USERS, query={"page": "3"}, times=1)
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
-def test_success_group_vanishes_while_members_are_read(scaikey: Sandbox) -> None:
-    sync()
-    group = list_groups(scaikey)[0]["id"]
-    age_rows()
-    scaikey.faults.add("status", path=f"{ADMIN}/groups/{group}/members", status=404, times=1)
+def test_success_group_vanishes_while_members_are_read(synced: Sandbox) -> None:
+    group = list_groups(synced)[0]["id"]
+    synced.faults.add("status", path=f"{ADMIN}/groups/{group}/members", status=404, times=1)
 
-    report = sync()
+    report = sync_without_change()
 
-    assert get_changed_counts(report) == {}
-    assert count_rewritten_rows() == {}
     assert report.warnings == [
         "1 group disappeared while the members were read; the next run checks again."
     ]
     assert sync().warnings == []
 
 
-def test_success_group_vanishes_when_read_again(scaikey: Sandbox) -> None:
-    sync()
-    group = list_groups(scaikey)[0]["id"]
+def test_success_group_vanishes_when_read_again(synced: Sandbox) -> None:
+    group = list_groups(synced)[0]["id"]
     path = f"{ADMIN}/groups/{group}/members"
     age_rows()
-    scaikey.faults.add("wrong_shape", path=path, times=1, body={"data": [], "total": 0})
-    scaikey.faults.add("status", path=path, status=404, times=1)
+    synced.faults.add("wrong_shape", path=path, times=1, body={"data": [], "total": 0})
+    synced.faults.add("status", path=path, status=404, times=1)
 
     report = sync()
 
@@ -296,12 +276,7 @@ def test_success_group_vanishes_when_read_again(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_members_seen_again(scaikey: Sandbox) -> None:
-    sync()
-    age_rows()
-    scaikey.faults.add("wrong_shape", path=MEMBERS, times=1, body={"data": [], "total": 0})
+def test_success_members_seen_again(synced: Sandbox) -> None:
+    synced.faults.add("wrong_shape", path=MEMBERS, times=1, body={"data": [], "total": 0})
 
-    report = sync()
-
-    assert get_changed_counts(report) == {}
-    assert count_rewritten_rows() == {}
+    sync_without_change()

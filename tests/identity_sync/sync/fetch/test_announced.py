@@ -28,6 +28,7 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=4, groups=8)]
@@ -47,23 +48,21 @@ def group_with_people(sandbox: Sandbox) -> tuple[str, str]:
     return next((group, member) for group, member in edges if member in people)
 
 
-def test_success_a_suspended_person(scaikey: Sandbox) -> None:
-    sync()
-    person = list_people(scaikey)[0]["id"]
-    scaikey.directory.suspend_user(person)
+def test_success_a_suspended_person(synced: Sandbox) -> None:
+    person = list_people(synced)[0]["id"]
+    synced.directory.suspend_user(person)
     report = sync_records(("participants", person))
     assert get_changed_counts(report) == {"participants": {"updated": 1}}
     assert Participant.objects.get(scaikey_id=person).scaikey_status == "SUSPENDED"
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_last_run().trigger == "webhook"
 
 
-def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
-    sync()
-    _, person = group_with_people(scaikey)
-    scaikey.directory.remove_user(person)
+def test_success_a_removed_person_leaves_the_groups(synced: Sandbox) -> None:
+    _, person = group_with_people(synced)
+    synced.directory.remove_user(person)
     sync_records(("participants", person))
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert not GroupMembership.objects.filter(
         member_participant__scaikey_id=person, absent_since=None
     ).exists()
@@ -71,11 +70,10 @@ def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_success_claims_without_a_look_up_have_statistics(scaikey: Sandbox) -> None:
+def test_success_claims_without_a_look_up_have_statistics(synced: Sandbox) -> None:
     """The plan is made of them. PostgreSQL would read all groups once for each of them."""
-    sync()
-    _, person = group_with_people(scaikey)
-    scaikey.directory.remove_user(person)
+    _, person = group_with_people(synced)
+    synced.directory.remove_user(person)
     sizes: list[tuple[int, int]] = []
     count = "(SELECT count(*) FROM loss_claims)"
     sql = f"SELECT reltuples, {count} FROM pg_class WHERE oid = 'pg_temp.loss_claims'::regclass"
@@ -84,45 +82,41 @@ def test_success_claims_without_a_look_up_have_statistics(scaikey: Sandbox) -> N
     assert known == number > 1
 
 
-def test_success_deletion_event_of_an_existing_person(scaikey: Sandbox) -> None:
-    sync()
-    scaikey.requests.reset()
-    report = sync_records(("participants", list_people(scaikey)[0]["id"]))
+def test_success_deletion_event_of_an_existing_person(synced: Sandbox) -> None:
+    synced.requests.reset()
+    report = sync_records(("participants", list_people(synced)[0]["id"]))
     assert get_changed_counts(report) == {}
     assert get_changes() == []
     # The token, its endpoints, the person and their tenant; no list.
-    assert scaikey.requests.count("/api/v1/admin/*/") == 0
-    assert scaikey.requests.total <= 4
+    assert synced.requests.count("/api/v1/admin/*/") == 0
+    assert synced.requests.total <= 4
 
 
-def test_success_deletion_event_of_an_unknown_person(scaikey: Sandbox) -> None:
-    sync()
+def test_success_deletion_event_of_an_unknown_person(synced: Sandbox) -> None:
     assert (
         get_changed_counts(sync_records(("participants", "usr_unknown"), ("groups", "grp_none")))
         == {}
     )
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_a_new_person_and_their_new_group(scaikey: Sandbox) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    person = scaikey.directory.add_user(tenant)
-    group = scaikey.directory.add_group(tenant, name="New")
-    scaikey.directory.add_member(group, user_id=person)
+def test_success_a_new_person_and_their_new_group(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    person = synced.directory.add_user(tenant)
+    group = synced.directory.add_group(tenant, name="New")
+    synced.directory.add_member(group, user_id=person)
     sync_records(("groups", group))  # the event of the person is late
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_changed_counts(sync_records(("participants", person))) == {}
 
 
-def test_success_a_member_who_left(scaikey: Sandbox) -> None:
-    sync()
-    group, person = group_with_people(scaikey)
-    scaikey.directory.remove_member(group, user_id=person)
+def test_success_a_member_who_left(synced: Sandbox) -> None:
+    group, person = group_with_people(synced)
+    synced.directory.remove_member(group, user_id=person)
     assert get_changed_counts(sync_records(("groups", group))) == {
         "memberships": {"deactivated": 1}
     }
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
 @pytest.mark.parametrize("kind", ["people", "groups"])
@@ -146,14 +140,13 @@ def test_success_someone_who_returns_to_their_groups(scaikey: Sandbox, kind: str
     assert read_database() == before == read_directory(scaikey)
 
 
-def test_success_a_moved_person(scaikey: Sandbox) -> None:
-    sync()
-    _, person = group_with_people(scaikey)
-    old = next(get_tenant_id(row) for row in list_people(scaikey) if row["id"] == person)
-    other = next(key for key in scaikey.directory.tenants if key != old)
-    scaikey.directory.move_user(person, other)
+def test_success_a_moved_person(synced: Sandbox) -> None:
+    _, person = group_with_people(synced)
+    old = next(get_tenant_id(row) for row in list_people(synced) if row["id"] == person)
+    other = next(key for key in synced.directory.tenants if key != old)
+    synced.directory.move_user(person, other)
     sync_records(("participants", person))
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert get_changed_counts(sync()) == {}
 
 
@@ -168,44 +161,40 @@ def test_success_a_removed_group_and_the_groups_it_was_in(scaikey: Sandbox) -> N
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_swapped_slugs_in_either_order(scaikey: Sandbox) -> None:
-    sync()
-    one, two, *_ = scaikey.directory.tenants
-    slugs = [scaikey.directory.tenants[key]["slug"] for key in (one, two)]
-    scaikey.directory.update_tenant(one, slug="in-between")
-    scaikey.directory.update_tenant(two, slug=slugs[0])
-    scaikey.directory.update_tenant(one, slug=slugs[1])
+def test_success_swapped_slugs_in_either_order(synced: Sandbox) -> None:
+    one, two, *_ = synced.directory.tenants
+    slugs = [synced.directory.tenants[key]["slug"] for key in (one, two)]
+    synced.directory.update_tenant(one, slug="in-between")
+    synced.directory.update_tenant(two, slug=slugs[0])
+    synced.directory.update_tenant(one, slug=slugs[1])
     sync_records(("tenants", one))
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_a_removed_tenant_with_its_people(scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_removed_tenant_with_its_people(synced: Sandbox) -> None:
     tenant = min(
-        scaikey.directory.tenants,
-        key=lambda key: sum(get_tenant_id(row) == key for row in list_people(scaikey)),
+        synced.directory.tenants,
+        key=lambda key: sum(get_tenant_id(row) == key for row in list_people(synced)),
     )
-    scaikey.directory.remove_tenant(tenant)
+    synced.directory.remove_tenant(tenant)
     sync_records(("tenants", tenant), allow_removals=1000)
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert not Participant.objects.filter(
         tenant__scaikey_tenant_id=tenant, absent_since=None
     ).exists()
     assert get_changed_counts(sync(allow_removals=1000)) == {}
 
 
-def test_success_a_removed_partner_with_its_tenants(scaikey: Sandbox) -> None:
-    sync()
-    partner = next(iter(scaikey.directory.partners))
-    scaikey.directory.remove_partner(partner)
+def test_success_a_removed_partner_with_its_tenants(synced: Sandbox) -> None:
+    partner = next(iter(synced.directory.partners))
+    synced.directory.remove_partner(partner)
     sync_records(("partners", partner), allow_removals=1000, allow_no_super_admin=True)
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
-    sync()
-    partner = scaikey.directory.add_partner(name="New partner", slug="new-partner")
-    tenant = scaikey.directory.add_tenant(name="New", slug="new", partner_id=partner, people=3)
+def test_success_a_new_tenant_is_named_as_new(synced: Sandbox) -> None:
+    partner = synced.directory.add_partner(name="New partner", slug="new-partner")
+    tenant = synced.directory.add_tenant(name="New", slug="new", partner_id=partner, people=3)
     targets = AnnouncedRecords.from_pairs([("tenants", tenant)])
     report = sync_records(targets=targets)
     assert report.new_tenants == {tenant}
@@ -230,23 +219,21 @@ def test_success_credentials_of_a_partner(scaikey: Sandbox, settings: Settings) 
     assert get_changed_counts(sync_records(*records)) == {"participants": {"deactivated": 1}}
 
 
-def test_success_other_skipped_rows_stay_skipped(scaikey: Sandbox) -> None:
-    sync()
-    person = list_people(scaikey)[0]["id"]
-    scaikey.directory.remove_user(person)
-    scaikey.faults.add("status", path=f"/api/v1/admin/users/{person}", status=403)
+def test_success_other_skipped_rows_stay_skipped(synced: Sandbox) -> None:
+    person = list_people(synced)[0]["id"]
+    synced.directory.remove_user(person)
+    synced.faults.add("status", path=f"/api/v1/admin/users/{person}", status=403)
     sync()
     assert SyncSkip.objects.count() == 1
-    sync_records(("participants", list_people(scaikey)[1]["id"]))
+    sync_records(("participants", list_people(synced)[1]["id"]))
     assert SyncSkip.objects.get().runs == 1
 
 
-def test_success_inconclusive_look_ups_are_named(scaikey: Sandbox) -> None:
-    sync()
-    one, two = (row["id"] for row in list_people(scaikey)[:2])
-    scaikey.directory.remove_user(one)
-    scaikey.directory.suspend_user(two)
-    scaikey.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
+def test_success_inconclusive_look_ups_are_named(synced: Sandbox) -> None:
+    one, two = (row["id"] for row in list_people(synced)[:2])
+    synced.directory.remove_user(one)
+    synced.directory.suspend_user(two)
+    synced.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
     targets = AnnouncedRecords.from_pairs([("participants", one), ("participants", two)])
     report = sync_records(targets=targets)
     assert set(report.undecided) == {("participants", one)}
@@ -260,10 +247,9 @@ def remove_people(sandbox: Sandbox, number: int) -> Iterable[str]:
         yield row["id"]
 
 
-def test_fail_one_run_over_the_removal_limit(scaikey: Sandbox) -> None:
-    sync()
+def test_fail_one_run_over_the_removal_limit(synced: Sandbox) -> None:
     targets = AnnouncedRecords.from_pairs(
-        [("participants", key) for key in remove_people(scaikey, 22)]
+        [("participants", key) for key in remove_people(synced, 22)]
     )
     with pytest.raises(SyncPartial):
         sync_records(targets=targets)
@@ -275,24 +261,21 @@ def sync_one_by_one(keys: Iterable[str]) -> None:
         sync_records(("participants", key))
 
 
-def test_fail_small_runs_that_are_together_over_the_removal_limit(scaikey: Sandbox) -> None:
-    sync()
-    gone = list(remove_people(scaikey, 25))
+def test_fail_small_runs_that_are_together_over_the_removal_limit(synced: Sandbox) -> None:
+    gone = list(remove_people(synced, 25))
     with pytest.raises(SyncPartial):
         sync_one_by_one(gone)
     assert Participant.objects.filter(absent_since=None).count() >= 20
-    sync(allow_removals=1000)
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(synced, allow_removals=1000)
     # A day later there is room again.
     SyncRun.objects.update(started_at=datetime.now(UTC) - timedelta(hours=25))
-    person = list_people(scaikey)[0]["id"]
-    scaikey.directory.remove_user(person)
+    person = list_people(synced)[0]["id"]
+    synced.directory.remove_user(person)
     sync_records(("participants", person))
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_success_runs_of_webhooks_do_not_count_as_full_syncs(scaikey: Sandbox) -> None:
-    sync()
-    sync_records(("participants", list_people(scaikey)[0]["id"]))
+def test_success_runs_of_webhooks_do_not_count_as_full_syncs(synced: Sandbox) -> None:
+    sync_records(("participants", list_people(synced)[0]["id"]))
     assert SyncRun.objects.count() == 2
     assert SyncRun.objects.full().count() == 1

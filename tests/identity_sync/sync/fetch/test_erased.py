@@ -43,11 +43,10 @@ def erase(tenant: Tenant) -> str:
     return key
 
 
-def test_success_others_are_synced(scaikey: Sandbox) -> None:
-    sync()
+def test_success_others_are_synced(synced: Sandbox) -> None:
     key = erase(Tenant.objects.order_by("slug")[0])
     before = dump_rows()
-    person = list_people_of_tenant(scaikey, key)[0]["id"]
+    person = list_people_of_tenant(synced, key)[0]["id"]
     targets = AnnouncedRecords.from_pairs([("participants", person), ("tenants", key)])
     for report in (sync(), sync(announced=targets)):
         assert report.outcome == Outcome.APPLIED
@@ -58,10 +57,9 @@ def test_success_others_are_synced(scaikey: Sandbox) -> None:
 
 
 def test_success_a_schedule_is_quiet_about_a_warning_of_each_run(
-    scaikey: Sandbox, capsys: pytest.CaptureFixture[str], settings: Settings
+    synced: Sandbox, capsys: pytest.CaptureFixture[str], settings: Settings
 ) -> None:
     """Cron mails every line. The warning is in the run, and `doctor` reports it."""
-    sync()
     erase(Tenant.objects.order_by("slug")[0])
     call_command("sync", "--scheduled", "--quiet")
     assert capsys.readouterr().err == ""
@@ -78,9 +76,8 @@ def test_success_a_schedule_is_quiet_about_a_warning_of_each_run(
     assert f"Warning: {warning}\n" in capsys.readouterr().err
 
 
-def test_success_known_by_a_certificate(scaikey: Sandbox) -> None:
+def test_success_known_by_a_certificate(synced: Sandbox) -> None:
     """A restored backup may not have the tenant, and a certificate has a salted hash."""
-    sync()
     key = erase(Tenant.objects.order_by("slug")[0])
     proof = {"salt": "s" * 32, "scaikey_sha256": sha256(f"{'s' * 32}:{key}".encode()).hexdigest()}
     TenantErasure.objects.update(scaikey_hash="", certificate=proof)
@@ -88,30 +85,27 @@ def test_success_known_by_a_certificate(scaikey: Sandbox) -> None:
     assert not Tenant.objects.filter(scaikey_tenant_id=key).exists()
 
 
-def test_fail_it_is_the_only_tenant(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
+def test_fail_it_is_the_only_tenant(synced: Sandbox, settings: Settings) -> None:
     key = erase(Tenant.objects.order_by("slug")[0])
-    use_application(scaikey, settings, "TENANT", key)
+    use_application(synced, settings, "TENANT", key)
     with pytest.raises(TenantErased, match="was erased on 2026-11-29"):
         sync()
     assert not Tenant.objects.filter(scaikey_tenant_id=key).exists()
 
 
-def test_success_linked_again(scaikey: Sandbox) -> None:
-    sync()
+def test_success_linked_again(synced: Sandbox) -> None:
     key = erase(Tenant.objects.order_by("slug")[0])
     tenant = Tenant.objects.create(
         slug="again", name="Again", scaikey_tenant_id=key, created_at=NOW, updated_at=NOW
     )
     assert sync().warnings == []
     assert Participant.objects.filter(tenant=tenant).count() == len(
-        list_people_of_tenant(scaikey, key)
+        list_people_of_tenant(synced, key)
     )
 
 
-def test_success_while_it_is_being_erased(scaikey: Sandbox) -> None:
+def test_success_while_it_is_being_erased(synced: Sandbox) -> None:
     """It has come back in ScaiKey; here it stays as it is."""
-    sync()
     tenant = Tenant.objects.order_by("slug")[0]
     Tenant.objects.filter(pk=tenant.pk).update(absent_since=NOW)
     Participant.objects.filter(tenant=tenant).update(absent_since=NOW)

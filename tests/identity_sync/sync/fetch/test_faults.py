@@ -110,16 +110,15 @@ def make_impatient_client(config: Configuration) -> ScaiKeyClient:
     ],
 )
 def test_fail_invalid_response(
-    scaikey: Sandbox, fault: dict[str, Any], code: str, exit_code: int, message: str
+    synced: Sandbox, fault: dict[str, Any], code: str, exit_code: int, message: str
 ) -> None:
-    sync()
-    group = list_groups(scaikey)[0]["id"]
-    scaikey.faults.add_json(fault)
+    group = list_groups(synced)[0]["id"]
+    synced.faults.add_json(fault)
 
-    error = assert_sync_fails(scaikey)
+    error = assert_sync_fails(synced)
 
     assert (error.code, error.exit_code) == (code, exit_code)
-    assert error.message == message.replace("URL", scaikey.url).replace("GROUP", group)
+    assert error.message == message.replace("URL", synced.url).replace("GROUP", group)
     assert get_changed_counts(sync()) == {}
 
 
@@ -154,40 +153,37 @@ def test_fail_invalid_response(
     ],
 )
 def test_fail_connection_breaks(
-    scaikey: Sandbox, fault: dict[str, Any], code: str, message: str
+    synced: Sandbox, fault: dict[str, Any], code: str, message: str
 ) -> None:
-    sync()
-    scaikey.faults.add_json(fault)
+    synced.faults.add_json(fault)
 
-    error = assert_sync_fails(scaikey, connect=make_impatient_client)
+    error = assert_sync_fails(synced, connect=make_impatient_client)
 
     assert (error.code, error.exit_code) == (code, 2)
-    assert error.message == message.replace("URL", scaikey.url)
+    assert error.message == message.replace("URL", synced.url)
     assert get_changed_counts(sync()) == {}
 
 
-def test_fail_unreachable(scaikey: Sandbox) -> None:
-    sync()
-    scaikey.stop()
+def test_fail_unreachable(synced: Sandbox) -> None:
+    synced.stop()
 
-    error = assert_sync_fails(scaikey, connect=make_impatient_client)
+    error = assert_sync_fails(synced, connect=make_impatient_client)
 
     assert (error.code, error.exit_code) == ("SW_UPSTREAM_UNREACHABLE", 2)
-    assert error.message == f"ScaiKey at {scaikey.url} refuses connections."
-    scaikey.start()
+    assert error.message == f"ScaiKey at {synced.url} refuses connections."
+    synced.start()
     assert get_changed_counts(sync()) == {}
 
 
-def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
-    settings.CONFIG = make_config(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="another")
+def test_fail_wrong_secret(synced: Sandbox, settings: Settings) -> None:
+    settings.CONFIG = make_config(synced, SCAIWAVE_SCAIKEY_CLIENT_SECRET="another")
 
-    error = assert_sync_fails(scaikey)
+    error = assert_sync_fails(synced)
 
     assert (error.code, error.exit_code) == ("SW_UPSTREAM_CREDENTIALS_REFUSED", 3)
     assert "another" not in error.message
     assert error.message == (
-        f"ScaiKey at {scaikey.url} rejected this server's credentials for POST "
+        f"ScaiKey at {synced.url} rejected this server's credentials for POST "
         "/api/v1/platform/oauth/token: invalid_client: Client authentication failed."
     )
 

@@ -6,7 +6,6 @@ import httpx
 import pytest
 from pytest_django import Settings
 
-from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncRun
 from identity_sync.sync.drift import compute_drift
 from identity_sync.sync.lock import sync_lock
@@ -21,15 +20,15 @@ from tests.identity_sync.sync.helpers import (
     HOST,
     age_rows,
     count_rewritten_rows,
+    expect_partial,
     get_changed_counts,
     get_last_run,
     get_tenant_id,
     list_people,
     list_people_of_tenant,
     list_temporary_tables,
-    read_database,
-    read_directory,
     sync,
+    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 
@@ -71,27 +70,25 @@ def list_tenants_of_partner(sandbox: Sandbox, partner: str) -> list[str]:
     ]
 
 
-def test_success_partner_admin_syncs_its_tenant(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
-    partner = next(iter(scaikey.directory.partners))
-    own_tenant = list_tenants_of_partner(scaikey, partner)[0]
-    person = list_people_of_tenant(scaikey, own_tenant)[0]["id"]
-    other = next(row["id"] for row in list_people(scaikey) if get_tenant_id(row) != own_tenant)
+def test_success_partner_admin_syncs_its_tenant(synced: Sandbox, settings: Settings) -> None:
+    partner = next(iter(synced.directory.partners))
+    own_tenant = list_tenants_of_partner(synced, partner)[0]
+    person = list_people_of_tenant(synced, own_tenant)[0]["id"]
+    other = next(row["id"] for row in list_people(synced) if get_tenant_id(row) != own_tenant)
     for changed in (person, other):
-        scaikey.directory.update_user(changed, display_name="Renamed")
+        synced.directory.update_user(changed, display_name="Renamed")
 
-    report = sync(operator=make_partner_admin(scaikey, settings, partner), tenant=own_tenant)
+    report = sync(operator=make_partner_admin(synced, settings, partner), tenant=own_tenant)
 
     assert get_changed_counts(report) == {"participants": {"updated": 1}}
     assert Participant.objects.get(display_name="Renamed").scaikey_id == person
 
 
-def test_fail_partner_admin_of_another_partner(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
-    first, second = scaikey.directory.partners
+def test_fail_partner_admin_of_another_partner(synced: Sandbox, settings: Settings) -> None:
+    first, second = synced.directory.partners
     other_tenant = Tenant.objects.filter(partner__scaikey_id=second).first()
     assert other_tenant is not None
-    operator = make_partner_admin(scaikey, settings, first)
+    operator = make_partner_admin(synced, settings, first)
     runs = SyncRun.objects.count()
 
     with pytest.raises(TenantNotFound) as caught:
@@ -103,21 +100,19 @@ def test_fail_partner_admin_of_another_partner(scaikey: Sandbox, settings: Setti
     assert SyncRun.objects.count() == runs
 
 
-def test_fail_sync_of_one_tenant_is_not_allowed(scaikey: Sandbox) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
+def test_fail_sync_of_one_tenant_is_not_allowed(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
     operator = Operator("rita", OperatorRole.PLATFORM_READ)
     for name in (tenant, "never-was"):
         with pytest.raises(InsufficientPermission):
             sync(operator=operator, tenant=name)
 
 
-def test_success_tenant_admin_syncs_its_tenant_only(scaikey: Sandbox) -> None:
-    sync()
-    own, other, *_ = scaikey.directory.tenants
+def test_success_tenant_admin_syncs_its_tenant_only(synced: Sandbox) -> None:
+    own, other, *_ = synced.directory.tenants
     for tenant in (own, other):
-        person = list_people_of_tenant(scaikey, tenant)[0]["id"]
-        scaikey.directory.update_user(person, display_name="Renamed")
+        person = list_people_of_tenant(synced, tenant)[0]["id"]
+        synced.directory.update_user(person, display_name="Renamed")
     operator = Operator("tom", OperatorRole.TENANT_ADMIN, tenant_id=own)
 
     report = sync(operator=operator, tenant=own)
@@ -196,13 +191,12 @@ def test_fail_empty_tenant_is_not_everything(scaikey: Sandbox) -> None:
     assert scaikey.requests.total == 0
 
 
-def test_success_sync_of_one_tenant_changes_no_other(scaikey: Sandbox) -> None:
-    sync()
-    first, second, *_ = scaikey.directory.tenants
+def test_success_sync_of_one_tenant_changes_no_other(synced: Sandbox) -> None:
+    first, second, *_ = synced.directory.tenants
     for tenant in (first, second):
-        scaikey.directory.remove_user(list_people_of_tenant(scaikey, tenant)[0]["id"])
-    leaver = list_people_of_tenant(scaikey, first)[0]["id"]
-    scaikey.directory.move_user(leaver, second)
+        synced.directory.remove_user(list_people_of_tenant(synced, tenant)[0]["id"])
+    leaver = list_people_of_tenant(synced, first)[0]["id"]
+    synced.directory.move_user(leaver, second)
     age_rows()
 
     report = sync(tenant=first)
@@ -213,8 +207,7 @@ def test_success_sync_of_one_tenant_changes_no_other(scaikey: Sandbox) -> None:
         "tenant__scaikey_tenant_id", flat=True
     )
     assert set(removed) == {first}
-    sync(allow_removals=100)
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(synced, allow_removals=100)
 
 
 def test_success_partner_application(scaikey: Sandbox, settings: Settings) -> None:
@@ -250,12 +243,11 @@ def test_success_partner_application_on_an_empty_server(
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_tenant_application(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    use_application(scaikey, settings, "TENANT", tenant)
-    for row in list_people(scaikey)[::9]:
-        scaikey.directory.update_user(row["id"], display_name="Renamed")
+def test_success_tenant_application(synced: Sandbox, settings: Settings) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    use_application(synced, settings, "TENANT", tenant)
+    for row in list_people(synced)[::9]:
+        synced.directory.update_user(row["id"], display_name="Renamed")
     age_rows()
     sync()
     renamed = Participant.objects.filter(display_name="Renamed")
@@ -263,10 +255,9 @@ def test_success_tenant_application(scaikey: Sandbox, settings: Settings) -> Non
     assert Participant.objects.exclude(absent_since=None).count() == 0
 
 
-def test_success_drift(scaikey: Sandbox) -> None:
-    sync()
-    for row in list_people(scaikey)[:30]:
-        scaikey.directory.remove_user(row["id"])
+def test_success_drift(synced: Sandbox) -> None:
+    for row in list_people(synced)[:30]:
+        synced.directory.remove_user(row["id"])
     runs = SyncRun.objects.count()
 
     with sync_lock():
@@ -274,9 +265,8 @@ def test_success_drift(scaikey: Sandbox) -> None:
 
     assert SyncRun.objects.count() == runs
     assert list_temporary_tables() == []
-    with pytest.raises(SyncPartial) as caught:
-        sync()
-    assert drift.counts() == caught.value.report.counts()
+    caught = expect_partial()
+    assert drift.counts() == caught.report.counts()
     assert drift.run_id is None
 
 
@@ -320,10 +310,9 @@ def test_success_drift_for_who_may_run_that_sync(
     assert get_last_run().outcome == "applied"
 
 
-def test_success_dry_run(scaikey: Sandbox) -> None:
-    sync()
-    scaikey.directory.remove_user(list_people(scaikey)[0]["id"])
-    scaikey.directory.update_user(list_people(scaikey)[1]["id"], display_name="Renamed")
+def test_success_dry_run(synced: Sandbox) -> None:
+    synced.directory.remove_user(list_people(synced)[0]["id"])
+    synced.directory.update_user(list_people(synced)[1]["id"], display_name="Renamed")
     age_rows()
 
     plan = sync(dry_run=True)

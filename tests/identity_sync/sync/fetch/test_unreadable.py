@@ -20,6 +20,7 @@ from tenants.models import Group, GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.helpers import (
     ADMIN,
+    expect_partial,
     get_last_run,
     list_groups,
     list_people,
@@ -56,10 +57,9 @@ def break_groups(sandbox: Sandbox, number: int = 1, **fault: Any) -> list[str]:
 
 
 def sync_partially(**options: Any) -> SyncPartial:
-    with pytest.raises(SyncPartial) as caught:
-        sync(connect=make_impatient_client, **options)
+    caught = expect_partial(connect=make_impatient_client, **options)
     assert get_last_run().outcome == ("planned" if options.get("dry_run") else "partial")
-    return caught.value
+    return caught
 
 
 def count_active(group_id: str) -> int:
@@ -68,19 +68,18 @@ def count_active(group_id: str) -> int:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_success_one_group_is_skipped_alone(scaikey: Sandbox, name: str) -> None:
-    sync()
-    (group_id,) = break_groups(scaikey, **FAULTS[name])
+def test_success_one_group_is_skipped_alone(synced: Sandbox, name: str) -> None:
+    (group_id,) = break_groups(synced, **FAULTS[name])
     group = Group.objects.get(scaikey_id=group_id)
     members = count_active(group_id)
     removed = next(
         person["id"]
-        for person in list_people(scaikey)
+        for person in list_people(synced)
         if not GroupMembership.objects.filter(
             group=group, member_participant__scaikey_id=person["id"]
         ).exists()
     )
-    scaikey.directory.remove_user(removed)
+    synced.directory.remove_user(removed)
 
     error = sync_partially()
 
@@ -97,9 +96,9 @@ def test_success_one_group_is_skipped_alone(scaikey: Sandbox, name: str) -> None
         group.tenant,
     )
 
-    scaikey.faults.clear()
+    synced.faults.clear()
     assert sync().outcome == "applied"
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert not SyncSkip.objects.exists()
 
 
@@ -119,41 +118,37 @@ def test_success_advice_for_a_403_of_one_group_names_no_scope(scaikey: Sandbox) 
 
 
 @pytest.mark.parametrize("options", [{"removals": False}, {"dry_run": True}])
-def test_success_other_kinds_of_runs(scaikey: Sandbox, options: dict[str, Any]) -> None:
-    sync()
-    break_groups(scaikey, action="status", status=500)
+def test_success_other_kinds_of_runs(synced: Sandbox, options: dict[str, Any]) -> None:
+    break_groups(synced, action="status", status=500)
     assert "Skipped 1 list" in sync_partially(**options).message
 
 
-def test_success_the_sync_of_its_tenant(scaikey: Sandbox) -> None:
-    sync()
-    (group_id,) = break_groups(scaikey, action="not_json")
+def test_success_the_sync_of_its_tenant(synced: Sandbox) -> None:
+    (group_id,) = break_groups(synced, action="not_json")
     tenant = Group.objects.get(scaikey_id=group_id).tenant
     assert "Skipped 1 list" in sync_partially(tenant=tenant.slug).message
 
 
-def test_success_a_removed_person_leaves_a_group_that_is_not_readable(scaikey: Sandbox) -> None:
-    sync()
-    (group_id,) = break_groups(scaikey, action="status", status=500)
+def test_success_a_removed_person_leaves_a_group_that_is_not_readable(synced: Sandbox) -> None:
+    (group_id,) = break_groups(synced, action="status", status=500)
     edge = GroupMembership.objects.exclude(member_participant=None).filter(
         group__scaikey_id=group_id
     )
     person = edge.select_related("member_participant").first().member_participant  # type: ignore[union-attr]
     assert person is not None
-    scaikey.directory.remove_user(str(person.scaikey_id))
+    synced.directory.remove_user(str(person.scaikey_id))
     sync_partially()
     assert not edge.filter(member_participant=person, absent_since=None).exists()
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=10, groups=1, scim=False)
-def test_success_the_only_group_is_not_readable_and_a_member_is_removed(scaikey: Sandbox) -> None:
-    sync()
-    (group_id,) = break_groups(scaikey, action="status", status=500)
+def test_success_the_only_group_is_not_readable_and_a_member_is_removed(synced: Sandbox) -> None:
+    (group_id,) = break_groups(synced, action="status", status=500)
     edge = GroupMembership.objects.filter(group__scaikey_id=group_id).exclude(
         member_participant=None
     )[0]
     assert edge.member_participant is not None
-    scaikey.directory.remove_user(str(edge.member_participant.scaikey_id))
+    synced.directory.remove_user(str(edge.member_participant.scaikey_id))
     sync_partially()
     edge.refresh_from_db()
     assert edge.absent_since is not None
@@ -171,17 +166,16 @@ def test_success_a_new_group_is_added_without_members(scaikey: Sandbox) -> None:
     ["readable", "unreadable", "unknown", "incomplete", "removals off", "tenant's removals off"],
 )
 def test_success_a_group_returns_without_the_members_who_have_left(
-    scaikey: Sandbox, answer: str
+    synced: Sandbox, answer: str
 ) -> None:
     """Its role would be theirs again, whatever can be read of its members."""
-    sync()
-    group = Group.objects.get(scaikey_id=list_groups(scaikey)[0]["id"])
+    group = Group.objects.get(scaikey_id=list_groups(synced)[0]["id"])
     group_id = str(group.scaikey_id)
-    groups = scaikey.directory.groups
-    index = scaikey.directory.locate("group", group_id)[0]
+    groups = synced.directory.groups
+    index = synced.directory.locate("group", group_id)[0]
     place = groups.roster.get_placement(index)
     groups.roster.move(index, None)
-    scaikey.directory.clear_cache()
+    synced.directory.clear_cache()
     sync()
     group.refresh_from_db()
     assert group.absent_since is not None
@@ -190,17 +184,17 @@ def test_success_a_group_returns_without_the_members_who_have_left(
     assert left is not None
     before = edges.count()
     groups.roster.move(index, place)
-    scaikey.directory.remove_member(group_id, user_id=left.scaikey_id)
-    scaikey.directory.clear_cache()
+    synced.directory.remove_member(group_id, user_id=left.scaikey_id)
+    synced.directory.clear_cache()
     path = f"{ADMIN}/groups/{group_id}/members"
     if answer == "unreadable":
-        scaikey.faults.add("status", path=path, status=400)
+        synced.faults.add("status", path=path, status=400)
         sync_partially()
     else:
         if answer == "unknown":
-            scaikey.faults.add("status", path=path, status=404)
+            synced.faults.add("status", path=path, status=404)
         if answer == "incomplete":
-            scaikey.faults.add("total", path=path, total=10_000)
+            synced.faults.add("total", path=path, total=10_000)
         if answer == "tenant's removals off":
             Tenant.objects.filter(id=group.tenant_id).update(sync_removals=False)
         sync(removals=answer != "removals off")
@@ -214,16 +208,15 @@ def test_success_a_group_returns_without_the_members_who_have_left(
     assert not edges.filter(member_participant=left).exists()
     if answer in ("unreadable", "unknown"):
         assert not edges.exists()
-    scaikey.faults.clear()
+    synced.faults.clear()
     Tenant.objects.update(sync_removals=True)
     sync()
     assert edges.count() == before - 1
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
 
 
-def test_fail_more_than_the_share(scaikey: Sandbox) -> None:
-    sync()
-    break_groups(scaikey, 3, action="status", status=500)
+def test_fail_more_than_the_share(synced: Sandbox) -> None:
+    break_groups(synced, 3, action="status", status=500)
     with pytest.raises(ListsUnreadable) as caught:
         sync(connect=make_impatient_client)
     assert (caught.value.exit_code, caught.value.code) == (2, "SW_SYNC_LISTS_UNREADABLE")
@@ -246,11 +239,10 @@ def test_fail_a_missing_scope_is_an_error_of_the_credentials(scaikey: Sandbox) -
     assert "groups:read" in caught.value.fix
 
 
-def test_success_a_webhook_for_such_a_group_is_tried_again(scaikey: Sandbox) -> None:
-    sync()
-    (group_id,) = break_groups(scaikey, action="status", status=500)
-    person = list_people(scaikey)[0]["id"]
-    scaikey.directory.remove_user(person)
+def test_success_a_webhook_for_such_a_group_is_tried_again(synced: Sandbox) -> None:
+    (group_id,) = break_groups(synced, action="status", status=500)
+    person = list_people(synced)[0]["id"]
+    synced.directory.remove_user(person)
     targets = AnnouncedRecords.from_pairs([("groups", group_id), ("participants", person)])
     report = sync(announced=targets, connect=make_impatient_client)
     assert report.outcome == "applied"

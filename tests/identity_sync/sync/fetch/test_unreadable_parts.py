@@ -16,12 +16,14 @@ from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.fetch.test_unreadable import FAULTS
 from tests.identity_sync.sync.helpers import (
     ADMIN,
+    expect_partial,
     get_last_run,
     list_groups,
     list_people_of_tenant,
     read_database,
     read_directory,
     sync,
+    sync_and_compare,
 )
 
 pytestmark = [
@@ -44,10 +46,9 @@ def break_list(sandbox: Sandbox, name: str, *owners: str, **fault: Any) -> None:
 
 
 def sync_partially(**options: Any) -> SyncPartial:
-    with pytest.raises(SyncPartial) as caught:
-        sync(connect=make_impatient_client, **options)
+    caught = expect_partial(connect=make_impatient_client, **options)
     assert get_last_run().outcome == "partial"
-    return caught.value
+    return caught
 
 
 def list_active(tenant: str) -> set[str | None]:
@@ -56,14 +57,13 @@ def list_active(tenant: str) -> set[str | None]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_success_the_people_of_one_tenant_keep_their_access(scaikey: Sandbox, name: str) -> None:
-    sync()
-    broken, other, *_ = scaikey.directory.tenants
+def test_success_the_people_of_one_tenant_keep_their_access(synced: Sandbox, name: str) -> None:
+    broken, other, *_ = synced.directory.tenants
     before = list_active(broken)
     for tenant in (broken, other):
-        scaikey.directory.remove_user(list_people_of_tenant(scaikey, tenant)[0]["id"])
-    added = scaikey.directory.add_user(other, display_name="New")
-    break_list(scaikey, "users", broken, **FAULTS[name])
+        synced.directory.remove_user(list_people_of_tenant(synced, tenant)[0]["id"])
+    added = synced.directory.add_user(other, display_name="New")
+    break_list(synced, "users", broken, **FAULTS[name])
 
     error = sync_partially()
 
@@ -72,7 +72,7 @@ def test_success_the_people_of_one_tenant_keep_their_access(scaikey: Sandbox, na
     assert "Skipped 1 list that ScaiKey does not return: people of " in error.message
     assert f" in {slug} (" in error.message
     assert list_active(broken) == before
-    assert list_active(other) == {row["id"] for row in list_people_of_tenant(scaikey, other)}
+    assert list_active(other) == {row["id"] for row in list_people_of_tenant(synced, other)}
     assert added in list_active(other)
     assert error.report.losses["people"] == 1
     skip = SyncSkip.objects.get(kind="tenants")
@@ -81,39 +81,36 @@ def test_success_the_people_of_one_tenant_keep_their_access(scaikey: Sandbox, na
         Tenant.objects.get(scaikey_tenant_id=broken),
     )
 
-    scaikey.faults.clear()
+    synced.faults.clear()
     assert sync().outcome == "applied"
-    assert read_database() == read_directory(scaikey)
+    assert read_database() == read_directory(synced)
     assert not SyncSkip.objects.exists()
 
 
-def test_success_the_groups_of_one_tenant_stay(scaikey: Sandbox) -> None:
-    sync()
-    group = list_groups(scaikey)[0]
+def test_success_the_groups_of_one_tenant_stay(synced: Sandbox) -> None:
+    group = list_groups(synced)[0]
     row = Group.objects.get(scaikey_id=group["id"])
     other = Group.objects.exclude(tenant=row.tenant)[0]
     for each in (row, other):
-        scaikey.directory.remove_group(str(each.scaikey_id))
-    break_list(scaikey, "groups", str(row.tenant.scaikey_tenant_id), **BROKEN)
+        synced.directory.remove_group(str(each.scaikey_id))
+    break_list(synced, "groups", str(row.tenant.scaikey_tenant_id), **BROKEN)
     assert f"groups of {row.tenant.name}" in sync_partially(allow_removals=10_000).message
     row.refresh_from_db()
     other.refresh_from_db()
     assert (row.absent_since is None, other.absent_since is None) == (True, False)
-    scaikey.faults.clear()
-    sync(allow_removals=10_000)
-    assert read_database() == read_directory(scaikey)
+    synced.faults.clear()
+    sync_and_compare(synced, allow_removals=10_000)
 
 
-def test_success_the_tenants_of_one_partner_stay(scaikey: Sandbox) -> None:
-    sync()
+def test_success_the_tenants_of_one_partner_stay(synced: Sandbox) -> None:
     tenants = Tenant.objects.exclude(scaikey_tenant_id=None).select_related("partner")
     kept = tenants.exclude(partner=None)[0]
     assert kept.partner is not None
-    person = list_people_of_tenant(scaikey, str(kept.scaikey_tenant_id))[0]["id"]
+    person = list_people_of_tenant(synced, str(kept.scaikey_tenant_id))[0]["id"]
     lost = tenants.exclude(partner=kept.partner).exclude(partner=None)[0]
     for tenant in (kept, lost):
-        scaikey.directory.remove_tenant(str(tenant.scaikey_tenant_id))
-    break_list(scaikey, "tenants", str(kept.partner.scaikey_id), **BROKEN)
+        synced.directory.remove_tenant(str(tenant.scaikey_tenant_id))
+    break_list(synced, "tenants", str(kept.partner.scaikey_id), **BROKEN)
     error = sync_partially(allow_removals=10_000)
     assert f"tenants of {kept.partner.name}" in error.message
     kept.refresh_from_db()
@@ -124,53 +121,47 @@ def test_success_the_tenants_of_one_partner_stay(scaikey: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["users", "groups"])
 def test_success_a_suspended_tenant_with_an_unreadable_list_is_suspended(
-    scaikey: Sandbox, name: str
+    synced: Sandbox, name: str
 ) -> None:
-    sync()
-    broken = next(iter(scaikey.directory.tenants))
-    scaikey.directory.update_tenant(broken, status="SUSPENDED")
-    break_list(scaikey, name, broken, **BROKEN)
+    broken = next(iter(synced.directory.tenants))
+    synced.directory.update_tenant(broken, status="SUSPENDED")
+    break_list(synced, name, broken, **BROKEN)
     sync_partially()
     assert Tenant.objects.get(scaikey_tenant_id=broken).scaikey_status == "SUSPENDED"
 
 
-def test_success_a_tenant_without_removals_keeps_its_access_also_then(scaikey: Sandbox) -> None:
-    sync()
-    broken = next(iter(scaikey.directory.tenants))
+def test_success_a_tenant_without_removals_keeps_its_access_also_then(synced: Sandbox) -> None:
+    broken = next(iter(synced.directory.tenants))
     Tenant.objects.filter(scaikey_tenant_id=broken).update(sync_removals=False)
-    scaikey.directory.update_tenant(broken, status="SUSPENDED")
-    break_list(scaikey, "users", broken, **BROKEN)
+    synced.directory.update_tenant(broken, status="SUSPENDED")
+    break_list(synced, "users", broken, **BROKEN)
     sync_partially()
     assert Tenant.objects.get(scaikey_tenant_id=broken).scaikey_status == "ACTIVE"
 
 
-def test_success_a_person_who_moved_out_of_an_unreadable_tenant(scaikey: Sandbox) -> None:
-    sync()
-    broken, other, *_ = scaikey.directory.tenants
-    person = list_people_of_tenant(scaikey, broken)[0]["id"]
-    scaikey.directory.move_user(person, other)
-    break_list(scaikey, "users", broken, **BROKEN)
+def test_success_a_person_who_moved_out_of_an_unreadable_tenant(synced: Sandbox) -> None:
+    broken, other, *_ = synced.directory.tenants
+    person = list_people_of_tenant(synced, broken)[0]["id"]
+    synced.directory.move_user(person, other)
+    break_list(synced, "users", broken, **BROKEN)
     sync_partially()
     # Access is kept in the old tenant, and a person is present once.
     assert person in list_active(broken)
     assert person not in list_active(other)
-    scaikey.faults.clear()
-    sync()
-    assert read_database() == read_directory(scaikey)
+    synced.faults.clear()
+    sync_and_compare(synced)
 
 
-def test_success_a_person_who_moved_into_an_unreadable_tenant(scaikey: Sandbox) -> None:
+def test_success_a_person_who_moved_into_an_unreadable_tenant(synced: Sandbox) -> None:
     """Their own record proves it."""
-    sync()
-    other, broken, *_ = scaikey.directory.tenants
-    person = list_people_of_tenant(scaikey, other)[0]["id"]
-    scaikey.directory.move_user(person, broken)
-    break_list(scaikey, "users", broken, **BROKEN)
+    other, broken, *_ = synced.directory.tenants
+    person = list_people_of_tenant(synced, other)[0]["id"]
+    synced.directory.move_user(person, broken)
+    break_list(synced, "users", broken, **BROKEN)
     sync_partially()
     assert (person in list_active(broken)) != (person in list_active(other))
-    scaikey.faults.clear()
-    sync()
-    assert read_database() == read_directory(scaikey)
+    synced.faults.clear()
+    sync_and_compare(synced)
 
 
 def test_success_a_first_sync_without_the_people_of_a_tenant(scaikey: Sandbox) -> None:
@@ -180,8 +171,7 @@ def test_success_a_first_sync_without_the_people_of_a_tenant(scaikey: Sandbox) -
     assert list_active(broken) == set()
     assert Participant.objects.exists()
     scaikey.faults.clear()
-    sync()
-    assert read_database() == read_directory(scaikey)
+    sync_and_compare(scaikey)
 
 
 def test_success_since_when_and_how_often(scaikey: Sandbox) -> None:
@@ -206,10 +196,9 @@ def test_success_a_list_that_is_only_unreadable_as_a_whole(scaikey: Sandbox) -> 
 
 
 @pytest.mark.parametrize("number", [3, 6])
-def test_fail_more_than_two_and_the_share(scaikey: Sandbox, number: int) -> None:
-    sync()
+def test_fail_more_than_two_and_the_share(synced: Sandbox, number: int) -> None:
     before = read_database()
-    break_list(scaikey, "users", *list(scaikey.directory.tenants)[:number], **BROKEN)
+    break_list(synced, "users", *list(synced.directory.tenants)[:number], **BROKEN)
     with pytest.raises(UpstreamError, match="500"):
         sync(connect=make_impatient_client)
     assert get_last_run().outcome == "failed"
@@ -223,9 +212,8 @@ def test_fail_every_part(scaikey: Sandbox) -> None:
         sync(connect=make_impatient_client)
 
 
-def test_fail_the_only_tenant_of_a_run(scaikey: Sandbox) -> None:
-    sync()
-    tenant = next(iter(scaikey.directory.tenants))
-    break_list(scaikey, "users", tenant, **BROKEN)
+def test_fail_the_only_tenant_of_a_run(synced: Sandbox) -> None:
+    tenant = next(iter(synced.directory.tenants))
+    break_list(synced, "users", tenant, **BROKEN)
     with pytest.raises(UpstreamError, match="500"):
         sync(connect=make_impatient_client, tenant=tenant)

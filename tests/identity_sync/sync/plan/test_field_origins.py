@@ -80,9 +80,8 @@ def change(row: Model, names: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", SYNCED_MODELS, ids=lambda model: model.__name__)
 def test_success_a_sync_writes_the_fields_of_scaikey_again(
-    model: type[Model], scaikey: Sandbox
+    model: type[Model], synced: Sandbox
 ) -> None:
-    sync()
     row = pick_row(model)
     names = get_names(model, Origin.SCAIKEY)
     before = read_values(row, names)
@@ -94,8 +93,7 @@ def test_success_a_sync_writes_the_fields_of_scaikey_again(
 
 
 @pytest.mark.parametrize("model", SYNCED_MODELS, ids=lambda model: model.__name__)
-def test_success_a_sync_leaves_local_fields(model: type[Model], scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_sync_leaves_local_fields(model: type[Model], synced: Sandbox) -> None:
     row = pick_row(model)
     names = [name for name in get_names(model, Origin.LOCAL) if name not in UNCHANGEABLE]
     changed = change(row, names)

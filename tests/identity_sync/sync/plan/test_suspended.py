@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from scaiwave.core.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.accounts.callers import is_suspended_manually
 from tenants.models import Participant, Partner, Tenant
@@ -18,6 +18,7 @@ from tenants.people.suspension import (
     suspend_tenant,
 )
 from tests.identity_sync.sync.helpers import (
+    HOST,
     get_changed_counts,
     list_people_of_tenant,
     read_database,
@@ -31,18 +32,18 @@ pytestmark = [
 ]
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+BY_HOST: dict[str, Any] = {
+    "operator": HOST,
+    "reason": "",
+    "confirm": lambda question: None,
+    "now": NOW,
+}
 
 
 def make_suspended_tenant() -> Tenant:
     sync()
     tenant = Tenant.objects.order_by("slug")[0]
-    suspend_tenant(
-        operator=get_host_operator(),
-        name=tenant.slug,
-        reason="",
-        confirm=lambda question: None,
-        now=NOW,
-    )
+    suspend_tenant(name=tenant.slug, **BY_HOST)
     return tenant
 
 
@@ -66,26 +67,19 @@ def test_success_a_status_set_during_the_suspension_applies_after_it(scaikey: Sa
     scaikey.directory.update_tenant(tenant.scaikey_tenant_id, status="SUSPENDED")
     sync()
 
-    resume_tenant(operator=get_host_operator(), name=tenant.slug, reason="", now=NOW)
+    resume_tenant(operator=HOST, name=tenant.slug, reason="", now=NOW)
 
     tenant.refresh_from_db()
     assert tenant.inactive_reason == "suspended in ScaiKey"
 
 
-def test_success_a_partner_that_scaikey_changes_stays_suspended(scaikey: Sandbox) -> None:
-    sync()
+def test_success_a_partner_that_scaikey_changes_stays_suspended(synced: Sandbox) -> None:
     partner = Partner.objects.get()
     assert partner.scaikey_id is not None
-    suspend_partner(
-        operator=get_host_operator(),
-        name=partner.slug,
-        reason="",
-        confirm=lambda question: None,
-        now=NOW,
-    )
+    suspend_partner(name=partner.slug, **BY_HOST)
     assert get_changed_counts(sync()) == {}
 
-    scaikey.directory.update_partner(partner.scaikey_id, name="Renamed", status="ACTIVE")
+    synced.directory.update_partner(partner.scaikey_id, name="Renamed", status="ACTIVE")
     assert get_changed_counts(sync())["partners"] == {"updated": 1}
 
     partner.refresh_from_db()
@@ -97,13 +91,7 @@ def move_while_suspended(sandbox: Sandbox) -> tuple[str, list[str]]:
     sync()
     tenants = [str(tenant.scaikey_tenant_id) for tenant in Tenant.objects.order_by("slug")]
     person = list_people_of_tenant(sandbox, tenants[0])[0]["id"]
-    suspend_participant(
-        operator=get_host_operator(),
-        name=person,
-        reason="",
-        confirm=lambda question: None,
-        now=NOW,
-    )
+    suspend_participant(name=person, **BY_HOST)
     sandbox.directory.move_user(person, tenants[1])
     sync(allow_removals=10)
     return person, tenants
@@ -128,7 +116,7 @@ def test_success_a_person_who_was_resumed_moves_without_the_suspension(scaikey: 
     """The last tenant counts: an older row may still be suspended."""
     person, _ = move_while_suspended(scaikey)
     row = get_present_row(person)
-    resume_participant(operator=get_host_operator(), name=str(row.pk), reason="", now=NOW)
+    resume_participant(operator=HOST, name=str(row.pk), reason="", now=NOW)
     third = scaikey.directory.add_tenant(
         name="Third", slug="third", partner_id=next(iter(scaikey.directory.partners))
     )

@@ -19,7 +19,7 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.core.locks import process_lock
 from scaiwave.sandbox import Sandbox
-from tenants.models import AdminUser, GroupMembership
+from tenants.models import GroupMembership
 from tests.identity_sync.sync.helpers import HOST, get_last_run, sync
 from tests.scaiwave import row_factories
 
@@ -73,7 +73,7 @@ def test_success_a_run_has_phases_until_it_ends(scaikey: Sandbox) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_alive", [True, False])
 def test_success_page_shows_the_phases_of_a_run_in_progress(
-    is_alive: bool, monkeypatch: pytest.MonkeyPatch
+    is_alive: bool, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     run = make_run()
     run.phases = [
@@ -81,8 +81,6 @@ def test_success_page_shows_the_phases_of_a_run_in_progress(
         {"name": "Groups", "done": None, "total": None, "has_ended": False},
     ]
     run.save()
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     url = reverse("admin:identity_sync_syncrun_change", args=[run.pk])
     with process_lock(LOCK if is_alive else "another") as acquired:
         assert acquired
@@ -119,8 +117,7 @@ def test_success_comparing_and_writing_show_how_far_they_are(scaikey: Sandbox) -
 
 @pytest.mark.django_db
 @pytest.mark.sandbox(partners=1, tenants=2, people=30, groups=4, scim=False)
-def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> None:
-    sync()
+def test_success_reading_members_again_shows_how_far_it_is(synced: Sandbox) -> None:
     shown: list[tuple[str, int, int | None]] = []
 
     @contextmanager
@@ -129,7 +126,7 @@ def test_success_reading_members_again_shows_how_far_it_is(scaikey: Sandbox) -> 
 
     edge = GroupMembership.objects.exclude(member_participant=None)[0]
     assert edge.member_participant is not None
-    scaikey.directory.remove_member(
+    synced.directory.remove_member(
         str(edge.group.scaikey_id), user_id=str(edge.member_participant.scaikey_id)
     )
     run_sync(SyncOptions(HOST, progress_factory=show))

@@ -30,7 +30,6 @@ from scaiwave.core.errors import DiskFull, FileUnwritable
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     pick_two_people,
-    sync,
 )
 from tests.identity_sync.sync.record.plan_files import (
     apply,
@@ -104,10 +103,9 @@ def test_fail_the_file_is_rewritten_in_a_loop(scaikey: Sandbox, path: Path) -> N
     ],
 )
 def test_fail_damaged(
-    scaikey: Sandbox, path: Path, damage: Callable[[Path], None], message: str
+    synced: Sandbox, path: Path, damage: Callable[[Path], None], message: str
 ) -> None:
-    sync()
-    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    synced.directory.remove_user(pick_two_people(synced)[0])
     make_plan(path)
     damage(path)
     runs = SyncRun.objects.count()
@@ -115,6 +113,13 @@ def test_fail_damaged(
         apply(path)
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_INVALID", 1)
     assert SyncRun.objects.count() == runs
+
+
+def make_head(path: Path) -> dict[str, Any]:
+    """Make a plan, and return what it has besides its removals, changes and signature."""
+    make_plan(path)
+    rest = ("removals", "changes", "signature")
+    return {name: value for name, value in read_plan(path).items() if name not in rest}
 
 
 @pytest.mark.parametrize(
@@ -134,28 +139,16 @@ def test_fail_damaged(
 def test_fail_signed_but_not_for_here(
     scaikey: Sandbox, path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    make_plan(path)
-    plan = read_plan(path)
-    head = {
-        name: value
-        for name, value in plan.items()
-        if name not in ("removals", "changes", "signature")
-    }
+    head = make_head(path)
     sign(path, head | changes)
     with pytest.raises(SyncPlanInvalid, match=message):
         apply(path)
 
 
 def test_fail_a_signed_plan_with_an_unreadable_removal(scaikey: Sandbox, path: Path) -> None:
-    make_plan(path)
-    plan = read_plan(path)
-    head = {
-        name: value
-        for name, value in plan.items()
-        if name not in ("removals", "changes", "signature")
-    }
+    head = make_head(path)
     head["digest"] = "sha256:0"
-    unknown = json.dumps({"kind": "x", "subject_id": plan["run_id"], "subject": ""})
+    unknown = json.dumps({"kind": "x", "subject_id": head["run_id"], "subject": ""})
     for removal in ("{}", unknown, "[" * 50_000):
         sign(path, head, removals=f"{removal}\n")
         with pytest.raises(SyncPlanInvalid, match="a removal can't be read"):

@@ -11,7 +11,6 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncPlannedChange, SyncRun
 from identity_sync.report import KINDS
 from identity_sync.reports.runs import list_changes, show_run
@@ -26,6 +25,7 @@ from tenants.models import AdminUser, Participant
 from tests.identity_sync.sync.helpers import (
     HOST,
     dump_rows,
+    expect_partial,
     get_last_run,
     list_people,
     pick_two_people,
@@ -63,14 +63,13 @@ def get_counted() -> tuple[Any, ...]:
     return dump_rows(), metrics, [point.values for point in chart.points]
 
 
-def test_success_a_dry_run_lists_whom_it_would_change(scaikey: Sandbox) -> None:
-    sync()
-    anna, bert = pick_two_people(scaikey)
+def test_success_a_dry_run_lists_whom_it_would_change(synced: Sandbox) -> None:
+    anna, bert = pick_two_people(synced)
     before = Participant.objects.get(scaikey_id=anna)
-    scaikey.directory.update_user(anna, display_name="Anna")
-    scaikey.directory.remove_user(bert)
+    synced.directory.update_user(anna, display_name="Anna")
+    synced.directory.remove_user(bert)
     tenant = before.tenant
-    scaikey.directory.add_user(str(tenant.scaikey_tenant_id), display_name="Newcomer")
+    synced.directory.add_user(str(tenant.scaikey_tenant_id), display_name="Newcomer")
     counted = get_counted()
 
     report = sync(dry_run=True)
@@ -125,15 +124,14 @@ def test_success_a_first_sync_lists_people_of_tenants_that_are_new(scaikey: Sand
 
 
 def test_success_only_the_first_of_each_kind_are_recorded(
-    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+    synced: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync()
     monkeypatch.setattr(history, "MAX_PLANNED_CHANGES", 4)
-    people = list_people(scaikey)
+    people = list_people(synced)
     for row in people[:6]:
-        scaikey.directory.update_user(row["id"], display_name="Renamed")
+        synced.directory.update_user(row["id"], display_name="Renamed")
     for row in people[10:13]:
-        scaikey.directory.remove_user(row["id"])
+        synced.directory.remove_user(row["id"])
 
     report = sync(dry_run=True)
 
@@ -149,15 +147,12 @@ def remove_people(scaikey: Sandbox, number: int) -> None:
         scaikey.directory.remove_user(row["id"])
 
 
-def test_success_a_partial_run_records_no_plan(scaikey: Sandbox) -> None:
+def test_success_a_partial_run_records_no_plan(synced: Sandbox) -> None:
     """What it has skipped waits for a decision, and is listed there."""
-    sync()
-    remove_people(scaikey, 24)
-    with pytest.raises(SyncPartial):
-        sync(dry_run=True)
+    remove_people(synced, 24)
+    expect_partial(dry_run=True)
     assert {row.action for row in list_planned(kind="participants")} == {"skipped"}
-    with pytest.raises(SyncPartial):
-        sync()
+    expect_partial()
     assert list_planned(get_last_run()) == []
 
 
@@ -173,26 +168,22 @@ def test_success_only_the_newest_plans_are_kept(
     assert [len(list_planned(run)) for run in runs] == [0, 1, 1]
 
 
-def test_success_a_plan_without_changes_writes_nothing(scaikey: Sandbox) -> None:
-    sync()
+def test_success_no_plan_is_stored_without_changes_or_retention(
+    synced: Sandbox, settings: Settings
+) -> None:
     sync(dry_run=True)
     assert not SyncPlannedChange.objects.exists()
     assert "planned changes" in get_page(get_last_run()).lower()
-
-
-def test_success_no_plan_is_stored_without_retention(scaikey: Sandbox, settings: Settings) -> None:
-    sync()
-    settings.CONFIG = make_config(scaikey, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
-    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    settings.CONFIG = make_config(synced, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
+    synced.directory.update_user(list_people(synced)[0]["id"], display_name="Anna")
     sync(dry_run=True)
     assert not SyncPlannedChange.objects.exists()
 
 
 def test_success_a_dry_run_ends_well_if_its_plan_can_not_be_stored(
-    scaikey: Sandbox, caplog: pytest.LogCaptureFixture
+    synced: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sync()
-    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    synced.directory.update_user(list_people(synced)[0]["id"], display_name="Anna")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE sw_sync_planned_changes RENAME TO sw_elsewhere")
 
@@ -228,16 +219,13 @@ def make_planned(person: Participant, **fields: Any) -> SyncPlannedChange:
 
 
 def test_success_old_plans_are_hidden_at_once_and_deleted_by_the_next_sync(
-    scaikey: Sandbox,
+    synced: Sandbox, client: Client
 ) -> None:
-    sync()
     person = Participant.objects.all()[0]
     old = make_planned(person, id=min_uuid7_at(datetime.now(UTC) - timedelta(days=31)))
     new = make_planned(person)
     assert "Zuzanna Qvist" not in get_page(old.run)
     assert "Zuzanna Qvist" in get_page(new.run)
-    client = Client()
-    client.force_login(AdminUser.objects.create_superuser("root"))
     listed = client.get(reverse("admin:identity_sync_syncplannedchange_changelist"))
     assert list(listed.context["cl"].result_list) == [new]
     sync()
@@ -283,10 +271,9 @@ _END_SESSION = """
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
 def test_success_a_dry_run_ends_well_if_the_session_ends_while_its_plan_is_stored(
-    scaikey: Sandbox,
+    synced: Sandbox,
 ) -> None:
-    sync()
-    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    synced.directory.update_user(list_people(synced)[0]["id"], display_name="Anna")
     with connection.cursor() as cursor:
         cursor.execute(_END_SESSION)
     try:

@@ -42,13 +42,12 @@ def get_values(**filters: Any) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row.change.kind, row.change.action): row.values for row in rows}
 
 
-def test_success_fields_of_a_person(scaikey: Sandbox) -> None:
-    sync()
+def test_success_fields_of_a_person(synced: Sandbox) -> None:
     assert {kind for kind, _ in get_values()} == {"partners", "tenants"}
-    first, second = pick_two_people(scaikey)
+    first, second = pick_two_people(synced)
     before = Participant.objects.get(scaikey_id=first)
-    scaikey.directory.update_user(first, display_name="Anna", email="anna@new.example")
-    scaikey.directory.suspend_user(second)
+    synced.directory.update_user(first, display_name="Anna", email="anna@new.example")
+    synced.directory.suspend_user(second)
 
     sync()
 
@@ -65,12 +64,11 @@ def test_success_fields_of_a_person(scaikey: Sandbox) -> None:
     }
 
 
-def test_success_new_removed_restored_and_moved_people(scaikey: Sandbox) -> None:
-    sync()
-    source, target, *_ = scaikey.directory.tenants
-    slugs = [scaikey.directory.tenants[tenant]["slug"] for tenant in (source, target)]
-    person = list_people_of_tenant(scaikey, source)[0]["id"]
-    scaikey.directory.move_user(person, target)
+def test_success_new_removed_restored_and_moved_people(synced: Sandbox) -> None:
+    source, target, *_ = synced.directory.tenants
+    slugs = [synced.directory.tenants[tenant]["slug"] for tenant in (source, target)]
+    person = list_people_of_tenant(synced, source)[0]["id"]
+    synced.directory.move_user(person, target)
     sync()
     row = Participant.objects.get(scaikey_id=person, absent_since=None)
     values = get_values(change__kind="participants")
@@ -81,24 +79,23 @@ def test_success_new_removed_restored_and_moved_people(scaikey: Sandbox) -> None
     assert values["participants", "add"]["display_name"] == [None, row.display_name]
     assert values["participants", "add"]["email"] == [None, row.email]
 
-    scaikey.directory.move_user(person, source)
+    synced.directory.move_user(person, source)
     sync()
     values = get_values(change__kind="participants")
     assert values["participants", "restore"] == {"status": ["deactivated", "active"]}
 
-    scaikey.directory.remove_user(person)
+    synced.directory.remove_user(person)
     sync()
     assert get_values(change__kind="participants") == {
         ("participants", "deactivate"): {"status": ["active", "deactivated"]}
     }
 
 
-def test_success_partners_tenants_groups_and_memberships(scaikey: Sandbox) -> None:
-    sync()
-    first, second = scaikey.directory.partners
-    tenant = next(row for row in scaikey.directory.tenants.values() if row["partner_id"] == first)
+def test_success_partners_tenants_groups_and_memberships(synced: Sandbox) -> None:
+    first, second = synced.directory.partners
+    tenant = next(row for row in synced.directory.tenants.values() if row["partner_id"] == first)
     slugs = [Partner.objects.get(scaikey_id=key).slug for key in (first, second)]
-    scaikey.directory.update_tenant(tenant["id"], partner_id=second, name="Renamed")
+    synced.directory.update_tenant(tenant["id"], partner_id=second, name="Renamed")
     sync()
     old_name = Tenant.objects.get(scaikey_tenant_id=tenant["id"])
     assert old_name.name == "Renamed"
@@ -106,48 +103,41 @@ def test_success_partners_tenants_groups_and_memberships(scaikey: Sandbox) -> No
         ("tenants", "update"): {"name": [tenant["name"], "Renamed"], "partner": slugs}
     }
 
-    group = next(row for row in list_groups(scaikey) if row["tenant_id"] == tenant["id"])
-    scaikey.directory.remove_group(group["id"])
+    group = next(row for row in list_groups(synced) if row["tenant_id"] == tenant["id"])
+    synced.directory.remove_group(group["id"])
     sync()
     assert get_values(change__kind="groups") == {
         ("groups", "deactivate"): {"status": ["active", "deactivated"]}
     }
 
 
-def test_success_memberships_name_their_group(scaikey: Sandbox) -> None:
-    sync()
-    group = next(row for row in list_groups(scaikey))
-    people = list_people_of_tenant(scaikey, group["tenant_id"])
-    rows = scaikey.directory.list_members(group["id"], 0, 10**6)[0]
+def test_success_memberships_name_their_group(synced: Sandbox) -> None:
+    group = next(row for row in list_groups(synced))
+    people = list_people_of_tenant(synced, group["tenant_id"])
+    rows = synced.directory.list_members(group["id"], 0, 10**6)[0]
     members = {msgspec.json.decode(row).get("user_id") for row in rows}
     outsider = next(row["id"] for row in people if row["id"] not in members)
-    scaikey.directory.add_member(group["id"], user_id=outsider)
+    synced.directory.add_member(group["id"], user_id=outsider)
     sync()
     assert get_values(change__kind="memberships") == {
         ("memberships", "add"): {"group": [None, group["name"]]}
     }
-    scaikey.directory.remove_member(group["id"], user_id=outsider)
+    synced.directory.remove_member(group["id"], user_id=outsider)
     sync()
     assert get_values(change__kind="memberships") == {
         ("memberships", "deactivate"): {"group": [group["name"], None]}
     }
 
 
-def test_success_a_plan_that_is_not_applied_stores_nothing(scaikey: Sandbox) -> None:
-    sync()
+def test_success_values_are_not_stored_of_a_plan_or_without_retention(
+    synced: Sandbox, settings: Settings
+) -> None:
     stored = SyncChangeValues.objects.count()
-    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    assert stored
+    synced.directory.update_user(list_people(synced)[0]["id"], display_name="Anna")
     sync(dry_run=True)
     assert SyncChangeValues.objects.count() == stored
-
-
-def test_success_values_are_not_stored_without_retention(
-    scaikey: Sandbox, settings: Settings
-) -> None:
-    sync()
-    assert SyncChangeValues.objects.exists()
-    settings.CONFIG = make_config(scaikey, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
-    scaikey.directory.update_user(list_people(scaikey)[0]["id"], display_name="Anna")
+    settings.CONFIG = make_config(synced, SCAIWAVE_SYNC_VALUES_RETENTION_DAYS="0")
 
     sync()
 
@@ -186,19 +176,14 @@ def test_success_old_values_end_and_their_changes_stay(monkeypatch: pytest.Monke
 
     assert SyncChangeValues.objects.count() == 3
     assert SyncChange.objects.count() == 28
-
-
-def test_success_one_run_deletes_a_limited_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_old_values(25, days=31)
-    monkeypatch.setattr(history, "BATCH", 10)
+    make_old_values(25, days=32)
     monkeypatch.setattr(history, "MAX_DELETED_VALUES", 20)
     assert history.delete_expired_values(NOW, days=30) == 20
     assert history.delete_expired_values(NOW, days=30) == 5
 
 
 @pytest.mark.parametrize("of_tenant", [False, True])
-def test_success_syncs_delete_old_values(scaikey: Sandbox, of_tenant: bool) -> None:
-    sync()
+def test_success_syncs_delete_old_values(synced: Sandbox, of_tenant: bool) -> None:
     make_old_values(5, days=400)
     sync(dry_run=True)
     assert SyncChangeValues.objects.filter(change__reason_code="changed").count() == 5
@@ -225,13 +210,12 @@ def count_queries() -> int:
     return len(queries)
 
 
-def test_success_queries_do_not_grow_with_the_changes(scaikey: Sandbox) -> None:
-    sync()
-    people = [row["id"] for row in list_people(scaikey)]
-    scaikey.directory.update_user(people[0], display_name="One")
+def test_success_queries_do_not_grow_with_the_changes(synced: Sandbox) -> None:
+    people = [row["id"] for row in list_people(synced)]
+    synced.directory.update_user(people[0], display_name="One")
     few = count_queries()
     for number, person in enumerate(people[1:30]):
-        scaikey.directory.update_user(person, display_name=f"Person {number}")
+        synced.directory.update_user(person, display_name=f"Person {number}")
     assert count_queries() == few
 
 
