@@ -100,24 +100,6 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "SW_AUTH_INVALID_TOKEN",
         "The token is signed with a key that ScaiKey does not list.",
     ),
-    "another application": (
-        {"aud": "another"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token was issued for another application (audience).",
-    ),
-    "ID token": (
-        {"role": "super_admin", "nonce": "x"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token is an ID token, which only proves a sign-in.",
-    ),
-    "ID token without a mark": (
-        {"role": "super_admin", "scope": None},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token is not an access token: scope and client_id are missing.",
-    ),
     "unknown tenant": (
         {"tenant_id": "tnt_none"},
         404,
