@@ -141,6 +141,7 @@ def test_success_token_of_a_tenant(scaikey: Sandbox) -> None:
     assert identified(scaikey, token).tenant_id == id_
 
 
+NO_ROLE = (InsufficientPermission, "The token has no administrator role.")
 REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
     ("expired", {"exp": 1_700_000_000}, ExpiredToken, "The token has expired."),
     ("issuer", {"iss": "https://evil.example"}, InvalidToken, "The token was not issued by {url}."),
@@ -150,19 +151,9 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
         InvalidToken,
         "The token was issued for another application (audience).",
     ),
-    ("no role", {"role": None}, InsufficientPermission, "The token has no administrator role."),
-    (
-        "user role",
-        {"role": "viewer"},
-        InsufficientPermission,
-        "The token has no administrator role.",
-    ),
-    (
-        "scope without a platform token",
-        {"role": None, "scope": "admin:write"},
-        InsufficientPermission,
-        "The token has no administrator role.",
-    ),
+    ("no role", {"role": None}, *NO_ROLE),
+    ("user role", {"role": "viewer"}, *NO_ROLE),
+    ("scope without a platform token", {"role": None, "scope": "admin:write"}, *NO_ROLE),
     (
         "application without a scope",
         {"role": None, "scope": "admin:write", "token_type": "client_credentials"},
@@ -178,8 +169,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
             "token_type": "client_credentials",
             "app_scope": "ALL",
         },
-        InsufficientPermission,
-        "The token has no administrator role.",
+        *NO_ROLE,
     ),
     (
         "no partner",
