@@ -1,12 +1,12 @@
-"""Malformed archives: what the corpora share."""
+"""What the corpora of malformed bundles share; `refusals.tsv` has the refusal of each by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
-from rooms.errors import BundleBadName, BundleError
 from tests.rooms.bundle.archive_factories import Part, make_zip
 from tests.rooms.bundle.factories import encode_manifest, make_event, make_manifest, make_part
 
@@ -15,10 +15,21 @@ HASH = "ab" * 32
 MIB = 1024 * 1024
 
 
-class MalformedBundle(NamedTuple):
-    build: Callable[[], bytes]
-    error: type[BundleError]
+Builder = Callable[[], bytes]
+
+
+class Refusal(NamedTuple):
+    code: str
     message: str
+
+
+REFUSALS = {
+    name: Refusal(code, message)
+    for name, code, message in (
+        line.split("\t")
+        for line in Path(__file__).with_name("refusals.tsv").read_text("utf-8").splitlines()
+    )
+}
 
 
 def make_bundle_with_entry(name: str, **changes: object) -> bytes:
@@ -30,9 +41,5 @@ def make_media_part(name: str, data: bytes = b"x") -> Part:
     return make_part(f"media/{HASH}/{name}", data)
 
 
-def make_bad_name(name: str, reason: str) -> MalformedBundle:
-    return MalformedBundle(
-        lambda: make_bundle_with_entry(name),
-        BundleBadName,
-        f"Invalid entry name: {name!r} {reason}.",
-    )
+def make_named(name: str) -> Builder:
+    return lambda: make_bundle_with_entry(name)

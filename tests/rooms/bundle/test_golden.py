@@ -127,12 +127,12 @@ def test_success_schema() -> None:
 
 @pytest.mark.parametrize("name", sorted(BAD.keys() - BEYOND_SCHEMA))
 def test_fail_schema(name: str) -> None:
-    assert not schema("manifest").is_valid(BAD[name].document)
+    assert not schema("manifest").is_valid(BAD[name])
 
 
 @pytest.mark.parametrize("name", sorted(BEYOND_SCHEMA))
 def test_success_schema_is_not_stricter_than_the_program(name: str) -> None:
-    assert schema("manifest").is_valid(BAD[name].document)
+    assert schema("manifest").is_valid(BAD[name])
 
 
 def test_fail_schema_of_signatures() -> None:

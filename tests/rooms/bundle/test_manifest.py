@@ -19,6 +19,7 @@ from tests.rooms.bundle.factories import (
     read_events,
     validate,
 )
+from tests.rooms.bundle.malformed_bundles import REFUSALS
 
 
 def encode_one_line(document: JSON) -> bytes:
@@ -40,13 +41,13 @@ LAYOUTS = [encode_manifest, encode_one_line, encode_events_first, encode_indente
 @pytest.mark.parametrize("name", [*MANIFESTS, *EVENTS])
 def test_fail_bad_manifest(name: str) -> None:
     """In every layout: events on lines are read fast, others one by one."""
-    bad = {**MANIFESTS, **EVENTS}[name]
+    document = {**MANIFESTS, **EVENTS}[name]
     for layout in LAYOUTS:
-        if layout in (encode_manifest, encode_events_first) and "events" not in bad.document:
+        if layout in (encode_manifest, encode_events_first) and "events" not in document:
             continue
         with pytest.raises(ScaiWaveError) as caught:
-            validate(make_manifest_bundle(layout(bad.document)))
-        assert (type(caught.value), caught.value.message) == (bad.error, bad.message)
+            validate(make_manifest_bundle(layout(document)))
+        assert (caught.value.code, caught.value.message) == REFUSALS[name]
         assert caught.value.details["entry"] == "manifest.json"
 
 

@@ -77,8 +77,8 @@ def test_success_no_temporary_file_remains(tmp_path: Path, monkeypatch: pytest.M
         assert sum(map(len, found.iter_batches())) == 2999
     for raw in (
         many[:5000],
-        ARCHIVES["wrong checksum"].build(),
-        make_manifest_bundle(encode_manifest(EVENTS["event ids twice"].document)),
+        ARCHIVES["wrong checksum"](),
+        make_manifest_bundle(encode_manifest(EVENTS["event ids twice"])),
     ):
         with pytest.raises(BundleError):
             validate(raw)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.rooms.conversion import real_exports
 from tests.rooms.conversion.factories import (
     DORA,
     EMIL,
@@ -25,7 +24,9 @@ from tests.rooms.conversion.factories import (
     make_slack_tree,
     write_tree,
 )
+from tests.rooms.conversion.real_exports import read_messages
 
+MESSAGES = read_messages()
 VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 7, 2**70, 1.5, 1e308, "", "x", "\0", "1704103200.000100", "a" * 300, [],
     [None],
@@ -75,7 +76,7 @@ SLACK_ROWS: list[Json] = [
     make_slack_message(8, "", subtype="file_comment", comment={"user": "U1", "comment": "c"},
                        file={"id": "F1", "name": "n"}),
     make_slack_message(9, "x", user="U9", user_profile={"real_name": "r", "image_72": "https://x"}),
-    *real_exports.SLACK_MESSAGES,
+    *MESSAGES["slack"],
 ]  # fmt: skip
 POST = make_post(
     0, "a @ben :tada: `c`", type="slack_attachment", edit_at=1704103200001, is_pinned=True,
@@ -89,7 +90,7 @@ MATTERMOST_ROWS: list[Json] = [
     POST,
     make_post(1, "x", type="system_add_to_channel", props={"addedUsername": "ben"})[1],
     make_post(2, "x", type="system_header_change", props={"new_header": "h"})[1],
-    *(line["post"] for line in real_exports.list_mattermost_lines() if "post" in line),
+    *MESSAGES["mattermost"],
 ]
 DISCORD_ROWS: list[Json] = [
     make_discord_message(
@@ -108,7 +109,7 @@ DISCORD_ROWS: list[Json] = [
     ),
     make_discord_message(1, "x", type="RecipientAdd", mentions=[EMIL]),
     make_discord_message(2, "x", type="Call", callEndedTimestamp="2024-03-01T00:00:00Z"),
-    *real_exports.list_discord_messages("rows.json"),
+    *MESSAGES["discord"],
 ]  # fmt: skip
 
 

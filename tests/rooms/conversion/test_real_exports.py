@@ -11,17 +11,12 @@ import pytest
 from rooms.transcripts.document import TranscriptOptions
 from rooms.transcripts.transcribe_room import transcribe_bundle
 from rooms.transcripts.wording import Clock
-from tests.rooms.conversion import real_exports
 from tests.rooms.conversion.factories import Converted, convert, write_tree, write_zip
+from tests.rooms.conversion.real_exports import read_export
 from tests.rooms.round_trip import find_differences, read_bundle
 from tests.rooms.test_round_trip import a_home, export_bytes, import_bytes, target
 from tests.scaiwave.row_factories import NOW
 
-MAKERS = {
-    "slack": real_exports.make_slack,
-    "mattermost": real_exports.make_mattermost,
-    "discord": real_exports.make_discord,
-}
 LOSSES: dict[str, dict[str, int]] = {
     "slack": {
         "file that was deleted": 1, "file hidden by the limit of a free plan": 1,
@@ -95,14 +90,14 @@ TEXTS = {
 MAIN = {"slack": "quay", "mattermost": "Quay", "discord": "quay"}
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=MAIN)
 def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def converted(system: str, tmp_path: Path) -> Converted:
-    source = write_zip(tmp_path / "export.zip", MAKERS[system]())
+    source = write_zip(tmp_path / "export.zip", read_export(system))
     return convert(system, source, tmp_path / "out")
 
 
@@ -116,7 +111,7 @@ def test_success_nothing_is_lost_without_a_report(system: str, converted: Conver
 
 
 def test_success_channels_of_several_workspaces(tmp_path: Path) -> None:
-    source = write_zip(tmp_path / "export.zip", real_exports.make_slack())
+    source = write_zip(tmp_path / "export.zip", read_export("slack"))
     converted = convert("slack", source, tmp_path / "out")
     rooms = {room.source_id: room.name for room in converted.rooms}
     assert rooms == {
@@ -162,7 +157,7 @@ def test_success_imported_exported_and_transcribed(converted: Converted, tmp_pat
 
 
 def test_success_directory(system: str, converted: Converted, tmp_path: Path) -> None:
-    source = write_tree(tmp_path / "export", MAKERS[system]())
+    source = write_tree(tmp_path / "export", read_export(system))
     other = convert(system, source, tmp_path / "other")
     assert other.events(MAIN[system]) == converted.events(MAIN[system])
     assert (other.losses(), other.notes()) == (converted.losses(), converted.notes())

@@ -127,12 +127,7 @@ def test_fail_terminal() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "No room was given."),
         (("lobby", "--json"), "Can't write both the bundle and JSON to stdout."),
-        (("lobby", "--all", "--output-dir", "d"), "Can't combine --all with a room: lobby."),
-        (("--all",), "--all needs an output directory."),
-        (("--all", "--output", "f"), "--all needs an output directory."),
-        (("lobby", "--output-dir", "d"), "--output-dir needs --all."),
         (
             ("lobby", "--since", "tomorrow", "--output", "f"),
             f"Invalid --since: 'tomorrow' is not {TIME_FORMATS}.",

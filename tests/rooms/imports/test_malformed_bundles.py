@@ -26,6 +26,7 @@ from tests.rooms.bundle.factories import (
     make_media_row,
     make_part,
 )
+from tests.rooms.bundle.malformed_bundles import REFUSALS
 from tests.rooms.bundle.test_fuzz import LONG
 from tests.rooms.bundle.test_manifest import TEXTS
 from tests.rooms.imports.bundle_factories import Bundle
@@ -36,9 +37,9 @@ from tests.rooms.imports.test_import_room import import_bundle
 def list_malformed_bundles() -> Iterator[tuple[str, bytes, str]]:
     """What it is, the bundle, and the code of its refusal."""
     for name, archive in {**ARCHIVES, **NAMES}.items():
-        yield name, archive.build(), archive.error.code
+        yield name, archive(), REFUSALS[name].code
     for name, bad in {**MANIFESTS, **EVENTS}.items():
-        yield name, make_manifest_bundle(json.dumps(bad.document).encode()), bad.error.code
+        yield name, make_manifest_bundle(json.dumps(bad).encode()), REFUSALS[name].code
     for name, (content, _) in CONTENTS.items():
         raw = encode_manifest(make_manifest(make_event(1, content="mark"))).replace(
             b'"mark"', content.encode()

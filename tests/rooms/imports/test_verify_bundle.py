@@ -16,7 +16,7 @@ import pytest
 from federation.errors import InvalidDescriptor, InvalidKey
 from federation.models import ServerKey
 from rooms.bundle.format import MIB
-from rooms.errors import BundleNotZip
+from rooms.errors import BundleError, BundleNotZip
 from rooms.imports.verify_bundle import VerifiedBundle, verify_bundle
 from scaiwave.core.errors import UsageError
 from tests.rooms.bundle.archive_factories import make_zip
@@ -34,6 +34,7 @@ from tests.rooms.bundle.factories import (
     make_uid,
 )
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, make_signing_key
+from tests.rooms.bundle.malformed_bundles import REFUSALS
 from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave, run_shell
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
@@ -176,13 +177,13 @@ def test_fail_each_wrong_missing_and_extra_entry_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["out of order", "event ids twice", "reaction to nothing"])
 def test_fail_manifest(name: str) -> None:
-    bad = EVENTS[name]
-    found = verify(make_bundle(bad.document))
-    assert [problem.message for problem in found.problems] == [bad.message]
+    code, message = REFUSALS[name]
+    found = verify(make_bundle(EVENTS[name]))
+    assert [problem.message for problem in found.problems] == [message]
     row = found.problem_rows()[0]
-    assert (row["code"], row["entry"]) == (bad.error.code, "manifest.json")
+    assert (row["code"], row["entry"]) == (code, "manifest.json")
     assert (found.header, found.counts) == (None, None)
-    assert found.manifest_sha256 == sha256(encode_manifest(bad.document)).hexdigest()
+    assert found.manifest_sha256 == sha256(encode_manifest(EVENTS[name])).hexdigest()
     assert found.error is not None
     assert found.error.message == "The bundle is not valid: 1 problem found."
 
@@ -205,11 +206,10 @@ def test_fail_manifest_that_can_not_be_unpacked() -> None:
 
 @pytest.mark.parametrize("name", ["text", "ratio", "encrypted", "backslash", "duplicate names"])
 def test_fail_dangerous_archive(name: str) -> None:
-    malformed = {**ARCHIVES, **NAMES}[name]
-    with pytest.raises(malformed.error) as caught:
-        verify(malformed.build())
-    assert caught.value.message == malformed.message
-    question = "Is this the right file? If so, e" if malformed.error is BundleNotZip else "E"
+    with pytest.raises(BundleError) as caught:
+        verify({**ARCHIVES, **NAMES}[name]())
+    assert (caught.value.code, caught.value.message) == REFUSALS[name]
+    question = "Is this the right file? If so, e" if isinstance(caught.value, BundleNotZip) else "E"
     assert caught.value.fix == f"{question}xport the room again, and transfer the file unchanged."
 
 

@@ -39,7 +39,6 @@ from rooms.models import (
 )
 from rooms.stream_positions import reserve_positions
 from scaiwave.console.progress import null_progress_factory
-from scaiwave.core.errors import UsageError
 from tests.federation.factories import configure
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
@@ -455,25 +454,6 @@ def test_success_times_of_no_calendar(pair: Copy) -> None:
     for room in (pair.room, import_whole(pair.home, export_whole(pair.life))):
         seconds = Event.objects.filter(room=room).values_list("origin_ts", flat=True)
         assert {-(2**63), 2**63 - 1} < set(seconds)
-
-
-@database
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--chain", "x", "--append"),
-        ("--chain", "x", "--dry-run"),
-        ("--append", "--once"),
-        ("--to-sequence", "1"),
-        ("--keep-local",),
-        ("--accept-unsigned",),
-        ("--append", "--accept-unsigned", "--require-signature"),
-        ("--append", "--keep-local", "--take-theirs"),
-    ],
-)
-def test_fail_usage(pair: Copy, words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError):
-        run_import(pair, *words)
 
 
 @database

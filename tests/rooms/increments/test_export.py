@@ -399,12 +399,7 @@ def test_success_command(life: Life, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("lobby", "--incremental"),
-        ("lobby", "--even-if-empty"),
-        ("lobby", "--since-bundle", "x.zip", "--since", "2026-01-01"),
         ("lobby", "--since-bundle", "missing.zip", "--output", "x.zip"),
-        ("--all", "--output-dir", "x", "--since-bundle", "x.zip"),
-        ("--all", "--output-dir", "x", "--incremental", "--until", "2026-01-01"),
         ("--all", "--output-dir", "x", "--incremental", "--full-every", "0"),
     ],
 )

@@ -308,17 +308,8 @@ def test_success_command(server: Server, place: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Name a room or a bundle."),
-        (("lobby",), "--tenant belongs to a room."),
-        (("lobby", "--tenant", "acme", "--bundle", "x"), "Name a room or a bundle."),
         (("--bundle", "nothing.zip"), "Can't read nothing.zip: No such file or directory."),
-        (("lobby", "--tenant", "acme", "--key", "x"), "--key and --descriptor need --bundle."),
-        (("lobby", "--tenant", "acme", "--context", "3"), "--context needs --search."),
         (("lobby", "--tenant", "acme", "--time-zone", "Mars"), "Time zone not found: Mars."),
-        (
-            ("lobby", "--tenant", "acme", "--format", "csv", "--single-file"),
-            "--single-file needs --format html.",
-        ),
     ],
 )
 def test_fail_usage(words: tuple[str, ...], message: str, place: Path) -> None:

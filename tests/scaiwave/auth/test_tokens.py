@@ -195,6 +195,7 @@ def test_success_tenant_is_the_issuer(scaikey: Sandbox, keys: Keys) -> None:
     ("issuer", "tenant_id"),
     [
         ("https://evil.example.org", None),
+        ("http://[bad", None),
         ("{url}.example.org", None),
         ("{url}/tenants/tnt_1", "tnt_2"),
         ("{url}/tenants/tnt_1", None),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from scaiwave.cli.arguments import Arguments, Excludes, build_arguments, check_rules
 from scaiwave.cli.command import ListCommand, OperatorCommand
 from scaiwave.cli.django_entry import VerbParser, add_django_options
 from scaiwave.cli.hints import suggest
@@ -24,6 +25,7 @@ from scaiwave.cli.verbs import (
     find_longest_match,
     subcommands,
 )
+from scaiwave.core.errors import UsageError
 
 BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(
@@ -100,9 +102,34 @@ def test_success_services_take_every_option() -> None:
         assert required <= offered | given, verb.command
 
 
-def test_success_rules_name_arguments_of_their_command() -> None:
+def is_broken(rule: Excludes, given: Arguments, common: set[str]) -> bool:
+    try:
+        check_rules([rule], given, common)
+    except UsageError:
+        return True
+    return False
+
+
+def break_rule(line: str) -> tuple[OperatorCommand, Excludes]:
+    """Return the command, and the rule that the words before the colon break with this message."""
+    words = line.partition(": ")[0].split()
+    path = find_longest_match(words)
+    loaded = command(VERBS[path])
+    options = loaded.create_parser("", "").parse_args(words[len(path) :])
+    given, common = build_arguments(loaded.arguments, vars(options)), {"--dry-run"} & {*words}
+    with pytest.raises(UsageError) as caught:
+        check_rules(loaded.option_rules, given, common)
+    assert f"{' '.join(words)}: {caught.value.message}" == line
+    return loaded, next(rule for rule in loaded.option_rules if is_broken(rule, given, common))
+
+
+def test_fail_each_rule_is_broken_once() -> None:
+    lines = Path(__file__).with_name("broken_rules.txt").read_text("utf-8").splitlines()
+    broken = [break_rule(line) for line in lines]
     for verb in VERBS.values():
         loaded = command(verb)
+        found = [rule for other, rule in broken if other.words == loaded.words]
+        assert [rule for rule in loaded.option_rules if rule not in found] == [], verb.command
         actions = loaded.create_parser("", verb.command)._actions
         known = {name for each in actions for name in each.option_strings or [each.dest.upper()]}
         for rule in loaded.option_rules:

@@ -359,10 +359,6 @@ def test_fail_a_list_is_not_found(scaikey: Sandbox, client: ScaiKeyClient) -> No
     assert caught.value.fix.endswith(" is the address of ScaiKey.")
 
 
-def test_success_an_unknown_record_is_not_a_wrong_address(client: ScaiKeyClient) -> None:
-    assert client.get_user("usr_unknown") is None
-
-
 def test_success_discovered_endpoints_are_used(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     elsewhere = {"token_endpoint": f"{scaikey.url}{TOKEN}?via=discovery", "jwks_uri": "/keys"}
     scaikey.faults.add("status", path=DISCOVERY, status=200, body=elsewhere)

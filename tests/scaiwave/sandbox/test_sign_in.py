@@ -382,13 +382,6 @@ def test_fail_repeated_parameter(application: Application) -> None:
     assert (page.status_code, "Location" in page.headers) == (400, False)
 
 
-def test_fail_state_is_changed(application: Application, person: dict[str, Any]) -> None:
-    redirect = application.sign_in(person["id"])
-    redirect.headers["Location"] = redirect.headers["Location"].replace("state=", "state=x")
-    with pytest.raises(OAuthError, match="mismatching_state"):
-        application.finish(redirect)
-
-
 def build_code_form(
     application: Application, redirect: httpx.Response, **changes: str
 ) -> dict[str, str]:

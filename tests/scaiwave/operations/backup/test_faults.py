@@ -41,10 +41,12 @@ pytestmark = pytest.mark.once
 PATIENCE_SECONDS = 60.0
 
 
-def write_program(directory: Path, name: str, script: str) -> None:
-    path = directory / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+def write_program(directory: Path, name: str, script: str) -> str:
+    """Write a program that stands in for another; return the PATH in which it is the first."""
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(f"#!/bin/sh\n{script}\n")
+    (directory / name).chmod(0o755)
+    return f"{directory}:{os.environ['PATH']}"
 
 
 def list_files(directory: Path) -> list[str]:
@@ -216,15 +218,13 @@ def test_fail_killed_restore(
     """Killed in the middle of the data, it leaves a schema, in which the next one begins again."""
     backup = site.back_up()
     programs = tmp_path / "programs"
-    programs.mkdir()
     marker = tmp_path / "waits"
     real = _find("pg_restore")
     script = (
         f'case "$1" in --version) exec {real} --version;; esac\n'
         f'{real} "$@" | head -c 60000\ntouch {marker}\nsleep 60'
     )
-    write_program(programs, "pg_restore", script)
-    path = f"{programs}:{os.environ['PATH']}"
+    path = write_program(programs, "pg_restore", script)
     words = ["admin", "restore", str(backup), "--into", site.empty]
     with start_process([*SCRIPT, *words], PATH=path) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -288,16 +288,12 @@ def test_fail_tools_missing_or_old(site: BackupSite, tmp_path: Path) -> None:
 
 @pytest.mark.only_on("postgresql")
 def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
     script = (
         'case "$1" in --version) echo "pg_dump 99.1"; exit;; esac\n'
         'echo part; echo "pg_dump: error: no." >&2; exit 1'
     )
-    write_program(programs, "pg_dump", script)
-    ended = site.run(
-        "backup", "--output", str(site.parent), PATH=f"{programs}:{os.environ['PATH']}"
-    )
+    path = write_program(tmp_path / "programs", "pg_dump", script)
+    ended = site.run("backup", "--output", str(site.parent), PATH=path)
     assert ended.code == 2, ended.err
     assert "Error: pg_dump failed: pg_dump: error: no. [SW_DATABASE_TOOL_FAILED]" in ended.err
     assert list_files(site.parent) == []
@@ -307,14 +303,13 @@ def test_fail_pg_dump_fails(site: BackupSite, tmp_path: Path) -> None:
 def test_fail_target_is_lost(site: BackupSite, tmp_path: Path) -> None:
     """The error is about the database that was given, not about the live one."""
     backup, programs = site.back_up(), tmp_path / "programs"
-    programs.mkdir()
     end = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     script = f'[ "$1" = --version ] || psql -qc "{end}" "{site.empty}" >&2\n'
-    write_program(programs, "pg_restore", f'{script}exec {_find("pg_restore")} "$@"')
-    path = f"{programs}:{os.environ['PATH']}"
+    script += f'exec {_find("pg_restore")} "$@"'
+    path = write_program(programs, "pg_restore", script)
     name = urlsplit(site.empty).path[1:]
     for run, option in ((site.restore, "--into"), (site.verify, "--server")):
         ended = run(backup, PATH=path)
@@ -336,12 +331,9 @@ def test_fail_target_is_lost(site: BackupSite, tmp_path: Path) -> None:
 @pytest.mark.only_on("postgresql")
 def test_fail_changed_while_it_is_read(site: BackupSite, tmp_path: Path) -> None:
     backup, programs = site.back_up(), tmp_path / "programs"
-    programs.mkdir()
     script = f'{_find("pg_restore")} "$@"; code=$?; echo >>{backup}/database.dump; exit $code'
-    write_program(
-        programs, "pg_restore", script.replace("; echo", '; [ "$1" = --version ] || echo')
-    )
-    ended = site.restore(backup, PATH=f"{programs}:{os.environ['PATH']}")
+    script = script.replace("; echo", '; [ "$1" = --version ] || echo')
+    ended = site.restore(backup, PATH=write_program(programs, "pg_restore", script))
     assert (ended.code, "database.dump was changed: " in ended.err) == (1, True), ended.err
     site.assert_nothing_restored()
 
@@ -360,13 +352,11 @@ def test_fail_attachment_changed_since_it_was_checked(tmp_path: Path) -> None:
 def test_fail_endless_row(site: BackupSite, tmp_path: Path) -> None:
     """A small archive can contain it. Memory is the worst for other processes."""
     backup, programs = site.back_up(), tmp_path / "programs"
-    programs.mkdir()
     script = (
         f'case "$1" in --version) exec {_find("pg_restore")} --version;; esac\n'
         'echo "COPY public.sw_other (a) FROM stdin;"; tr "\\0" a </dev/zero'
     )
-    write_program(programs, "pg_restore", script)
-    ended = site.verify(backup, PATH=f"{programs}:{os.environ['PATH']}")
+    ended = site.verify(backup, PATH=write_program(programs, "pg_restore", script))
     assert (ended.code, "has a row of more than 268,435,456 bytes." in ended.err) == (1, True), (
         ended.err
     )
@@ -377,13 +367,11 @@ def test_fail_endless_row(site: BackupSite, tmp_path: Path) -> None:
 def test_success_secrets_are_in_no_argument(site: BackupSite, tmp_path: Path) -> None:
     """The program gets them in a variable and a file. The server here trusts everyone."""
     programs, seen = tmp_path / "programs", tmp_path / "seen"
-    programs.mkdir()
     real = _find("pg_dump")
     script = f'cat "$PGSERVICEFILE" >> {seen}; echo "$PGPASSWORD|$*" >> {seen}\nexec {real} "$@"'
-    write_program(programs, "pg_dump", script)
     url = site.url.replace("scaiwave@", "scaiwave:s3cret%2Fword@")
     url += f"{'&' if '?' in url else '?'}sslpassword=k3y%3D%20%23word"
-    path = f"{programs}:{os.environ['PATH']}"
+    path = write_program(programs, "pg_dump", script)
     ended = site.run("backup", "--output", str(site.parent), PATH=path, SCAIWAVE_DB_URL=url)
     assert ended.code == 0, ended.err
     *service, line = seen.read_text().splitlines()[-3:]
@@ -414,10 +402,8 @@ def test_fail_killed_verification(site: BackupSite) -> None:
 def test_fail_no_server_to_verify_in(site: BackupSite, tmp_path: Path) -> None:
     """The live server is not used unless it is named, and then only an empty database of it."""
     backup, programs = site.back_up(), tmp_path / "programs"
-    programs.mkdir()
-    write_program(programs, "pg_ctl", "echo no locale; exit 1")
+    path = write_program(programs, "pg_ctl", "echo no locale; exit 1")
     open_for_all(programs)
-    path = f"{programs}:{os.environ['PATH']}"
     ended = site.run("verify-backup", str(backup), PATH=path)
     assert ended.code == 2, ended.err
     assert (
