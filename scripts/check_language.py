@@ -2,7 +2,8 @@
 """Check that texts use plain words: scripts/check_language.py [options]
 
 Searches all tracked text for the terms of scripts/language.tsv: docs, scripts, and in Python the
-comments, strings and names of tests, but no other names. Grammar is not searched in tests.
+comments, strings and names of tests. Grammar is not searched in tests, and words with another
+meaning only in their places, in code also as parts of names.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ TOP = Path(__file__).resolve().parent.parent
 class Term:
     """A term to avoid: a case-insensitive pattern of whole words, and what to write instead.
 
-    The pattern `-` is the name itself.
+    The pattern `-` is the name itself. `places` are globs of files, and `contracts` a pattern of
+    lines that may have it, such as a key of JSON.
     """
 
     name: str
     instead: str
     pattern: str
+    places: str = "*"
+    contracts: str = ""
 
     def compile(self) -> re.Pattern[str]:
         pattern = re.escape(self.name) if self.pattern == "-" else self.pattern
@@ -40,12 +44,13 @@ class Term:
 
 TABLE = TOP / "scripts/language.tsv"
 ROWS = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
-TERMS, PATTERNS, OFTEN_WRONG = (
+TERMS, PATTERNS, MEANINGS, OFTEN_WRONG = (
     tuple(Term(*row) for kind, *row in ROWS if kind == wanted)
-    for wanted in ("term", "grammar", "often wrong")
+    for wanted in ("term", "grammar", "meaning", "often wrong")
 )
-"""Words to avoid; grammar that makes a reader stop, which tests may have; and patterns that are
-often right, so that only `--list` finds them: read the sentence."""
+"""Words to avoid; grammar that makes a reader stop, which tests may have; words that mean something
+else (see the glossary); and patterns that are often right, so that only `--list` finds them: read
+the sentence."""
 PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
 SUFFIXES = {
     *("", ".cfg", ".html", ".md", ".py", ".sh", ".sql", ".toml", ".tsv", ".txt", ".yaml", ".yml"),
@@ -88,7 +93,7 @@ def main() -> int:
     parser.add_argument("--list", metavar="TERM", help="list every use of a term (all: every term)")
     options = parser.parse_args()
     if options.list:
-        terms = [*TERMS, *PATTERNS, *OFTEN_WRONG]
+        terms = [*TERMS, *PATTERNS, *MEANINGS, *OFTEN_WRONG]
         wanted = [term for term in terms if options.list in {"all", term.name}]
         print(*find_uses(TOP, tracked_files(TOP), wanted), sep="\n")
         return 0
@@ -115,7 +120,7 @@ def is_checked(file: str) -> bool:
 
 
 def find_uses(
-    top: Path, files: Iterable[str], terms: Sequence[Term] = (*TERMS, *PATTERNS)
+    top: Path, files: Iterable[str], terms: Sequence[Term] = (*TERMS, *PATTERNS, *MEANINGS)
 ) -> Iterator[Use]:
     """Yield every use that is not allowed."""
     compiled = [(term, term.compile()) for term in terms]
@@ -123,25 +128,30 @@ def find_uses(
         patterns = [
             (term, pattern)
             for term, pattern in compiled
-            if term in TERMS or not file.startswith("tests/")
+            if (term not in PATTERNS or not file.startswith("tests/"))
+            and any(fnmatch(file, place) for place in term.places.split())
         ]
         try:
             text = (top / file).read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError):  # binary, or deleted and not yet committed
             continue
         lines = text.splitlines()
-        prose = python_prose(text) if file.endswith(".py") else text
+        is_python = file.endswith(".py")
+        prose = python_prose(text) if is_python else text
+        has_names = is_python and any(term in MEANINGS for term, _ in patterns)
+        names = python_prose(text, with_names=True) if has_names else prose
         for term, pattern in patterns:
-            for match in pattern.finditer(prose):
-                number = prose.count("\n", 0, match.start())
+            searched = names if term in MEANINGS else prose
+            for match in pattern.finditer(searched):
+                number = searched.count("\n", 0, match.start())
                 if not is_allowed(file, term, lines[number]):
                     yield Use(term, file, number + 1, lines[number].strip())
 
 
-def python_prose(source: str) -> str:
+def python_prose(source: str, *, with_names: bool = False) -> str:
     """Return the comments, strings and names of tests in a module, each on its own line.
 
-    The rest is blank.
+    The rest is blank, or has the words of all names.
     """
     lines = [""] * (source.count("\n") + 2)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -149,8 +159,8 @@ def python_prose(source: str) -> str:
         if token.type == tokenize.STRING:
             if "f" in text[: text.index(text[-1])].lower():  # an f-string, before Python 3.12
                 text = re.sub(r"\{[^{}]*\}", "{}", text)
-        elif token.type == tokenize.NAME and token.string.startswith("test_"):
-            text = token.string.replace("_", " ")
+        elif token.type == tokenize.NAME and (with_names or token.string.startswith("test_")):
+            text = re.sub(r"_|(?<=[a-z0-9])(?=[A-Z])", " ", token.string)
         elif token.type not in PROSE:
             continue
         text = text.removeprefix("#")  # a term may go on in the next line of a comment
@@ -160,7 +170,7 @@ def python_prose(source: str) -> str:
 
 
 def is_allowed(file: str, term: Term, line: str) -> bool:
-    return any(
+    return bool(term.contracts and re.search(term.contracts, line)) or any(
         fnmatch(file, glob) and name == term.name and re.search(pattern, line)
         for glob, name, pattern in ALLOWED
     )

@@ -5,15 +5,22 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from scripts import command_reference, demo_picture, error_reference, floors_picture
+from scripts import (
+    command_reference,
+    demo_picture,
+    error_reference,
+    example_outputs,
+    floors_picture,
+    permissions_table,
+)
 from scripts.command_table import write_files
 
 
 def main(arguments: list[str]) -> int:
     try:
         files = build_files()
-    except error_reference.WordsMissing as missing:
-        print(missing)
+    except (error_reference.WordsMissing, example_outputs.ExamplesStale) as problem:
+        print(problem)
         return 1
     return write_files(files, only_check=arguments == ["--check"])
 
@@ -23,10 +30,13 @@ def build_files() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as home:
         command_reference.set_up_django(home)
         pages = command_reference.build_pages()
-    recording = demo_picture.RECORDING.read_text(encoding="utf-8")
+        examples = example_outputs.build_pages()
+        permissions = permissions_table.build_page()
     return {
         **pages,
-        "docs/images/demo.svg": demo_picture.draw(recording),
+        **examples,
+        permissions_table.PAGE: permissions,
+        "docs/images/demo.svg": demo_picture.draw(examples[example_outputs.DEMO]),
         "docs/images/floors.svg": floors_picture.draw(floors_picture.read_floors()),
     }
 

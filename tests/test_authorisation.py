@@ -27,6 +27,7 @@ from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.operators import ROLE_PERMISSIONS, Operator, Permission
 from scaiwave.sandbox import Sandbox
 from scaiwave.storage.error_mapping import translate_errors
+from scripts.command_reference import load_command
 from tests.authorisation_fixtures import SampleData
 from tests.authorisation_outcomes import (
     BACKUP,
@@ -221,7 +222,11 @@ def read_files(directory: Path) -> dict[Path, bytes]:
 
 
 def test_success_declared_permissions_fit_the_rows() -> None:
-    """Who lacks the permission that a command declares is refused; few others are."""
+    """Who lacks the permission that a command declares is refused; few others are.
+
+    The page about permissions is made from the permission and `refuses` alone.
+    """
+    columns = {"admin:write": WRITE, "partner_admin": OWN_PARTNER, "tenant_admin": OWN_TENANT}
     stricter = set()
     for words, row in ROWS.items():
         if not (declared := VERBS[words].permission):
@@ -231,6 +236,11 @@ def test_success_declared_permissions_fit_the_rows() -> None:
                 assert row.codes[operator_type] == 3, (words, operator_type)
             elif row.codes[operator_type] == 3:
                 stricter.add((words, operator_type))
+        assert {columns[each] for each in load_command(VERBS[words]).refuses} == {
+            each
+            for each in columns.values()
+            if Permission[declared] in ROLE_PERMISSIONS[ROLES[each]] and row.codes[each] in (1, 3)
+        } - ({OWN_PARTNER} if words == ("admin", "link-tenant") else set()), words
     assert stricter == STRICTER
 
 

@@ -44,6 +44,8 @@ MESSAGE, REACTION, REDACTION = "swp.room.message", "swp.room.reaction", "swp.roo
 UNCHANGED_TYPES = ("swp.room.member", "swp.room.read_marker")
 """They contain IDs alone, so nothing of them is redacted."""
 _GONE, _KEPT = "sw_retention_gone", "sw_retention_kept"
+"""Temporary tables: events that go only because of another one, with the number of events between
+them, and events that stay empty because another one refers to them, with their positions."""
 
 # The content of an event without its texts: of a message an empty text, as the platform leaves it,
 # and of an imported event also its original sender.
@@ -119,6 +121,8 @@ class Removal:
         self.guard = HoldGuard()
         self.going = self.guard.exclude_held(due)
         self._content_only, self._with_reactions = content_only, with_reactions
+        # The last event whose references were looked for, and how many steps the longest row of
+        # reactions to reactions has.
         self._newest = self._levels = 0
         self._has_kept = False
         # Where their targets stay, redactions stay too, and only lose their reason.

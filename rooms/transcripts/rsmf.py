@@ -98,8 +98,10 @@ def _hash(chunks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 
 class _DayFile:
-    """The events of a day. `members` are the people known to be in the room before it, by FQID, and
-    afterwards the ones after it."""
+    """The events of a day. `members` are the people known to be in the room before it, by FQID.
+
+    They are changed into the people after it, with whom the next day begins.
+    """
 
     def __init__(
         self, document: Document, page: TranscriptPage, members: dict[str, Person]
@@ -193,6 +195,7 @@ class _DayFile:
                     "new": row["body"],
                 }
             ]
+            # An event keeps its first text and its present one, and no text between them.
             custom.append(("edits", "the first text and the last; none between is kept"))
             replaced = list_replaced(self.document, event)
             custom += [("before_edit", each) for each in replaced]

@@ -88,8 +88,9 @@ class OperatorCommand(DjangoCommand, Generic[A]):
     after `scaiwave`; `alias`, other words; `area`, its heading of the help, and its `place` below
     it; `is_everyday`, whether the overview lists it; `service`, the function that gets the options
     by the names of its arguments; `permission`, the name of the `Permission` that the service
-    requires first. Without a `summary` it is the first sentence of `help`, and without `examples`
-    the words. `changes` adds --dry-run. Misspelt settings are warned of, unless the command
+    requires first; `refuses`, the columns of the permissions page that have the permission and may
+    not run it. Without a `summary` it is the first sentence of `help`, and without `examples` the
+    words. `changes` adds --dry-run. Misspelt settings are warned of, unless the command
     `reports_settings` itself. `tables` are the keys of the JSON document that a terminal shows.
 
     `started_at` is when the console script was started; None if the command was run another way.
@@ -108,6 +109,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
     is_everyday = False
     profile = "cli"
     permission = ""
+    refuses: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     changes = False
     reports_settings = False

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.check_language import find_uses, is_checked, python_prose, tracked_files
+from scripts import check_language
+from scripts.check_language import Term, find_uses, is_checked, python_prose, tracked_files
 
 
 def find_terms(directory: Path, name: str, text: str) -> list[tuple[str, int]]:
@@ -83,6 +84,22 @@ def test_success_python_without_names(tmp_path: Path) -> None:
 def test_success_names_of_tests(tmp_path: Path) -> None:
     source = "def test_fail_taken_meanwhile() -> None:\n    assert nobody\n"
     assert find_terms(tmp_path, "test_a.py", source) == [("meanwhile", 1)]
+
+
+def test_fail_a_word_with_another_meaning_in_its_places(tmp_path: Path) -> None:
+    text = "Keep the last link of a chain; no one is purged."
+    meanings = [("link of a chain", 1), ("purge of a person", 1)]
+    assert sorted(find_terms(tmp_path, "docs/how-to/a.md", text)) == meanings
+    assert find_terms(tmp_path, "docs/CHANGELOG.md", text) == []
+    source = "class NextLink:\n    first_link = purge_person()  # the links below a page\n"
+    term = Term("link", "increment", "links?", "rooms/*.py", r"# a URL")
+    (tmp_path / "rooms").mkdir()
+    for name, lines in (("rooms/a.py", [1, 2, 2]), ("tenants.py", [])):
+        (tmp_path / name).write_text(f"{source}link = 1  # a URL\n", encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(check_language, "MEANINGS", (term,))
+            uses = find_uses(tmp_path, [name], [term])
+            assert [use.line for use in uses] == lines
 
 
 def test_success_allowed(tmp_path: Path) -> None:

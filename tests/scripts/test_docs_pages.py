@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.check_docs import find_missing
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 KINDS = ("tutorials", "how-to", "reference", "explanation")
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -35,3 +37,20 @@ def test_success_every_page_has_a_kind() -> None:
     directories = {page.relative_to(DOCS).parts[0] for page in PAGES if page.parent != DOCS}
     # The platform's documentation names a page below integrations/.
     assert directories == {*KINDS, "integrations"}
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("scripts/check --fix", []),
+        ("tests/scripts, scripts/chek", ["scripts/chek"]),
+        ("<app>/management/commands/<name>.py", []),
+        ("rooms/moves/import_tenant, rooms/moves/import_tennant", ["rooms/moves/import_tennant"]),
+        ("scaiwave.core.change.Change", []),
+        ("scaiwave.core.change.Chnge", ["scaiwave.core.change.Chnge"]),
+        ("scaiwave.core.chnge.Change", ["scaiwave.core.chnge.Change"]),
+        ("rooms.view_room", []),  # a permission
+    ],
+)
+def test_fail_names_of_files_and_modules_that_do_not_exist(code: str, missing: list[str]) -> None:
+    assert list(find_missing(f"See `{code}`, not scripts/nothing.")) == missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,23 +15,27 @@ from scaiwave.config.configuration import read_env_file
 from scaiwave.config.definitions import SETTINGS
 
 TOP = Path(__file__).resolve().parents[2]
-FILES = (
-    "docs/reference/command-reference.md",
-    "docs/reference/configuration.md",
-    "docs/reference/troubleshooting.md",
-    ".env.example",
-    "docs/images/demo.svg",
-    "docs/images/floors.svg",
-)
+FILES = {
+    "docs/reference/command-reference.md": "|---|---|\n",
+    "docs/reference/configuration.md": "|---|---|\n",
+    "docs/reference/troubleshooting.md": "|---|---|\n",
+    ".env.example": "\n",
+    "README.md": "  Partner",
+    "docs/tutorials/tour.md": "  suspended in ScaiKey",
+    "docs/images/demo.txt": "  Skipped",
+    "docs/reference/permissions.md": "`, `room import",
+    "docs/images/demo.svg": "\n",
+    "docs/images/floors.svg": "\n",
+}
+"""The generated files, with a text that each has."""
+LISTS = ["README.md", "docs/tutorials/tour.md", "docs/images/demo.txt", "docs/images/demo.svg"]
 
 pytestmark = pytest.mark.once
 
 
-def run_script(
-    top: Path, *options: str, module: str = "generated_files"
-) -> subprocess.CompletedProcess[str]:
+def run_script(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"scripts.{module}", *options],
+        [sys.executable, "-m", "scripts.generated_files", *options],
         cwd=top,
         capture_output=True,
         text=True,
@@ -38,47 +43,53 @@ def run_script(
     )
 
 
+def list_stale(names: Iterable[str]) -> list[str]:
+    return [f"{name} is stale; run scripts/generate." for name in names]
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return a copy of the checkout whose files may be changed."""
     for name in ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts", "docs"):
         shutil.copytree(TOP / name, tmp_path / name)
-    for name in (".env.example", "pyproject.toml"):
+    for name in ("README.md", ".env.example", "pyproject.toml"):
         shutil.copy(TOP / name, tmp_path / name)
     return tmp_path
 
 
 def test_fail_stale_until_written(copy: Path) -> None:
-    for name in FILES:
+    for name, part in FILES.items():
         text = (copy / name).read_text(encoding="utf-8")
-        change = ("|---|---|\n", "") if name.endswith(".md") else ("\n", "")
-        (copy / name).write_text(text.replace(*change), encoding="utf-8")
-    (copy / FILES[-1]).unlink()
+        assert part in text
+        (copy / name).write_text(text.replace(part, ""), encoding="utf-8")
+    (copy / "docs/images/floors.svg").unlink()
     process = run_script(copy, "--check")
     assert process.returncode == 1
-    assert process.stdout.splitlines() == [
-        f"{name} is stale; run scripts/generate." for name in FILES
-    ]
+    assert process.stdout.splitlines() == list_stale(FILES)
     assert run_script(copy).stdout.splitlines() == list(FILES)
     for name in FILES:
         assert (copy / name).read_bytes() == (TOP / name).read_bytes()
     assert run_script(copy, "--check").returncode == 0
 
 
-def test_fail_a_stale_table_of_permissions_until_written(copy: Path) -> None:
-    shutil.copytree(TOP / "tests", copy / "tests")
-    page = copy / "docs/reference/permissions.md"
-    text = page.read_text(encoding="utf-8")
-    for stale in (text.replace("`, `room import` |", "` |"), text.replace("`sync keep`, ", "")):
-        assert stale != text
-        page.write_text(stale, encoding="utf-8")
-        process = run_script(copy, "--check", module="permissions_table")
-        assert process.returncode == 1
-        assert process.stdout == ("docs/reference/permissions.md is stale; run scripts/generate.\n")
-        assert run_script(copy, module="permissions_table").returncode == 0
-        assert page.read_text(encoding="utf-8") == text
-    process = run_script(copy, "--check", module="permissions_table")
-    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+@pytest.mark.fresh_interpreter
+def test_fail_a_new_column_until_written_and_a_new_key_until_recorded(copy: Path) -> None:
+    command = copy / "tenants/management/commands/list_tenants.py"
+    text = command.read_text(encoding="utf-8")
+    column = '    Column("contact_email", "Contact"),\n)\nNEAR_LIMIT_COLUMNS'
+    text = text.replace(")\nNEAR_LIMIT_COLUMNS", column)
+    command.write_text(text, encoding="utf-8")
+    assert run_script(copy, "--check").stdout.splitlines() == list_stale(LISTS)
+    assert run_script(copy).stdout.splitlines() == LISTS
+    table = (copy / "README.md").read_text(encoding="utf-8").partition("list-tenants --partner")[2]
+    assert table.splitlines()[1].endswith("  Status  Partner  Contact")
+    command.write_text(text.replace('*("members", ', '*("members", "floors", '), encoding="utf-8")
+    process = run_script(copy, "--check")
+    assert (process.returncode, process.stdout) == (
+        1,
+        "docs/images/examples.json is stale: floors of `scaiwave admin list-tenants --partner "
+        "birch`; run scripts/generate --demo.\n",
+    )
 
 
 def test_fail_unknown_option() -> None:

@@ -78,6 +78,7 @@ class Command(OperatorCommand[SyncArguments]):
     area, place = "sync", 10
     is_everyday = True
     permission = "SYNC_TENANTS"
+    refuses = ("partner_admin", "tenant_admin")
     examples = (
         *("scaiwave sync", "scaiwave sync --dry-run", "scaiwave sync --tenant acme"),
         *("scaiwave sync --no-removals", "scaiwave sync --scheduled --wait 60"),

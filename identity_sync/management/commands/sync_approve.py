@@ -31,6 +31,7 @@ class Command(OperatorCommand[SyncApproveArguments]):
     summary = "Approve pending removals for the next sync"
     area, place = "sync", 80
     permission = "SYNC_TENANTS"
+    refuses = ("admin:write",)
     examples = (
         "scaiwave sync approve 5f3a9c01d2e4 --now",
         "scaiwave sync approve --tenant acme --expect 1f0c2a9b7d3e5f61",

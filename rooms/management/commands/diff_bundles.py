@@ -36,7 +36,7 @@ class Command(OperatorCommand[DiffBundlesArguments]):
     )
     help = (
         "List the events of a room that were added, edited, redacted or deleted between two "
-        "bundles, and by whom. An increment stands for the room after it, if the links before it "
+        "bundles, and by whom. An increment stands for the room after it, if the bundles before it "
         "are in its directory. Needs no database."
     )
 

@@ -43,7 +43,7 @@ class PurgeParticipantArguments(Arguments):
     )
     tenant: str | None = option(ONLY_TENANT)
     limit: int | None = option(
-        "maximum number of people for --purge-after; if more are due, none is purged (default "
+        "maximum number of people for --purge-after; if more are due, nothing is erased (default "
         "SCAIWAVE_PURGE_LIMIT)",
         metavar="N",
         type=positive_int,

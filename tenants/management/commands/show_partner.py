@@ -33,6 +33,7 @@ class Command(OperatorCommand[ShowPartnerArguments]):
     summary = "Show a partner's status, limits and tenants"
     area, place = "tenants", 110
     permission = "VIEW"
+    refuses = ("tenant_admin",)
     examples = ("scaiwave admin show-partner northwind",)
     help = "Show a partner's status, limits and number of tenants and people."
 
