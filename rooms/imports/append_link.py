@@ -67,7 +67,7 @@ def append_link(
             _require_signature(run, imported)
             result.dry_run = run.options.dry_run
             result.warnings += filter(None, [signature_warning(run)])
-            LinkImport(run, imported, local_changes, result).write()
+            LinkImport(run, run.bundle, imported, local_changes, result).apply()
     return result
 
 

@@ -205,7 +205,7 @@ def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch)
         pair.append(link)
         return reserve_positions(tenant_id, count)
 
-    monkeypatch.setattr("rooms.imports.import_room.reserve_positions", import_first)
+    monkeypatch.setattr("rooms.imports.write_bundle.reserve_positions", import_first)
     with pytest.raises(ImportRunning):
         pair.append(link)
     assert not pair.append(link).applied
