@@ -199,7 +199,7 @@ class LinkImport(ImportWriter):
         plan = plan_media(self.run.tenant.pk, carried, trusted=self.run.is_trusted)
         ensure_quota(self.run.tenant, added_bytes=plan.added_bytes, adds_room=False)
         self.result.media_stored = len(plan.to_store)
-        if self.run.options.dry_run:
+        if self.run.request.dry_run:
             with transaction.atomic(durable=True):
                 self.write_rows(plan, END_POSITION)
                 transaction.set_rollback(True)

@@ -105,14 +105,17 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
-class ImportOptions:
-    """How a bundle is imported.
+class ImportRequest:
+    """Into which room of whom a bundle is imported, and how.
 
     `max_bytes` limits it, compressed and decompressed. `key` and `descriptor` are trusted besides
     this server's own keys. Without a valid signature of a known key, a room is public only with
     `public`, and an increment follows bundles with one only with `accept_unsigned`.
     """
 
+    tenant: str
+    workspace: str
+    participant: str
     max_bytes: int
     now: datetime
     cut_references: bool = False
@@ -124,13 +127,17 @@ class ImportOptions:
     public: bool = False
     progress_factory: ProgressFactory = null_progress_factory
 
+    def resolve_target(self, operator: Operator) -> ImportTarget:
+        names = {"workspace": self.workspace, "participant": self.participant}
+        return resolve_target(operator, tenant=self.tenant, **names)
+
 
 @dataclass(frozen=True)
 class BundleImport(WriteContext):
     """One import in progress: by whom, into what, from what."""
 
     target: ImportTarget
-    options: ImportOptions
+    request: ImportRequest
     source: Source
     bundle: ValidatedBundle
     verification: VerificationResult
@@ -147,7 +154,7 @@ class BundleImport(WriteContext):
 
     @property
     def may_be_public(self) -> bool:
-        return self.is_trusted or self.options.public
+        return self.is_trusted or self.request.public
 
     @cached_property
     def erasures(self) -> Mapping[str, Erasure]:
@@ -206,48 +213,40 @@ def open_import(
     operator: Operator,
     target: ImportTarget,
     file: BinaryIO,
-    options: ImportOptions,
+    request: ImportRequest,
     find_targets: FindOutside | None = None,
 ) -> Iterator[BundleImport]:
     """Read and validate the whole bundle, and verify its signature.
 
     Cleans up after interrupted imports first.
     """
-    keys = {**read_keys(options.key, options.descriptor), **own_keys()}
-    max_bytes = options.max_bytes
-    if not options.dry_run:
-        clean_up_abandoned(options.now)
+    keys = {**read_keys(request.key, request.descriptor), **own_keys()}
+    max_bytes = request.max_bytes
+    if not request.dry_run:
+        clean_up_abandoned(request.now)
     with open_seekable(
-        file, max_bytes=max_bytes, progress_factory=options.progress_factory
+        file, max_bytes=max_bytes, progress_factory=request.progress_factory
     ) as source:
-        with options.progress_factory("Checking", ColumnType.BYTES) as progress:
+        with request.progress_factory("Checking", ColumnType.BYTES) as progress:
             bundle = read_bundle(
                 source.file,
                 max_bytes=max_bytes,
-                cut_references=options.cut_references,
+                cut_references=request.cut_references,
                 progress=progress,
                 find_targets=find_targets,
             )
         with bundle:
-            found = require_valid(bundle.signature, keys, required=options.require_signature)
-            context = (operator, target.tenant, options.now, options.progress_factory)
-            yield BundleImport(*context, target, options, source, bundle, found)
+            found = require_valid(bundle.signature, keys, required=request.require_signature)
+            context = (operator, target.tenant, request.now, request.progress_factory)
+            yield BundleImport(*context, target, request, source, bundle, found)
 
 
 def import_room(
-    *,
-    operator: Operator,
-    tenant: str,
-    workspace: str,
-    participant: str,
-    file: BinaryIO,
-    once: bool = False,
-    **options: Any,
+    *, operator: Operator, request: ImportRequest, file: BinaryIO, once: bool = False
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
-    With `once`, a bundle that was imported into the workspace before is not imported again. The
-    other options are of `ImportOptions`.
+    With `once`, a bundle that was imported into the workspace before is not imported again.
 
     Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
@@ -255,10 +254,10 @@ def import_room(
     """
     # 1. Check the permission, and find the target.
     operator.require(Permission.IMPORT_ROOMS)
-    target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    target = request.resolve_target(operator)
     # 2. Read and validate the whole bundle, and verify its signature.
     with (
-        open_import(operator, target, file, ImportOptions(**options)) as run,
+        open_import(operator, target, file, request) as run,
         _lock_bundle(run) if once else nullcontext(),
     ):
         # 3. With `once`, return the room of an earlier import of this bundle.
@@ -268,7 +267,7 @@ def import_room(
         # 4. Plan the attachments and check the tenant's limits; a dry run ends here.
         plan = plan_media(target.tenant.pk, run.bundle.header.media, trusted=run.is_trusted)
         ensure_quota(target.tenant, added_bytes=plan.added_bytes)
-        if run.options.dry_run:
+        if run.request.dry_run:
             return _build_result(run, plan, None, _simulate(run))
         # 5. Store the files, then write all rows in one transaction.
         writer = _NewRoom(run, run.bundle)
