@@ -14,7 +14,7 @@ from pytest_django import Settings
 from identity_sync.models import PendingRemoval, SyncChange, SyncRun, SyncSkip
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import export_room
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.models import Event, Room, WorkspaceMember
 from rooms.search.queries import search_rooms
 from scaiwave.ids import new_id
@@ -118,12 +118,14 @@ def export(room: Room) -> bytes:
 def import_again(room: Room) -> None:
     import_room(
         operator=HOST,
-        tenant=room.tenant.slug,
-        workspace=room.workspace.slug,
-        participant=str(room.creator_id),
+        request=ImportRequest(
+            tenant=room.tenant.slug,
+            workspace=room.workspace.slug,
+            participant=str(room.creator_id),
+            max_bytes=2**24,
+            now=NOW,
+        ),
         file=BytesIO(export(room)),
-        max_bytes=2**24,
-        now=NOW,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from rooms.bundle.chain import gap_error
 from rooms.bundle.chain_files import find_chain, open_chain_files
@@ -19,14 +19,14 @@ from rooms.imports.apply_link import AppendResult, LinkImport, LocalChanges, fin
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import (
     BundleImport,
-    ImportOptions,
+    ImportRequest,
     ImportResult,
     find_import,
     import_room,
     open_import,
     signature_warning,
 )
-from rooms.imports.permissions import ImportTarget, resolve_target
+from rooms.imports.permissions import ImportTarget
 from rooms.models import RoomImport
 from scaiwave.config.server_name import normalize_server_name
 from scaiwave.core.operators import Operator, Permission
@@ -36,14 +36,11 @@ from scaiwave.core.sql import batched
 def append_link(
     *,
     operator: Operator,
-    tenant: str,
-    workspace: str,
-    participant: str,
+    request: ImportRequest,
     file: BinaryIO,
     local_changes: LocalChanges = LocalChanges.REFUSE,
-    **options: Any,
 ) -> AppendResult:
-    """Import one increment, from a file that may be a pipe. The options are of `ImportOptions`.
+    """Import one increment, from a file that may be a pipe.
 
     Raises the errors of `import_room`; `BundleChainGap` or `BundleChainOther` if the increment does
     not follow the imported ones, `ImportRefused` if only they have a signature from a known key,
@@ -51,9 +48,9 @@ def append_link(
     changed: it can be imported once the hold is lifted.
     """
     operator.require(Permission.IMPORT_ROOMS)
-    target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    target = request.resolve_target(operator)
     finder = _RoomFinder(target)
-    with open_import(operator, target, file, ImportOptions(**options), finder.find_targets) as run:
+    with open_import(operator, target, file, request, finder.find_targets) as run:
         header = run.bundle.header
         if header.increment is None:
             raise BundleChainOther(
@@ -65,22 +62,20 @@ def append_link(
         result = AppendResult(room.pk, room.name, sequence, run.verification.status.value)
         if not _is_applied(imported, header, run.bundle.manifest_sha256):
             _require_signature(run, imported)
-            result.dry_run = run.options.dry_run
+            result.dry_run = run.request.dry_run
             result.warnings += filter(None, [signature_warning(run)])
-            LinkImport(run, imported, local_changes, result).write()
+            LinkImport(run, run.bundle, imported, local_changes, result).apply()
     return result
 
 
 def import_chain(
     *,
     operator: Operator,
-    tenant: str,
-    workspace: str,
-    participant: str,
+    request: ImportRequest,
     chain: Path,
     to_sequence: int | None = None,
-    on_result: Callable[[Any], None],
-    **options: Any,
+    local_changes: LocalChanges = LocalChanges.REFUSE,
+    on_result: Callable[[ImportResult | AppendResult], None],
 ) -> None:
     """Import the chain of a directory: its base, unless it was imported before, and each link.
 
@@ -89,28 +84,27 @@ def import_chain(
     `append_link`.
     """
     operator.require(Permission.IMPORT_ROOMS)
-    options |= {
-        "operator": operator,
-        "tenant": tenant,
-        "workspace": workspace,
-        "participant": participant,
-    }
-    limits = {name: options[name] for name in ("max_bytes", "progress_factory")}
+    max_bytes, progress_factory = request.max_bytes, request.progress_factory
     try:
-        found = find_chain(chain)
-        with open_chain_files(found, **limits, to_sequence=to_sequence) as opened:
+        with open_chain_files(
+            find_chain(chain),
+            max_bytes=max_bytes,
+            progress_factory=progress_factory,
+            to_sequence=to_sequence,
+        ) as opened:
             files = [Path(link.name) for link in opened.links]
     except BundleError as error:
         error.fix = f"{NOTHING_IMPORTED} {error.advice}"
         raise
-    base_options = {**options, "once": True}
-    del base_options["local_changes"]
     with files[0].open("rb") as file:
-        base = import_room(file=file, **base_options)
+        base = import_room(operator=operator, request=request, file=file, once=True)
     on_result(replace(base, warnings=[*base.warnings, *_warn_of_earlier_room(base)]))
     for path in files[1:]:
         with path.open("rb") as file:
-            on_result(append_link(file=file, **options))
+            link = append_link(
+                operator=operator, request=request, file=file, local_changes=local_changes
+            )
+        on_result(link)
 
 
 def _warn_of_earlier_room(base: ImportResult) -> Iterator[str]:
@@ -173,7 +167,7 @@ def _require_signature(run: BundleImport, imported: RoomImport) -> None:
             fix=f"{NOTHING_IMPORTED} After a rename, pass the new descriptor with --descriptor, "
             "or import a whole export.",
         )
-    if not imported.is_signed or run.is_trusted or run.options.accept_unsigned:
+    if not imported.is_signed or run.is_trusted or run.request.accept_unsigned:
         return
     problem = signature_warning(run)
     raise ImportRefused(

@@ -24,17 +24,15 @@ from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
 from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
 from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
 from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
-from rooms.imports.events import EventDestination, find_emptied, update_events, write_events
-from rooms.imports.id_mapping import EventRewriter, IdMapper, is_bare
+from rooms.imports.events import find_emptied, update_events
+from rooms.imports.id_mapping import IdMapper, is_bare
 from rooms.imports.import_room import (
     FOLLOWED_FIELDS,
-    BundleImport,
+    ImportWriter,
     build_tip_room,
-    detach_erased,
     erasure_warning,
     publication_warning,
 )
-from rooms.imports.intents import release_on_commit
 from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ensure_quota, revalidate_target
 from rooms.lookup.authors import IMPORTED_VERSION, imported_from_q, note_renames
@@ -148,24 +146,20 @@ def find_events(room: Room, ids: Sequence[str], *, locked: bool = False) -> list
 
 
 @dataclass
-class LinkImport:
+class LinkImport(ImportWriter):
     """One increment in progress."""
 
-    run: BundleImport
     imported: RoomImport
     local_changes: LocalChanges
     result: AppendResult
 
     def __post_init__(self) -> None:
-        self.bundle = self.run.bundle
         self.increment = cast(Increment, self.bundle.header.increment)
-        self.now = self.run.options.now
-        self.room: Room = self.imported.room
+        self.room = self.imported.room
         self._new_id = IdMapper(self.room.pk)
         self._conflicts: list[str] = []
         self._inserted: set[str] = set()
         self._removed = 0
-        self._unlinked: set[UUID] = set()
         # An edit that is later than the last import, or that a link found before and left.
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
@@ -185,9 +179,8 @@ class LinkImport:
                 self._kept.setdefault(key, fqid)
             sender.fqid = self._kept.get(key, sender.fqid)
 
-    def write(self) -> None:
-        """Store the files, then write all rows in one transaction."""
-        run, tenant = self.run, self.run.target.tenant
+    def apply(self) -> None:
+        """Write the increment; a dry run takes back the rows that it has written."""
         # The number of events after the link, as far as this server knows it.
         events = cast(int, self.imported.tip_events) + self.bundle.counts.added
         events -= self.increment.deleted
@@ -203,46 +196,46 @@ class LinkImport:
             for entry in self._list_media()
             if entry.missing is not None or self.bundle.has_media(entry.sha256)
         ]
-        plan = plan_media(tenant.pk, carried, trusted=run.is_trusted)
-        ensure_quota(tenant, added_bytes=plan.added_bytes, adds_room=False)
+        plan = plan_media(self.run.tenant.pk, carried, trusted=self.run.is_trusted)
+        ensure_quota(self.run.tenant, added_bytes=plan.added_bytes, adds_room=False)
         self.result.media_stored = len(plan.to_store)
-        if run.options.dry_run:
+        if self.run.request.dry_run:
             with transaction.atomic(durable=True):
-                self._write_rows(plan, END_POSITION)
-                self._note_renames()
+                self.write_rows(plan, END_POSITION)
                 transaction.set_rollback(True)
             return
-        with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
-            self._write_rows(plan, first_position)
-            run.complete(plan, intent, adds_room=False)
-            self._note_renames()
+        self.write(plan)
         self.result.applied = True
 
-    def _write_rows(self, plan: MediaPlan, first_position: int) -> None:
+    def open_room(self) -> Room:
         block_new_holds()
         revalidate_target(self.run.operator, self.run.target)
         # Every import into the room, and a purge of it, locks the room first.
         room = Room.objects.select_for_update().filter(pk=self.room.pk).first()
         if room is None:
             raise ImportRefused(f"Room {self.room} was just deleted.")
-        self.room = room
         imported = RoomImport.objects.filter(pk=self.imported.pk).first()
         if imported is None or imported.links != self.imported.links:
             raise ImportRunning("Another import into this room has just ended.")
+        return room
+
+    def write_media(self, plan: MediaPlan) -> Mapping[str, str]:
         before = self._map_media()
-        write_media(plan, room=self.room, now=self.now)
+        write_media(plan, room=self.room, now=self.run.now)
         self._follow_media()
         media_ids = self._map_media()
         self._replace_media_ids(before, media_ids)
-        self._write_events(first_position, media_ids)
-        release_on_commit(
-            self._unlinked,
-            operator=self.run.operator,
-            tenant_id=self.room.tenant_id,
-            now=self.now,
-        )
+        return media_ids
+
+    def finish(self, plan: MediaPlan, added: int) -> None:
+        result, erased = self.result, self.rewriter.erased_events
+        result.added = added
+        result.references_cut += self.bundle.counts.references_cut
+        result.warnings += filter(None, [erasure_warning(erased)])
         self._follow_room()
         self._record()
+        self.run.check_written(plan, adds_room=False)
+        self._note_renames()
 
     def _describe_effect(self) -> str:
         return f"import link {self.result.sequence:,} into room {self.room}, which erases something"
@@ -285,7 +278,7 @@ class LinkImport:
                 defaults={
                     "tenant_id": self.room.tenant_id,
                     "source_media_id": entry.media_id,
-                    "created_at": self.now,
+                    "created_at": self.run.now,
                 },
             )
             media = same_file.media
@@ -304,7 +297,7 @@ class LinkImport:
         if rows.exists():
             require_room_not_held(self.room, self._describe_effect())
         own = rows.filter(media__created_at__gte=self.imported.created_at)
-        self._unlinked.update(own.values_list("media", flat=True))
+        self.unlinked.update(own.values_list("media", flat=True))
         self.result.media_removed += rows.delete()[0]
 
     def _replace_media_ids(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -334,13 +327,10 @@ class LinkImport:
 
     # Events.
 
-    def _write_events(self, first_position: int, media_ids: Mapping[str, str]) -> None:
-        rewriter = self.run.get_rewriter(self._new_id, media_ids)
-        self._rename_senders(rewriter)
+    def change_events(self) -> None:
+        self._rename_senders()
         self._note_edits()
-        unknown = 0
-        for batch in self.bundle.iter_batches():
-            unknown += self._update(batch, rewriter)
+        unknown = sum(map(self._update, self.bundle.iter_batches()))
         unknown += self._delete()
         if self._conflicts:
             listed = ", ".join(self._conflicts[:_MAX_LISTED])
@@ -351,23 +341,12 @@ class LinkImport:
                 events=self._conflicts[:1000],
             )
         self._require_known(unknown)
-        new_rewriter = self.run.get_rewriter(self._new_id, media_ids)
-        new_rewriter.emptied.update(key for key in self._edited_here if "-" not in key)
-        total = self.bundle.counts.added + len(self._inserted)
-        with self.run.options.progress_factory("Writing events") as progress:
-            self.result.added = write_events(
-                self._iter_new(),
-                EventDestination(self.room, first_position, new_rewriter),
-                total=total,
-                progress=progress,
-            )
-        self.result.references_cut += self.bundle.counts.references_cut
-        for each in (rewriter, new_rewriter):
-            self._unlinked |= detach_erased(self.room, each)
-        erased = rewriter.erased_events + new_rewriter.erased_events
-        self.result.warnings += filter(None, [erasure_warning(erased)])
+        self.rewriter.emptied.update(key for key in self._edited_here if "-" not in key)
 
-    def _update(self, batch: Batch, rewriter: EventRewriter) -> int:
+    def get_new_events(self) -> tuple[Iterator[Batch], int]:
+        return self._iter_new(), self.bundle.counts.added + len(self._inserted)
+
+    def _update(self, batch: Batch) -> int:
         """Update the events of a batch that exist here; return how many are unexpectedly absent."""
         events = cast(Sequence[LinkEvent], batch)
         olds = [event.id for event in events]
@@ -390,9 +369,9 @@ class LinkImport:
         for part in batched(changed):
             self._forbid_held(events_here := Event.objects.filter(pk__in=part))
             for key, at in self._find_emptied(events_here).items():
-                rewriter.emptied.add(key)
+                self.rewriter.emptied.add(key)
                 by_id[key].redacted_at = at
-        rewriter.rewrite(present := Batch(by_id[key] for key in changed))
+        self.rewriter.rewrite(present := Batch(by_id[key] for key in changed))
         update_events(present, changed)
         self.result.changed += len(changed)
         return len(absent)
@@ -518,7 +497,7 @@ class LinkImport:
         self.result.references_cut += len(useless)
         return useless
 
-    def _rename_senders(self, rewriter: EventRewriter) -> None:
+    def _rename_senders(self) -> None:
         """Apply changed descriptions of senders to all events that name them by their address."""
         for key, sender in self.bundle.header.senders.items():
             if not isinstance(sender, LinkSender) or sender.change != "changed":
@@ -526,7 +505,7 @@ class LinkImport:
             before = self._kept.get(key) or sender.previous_fqid or sender.fqid
             fqid = self.run.origin.normalize(before)
             self._forbid_held(Event.objects.filter(imported_from_q([fqid]), room=self.room))
-            description = json.dumps(rewriter.senders[key])
+            description = json.dumps(self.rewriter.senders[key])
             for column in ("content", "original_content"):
                 if connection.vendor == "postgresql":
                     assignment = (
@@ -540,7 +519,7 @@ class LinkImport:
 
     def _note_renames(self) -> None:
         """Note new addresses of people, and erase names that earlier imports brought with them."""
-        tenant = self.run.target.tenant
+        tenant = self.run.tenant
         # A bundle that proves no name has a say in its own room alone.
         renames = note_renames(tenant, self._renames) if self.run.is_named else {}
         for fqid, person in renames.items():
@@ -578,7 +557,7 @@ class LinkImport:
                     warning = publication_warning(source["name"], is_public=source[name])
                     self.result.warnings.append(warning)
                 setattr(room, name, source[name])
-        room.updated_at = self.now
+        room.updated_at = self.run.now
         room.save(update_fields=[*FOLLOWED_FIELDS, "updated_at"])
         self.result.name = room.name
 

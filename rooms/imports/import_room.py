@@ -1,8 +1,6 @@
 """Import a room: a bundle becomes a new room, completely or not at all.
 
-Everything is validated before the first row is written. Then stream positions are reserved, files
-are announced and stored, and all rows are written in one transaction, which also deletes the
-announcement.
+Everything is validated before the first row is written.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
 
 from federation.keys.signing import own_keys
 from rooms.bundle.manifest.reader import FindOutside
@@ -27,32 +23,16 @@ from rooms.bundle.manifest.schema import RoomInfo, format_timestamp
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.bundle.signature import VerificationResult, VerificationStatus, require_valid
 from rooms.errors import NOTHING_IMPORTED, ImportRunning
-from rooms.imports.events import EventDestination, write_events
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
-from rooms.imports.intents import (
-    clean_up_abandoned,
-    complete_intent,
-    import_intent,
-    release_on_commit,
-)
-from rooms.imports.media import MediaPlan, plan_media, store_files, write_media
+from rooms.imports.intents import clean_up_abandoned
+from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
 from rooms.imports.verify_bundle import read_keys
+from rooms.imports.write_bundle import BundleWriter, WriteContext
 from rooms.lookup.authors import Erasure, find_erasures
-from rooms.lookup.export_metadata import find_avatars, find_media_ids
-from rooms.models import (
-    Event,
-    ImportIntent,
-    Membership,
-    Room,
-    RoomImport,
-    RoomMedia,
-    RoomMember,
-    RoomState,
-    RoomType,
-)
-from rooms.stream_positions import lock_stream, reserve_positions
+from rooms.models import Membership, Room, RoomImport, RoomMember, RoomState, RoomType
+from rooms.stream_positions import lock_stream
 from scaiwave.config.server_name import find_server_name
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -125,14 +105,17 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
-class ImportOptions:
-    """How a bundle is imported.
+class ImportRequest:
+    """Into which room of whom a bundle is imported, and how.
 
     `max_bytes` limits it, compressed and decompressed. `key` and `descriptor` are trusted besides
     this server's own keys. Without a valid signature of a known key, a room is public only with
     `public`, and an increment follows bundles with one only with `accept_unsigned`.
     """
 
+    tenant: str
+    workspace: str
+    participant: str
     max_bytes: int
     now: datetime
     cut_references: bool = False
@@ -144,14 +127,17 @@ class ImportOptions:
     public: bool = False
     progress_factory: ProgressFactory = null_progress_factory
 
+    def resolve_target(self, operator: Operator) -> ImportTarget:
+        names = {"workspace": self.workspace, "participant": self.participant}
+        return resolve_target(operator, tenant=self.tenant, **names)
+
 
 @dataclass(frozen=True)
-class BundleImport:
+class BundleImport(WriteContext):
     """One import in progress: by whom, into what, from what."""
 
-    operator: Operator
     target: ImportTarget
-    options: ImportOptions
+    request: ImportRequest
     source: Source
     bundle: ValidatedBundle
     verification: VerificationResult
@@ -168,16 +154,16 @@ class BundleImport:
 
     @property
     def may_be_public(self) -> bool:
-        return self.is_trusted or self.options.public
+        return self.is_trusted or self.request.public
 
     @cached_property
     def erasures(self) -> Mapping[str, Erasure]:
-        return find_erasures(self.target.tenant.pk)
+        return find_erasures(self.tenant.pk)
 
     @cached_property
     def origin(self) -> BundleOrigin:
         signed_by = self.bundle.signature if self.is_trusted else None
-        origin = build_origin(signed_by.key_id if signed_by else None, self.options.now)
+        origin = build_origin(signed_by.key_id if signed_by else None, self.now)
         return replace(origin, is_doubtful=self.is_trusted and not self.is_named)
 
     def get_rewriter(self, new_id: IdMapper, media_ids: Mapping[str, str]) -> EventRewriter:
@@ -186,30 +172,13 @@ class BundleImport:
             new_id, senders=senders, media_ids=media_ids, origin=origin, erasures=self.erasures
         )
 
-    @contextmanager
-    def store(self, plan: MediaPlan) -> Iterator[tuple[ImportIntent, int]]:
-        """Announce and store files, and reserve positions in the stream for the events.
-
-        Positions are reserved before the transaction, so that no other writer has to wait. Yields
-        the announcement and the first position.
-        """
-        tenant, options = self.target.tenant, self.options
-        hashes = [entry.sha256 for entry in plan.to_store]
-        with import_intent(
-            hashes, operator=self.operator, tenant=tenant, now=options.now
-        ) as intent:
-            with options.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
-                open_media = self.bundle.open_media
-                store_files(plan, tenant_id=tenant.pk, open_media=open_media, progress=progress)
-            yield intent, reserve_positions(tenant.pk, self.bundle.counts.kept)
-
-    def complete(self, plan: MediaPlan, intent: ImportIntent, *, adds_room: bool) -> None:
-        """Check the result once all rows are written, and delete the announcement.
+    def check_written(self, plan: MediaPlan, *, adds_room: bool) -> None:
+        """Check the result once all rows are written.
 
         The tenant's limits are checked again under its lock, so that imports that end at the same
         time can't exceed them together. No one's data is erased here under that lock.
         """
-        tenant, added_bytes = self.target.tenant, plan.added_bytes
+        tenant, added_bytes = self.tenant, plan.added_bytes
         self.source.require_unchanged()
         lock_stream(tenant.pk)
         if find_erasures(tenant.pk) != self.erasures:
@@ -218,7 +187,6 @@ class BundleImport:
                 fix=f"{NOTHING_IMPORTED} Run the same command again.",
             )
         ensure_quota(tenant, added_bytes=added_bytes, written=True, adds_room=adds_room)
-        complete_intent(intent)
 
     def record(self, room: Room, **details: Any) -> None:
         """Record the import of a room, or of a link, in the audit log."""
@@ -227,8 +195,8 @@ class BundleImport:
             operator=self.operator,
             action="import-room",
             subject=room,
-            tenant=self.target.tenant,
-            now=self.options.now,
+            tenant=self.tenant,
+            now=self.now,
             details={
                 "workspace": self.target.workspace.slug,
                 "participant": str(self.target.participant.pk),
@@ -245,47 +213,40 @@ def open_import(
     operator: Operator,
     target: ImportTarget,
     file: BinaryIO,
-    options: ImportOptions,
+    request: ImportRequest,
     find_targets: FindOutside | None = None,
 ) -> Iterator[BundleImport]:
     """Read and validate the whole bundle, and verify its signature.
 
     Cleans up after interrupted imports first.
     """
-    keys = {**read_keys(options.key, options.descriptor), **own_keys()}
-    max_bytes = options.max_bytes
-    if not options.dry_run:
-        clean_up_abandoned(options.now)
+    keys = {**read_keys(request.key, request.descriptor), **own_keys()}
+    max_bytes = request.max_bytes
+    if not request.dry_run:
+        clean_up_abandoned(request.now)
     with open_seekable(
-        file, max_bytes=max_bytes, progress_factory=options.progress_factory
+        file, max_bytes=max_bytes, progress_factory=request.progress_factory
     ) as source:
-        with options.progress_factory("Checking", ColumnType.BYTES) as progress:
+        with request.progress_factory("Checking", ColumnType.BYTES) as progress:
             bundle = read_bundle(
                 source.file,
                 max_bytes=max_bytes,
-                cut_references=options.cut_references,
+                cut_references=request.cut_references,
                 progress=progress,
                 find_targets=find_targets,
             )
         with bundle:
-            found = require_valid(bundle.signature, keys, required=options.require_signature)
-            yield BundleImport(operator, target, options, source, bundle, found)
+            found = require_valid(bundle.signature, keys, required=request.require_signature)
+            context = (operator, target.tenant, request.now, request.progress_factory)
+            yield BundleImport(*context, target, request, source, bundle, found)
 
 
 def import_room(
-    *,
-    operator: Operator,
-    tenant: str,
-    workspace: str,
-    participant: str,
-    file: BinaryIO,
-    once: bool = False,
-    **options: Any,
+    *, operator: Operator, request: ImportRequest, file: BinaryIO, once: bool = False
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
-    With `once`, a bundle that was imported into the workspace before is not imported again. The
-    other options are of `ImportOptions`.
+    With `once`, a bundle that was imported into the workspace before is not imported again.
 
     Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
@@ -293,10 +254,10 @@ def import_room(
     """
     # 1. Check the permission, and find the target.
     operator.require(Permission.IMPORT_ROOMS)
-    target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    target = request.resolve_target(operator)
     # 2. Read and validate the whole bundle, and verify its signature.
     with (
-        open_import(operator, target, file, ImportOptions(**options)) as run,
+        open_import(operator, target, file, request) as run,
         _lock_bundle(run) if once else nullcontext(),
     ):
         # 3. With `once`, return the room of an earlier import of this bundle.
@@ -306,9 +267,12 @@ def import_room(
         # 4. Plan the attachments and check the tenant's limits; a dry run ends here.
         plan = plan_media(target.tenant.pk, run.bundle.header.media, trusted=run.is_trusted)
         ensure_quota(target.tenant, added_bytes=plan.added_bytes)
+        if run.request.dry_run:
+            return _build_result(run, plan, None, _simulate(run))
         # 5. Store the files, then write all rows in one transaction.
-        written, rewriter = _simulate(run) if run.options.dry_run else _write(run, plan)
-        return _build_result(run, plan, written, rewriter)
+        writer = _NewRoom(run, run.bundle)
+        writer.write(plan)
+        return _build_result(run, plan, writer.room, writer.rewriter)
 
 
 def build_origin(key_id: str | None, now: datetime) -> BundleOrigin:
@@ -369,100 +333,82 @@ def find_import(target: ImportTarget, manifest_sha256: str) -> RoomImport | None
     return imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
 
 
-def _simulate(run: BundleImport) -> tuple[None, EventRewriter]:
-    """Return what `_write` would, without a room: what becomes of the senders of events."""
+def _simulate(run: BundleImport) -> EventRewriter:
+    """Rewrite the events without a room; the rewriter counts what becomes of their senders."""
     media = run.bundle.header.media
     carried = {entry.media_id: entry.media_id for entry in media if entry.missing is None}
     rewriter = run.get_rewriter(IdMapper(new_id()), carried)
     done, total = 0, run.bundle.counts.kept
-    with run.options.progress_factory("Checking senders") as progress:
+    with run.progress_factory("Checking senders") as progress:
         for batch in run.bundle.iter_batches():
             progress(done, total)
             rewriter.rewrite(batch)
             done += len(batch)
         progress(total, total)
-    return None, rewriter
+    return rewriter
 
 
-def _write(run: BundleImport, plan: MediaPlan) -> tuple[Room, EventRewriter]:
-    """Write the room; return it and the rewriter of its events."""
-    now, bundle = run.options.now, run.bundle
-    # 1. Announce the files and store them. In one transaction, check the target again and write
-    #    the room.
-    with run.store(plan) as (intent, first_position), transaction.atomic(durable=True):
-        run = replace(run, target=revalidate_target(run.operator, run.target))
-        room = _write_room(run)
-        # 2. Write the media, whose new IDs the events need, and the events.
-        rewriter = run.get_rewriter(IdMapper(room.pk), write_media(plan, room=room, now=now))
-        destination = EventDestination(room, first_position, rewriter)
-        with run.options.progress_factory("Writing events") as progress:
-            total = bundle.counts.kept
-            write_events(bundle.iter_batches(), destination, total=total, progress=progress)
-        # 3. Check the limits again, delete the announcement, and record the import.
-        run.complete(plan, intent, adds_room=True)
-        RoomImport.objects.create(
-            tenant=run.target.tenant,
+@dataclass
+class ImportWriter(BundleWriter):
+    """Writes into a room of the participant, who sends all events."""
+
+    run: BundleImport
+
+    def build_rewriter(self, media_ids: Mapping[str, str]) -> EventRewriter:
+        return self.run.get_rewriter(IdMapper(self.room.pk), media_ids)
+
+
+class _NewRoom(ImportWriter):
+    def open_room(self) -> Room:
+        """Write the room and its only member."""
+        target, now = revalidate_target(self.run.operator, self.run.target), self.run.now
+        self.run = replace(self.run, target=target, tenant=target.tenant)
+        source = self.bundle.header.room
+        room = Room.objects.create(
+            tenant=target.tenant,
+            workspace=target.workspace,
+            creator=target.participant,
+            room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
+            name=source.name,
+            topic=source.topic,
+            is_public=source.is_public and self.run.may_be_public,
+            visibility=source.visibility,
+            read_role_slugs=source.read_role_slugs,
+            created_at=source.created_at,
+            updated_at=now,
+        )
+        RoomMember.objects.create(
+            tenant=target.tenant,
             room=room,
+            participant=target.participant,
+            membership=Membership.JOIN,
+            power_level=MAX_POWER_LEVEL,
+            joined_at=now,
+        )
+        return room
+
+    def write_media(self, plan: MediaPlan) -> Mapping[str, str]:
+        return write_media(plan, room=self.room, now=self.run.now)
+
+    def finish(self, plan: MediaPlan, added: int) -> None:
+        run, bundle = self.run, self.bundle
+        run.check_written(plan, adds_room=True)
+        RoomImport.objects.create(
+            tenant=run.tenant,
+            room=self.room,
             manifest_sha256=bundle.manifest_sha256,
             source_room_id=bundle.header.room.id,
             source_server_name=bundle.header.server_name,
             operator=run.operator.name,
-            created_at=now,
+            created_at=run.now,
             tip_exported_at=bundle.header.exported_at,
             tip_events=bundle.counts.events,
             tip_room=build_tip_room(bundle.header.room),
             is_signed=run.is_trusted,
         )
-        release_on_commit(
-            detach_erased(room, rewriter),
-            operator=run.operator,
-            tenant_id=room.tenant_id,
-            now=now,
-        )
-        run.record(room, events=bundle.counts.kept)
+        run.record(self.room, events=added)
         increment_counter(IMPORTS_COUNTER)
         increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
-    return room, rewriter
-
-
-def detach_erased(room: Room, rewriter: EventRewriter) -> set[UUID]:
-    """Detach files that only erased content refers to; return the imported ones."""
-    if not (keys := {UUID(key) for key in rewriter.erased_media}):
-        return set()
-    events = Event.objects.filter(room=room)
-    keys -= find_media_ids(events) | find_avatars(room, events)
-    links = RoomMedia.objects.filter(room=room, media__in=keys)
-    # A file that this server had before may have uses besides rooms.
-    own = set(links.filter(media__created_at__gte=F("created_at")).values_list("media", flat=True))
-    links.delete()
-    return own
-
-
-def _write_room(run: BundleImport) -> Room:
-    """Write the room and its only member."""
-    source, target, now = run.bundle.header.room, run.target, run.options.now
-    room = Room.objects.create(
-        tenant=target.tenant,
-        workspace=target.workspace,
-        creator=target.participant,
-        room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
-        name=source.name,
-        topic=source.topic,
-        is_public=source.is_public and run.may_be_public,
-        visibility=source.visibility,
-        read_role_slugs=source.read_role_slugs,
-        created_at=source.created_at,
-        updated_at=now,
-    )
-    RoomMember.objects.create(
-        tenant=target.tenant,
-        room=room,
-        participant=target.participant,
-        membership=Membership.JOIN,
-        power_level=MAX_POWER_LEVEL,
-        joined_at=now,
-    )
-    return room
 
 
 def build_tip_room(room: RoomInfo) -> Row:

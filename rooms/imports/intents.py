@@ -65,8 +65,8 @@ def import_intent(
                 lock_stream(tenant.pk)
                 intent.save(force_insert=True)
             yield intent
-        except BaseException:
-            _clean_up_failed(intent)
+        except BaseException as error:
+            _clean_up_failed(intent, by_signal=isinstance(error, KeyboardInterrupt))
             raise
 
 
@@ -155,9 +155,14 @@ def clean_up_abandoned(now: datetime) -> int:
     return count
 
 
-def _clean_up_failed(intent: ImportIntent) -> None:
+def _clean_up_failed(intent: ImportIntent, *, by_signal: bool = False) -> None:
     """Delete the files of a failed import, which may have lost its connection to the database."""
     try:
+        if by_signal and (connection.in_atomic_block or not connection.get_autocommit()):
+            # It interrupted the beginning or the end of a transaction, which Django considers open.
+            # The database rolls it back, unless it has committed it.
+            connection.close()
+            connection.connect()
         connection.close_if_unusable_or_obsolete()
         _undo(intent)
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -170,21 +170,28 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
             fix=f"{NOTHING_IMPORTED} Run the same command again.",
         )
     entries = [entry for entry in plan.entries if entry.sha256 in ids]
+    media_ids = {entry.media_id: ids[entry.sha256] for entry in entries}
+    attach_files(room, entries, media_ids, now=now)
+    return media_ids
+
+
+def attach_files(
+    room: Room, entries: Iterable[MediaEntry], media_ids: Mapping[str, str], *, now: datetime
+) -> None:
+    """Attach files to the room by their IDs here; an increment may list a name that it has."""
     for part in batched(entries):
         links = [
             RoomMedia(
                 tenant_id=room.tenant_id,
                 room=room,
-                media_id=ids[entry.sha256],
+                media_id=media_ids[entry.media_id],
                 name=entry.name,
                 source_media_id=entry.media_id,
                 created_at=now,
             )
             for entry in part
         ]
-        # An increment may list a name again that the room has.
         RoomMedia.objects.bulk_create(links, ignore_conflicts=True)
-    return {entry.media_id: ids[entry.sha256] for entry in entries}
 
 
 def _build_media(entry: MediaEntry, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:

@@ -6,32 +6,30 @@ room has then exactly the events of its source, at their positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
 from rooms.bundle.manifest.events import Batch, LinkEvent
-from rooms.bundle.manifest.schema import MediaEntry, Sender
+from rooms.bundle.manifest.schema import Sender
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
-from rooms.imports.events import EventDestination, find_emptied, write_events
+from rooms.imports.events import find_emptied
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
-from rooms.imports.import_room import detach_erased
-from rooms.imports.intents import complete_intent, import_intent, release_on_commit
-from rooms.imports.media import MediaPlan, store_files
+from rooms.imports.media import MediaPlan, attach_files
+from rooms.imports.write_bundle import BundleWriter, WriteContext
 from rooms.lookup.authors import Erasure, find_erasures
 from rooms.lookup.media import exists_with_size
 from rooms.models import (
     Event,
-    ImportIntent,
     Media,
     Room,
     RoomImport,
@@ -44,12 +42,9 @@ from rooms.moves.index import LinkInfo, RoomEntry
 from rooms.moves.mapping import TenantMapping
 from rooms.stream_positions import END_POSITION
 from scaiwave.console.columns import ColumnType
-from scaiwave.console.progress import ProgressFactory
-from scaiwave.core.operators import Operator
 from scaiwave.core.sql import batched
 from tenants.holds.queries import block_new_holds, require_tenant_not_held
 from tenants.lookup.serializers import Row
-from tenants.models import Tenant
 
 _READ_MARKER = "swp.room.read_marker"
 _FOREIGN_SENDER_KEYS = {"display_name", "avatar_url", "fqid"}
@@ -115,23 +110,16 @@ class MovedRewriter(EventRewriter):
 
 
 @dataclass(frozen=True)
-class RoomsDestination:
+class RoomsDestination(WriteContext):
     """The tenant here, and the new ID of everyone in it, by the old one."""
 
-    operator: Operator
     record: TenantImport
     mapping: TenantMapping
     people: Mapping[str, str]
     source_server_name: str
     origin: BundleOrigin
     max_bytes: int
-    now: datetime
-    progress_factory: ProgressFactory
     dry_run: bool
-
-    @property
-    def tenant(self) -> Tenant:
-        return self.record.tenant
 
 
 def import_moved_room(
@@ -149,8 +137,27 @@ def import_moved_room(
     if done != wanted[: len(done)]:
         done = []  # The first bundle replaces the room.
     for number in range(len(done), len(wanted)):
-        _Link(to, entry, row, number).apply(paths[number])
+        with _open_bundle(to, paths[number]) as bundle:
+            link = _MovedLink(to, bundle, entry, row, number)
+            link.check()
+            if not to.dry_run:
+                link.write(link.plan_media())
     return len(wanted) - len(done)
+
+
+@contextmanager
+def _open_bundle(to: RoomsDestination, path: Path) -> Iterator[ValidatedBundle]:
+    with path.open("rb") as file:
+        with to.progress_factory(f"Checking {path.parent.name}", ColumnType.BYTES) as progress:
+            opened = read_bundle(
+                file,
+                max_bytes=to.max_bytes,
+                cut_references=True,
+                progress=progress,
+                find_targets=find_all,
+            )
+        with opened:
+            yield opened
 
 
 def delete_rooms(record: TenantImport, keys: Sequence[UUID]) -> None:
@@ -183,37 +190,22 @@ def note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
 
 
 @dataclass
-class _Link:
+class _MovedLink(BundleWriter):
     """One bundle of a room, which is the one with this number in its chain."""
 
-    to: RoomsDestination
+    run: RoomsDestination
     entry: RoomEntry
     row: Row
     number: int
+    senders: Mapping[str, UUID] = field(default_factory=dict, init=False)
 
     @property
     def info(self) -> LinkInfo:
         return self.entry.links[self.number]
 
-    def apply(self, path: Path) -> None:
-        to = self.to
-        with path.open("rb") as file:
-            with to.progress_factory(f"Checking {path.parent.name}", ColumnType.BYTES) as progress:
-                opened = read_bundle(
-                    file,
-                    max_bytes=to.max_bytes,
-                    cut_references=True,
-                    progress=progress,
-                    find_targets=find_all,
-                )
-            with opened as bundle:
-                self._check(bundle)
-                if not to.dry_run:
-                    self._write(bundle)
-
-    def _check(self, bundle: ValidatedBundle) -> None:
+    def check(self) -> None:
         """Check that it is the bundle of the index, and that its senders are in the tenant."""
-        header = bundle.header
+        bundle, header = self.bundle, self.bundle.header
         position = header.increment.chain if header.increment else None
         expected = (
             (self.number, self.entry.links[self.number - 1].manifest_sha256)
@@ -237,145 +229,119 @@ class _Link:
             raise TenantExportDamaged(
                 f"{self.info.name} of room {self.entry.id} leaves no stream positions for others."
             )
-        if strangers := header.senders.keys() - self.to.people.keys():
+        if strangers := header.senders.keys() - self.run.people.keys():
             raise TenantExportDamaged(
                 f"{self.info.name} of room {self.entry.id} has a sender who is not in the export: "
                 f"{min(strangers)}."
             )
+        self.senders = {key: UUID(self.run.people[key]) for key in header.senders}
 
-    def _write(self, bundle: ValidatedBundle) -> None:
-        to, entries = self.to, bundle.header.media
-        plan = MediaPlan(entries, trusted=True, to_store=list(self._find_files(bundle)))
-        hashes = [entry.sha256 for entry in plan.to_store]
-        with import_intent(hashes, operator=to.operator, tenant=to.tenant, now=to.now) as intent:
-            with to.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
-                store_files(
-                    plan, tenant_id=to.tenant.pk, open_media=bundle.open_media, progress=progress
-                )
-            with transaction.atomic(durable=True):
-                self._write_rows(bundle, intent)
-
-    def _find_files(self, bundle: ValidatedBundle) -> Iterator[MediaEntry]:
-        infected = self._find_infected()
-        by_hash = {each.sha256: each for each in bundle.header.media if each.missing is None}
-        for sha256, each in by_hash.items():
-            name = get_storage_name(self.to.tenant.pk, sha256)
-            is_new = sha256 not in infected and not exists_with_size(name, each.size)
-            if bundle.has_media(sha256) and is_new:
-                yield each
+    def plan_media(self) -> MediaPlan:
+        """Plan to store the files that are not here, except infected ones."""
+        header, infected = self.bundle.header, self._find_infected()
+        by_hash = {each.sha256: each for each in header.media if each.missing is None}
+        to_store = [
+            each
+            for sha256, each in by_hash.items()
+            if self.bundle.has_media(sha256)
+            and sha256 not in infected
+            and not exists_with_size(get_storage_name(self.run.tenant.pk, sha256), each.size)
+        ]
+        return MediaPlan(header.media, trusted=True, to_store=to_store)
 
     def _find_infected(self) -> set[str]:
         """Return the hashes of files that are infected here, and stay so."""
-        present = Media.objects.filter(tenant=self.to.tenant, scan_status=ScanStatus.INFECTED)
+        present = Media.objects.filter(tenant=self.run.tenant, scan_status=ScanStatus.INFECTED)
         return set(present.values_list("sha256", flat=True))
 
-    def _replace_room(self, bundle: ValidatedBundle) -> Room:
-        to = self.to
-        delete_rooms(to.record, [self.row["id"]])
-        room = Room.objects.create(**self.row)
-        RoomImport.objects.create(
-            tenant=to.tenant,
-            room=room,
-            manifest_sha256=bundle.manifest_sha256,
-            source_room_id=self.entry.id,
-            source_server_name=to.source_server_name,
-            operator=to.operator.name,
-            created_at=to.now,
-        )
-        return room
-
-    def _continue_room(self, bundle: ValidatedBundle) -> Room:
-        """Delete the events that an increment no longer has. Raises ImportRunning."""
+    def open_room(self) -> Room:
+        """Replace the room by the first bundle, or continue it. Raises ImportRunning."""
+        if not self.bundle.header.increment:
+            return self._replace_room()
         room = Room.objects.select_for_update().get(pk=self.row["id"])
         record = RoomImport.objects.get(room=room)
         if len(record.links) + 1 != self.number:
             raise ImportRunning("Another import into this room has just ended.")
-        record.links = [*record.links, bundle.manifest_sha256]
+        record.links = [*record.links, self.bundle.manifest_sha256]
         record.save(update_fields=["links"])
-        note_emptied(self.to.record, Event.objects.filter(room=room))
-        self._delete(bundle, room)
         return room
 
-    def _write_rows(self, bundle: ValidatedBundle, intent: ImportIntent) -> None:
-        to, header = self.to, bundle.header
-        open_room = self._continue_room if header.increment else self._replace_room
-        room = open_room(bundle)
-        self._write_media(bundle, room)
-        senders = {key: UUID(to.people[key]) for key in header.senders}
-        erasures = find_erasures(to.tenant.pk, senders.values())
-        rewriter = MovedRewriter(to.mapping.new_id, to.people, header.senders, to.origin, erasures)
-        rewriter.emptied = set(to.record.emptied_events or ())
-        with to.progress_factory("Writing events") as progress:
-            write_events(
-                bundle.content.iter_batches(),
-                EventDestination(room, 0, rewriter, senders),
-                total=bundle.counts.events,
-                progress=progress,
-            )
-        if header.increment:
-            count = Event.objects.filter(room=room).count()
-            if count != header.increment.after.events:
-                raise BundleDamaged(
-                    f"Room {self.entry.id} has {count:,} events after {self.info.name}, but "
-                    f"{header.increment.after.events:,} according to its `after`.",
-                    entry=MANIFEST,
-                )
-        release_on_commit(
-            detach_erased(room, rewriter),
-            operator=to.operator,
-            tenant_id=to.tenant.pk,
-            now=to.now,
+    def _replace_room(self) -> Room:
+        run = self.run
+        delete_rooms(run.record, [self.row["id"]])
+        room = Room.objects.create(**self.row)
+        RoomImport.objects.create(
+            tenant=run.tenant,
+            room=room,
+            manifest_sha256=self.bundle.manifest_sha256,
+            source_room_id=self.entry.id,
+            source_server_name=run.source_server_name,
+            operator=run.operator.name,
+            created_at=run.now,
         )
-        complete_intent(intent)
+        return room
 
-    def _delete(self, bundle: ValidatedBundle, room: Room) -> None:
-        """Delete the events that a link deletes, or has in their new form."""
-        new_id = self.to.mapping.new_id
-        changed = (
-            [event.id for event in cast(Sequence[LinkEvent], batch) if event.change == "changed"]
-            for batch in bundle.content.iter_batches()
-        )
-        for ids in (*bundle.iter_deleted(), *changed):
-            for part in batched(new_id.map_to_hex(ids)):
-                Event.objects.filter(pk__in=part, room=room).delete()
-
-    def _write_media(self, bundle: ValidatedBundle, room: Room) -> None:
+    def write_media(self, plan: MediaPlan) -> Mapping[str, str]:
         """Write the rows of attachments, including attachments whose bytes the source has lost."""
-        to, header = self.to, bundle.header
-        keys = {entry.media_id: UUID(to.mapping.new_id(entry.media_id)) for entry in header.media}
+        entries, increment = plan.entries, self.bundle.header.increment
+        keys = {entry.media_id: self.run.mapping.new_id(entry.media_id) for entry in entries}
         infected = self._find_infected() | {
-            entry.sha256 for entry in header.media if entry.missing == INFECTED
+            entry.sha256 for entry in entries if entry.missing == INFECTED
         }
         media = {
             key: Media(
-                pk=key,
-                tenant=to.tenant,
+                pk=UUID(key),
+                tenant=self.run.tenant,
                 sha256=entry.sha256,
                 size=entry.size,
                 mime_type=entry.mime_type,
                 scan_status=ScanStatus.INFECTED if entry.sha256 in infected else entry.scan_status,
-                created_at=to.now,
+                created_at=self.run.now,
             )
-            for entry in header.media
+            for entry in entries
             for key in [keys[entry.media_id]]
         }
         for part in batched(media.values()):
             Media.objects.bulk_create(
                 part, update_conflicts=True, unique_fields=["id"], update_fields=["scan_status"]
             )
-        for removed in header.increment.media_removed if header.increment else ():
-            key = UUID(to.mapping.new_id(removed.media_id))
-            RoomMedia.objects.filter(room=room, media=key, name=removed.name).delete()
-        links = (
-            RoomMedia(
-                tenant=to.tenant,
-                room=room,
-                media_id=keys[entry.media_id],
-                name=entry.name,
-                source_media_id=entry.media_id,
-                created_at=to.now,
-            )
-            for entry in header.media
+        for removed in increment.media_removed if increment else ():
+            key = UUID(self.run.mapping.new_id(removed.media_id))
+            RoomMedia.objects.filter(room=self.room, media=key, name=removed.name).delete()
+        attach_files(self.room, entries, keys, now=self.run.now)
+        return keys
+
+    def build_rewriter(self, media_ids: Mapping[str, str]) -> EventRewriter:
+        run, senders = self.run, self.bundle.header.senders
+        erasures = find_erasures(run.tenant.pk, self.senders.values())
+        return MovedRewriter(run.mapping.new_id, run.people, senders, run.origin, erasures)
+
+    def change_events(self) -> None:
+        if self.bundle.header.increment:
+            note_emptied(self.run.record, Event.objects.filter(room=self.room))
+            self._delete_events()
+        self.rewriter.emptied = set(self.run.record.emptied_events or ())
+
+    def _delete_events(self) -> None:
+        """Delete the events that a link deletes, or has in their new form."""
+        changed = (
+            [event.id for event in cast(Sequence[LinkEvent], batch) if event.change == "changed"]
+            for batch in self.bundle.content.iter_batches()
         )
-        for batch in batched(links):
-            RoomMedia.objects.bulk_create(batch, ignore_conflicts=True)
+        for ids in chain(self.bundle.iter_deleted(), changed):
+            for part in batched(self.rewriter.new_id.map_to_hex(ids)):
+                Event.objects.filter(pk__in=part, room=self.room).delete()
+
+    def get_new_events(self) -> tuple[Iterable[Batch], int]:
+        return self.bundle.content.iter_batches(), self.bundle.counts.events
+
+    def finish(self, plan: MediaPlan, added: int) -> None:
+        if not (increment := self.bundle.header.increment):
+            return
+        count = Event.objects.filter(room=self.room).count()
+        if count != increment.after.events:
+            raise BundleDamaged(
+                f"Room {self.entry.id} has {count:,} events after {self.info.name}, but "
+                f"{increment.after.events:,} according to its `after`.",
+                entry=MANIFEST,
+            )

@@ -347,14 +347,15 @@ class _Import:
         export, options = self.export, self.options
         to = RoomsDestination(
             self.operator,
+            record.tenant,
+            now := options.clock(),
+            options.progress_factory,
             record,
             mapping,
             {str(key): str(mapping(key)) for key in export.people},
             export.index.server_name,
-            build_origin(export.index.key_id, now := options.clock()),
+            build_origin(export.index.key_id, now),
             options.max_bytes,
-            now,
-            options.progress_factory,
             self.dry_run,
         )
         entries = {mapping(UUID(entry.id)): entry for entry in export.index.exported}

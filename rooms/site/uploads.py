@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse
 
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.imports.verify_bundle import verify_bundle
 from rooms.management.bundle_io import IMPORT_COLUMNS, VERIFICATION_COLUMNS
@@ -66,15 +66,15 @@ MAX_OWNERS = 500
 
 def _import_room(call: ActCall) -> ActResult | ActReport:
     values = dict(call.values)
-    result = import_room(
-        operator=call.operator,
+    file, once = values.pop("bundle"), values.pop("once", False)
+    request = ImportRequest(
         tenant=str(call.row.tenant_id),
         workspace=str(call.row.pk),
-        file=values.pop("bundle"),
         max_bytes=get_max_bytes(),
         now=call.now,
         **values,
     )
+    result = import_room(operator=call.operator, request=request, file=file, once=once)
     if result.dry_run:
         facts = _list_facts(IMPORT_COLUMNS, result.row())
         return ActReport(result.sentence, [*facts, *(("Warning", w) for w in result.warnings)])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from rooms.errors import WorkspaceForbidden
 from rooms.imports.append_link import append_link
 from rooms.imports.apply_link import LocalChanges
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.views.authentication import authenticate
 from rooms.views.upload import read_upload
@@ -34,20 +32,25 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
         reserve_transfer(str(caller.participant.pk)),
         read_upload(request, max_bytes=max_bytes) as (workspace, file, flags),
     ):
-        once, append = flags.pop("once"), flags.pop("append")
-        local = {name: flags.pop(name) for name in ("keep_local", "take_theirs")}
-        arguments: dict[str, Any] = {
-            "operator": caller.operator,
-            "tenant": str(caller.tenant.pk),
-            "workspace": workspace,
-            "participant": str(caller.participant.pk),
-            "file": file,
-            "max_bytes": max_bytes,
-            "now": timezone.now(),
-            **flags,
-        }
-        if append:
-            appended = append_link(**arguments, local_changes=LocalChanges.from_flags(**local))
+        operator = caller.operator
+        wanted = ImportRequest(
+            tenant=str(caller.tenant.pk),
+            workspace=workspace,
+            participant=str(caller.participant.pk),
+            max_bytes=max_bytes,
+            now=timezone.now(),
+            cut_references=flags["cut_references"],
+            require_signature=flags["require_signature"],
+            accept_unsigned=flags["accept_unsigned"],
+            public=flags["public"],
+        )
+        if flags["append"]:
+            local_changes = LocalChanges.from_flags(
+                keep_local=flags["keep_local"], take_theirs=flags["take_theirs"]
+            )
+            appended = append_link(
+                operator=operator, request=wanted, file=file, local_changes=local_changes
+            )
             return json_response(appended.document())
-        imported = import_room(**arguments, once=once)
+        imported = import_room(operator=operator, request=wanted, file=file, once=flags["once"])
     return json_response(imported.document(), status=201 if imported.imported else 200)

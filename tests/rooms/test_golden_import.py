@@ -15,7 +15,7 @@ from federation.models import KnownPeer
 from rooms.erasure.certificate import verify_certificate
 from rooms.erasure.plan import read_plan, write_plan
 from rooms.exports.export_room import BundleSigner
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.imports.verify_bundle import load_keys
 from rooms.moves.index import read_index, write_index
 from scaiwave.core.operators import get_host_operator
@@ -35,14 +35,16 @@ def test_success_everything_that_the_format_has(media_root: Path) -> None:
     )
     done = import_room(
         operator=get_host_operator(),
-        tenant=home.tenant.slug,
-        workspace=home.workspace.slug,
-        participant=str(home.anna.pk),
+        request=ImportRequest(
+            tenant=home.tenant.slug,
+            workspace=home.workspace.slug,
+            participant=str(home.anna.pk),
+            max_bytes=2**24,
+            now=NOW,
+            key=PUBLIC_KEY,
+            require_signature=True,
+        ),
         file=BytesIO(golden),
-        max_bytes=2**24,
-        now=NOW,
-        key=PUBLIC_KEY,
-        require_signature=True,
     )
     assert (done.signature, done.events, done.references_cut) == ("valid", 16, 1)
     assert done.stripped == {

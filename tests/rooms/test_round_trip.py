@@ -18,7 +18,7 @@ from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
 from rooms.exports.export_room import export_room
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from scaiwave.core.operators import get_host_operator
 from tests.rooms.exports.factories import make_window
 from tests.rooms.imports.factories import ImportTargetRows, make_home
@@ -52,12 +52,14 @@ def export_bytes(home: ImportTargetRows, room_id: str, window: TimeWindow = WHOL
 def import_bytes(home: ImportTargetRows, bundle: bytes) -> str:
     done = import_room(
         operator=get_host_operator(),
-        tenant=home.tenant.slug,
-        workspace=home.workspace.slug,
-        participant=str(home.anna.pk),
+        request=ImportRequest(
+            tenant=home.tenant.slug,
+            workspace=home.workspace.slug,
+            participant=str(home.anna.pk),
+            max_bytes=2**24,
+            now=NOW,
+        ),
         file=BytesIO(bundle),
-        max_bytes=2**24,
-        now=NOW,
     )
     return str(done.room_id)
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from django.utils import timezone
 
 from rooms.imports.append_link import append_link, import_chain
 from rooms.imports.apply_link import AppendResult, LocalChanges
-from rooms.imports.import_room import ImportResult, import_room
+from rooms.imports.import_room import ImportRequest, ImportResult, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import IMPORT_COLUMNS, ROOM_COLUMNS, build_import_document
 from scaiwave.cli.arguments import (
@@ -21,12 +20,8 @@ from scaiwave.cli.arguments import (
     option,
 )
 from scaiwave.cli.command import OperatorCommand
+from tenants.lookup.serializers import Row
 from tenants.management.files import open_input
-
-PASSED_OPTIONS = (
-    *("tenant", "participant", "cut_references", "key", "require_signature", "public"),
-    *("accept_unsigned", "descriptor"),
-)
 
 
 class ImportRoomArguments(Arguments):
@@ -104,25 +99,26 @@ class Command(OperatorCommand[ImportRoomArguments]):
     )
 
     def run(self, given: ImportRoomArguments) -> None:
-        arguments: dict[str, Any] = {
-            "operator": self.operator,
-            "workspace": given.workspace,
-            "max_bytes": get_max_bytes(),
-            "now": timezone.now(),
-            "progress_factory": self.output.progress,
-            "dry_run": self.dry_run,
-            **{name: getattr(given, name) for name in PASSED_OPTIONS},
-        }
+        request = ImportRequest(
+            tenant=given.tenant,
+            workspace=given.workspace,
+            participant=given.participant,
+            max_bytes=get_max_bytes(),
+            now=timezone.now(),
+            cut_references=given.cut_references,
+            dry_run=self.dry_run,
+            key=given.key,
+            descriptor=given.descriptor,
+            require_signature=given.require_signature,
+            accept_unsigned=given.accept_unsigned,
+            public=given.public,
+            progress_factory=self.output.progress,
+        )
         local_changes = LocalChanges.from_flags(
             keep_local=given.keep_local, take_theirs=given.take_theirs
         )
         if given.chain:
-            self._import_chain(
-                **arguments,
-                chain=given.chain,
-                to_sequence=given.to_sequence,
-                local_changes=local_changes,
-            )
+            self._import_chain(request, given.chain, given.to_sequence, local_changes)
             return
         with open_input(
             given.input,
@@ -131,10 +127,14 @@ class Command(OperatorCommand[ImportRoomArguments]):
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
             if given.append:
-                appended = append_link(**arguments, file=file, local_changes=local_changes)
+                appended = append_link(
+                    operator=self.operator, request=request, file=file, local_changes=local_changes
+                )
                 self.print_report(appended.report())
                 return
-            imported = import_room(**arguments, file=file, once=given.once)
+            imported = import_room(
+                operator=self.operator, request=request, file=file, once=given.once
+            )
         for warning in imported.warnings:
             self.output.warn(warning)
         self.print_result(build_import_document(imported))
@@ -143,8 +143,14 @@ class Command(OperatorCommand[ImportRoomArguments]):
             is_new = imported.imported or imported.dry_run
             self.output.print_record(IMPORT_COLUMNS if is_new else ROOM_COLUMNS, imported.row())
 
-    def _import_chain(self, **arguments: Any) -> None:
-        documents: list[dict[str, Any]] = []
+    def _import_chain(
+        self,
+        request: ImportRequest,
+        chain: Path,
+        to_sequence: int | None,
+        local_changes: LocalChanges,
+    ) -> None:
+        documents: list[Row] = []
 
         def print_link(result: ImportResult | AppendResult) -> None:
             documents.append(
@@ -156,7 +162,14 @@ class Command(OperatorCommand[ImportRoomArguments]):
                 self.output.warn(warning)
             self.output.print_line(result.sentence)
 
-        import_chain(**arguments, on_result=print_link)
+        import_chain(
+            operator=self.operator,
+            request=request,
+            chain=chain,
+            to_sequence=to_sequence,
+            local_changes=local_changes,
+            on_result=print_link,
+        )
         changed = any(document["changed"] for document in documents)
         if self.output.as_json:
             self.output.print_json({"changed": changed, "links": documents})

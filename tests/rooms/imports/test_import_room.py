@@ -14,7 +14,7 @@ from django.db import connection
 from rooms.bundle.format import MIB
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.imports.id_mapping import IdMapper
-from rooms.imports.import_room import ImportResult, import_room
+from rooms.imports.import_room import ImportRequest, ImportResult, import_room
 from rooms.models import (
     Event,
     ImportIntent,
@@ -47,8 +47,10 @@ def home() -> ImportTargetRows:
 
 
 def import_bundle(home: ImportTargetRows, bundle: Bundle, **changes: Any) -> ImportResult:
-    given = {"operator": HOST_OPERATOR, "file": bundle.file(), "max_bytes": 64 * MIB, "now": NOW}
-    return import_room(**{**given, **home.names, **changes})
+    given: dict[str, Any] = {"operator": HOST_OPERATOR, "file": bundle.file()}
+    given |= {name: changes.pop(name) for name in ("operator", "file", "once") if name in changes}
+    values: dict[str, Any] = {"max_bytes": 64 * MIB, "now": NOW, **home.names, **changes}
+    return import_room(request=ImportRequest(**values), **given)
 
 
 def import_as_room(home: ImportTargetRows, bundle: Bundle, **changes: Any) -> Room:

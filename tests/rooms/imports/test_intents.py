@@ -123,6 +123,23 @@ def test_fail_without_a_database_the_next_import_cleans_up(
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
 
 
+@pytest.mark.only_on("postgresql")  # Django does not close the connection to SQLite in memory.
+def test_fail_by_a_signal_at_the_end_of_the_transaction(acme: Tenant) -> None:
+    """Django then considers the transaction open, and refuses another."""
+
+    def interrupt() -> None:
+        transaction.atomic(durable=True).__enter__()
+        row_factories.make_media(acme, sha256=ONE)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fails(acme, [ONE], interrupt)
+    assert not connection.in_atomic_block
+    assert not ImportIntent.objects.exists()
+    assert not Media.objects.exists()
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+
+
 def test_success_clean_up_removes_files_of_interrupted_imports(acme: Tenant) -> None:
     other = row_factories.make_tenant("other")
     for tenant in (acme, other):

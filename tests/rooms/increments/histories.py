@@ -26,9 +26,9 @@ from rooms.exports.export_room import ExportOptions, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.merge_bundles import iter_merged
 from rooms.imports.append_link import append_link
-from rooms.imports.apply_link import AppendResult
+from rooms.imports.apply_link import AppendResult, LocalChanges
 from rooms.imports.id_mapping import IdMapper
-from rooms.imports.import_room import FOLLOWED_FIELDS, import_room
+from rooms.imports.import_room import FOLLOWED_FIELDS, ImportRequest, import_room
 from rooms.models import Event, Media, Room, RoomMedia
 from scaiwave.console.progress import null_progress
 from scaiwave.ids import new_id
@@ -268,22 +268,29 @@ def value(bundle: bytes) -> Json:
 
 
 def import_whole(home: ImportTargetRows, data: bytes, **options: Any) -> Room:
+    once = options.pop("once", False)
     arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
         **home.names,
-        "file": BytesIO(data),
         "max_bytes": MAX_BYTES,
         "now": START,
         "cut_references": True,
         **options,
     }
-    return Room.objects.get(pk=str(import_room(**arguments).room_id))
+    request, file = ImportRequest(**arguments), BytesIO(data)
+    done = import_room(operator=HOST_OPERATOR, request=request, file=file, once=once)
+    return Room.objects.get(pk=str(done.room_id))
 
 
 def append(home: ImportTargetRows, link: Path, **options: Any) -> AppendResult:
+    local_changes = options.pop("local_changes", LocalChanges.REFUSE)
     arguments: dict[str, Any] = {**home.names, "max_bytes": MAX_BYTES, "now": START, **options}
     with link.open("rb") as file:
-        return append_link(operator=HOST_OPERATOR, file=file, **arguments)
+        return append_link(
+            operator=HOST_OPERATOR,
+            request=ImportRequest(**arguments),
+            file=file,
+            local_changes=local_changes,
+        )
 
 
 def describe_room(room: Room, source_ids: Iterable[str], source_media: Mapping[str, str]) -> Json:

@@ -27,7 +27,7 @@ from rooms.errors import (
 from rooms.exports.export_rooms import ChainOptions, export_rooms
 from rooms.imports.append_link import append_link, import_chain
 from rooms.imports.apply_link import LocalChanges
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.models import (
     Event,
     ImportIntent,
@@ -38,7 +38,6 @@ from rooms.models import (
     WorkspaceMember,
 )
 from rooms.stream_positions import reserve_positions
-from scaiwave.console.progress import null_progress_factory
 from tests.federation.factories import configure
 from tests.rooms.imports.factories import ImportTargetRows
 from tests.rooms.increments.histories import (
@@ -204,7 +203,7 @@ def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch)
         pair.append(link)
         return reserve_positions(tenant_id, count)
 
-    monkeypatch.setattr("rooms.imports.import_room.reserve_positions", import_first)
+    monkeypatch.setattr("rooms.imports.write_bundle.reserve_positions", import_first)
     with pytest.raises(ImportRunning):
         pair.append(link)
     assert not pair.append(link).applied
@@ -373,13 +372,14 @@ def test_fail_by_another_editor(pair: Copy) -> None:
         tenant=pair.home.tenant, workspace=pair.home.workspace, participant=bob, role="editor",
         created_at=START,
     )  # fmt: skip
-    other: dict[str, Any] = pair.home.names | {"participant": str(bob.pk)}
+    names: dict[str, Any] = pair.home.names | {"participant": str(bob.pk)}
+    other = ImportRequest(**names, max_bytes=MAX_BYTES, now=START)
     pair.life.do("touch", 0, {"text": "x"})
     link = pair.end_day()
     with link.open("rb") as file, pytest.raises(BundleChainOther, match="has imported no room"):
-        append_link(operator=HOST_OPERATOR, file=file, max_bytes=MAX_BYTES, now=START, **other)
+        append_link(operator=HOST_OPERATOR, file=file, request=other)
     with pair.life.links()[0].open("rb") as file:
-        import_room(operator=HOST_OPERATOR, file=file, max_bytes=MAX_BYTES, now=START, **other)
+        import_room(operator=HOST_OPERATOR, file=file, request=other)
     assert pair.append(link).room_id == pair.room.pk
 
 
@@ -505,7 +505,5 @@ def import_directory(home: ImportTargetRows, chain: Path) -> None:
         operator=HOST_OPERATOR,
         chain=chain,
         on_result=lambda result: None,
-        local_changes=LocalChanges.REFUSE,
-        progress_factory=null_progress_factory,
-        **options,
+        request=ImportRequest(**options),
     )

@@ -25,7 +25,7 @@ from rooms.errors import (
     BundleNotZip,
     BundleVersion,
 )
-from rooms.imports.import_room import import_room
+from rooms.imports.import_room import ImportRequest, import_room
 from rooms.imports.verify_bundle import verify_chain
 from rooms.models import Event
 from scaiwave.core.errors import FileExists, UsageError
@@ -208,11 +208,11 @@ def test_success_merge_to_sequence(life: Life, tmp_path: Path) -> None:
     with whole.open("rb") as file:
         options: dict[str, Any] = {
             **home.names,
-            "file": file,
             "max_bytes": MAX_BYTES,
             "now": life.now,
         }
-        done = import_room(operator=get_host_operator(), **options)
+        request = ImportRequest(**options)
+        done = import_room(operator=get_host_operator(), request=request, file=file)
     assert Event.objects.filter(room=done.room_id).count() == 6
 
 
