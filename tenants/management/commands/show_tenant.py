@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from scaiwave.cli.arguments import TENANT, Arguments, argument
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType
+from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType, columns_of
 from scaiwave.console.output import format_bytes, to_json
 from tenants.lookup.serializers import Row, format_partner
 from tenants.management.output import (
@@ -19,26 +19,19 @@ from tenants.people.queries.tenants import show_tenant
 from tenants.people.queries.token_usage import UsageSummary, format_tokens
 
 FACTS = (
-    Column("slug", "Slug"),
-    Column("name", "Name"),
-    Column("id", "ID"),
+    *columns_of("slug", "name", "id"),
     Column("scaikey_tenant_id", "ScaiKey ID"),
-    Column("status", "Status"),
-    Column("partner", "Partner"),
+    *columns_of("status", "partner"),
     Column("contact_email", "Contact"),
     Column("members", "Members", ColumnType.COUNT),
-    Column("groups", "Groups"),
-    Column("features", "Features"),
-    Column("removals", "Removals"),
+    *columns_of("groups", "features", "removals"),
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
 LIMITS = (Column("limit_name", "Limit"), Column("used", "Used"), Column("limit", "Maximum"))
 PARTICIPANTS = (
     Column("type", "Type"),
-    Column("active", "Active", ColumnType.COUNT),
-    Column("suspended", "Suspended", ColumnType.COUNT),
-    Column("deactivated", "Deactivated", ColumnType.COUNT),
+    *columns_of("active", "suspended", "deactivated", kind=ColumnType.COUNT),
 )
 _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
     ("participants", "Active participants", "{:,}".format),
