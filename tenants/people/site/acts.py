@@ -23,6 +23,7 @@ from scaiwave.site.acts import (
 )
 from tenants.models import Participant, Partner, Tenant
 from tenants.people.partner_capacity import count_tenants
+from tenants.people.queries.limits import MAX_LIMIT
 from tenants.people.suspension import (
     PARTICIPANT,
     PARTNER,
@@ -34,7 +35,7 @@ from tenants.people.suspension import (
     suspend,
     suspend_many,
 )
-from tenants.people.tenant_limits import MAX_LIMIT, MAX_LIMITS, describe_usage
+from tenants.people.tenant_limits import MAX_LIMITS, describe_usage
 from tenants.people.update_partner import update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 
