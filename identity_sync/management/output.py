@@ -11,7 +11,7 @@ from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
 from identity_sync.report import KINDS, KindCounts, SyncReport, format_losses
 from identity_sync.sync.record.changes import PlannedChange, iter_sections
-from scaiwave.console.columns import Column, ColumnType, Part, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 from tenants.management.output import format_values
@@ -23,14 +23,8 @@ _KINDS = [
 ]
 _FACTS = (
     Column("run_id", "ID"),
-    Column("started_at", "Started", ColumnType.TIME),
-    Column("ended_at", "Ended", ColumnType.TIME),
-    Column("duration", "Duration"),
-    Column("trigger", "Trigger"),
-    Column("tenant", "Tenant"),
-    Column("operator", "Operator"),
-    Column("outcome", "Outcome"),
-    Column("changes", "Changes"),
+    *columns_of("started_at", "ended_at", kind=ColumnType.TIME),
+    *columns_of("duration", "trigger", "tenant", "operator", "outcome", "changes"),
     Column("losses", "Losses of access"),
     Column("requests", "Requests"),
 )

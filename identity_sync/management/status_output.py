@@ -14,7 +14,7 @@ from identity_sync.management.output import (
 )
 from identity_sync.reports.status import SyncStatus
 from identity_sync.sync.lock import HolderRow, format_holder
-from scaiwave.console.columns import Column, ColumnType, Part, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 
@@ -25,22 +25,17 @@ FACTS = (
     Column("state", "Registration"),
     Column("pending_request_id", "Replacement"),
     Column("url", "ScaiKey"),
-    Column("credentials", "Credentials"),
-    Column("last_success", "Last success"),
+    *columns_of("credentials", "last_success"),
     Column("running", "Sync in progress"),
     Column("schedule", "Started by"),
-    Column("removals", "Removals"),
-    Column("skipped", "Skipped"),
-    Column("webhooks", "Webhooks"),
+    *columns_of("removals", "skipped", "webhooks"),
     Column("drift", "Drift now"),
 )
 KIND_WIDTH = 16
 OPTIONAL = {"pending_request_id", "removals", "webhooks"}
 RUNS = (
     Column("started_at", "Started", ColumnType.TIME, part=Part.EXTRA),
-    Column("age", "Age"),
-    Column("trigger", "Trigger"),
-    Column("tenant", "Tenant"),
+    *columns_of("age", "trigger", "tenant"),
     Column("outcome", "Outcome", part=Part.STATUS),
     Column("changed", "Changed"),
     Column("error", "Error", part=Part.ERROR),

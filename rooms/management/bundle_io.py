@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 
 if TYPE_CHECKING:
     from rooms.imports.import_room import ImportResult
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 IMPORT_COLUMNS = (
     Column("name", "Name"),
     Column("room_id", "ID"),
-    Column("workspace", "Workspace"),
-    Column("signature", "Signature"),
+    *columns_of("workspace", "signature"),
     Column("events", "Events", ColumnType.COUNT),
     Column("stripped", "Stripped"),
-    Column("references_cut", "References cut", ColumnType.COUNT),
-    Column("media_stored", "Media stored", ColumnType.COUNT),
-    Column("media_already_there", "Media already there", ColumnType.COUNT),
-    Column("media_missing", "Media missing", ColumnType.COUNT),
-    Column("media_infected", "Media infected", ColumnType.COUNT),
+    *columns_of(
+        "references_cut",
+        "media_stored",
+        "media_already_there",
+        "media_missing",
+        "media_infected",
+        kind=ColumnType.COUNT,
+    ),
 )
 ROOM_COLUMNS = IMPORT_COLUMNS[:3]
 
@@ -32,9 +34,7 @@ VERIFICATION_COLUMNS = (
     Column("server_name", "Server"),
     Column("exported_at", "Exported"),
     Column("whole_room", "Whole room", ColumnType.FLAG),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("senders", "Senders", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
+    *columns_of("events", "senders", "media", kind=ColumnType.COUNT),
     Column("missing_media", "Media missing", ColumnType.COUNT),
     Column("entries", "Entries", ColumnType.COUNT),
     Column("manifest_sha256", "Manifest SHA-256"),

@@ -7,14 +7,13 @@ from typing import Any
 
 from scaiwave.cli.arguments import A
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 
 MISSING_FILES = "number of files that may be missing in the export (default: 0)"
 _COLUMNS = {
     column.key: column
     for column in (
-        Column("tenant", "Tenant"),
-        Column("id", "ID"),
+        *columns_of("tenant", "id"),
         Column("scaikey_tenant_id", "ScaiKey ID"),
         Column("sync_removals", "Removals by syncs", ColumnType.FLAG),
         Column("server_name", "Server"),
@@ -22,12 +21,15 @@ _COLUMNS = {
         Column("frozen", "Frozen", ColumnType.FLAG),
         Column("people_mapped", "People mapped", ColumnType.COUNT),
         Column("people_placeholders", "Placeholders", ColumnType.COUNT),
-        Column("people_refused", "People refused", ColumnType.COUNT),
-        Column("rooms", "Rooms", ColumnType.COUNT),
-        Column("rooms_not_exported", "Rooms not exported", ColumnType.COUNT),
-        Column("events", "Events", ColumnType.COUNT),
-        Column("events_not_exported", "Events not exported", ColumnType.COUNT),
-        Column("files_missing", "Files missing", ColumnType.COUNT),
+        *columns_of(
+            "people_refused",
+            "rooms",
+            "rooms_not_exported",
+            "events",
+            "events_not_exported",
+            "files_missing",
+            kind=ColumnType.COUNT,
+        ),
         Column("rows", "Rows of tables", ColumnType.COUNT),
         Column("bundles", "Bundles imported", ColumnType.COUNT),
         Column("size_bytes", "Size", ColumnType.BYTES),
@@ -37,9 +39,7 @@ _COLUMNS = {
         Column("room_id", "Room"),
         Column("room_type", "Type"),
         Column("fqid", "Address"),
-        Column("reason", "Reason"),
-        Column("table", "Table"),
-        Column("difference", "Difference"),
+        *columns_of("reason", "table", "difference"),
     )
 }
 

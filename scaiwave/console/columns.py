@@ -55,3 +55,19 @@ class Column:
 
 
 TENANT = Column("tenant", "Tenant", part=Part.KEY)
+
+_CAPITALS = {"id": "ID", "fqid": "FQID", "email": "E-mail", "scaikey": "ScaiKey"}
+
+
+def columns_of(
+    *keys: str, kind: ColumnType = ColumnType.TEXT, part: Part = Part.DETAIL
+) -> tuple[Column, ...]:
+    """Return columns whose titles are their keys in words, without the unit: `size_bytes` is
+    "Size", `last_seen_at` is "Last seen"."""
+    return tuple(Column(key, _get_title(key), kind, part) for key in keys)
+
+
+def _get_title(key: str) -> str:
+    words = key.removesuffix("_at").removesuffix("_bytes").split("_")
+    title = " ".join(_CAPITALS.get(word, word) for word in words)
+    return title[0].upper() + title[1:]

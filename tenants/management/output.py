@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from scaiwave.console.output import Output
 from tenants.lookup.serializers import Row
 from tenants.people.queries.token_usage import UsageSummary
 
 AUDIT_COLUMNS = (
     Column("created_at", "Time", ColumnType.TIME),
-    Column("operator", "Operator"),
-    Column("action", "Action"),
-    Column("subject", "Subject"),
+    *columns_of("operator", "action", "subject"),
 )
 
 STATUS_KEYS = (

@@ -44,7 +44,7 @@ class ParticipantsArguments(SuspensionArguments):
 
 
 class ResumeCommand(BulkCommand[SuspensionArguments]):
-    rules: SuspensionRules
+    rules: SuspensionRules[Any]
     changes = True
     destructive = False
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from shlex import quote
-from typing import Any, cast
+from typing import Generic, NotRequired, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -20,6 +20,7 @@ from scaiwave.core.sql import batched
 from scaiwave.extensions import IMPORTING_TENANTS
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import (
+    Lookup,
     look_up_participants_in,
     look_up_partner,
     look_up_tenant,
@@ -58,8 +59,22 @@ _RESUMPTION = (
 )
 
 
+E = TypeVar("E", Partner, Tenant, Participant)
+
+
+class Options(TypedDict):
+    """How a suspension is changed. The reason goes into the audit log and may be empty. `tenant`
+    restricts the search for participants."""
+
+    operator: Operator
+    reason: str
+    now: datetime
+    tenant: NotRequired[str | None]
+    dry_run: NotRequired[bool]
+
+
 @dataclass(frozen=True)
-class SuspensionRules:
+class SuspensionRules(Generic[E]):
     """How the suspension of partners, of tenants and of participants differ.
 
     `look_up` finds them, in a tenant. `get_name` is how messages and
@@ -70,21 +85,25 @@ class SuspensionRules:
 
     kind: str
     permission: Permission
-    look_up: Callable[[Operator, str | None], Any]
-    lock: Callable[[], QuerySet[Any]]
-    build_row: Callable[[Any], Row]
-    get_name: Callable[[Any], str]
-    describe_effect: Callable[[Sequence[Any]], str]
-    ensure_remains: Callable[[Sequence[Any]], None]
+    look_up: Callable[[Operator, str | None], Lookup[E]]
+    lock: Callable[[], QuerySet[E]]
+    build_row: Callable[[E], Row]
+    get_name: Callable[[E], str]
+    describe_effect: Callable[[Sequence[E]], str]
+    ensure_remains: Callable[[Sequence[E]], None]
     find_protected: Callable[[Operator], Collection[UUID]] = lambda operator: ()
-    is_decided: Callable[[Any], bool] = lambda entity: True
+    is_decided: Callable[[E], bool] = lambda entity: True
+
+    def can_suspend(self, entity: E) -> bool:
+        """Return whether it is not suspended manually, or only by an import."""
+        return entity.suspended_by_hand_at is None or not self.is_decided(entity)
 
     def get_action(self, is_suspension: bool) -> str:
         return f"{'suspend' if is_suspension else 'resume'}-{self.kind}"
 
     def build_result(
         self,
-        entity: Any,
+        entity: E,
         texts: tuple[str, ...],
         *,
         changed: bool = False,
@@ -107,33 +126,49 @@ class SuspensionRules:
         return Change(words, self.build_row(entity), changed, dry_run, names)
 
 
-def can_suspend(rules: SuspensionRules, entity: Any) -> bool:
-    """Return whether it is not suspended manually, or only by an import."""
-    return entity.suspended_by_hand_at is None or not rules.is_decided(entity)
-
-
-def suspend(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
+def suspend(
+    rules: SuspensionRules[E],
+    *,
+    name: str,
+    confirm: Callable[[str], None],
+    undo: str = "",
+    **options: Unpack[Options],
+) -> Change:
     """Suspend one as `suspend_many` does, and raise its error."""
-    return cast(Change, suspend_many(rules, names=[name], **options).get_only())
+    done = suspend_many(rules, names=[name], confirm=confirm, undo=undo, **options)
+    result: Change = done.get_only()
+    return result
 
 
-def resume(rules: SuspensionRules, *, name: str, **options: Any) -> Change:
+def resume(
+    rules: SuspensionRules[E],
+    *,
+    name: str,
+    confirm: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
+) -> Change:
     """Resume one as `resume_many` does, and raise its error."""
-    return cast(Change, resume_many(rules, names=[name], **options).get_only())
+    result: Change = resume_many(rules, names=[name], confirm=confirm, **options).get_only()
+    return result
 
 
 def suspend_many(
-    rules: SuspensionRules, *, confirm: Callable[[str], None], undo: str = "", **options: Any
+    rules: SuspensionRules[E],
+    *,
+    names: Sequence[str],
+    confirm: Callable[[str], None],
+    undo: str = "",
+    **options: Unpack[Options],
 ) -> BulkResult:
     """Suspend them manually, whatever their status in ScaiKey. Syncs do not change this.
 
     All are checked first: if one can't be suspended, nothing is changed. `undo` is how to resume
-    them if not by the command: it follows "until you". The options are the arguments of `_change`.
+    them if not by the command: it follows "until you".
     Raises LastSuperAdmin, InvalidName and TenantNotFound; rows have AmbiguousName, the error of a
     name that is not found, or for a participant SuperAdminOnly.
     """
 
-    def ask(entities: list[Any]) -> None:
+    def ask(entities: list[E]) -> None:
         name = rules.get_name(entities[0]) if len(entities) == 1 else "NAME"
         confirm(
             f"This blocks {rules.describe_effect(entities)} until you "
@@ -141,38 +176,41 @@ def suspend_many(
             "change this."
         )
 
-    return _change(rules, is_suspension=True, ask=ask, **options)
+    return _change(rules, names, is_suspension=True, ask=ask, **options)
 
 
 def resume_many(
-    rules: SuspensionRules, *, confirm: Callable[[str], None] | None = None, **options: Any
+    rules: SuspensionRules[E],
+    *,
+    names: Sequence[str],
+    confirm: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> BulkResult:
     """Lift manual suspensions. The status in ScaiKey applies again.
 
     Like `suspend_many`, but no super_admin can be lost.
     """
 
-    def ask(entities: list[Any]) -> None:
+    def ask(entities: list[E]) -> None:
         if confirm is not None:
             confirm(f"This resumes {rules.describe_effect(entities)}.")
 
-    return _change(rules, is_suspension=False, ask=ask, **options)
+    return _change(rules, names, is_suspension=False, ask=ask, **options)
 
 
 def _change(
-    rules: SuspensionRules,
+    rules: SuspensionRules[E],
+    names: Sequence[str],
     *,
     is_suspension: bool,
     operator: Operator,
-    names: Sequence[str],
     reason: str,
-    ask: Callable[[list[Any]], None],
+    ask: Callable[[list[E]], None],
     now: datetime,
     tenant: str | None = None,
     dry_run: bool = False,
 ) -> BulkResult:
-    """The reason goes into the audit log and may be empty. `ask` gets those to change, and raises
-    if the answer is not yes. `tenant` restricts the search for participants."""
+    """`ask` gets those to change, and raises if the answer is not yes."""
     operator.require(rules.permission)
     validate_reason(reason)
     texts = _SUSPENSION if is_suspension else _RESUMPTION
@@ -192,8 +230,8 @@ def _change(
 
 
 @dataclass(frozen=True)
-class _Steps:
-    rules: SuspensionRules
+class _Steps(Generic[E]):
+    rules: SuspensionRules[E]
     is_suspension: bool
     operator: Operator
     reason: str
@@ -201,19 +239,19 @@ class _Steps:
     texts: tuple[str, ...]
     protected: Collection[UUID]
 
-    def check(self, entity: Any) -> Change | None:
+    def check(self, entity: E) -> Change | None:
         """Return the result for one that is suspended or active already."""
         if entity.pk in self.protected:
             raise build_super_admin_only_error(self.operator, "suspend or resume a")
         is_resumed = entity.suspended_by_hand_at is None
-        is_done = not can_suspend(self.rules, entity) if self.is_suspension else is_resumed
+        is_done = not self.rules.can_suspend(entity) if self.is_suspension else is_resumed
         return self.rules.build_result(entity, self.texts) if is_done else None
 
-    def check_all(self, entities: list[Any]) -> None:
+    def check_all(self, entities: list[E]) -> None:
         if self.is_suspension and entities:
             self.rules.ensure_remains(entities)
 
-    def write(self, entities: list[Any]) -> list[Change]:
+    def write(self, entities: list[E]) -> list[Change]:
         rules, now = self.rules, self.now
         if self.is_suspension:
             lock_super_admins()

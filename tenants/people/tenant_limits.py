@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from scaiwave.console.output import format_bytes
 from scaiwave.core.operators import Operator, Permission
 from tenants.errors import InvalidLimit
 from tenants.models import Tenant
 from tenants.people.queries.figures import load_figures
-from tenants.people.queries.tenants import MIB
+from tenants.people.queries.limits import LIMITS, MAX_LIMIT, Limit
 
-# The largest values of the columns.
-MAX_LIMIT = 2**31 - 1
-MAX_LIMITS = {
-    "max_participants": MAX_LIMIT,
-    "max_rooms": MAX_LIMIT,
-    "max_storage_mb": MAX_LIMIT,
-    "max_ai_tokens_month": 2**63 - 1,
-}
-# For each limit the figure of its usage, and its name in a warning.
-_USAGE = {
-    "max_participants": ("participants", "active participants"),
-    "max_rooms": ("rooms", "rooms"),
-    "max_storage_mb": ("storage_bytes", "storage"),
-    "max_ai_tokens_month": ("ai_tokens", "AI tokens this month"),
-}
+MAX_LIMITS = {limit.field: limit.maximum for limit in LIMITS}
 
 
 def validate_limits(limits: Mapping[str, int | None], *, entity: str = "tenant") -> None:
@@ -43,7 +28,7 @@ def validate_limits(limits: Mapping[str, int | None], *, entity: str = "tenant")
 def describe_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[str, str]:
     """Return the current usage of each limit as a text, if it is known."""
     usage = _load_usage(operator, tenant, now)
-    return {name: _format(name, used) for name, used in usage.items() if used is not None}
+    return {each.field: each.format(used) for each, used in usage.items() if used is not None}
 
 
 def limit_warnings(
@@ -52,31 +37,17 @@ def limit_warnings(
     """Return a sentence for each of these limits that current usage exceeds."""
     if all(limit is None for limit in limits.values()):
         return []
-    usage = _load_usage(operator, tenant, now)
-    sentences = (
-        _format_warning(tenant, name, limit, usage[name])
-        for name, limit in limits.items()
-        if limit is not None
-    )
-    return [sentence for sentence in sentences if sentence]
+    return [
+        f"Tenant {tenant.slug} exceeds the new limit for {limit.words}: "
+        f"{limit.format(used)} in use, {limit.format(allowed)} allowed. Nothing is deleted."
+        for limit, used in _load_usage(operator, tenant, now).items()
+        if used is not None
+        and (new := limits.get(limit.field)) is not None
+        and used > (allowed := new * limit.unit)
+    ]
 
 
-def _load_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[str, int | None]:
+def _load_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[Limit, int | None]:
     operator.require(Permission.VIEW)
     figures = load_figures([tenant.pk], now)[tenant.pk]
-    return {name: figures.get(key) for name, (key, _) in _USAGE.items()}
-
-
-def _format_warning(tenant: Tenant, name: str, limit: int, used: int | None) -> str:
-    """Return an empty text if usage is within the limit or unknown."""
-    allowed = limit * MIB if name == "max_storage_mb" else limit
-    if used is None or used <= allowed:
-        return ""
-    return (
-        f"Tenant {tenant.slug} exceeds the new limit for {_USAGE[name][1]}: "
-        f"{_format(name, used)} in use, {_format(name, allowed)} allowed. Nothing is deleted."
-    )
-
-
-def _format(name: str, value: int) -> str:
-    return format_bytes(value) if name == "max_storage_mb" else f"{value:,}"
+    return {limit: figures.get(limit.figure) for limit in LIMITS}

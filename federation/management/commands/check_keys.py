@@ -5,12 +5,11 @@ from django.utils import timezone
 from federation.keys.check_keys import check_keys
 from scaiwave.cli.arguments import Arguments
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, Part
+from scaiwave.console.columns import Column, Part, columns_of
 
 COLUMNS = (
     Column("key_id", "Key ID", part=Part.KEY),
-    Column("state", "State", part=Part.STATUS),
-    Column("outcome", "Outcome", part=Part.STATUS),
+    *columns_of("state", "outcome", part=Part.STATUS),
 )
 
 

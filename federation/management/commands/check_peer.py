@@ -3,13 +3,11 @@ from __future__ import annotations
 from federation.peers.check_peer import check_peer
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 
 COLUMNS = (
     Column("server_name", "Server"),
-    Column("key_id", "Key ID"),
-    Column("public_key", "Public key"),
-    Column("key_status", "Key status"),
+    *columns_of("key_id", "public_key", "key_status"),
     Column("key_seen_at", "Since", ColumnType.TIME),
     Column("previous_key_ids", "Previous keys"),
     Column("protocol_versions", "Protocol versions"),

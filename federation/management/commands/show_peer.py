@@ -3,18 +3,13 @@ from __future__ import annotations
 from federation.peers.queries import show_peer
 from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from tenants.management.output import AUDIT_COLUMNS, print_sections
 
 FACTS = (
     Column("server_name", "Server"),
-    Column("key_id", "Key ID"),
-    Column("public_key", "Public key"),
-    Column("protocol_versions", "Protocol versions"),
-    Column("policy", "Policy"),
-    Column("first_seen_at", "First seen", ColumnType.TIME),
-    Column("last_seen_at", "Last seen", ColumnType.TIME),
-    Column("key_changed_at", "Key changed", ColumnType.TIME),
+    *columns_of("key_id", "public_key", "protocol_versions", "policy"),
+    *columns_of("first_seen_at", "last_seen_at", "key_changed_at", kind=ColumnType.TIME),
 )
 
 

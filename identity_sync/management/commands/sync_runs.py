@@ -7,7 +7,7 @@ from identity_sync.models import Outcome, Trigger
 from identity_sync.reports.runs import SHORT_ID_CHARS, list_runs
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, Part, Row
+from scaiwave.console.columns import Column, Part, Row, columns_of
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
 
@@ -37,10 +37,8 @@ class Command(ListCommand[SyncRunsArguments]):
         Column("short_id", "ID", part=Part.KEY),
         Column("started_at", "Started"),  # Without a type it may take two lines.
         Column("outcome", "Outcome", part=Part.STATUS),
-        Column("changes", "Changes"),
-        Column("tenant", "Tenant"),
-        Column("trigger", "Trigger", part=Part.EXTRA),
-        Column("duration", "Duration", part=Part.EXTRA),
+        *columns_of("changes", "tenant"),
+        *columns_of("trigger", "duration", part=Part.EXTRA),
         Column("error_code", "Error", part=Part.ERROR),
     )
     keys = (

@@ -5,9 +5,9 @@ from typing import Any
 
 from identity_sync.registration.show_config import show_config
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import columns_of
 
-COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "Source"))
+COLUMNS = columns_of("name", "value", "source")
 
 
 class Command(OperatorCommand):

@@ -9,7 +9,7 @@ from identity_sync.report import KINDS
 from identity_sync.reports.runs import ACTIONS, list_changes, show_run
 from scaiwave.cli.arguments import ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, Part, Row
+from scaiwave.console.columns import Column, Part, Row, columns_of
 from tenants.management.output import format_values
 
 
@@ -33,8 +33,7 @@ class Command(ListCommand[SyncShowRunArguments]):
     plural = "changes"
     columns = (
         Column("action", "Action", part=Part.STATUS),
-        Column("kind", "Kind"),
-        Column("tenant", "Tenant"),
+        *columns_of("kind", "tenant"),
         Column("subject_name", "Subject", part=Part.NAME),
         Column("what", "From → to"),
         Column("reason", "Reason"),

@@ -9,7 +9,7 @@ from rooms.search.backfill import backfill_search, enqueue_backfill
 from rooms.search.queries import BackfillOptions, get_search_plan
 from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from scaiwave.core.report import Report
 from scaiwave.core.times import TIME_FORMATS
 from tenants.management.arguments import since
@@ -18,13 +18,11 @@ PLAN_COLUMNS = (
     Column("tenant", "Tenant", part=Part.KEY),
     Column("eligible", "Messages", ColumnType.COUNT),
     Column("indexed", "Indexed", ColumnType.COUNT),
-    Column("missing", "Missing", ColumnType.COUNT, part=Part.STATUS),
-    Column("stale", "Stale", ColumnType.COUNT, part=Part.STATUS),
+    *columns_of("missing", "stale", kind=ColumnType.COUNT, part=Part.STATUS),
 )
 RESULT_COLUMNS = (
     *PLAN_COLUMNS,
-    Column("written", "Written", ColumnType.COUNT),
-    Column("removed", "Removed", ColumnType.COUNT),
+    *columns_of("written", "removed", kind=ColumnType.COUNT),
 )
 
 

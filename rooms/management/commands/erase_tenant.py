@@ -13,12 +13,11 @@ from rooms.management.tenant_moves import MISSING_FILES
 from rooms.moves.index import INDEX
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 
 COLUMNS = (
     Column("place", "Place", part=Part.NAME),
-    Column("before", "Before", ColumnType.COUNT),
-    Column("after", "After", ColumnType.COUNT),
+    *columns_of("before", "after", kind=ColumnType.COUNT),
 )
 
 

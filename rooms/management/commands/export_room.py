@@ -17,7 +17,7 @@ from rooms.exports.sinks import write_to_file, write_to_stream
 from rooms.imports.source import get_max_bytes
 from scaiwave.cli.arguments import ROOM, TENANT, Arguments, Excludes, Needs, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from scaiwave.core.errors import UsageError
 from scaiwave.core.times import TIME_FORMATS
 
@@ -25,8 +25,7 @@ BULK_EXPORT_COLUMNS = (
     Column("id", "ID", part=Part.KEY),
     Column("name", "Name", part=Part.NAME),
     Column("outcome", "Outcome", part=Part.STATUS),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
+    *columns_of("events", "media", kind=ColumnType.COUNT),
     Column("missing_media", "Missing", ColumnType.COUNT),
     Column("size_bytes", "Size", ColumnType.BYTES),
     Column("reason", "Reason", part=Part.ERROR),

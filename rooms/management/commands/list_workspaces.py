@@ -3,16 +3,13 @@ from __future__ import annotations
 from rooms.workspaces.queries import list_workspaces
 from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 
 COLUMNS = (
     Column("id", "ID", part=Part.EXTRA),
     Column("slug", "Slug", part=Part.KEY),
     Column("name", "Name", part=Part.EXTRA),
-    Column("rooms", "Rooms", ColumnType.COUNT, part=Part.EXTRA),
-    Column("owners", "Owners", ColumnType.COUNT, part=Part.EXTRA),
-    Column("editors", "Editors", ColumnType.COUNT, part=Part.EXTRA),
-    Column("viewers", "Viewers", ColumnType.COUNT, part=Part.EXTRA),
+    *columns_of("rooms", "owners", "editors", "viewers", kind=ColumnType.COUNT, part=Part.EXTRA),
     Column("importers", "May import (--as)", part=Part.STATUS),
 )
 MAX_NAMED_IMPORTERS = 5

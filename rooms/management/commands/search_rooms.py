@@ -6,12 +6,11 @@ from rooms.search.backlog import Backlog
 from rooms.search.queries import search_rooms
 from scaiwave.cli.arguments import ONLY_ROOM, ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part, Row
+from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 
 COLUMNS = (
     Column("sent_at", "Time", ColumnType.TIME, part=Part.NAME),
-    Column("room", "Room"),
-    Column("sender", "Sender"),
+    *columns_of("room", "sender"),
     Column("snippet", "Message", part=Part.NAME),
 )
 

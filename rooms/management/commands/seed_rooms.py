@@ -16,7 +16,7 @@ from django.utils import timezone
 from rooms.models import RoomType
 from rooms.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.auth.identify import identify_operator
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import ColumnType, columns_of
 from scaiwave.console.output import Output
 
 MAX_COUNT = 100_000_000
@@ -24,12 +24,8 @@ MAX_COUNT = 100_000_000
 MAX_FILE_BYTES = 2**40
 
 COLUMNS = (
-    Column("id", "ID"),
-    Column("name", "Name"),
-    Column("alias", "Alias"),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
-    Column("members", "Members", ColumnType.COUNT),
+    *columns_of("id", "name", "alias"),
+    *columns_of("events", "media", "members", kind=ColumnType.COUNT),
 )
 
 

@@ -3,26 +3,17 @@ from __future__ import annotations
 from rooms.lookup.rooms import show_room
 from scaiwave.cli.arguments import ROOM, TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from scaiwave.console.output import format_bytes
 from tenants.management.output import AUDIT_COLUMNS, print_sections
 
 ROOM_COLUMNS = (
-    Column("name", "Name"),
-    Column("id", "ID"),
-    Column("alias", "Alias"),
-    Column("topic", "Topic"),
-    Column("type", "Type"),
-    Column("state", "State"),
-    Column("tenant", "Tenant"),
-    Column("workspace", "Workspace"),
-    Column("creator", "Creator"),
+    *columns_of("name", "id", "alias", "topic", "type", "state", "tenant", "workspace", "creator"),
     Column("is_public", "Public", ColumnType.FLAG),
     Column("is_federated", "Federated", ColumnType.FLAG),
     Column("visibility", "Visibility"),
     Column("read_role_slugs", "Read by roles"),
-    Column("members", "Members", ColumnType.COUNT),
-    Column("events", "Events", ColumnType.COUNT),
+    *columns_of("members", "events", kind=ColumnType.COUNT),
     Column("last_event_at", "Last event", ColumnType.TIME),
     Column("attachments", "Media"),
     Column("export", "Exportable"),
@@ -32,10 +23,7 @@ ROOM_COLUMNS = (
 )
 MEMBER_COLUMNS = (
     Column("display_name", "Name"),
-    Column("fqid", "FQID"),
-    Column("type", "Type"),
-    Column("status", "Status"),
-    Column("membership", "Membership"),
+    *columns_of("fqid", "type", "status", "membership"),
     Column("power_level", "Power", ColumnType.COUNT),
     Column("joined_at", "Joined", ColumnType.TIME),
 )

@@ -9,14 +9,13 @@ from rooms.imports.verify_bundle import verify_bundle, verify_chain, warn_of_oth
 from rooms.management.bundle_io import VERIFICATION_COLUMNS
 from scaiwave.cli.arguments import DESCRIPTOR, KEY, Arguments, Excludes, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.management.files import open_input
 
 CHAIN_COLUMNS = (
     Column("sequence", "Link", ColumnType.COUNT, part=Part.NAME),
     Column("exported_at", "Exported"),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
+    *columns_of("events", "media", kind=ColumnType.COUNT),
     Column("digest", "Digest"),
     Column("signature", "Signature", part=Part.STATUS),
     Column("file", "File"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from scaiwave.core.report import Report
 from scaiwave.operations.backup.create_backup import create_backup
 
@@ -12,9 +12,7 @@ COLUMNS = (
     Column("directory", "Backup", part=Part.KEY),
     Column("database", "Database"),
     Column("database_version", "Version"),
-    Column("tables", "Tables", ColumnType.COUNT),
-    Column("rows", "Rows", ColumnType.COUNT),
-    Column("attachments", "Attachments", ColumnType.COUNT),
+    *columns_of("tables", "rows", "attachments", kind=ColumnType.COUNT),
     Column("attachment_bytes", "Size of attachments", ColumnType.BYTES),
     Column("secrets_included", "Keys and configuration", ColumnType.FLAG),
     Column("size_bytes", "Size", ColumnType.BYTES),

@@ -3,23 +3,15 @@ from __future__ import annotations
 import json
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from scaiwave.management.output import JobArguments
 from scaiwave.operations.jobs.queries import show_job
 
 FACTS = (
     Column("id", "Job"),
-    Column("function", "Function"),
-    Column("arguments", "Arguments"),
-    Column("queue", "Queue"),
-    Column("state", "State"),
-    Column("enqueued_at", "Enqueued", ColumnType.TIME),
-    Column("started_at", "Started", ColumnType.TIME),
-    Column("ended_at", "Ended", ColumnType.TIME),
-    Column("worker", "Worker"),
-    Column("attempts", "Attempts"),
-    Column("error", "Error"),
-    Column("fix", "Fix"),
+    *columns_of("function", "arguments", "queue", "state"),
+    *columns_of("enqueued_at", "started_at", "ended_at", kind=ColumnType.TIME),
+    *columns_of("worker", "attempts", "error", "fix"),
     Column("problem", "Refused because"),
 )
 

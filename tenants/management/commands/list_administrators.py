@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.accounts.queries import list_administrators
 
 
@@ -14,8 +14,7 @@ class Command(ListCommand):
     plural = "administrators"
     columns = (
         Column("username", "Name", part=Part.KEY),
-        Column("email", "E-mail"),
-        Column("role", "Role"),
+        *columns_of("email", "role"),
         Column("status", "Status", part=Part.STATUS),
         Column("can_sign_in", "Can sign in", ColumnType.FLAG),
         Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import TENANT, Arguments, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.people.queries.groups import GROUP_STATUSES, list_groups
 
 
@@ -27,8 +27,7 @@ class Command(ListCommand[ListGroupsArguments]):
         Column("name", "Name", part=Part.NAME),
         Column("type", "Type"),
         Column("status", "Status", part=Part.STATUS),
-        Column("direct_people", "Direct people", ColumnType.COUNT),
-        Column("direct_groups", "Direct groups", ColumnType.COUNT),
+        *columns_of("direct_people", "direct_groups", kind=ColumnType.COUNT),
         Column("active_people", "Active people (total)", ColumnType.COUNT),
     )
     keys = (

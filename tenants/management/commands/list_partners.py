@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import ListCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.lookup.status_filters import STATUSES
 from tenants.management.output import STATUS_KEYS
 from tenants.people.queries.partners import list_partners
@@ -23,9 +23,7 @@ class Command(ListCommand[ListPartnersArguments]):
         Column("slug", "Slug", part=Part.KEY),
         Column("name", "Name", part=Part.NAME),
         Column("status", "Status", part=Part.STATUS),
-        Column("tenants", "Tenants", ColumnType.COUNT),
-        Column("max_tenants", "Max tenants", ColumnType.COUNT),
-        Column("members", "Members", ColumnType.COUNT),
+        *columns_of("tenants", "max_tenants", "members", kind=ColumnType.COUNT),
         Column("scaikey_id", "ScaiKey ID", part=Part.EXTRA),
     )
     keys = (

@@ -2,17 +2,12 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import ONLY_TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.management.output import AUDIT_COLUMNS, format_membership_path, print_sections
 from tenants.people.queries.groups import show_group
 
 FACTS = (
-    Column("name", "Name"),
-    Column("tenant", "Tenant"),
-    Column("type", "Type"),
-    Column("status", "Status"),
-    Column("id", "ID"),
-    Column("scaikey_id", "ScaiKey ID"),
+    *columns_of("name", "tenant", "type", "status", "id", "scaikey_id"),
     Column("active_people", "Active people", ColumnType.COUNT),
     Column("created_at", "Created", ColumnType.TIME),
 )
@@ -24,7 +19,7 @@ MEMBERS = (
     Column("status", "Status"),
     Column("way", "How"),
 )
-ROLES = (Column("slug", "Role"), Column("name", "Name"), Column("source", "Source"))
+ROLES = (Column("slug", "Role"), *columns_of("name", "source"))
 
 
 class ShowGroupArguments(Arguments):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import ONLY_TENANT, PARTICIPANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,
@@ -16,13 +16,7 @@ from tenants.people.queries.participants import show_participant
 FACTS = (
     Column("can_sign_in", "Can sign in", ColumnType.FLAG),
     Column("display_name", "Name"),
-    Column("email", "E-mail"),
-    Column("fqid", "FQID"),
-    Column("type", "Type"),
-    Column("tenant", "Tenant"),
-    Column("status", "Status"),
-    Column("id", "ID"),
-    Column("scaikey_id", "ScaiKey ID"),
+    *columns_of("email", "fqid", "type", "tenant", "status", "id", "scaikey_id"),
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
@@ -36,22 +30,15 @@ GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
 ROLES = (
     Column("slug", "Role"),
     Column("way", "How"),
-    Column("source", "Source"),
-    Column("granted_by", "Granted by"),
+    *columns_of("source", "granted_by"),
 )
 SYNC_CHANGES = (
     Column("changed_at", "Time", ColumnType.TIME),
-    Column("action", "Action"),
-    Column("subject", "Subject"),
+    *columns_of("action", "subject"),
     Column("what", "From → to"),
     Column("reason", "Reason"),
 )
-OTHER_ACCOUNTS = (
-    Column("fqid", "FQID"),
-    Column("tenant", "Tenant"),
-    Column("email", "E-mail"),
-    Column("status", "Status"),
-)
+OTHER_ACCOUNTS = columns_of("fqid", "tenant", "email", "status")
 
 
 class ShowParticipantArguments(Arguments):

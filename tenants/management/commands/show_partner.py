@@ -2,16 +2,12 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import Arguments, argument
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from tenants.management.output import AUDIT_COLUMNS, format_status, print_sections
 from tenants.people.queries.partners import show_partner
 
 FACTS = (
-    Column("slug", "Slug"),
-    Column("name", "Name"),
-    Column("id", "ID"),
-    Column("scaikey_id", "ScaiKey ID"),
-    Column("status", "Status"),
+    *columns_of("slug", "name", "id", "scaikey_id", "status"),
     Column("contact_email", "Contact"),
     Column("tenants", "Tenants"),
     Column("members", "Members", ColumnType.COUNT),

@@ -2,23 +2,20 @@ from __future__ import annotations
 
 from scaiwave.cli.arguments import TENANT, Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType, Part
+from scaiwave.console.columns import Column, ColumnType, Part, columns_of
 from tenants.lookup.serializers import Row
 from tenants.management.output import format_role_path, format_status, print_sections
 from tenants.roles.queries.roles import show_role
 
 ROLE = (
     Column("slug", "Role"),
-    Column("name", "Name"),
-    Column("description", "Description"),
-    Column("tenant", "Tenant"),
+    *columns_of("name", "description", "tenant"),
     Column("built_in", "Built in", ColumnType.FLAG),
     Column("id", "ID"),
     Column("created_at", "Created", ColumnType.TIME),
 )
 _GRANT = (
-    Column("source", "Source"),
-    Column("granted_by", "Granted by"),
+    *columns_of("source", "granted_by"),
     Column("granted_at", "Granted", ColumnType.TIME, part=Part.EXTRA),
 )
 GRANTS = (Column("to", "Granted to", part=Part.KEY), *_GRANT)
@@ -30,11 +27,7 @@ HOLDERS = (
 )
 PARTICIPANT = (
     Column("display_name", "Name"),
-    Column("email", "E-mail"),
-    Column("fqid", "FQID"),
-    Column("tenant", "Tenant"),
-    Column("status", "Status"),
-    Column("id", "ID"),
+    *columns_of("email", "fqid", "tenant", "status", "id"),
 )
 ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 

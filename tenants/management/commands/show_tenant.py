@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.utils import timezone
 
 from scaiwave.cli.arguments import TENANT, Arguments, argument
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType
-from scaiwave.console.output import format_bytes, to_json
+from scaiwave.console.columns import EMPTY_CELL, Column, ColumnType, columns_of
+from scaiwave.console.output import to_json
 from tenants.lookup.serializers import Row, format_partner
 from tenants.management.output import (
     AUDIT_COLUMNS,
@@ -15,38 +13,25 @@ from tenants.management.output import (
     print_sections,
     print_usage_notes,
 )
+from tenants.people.queries.limits import LIMITS
 from tenants.people.queries.tenants import show_tenant
 from tenants.people.queries.token_usage import UsageSummary, format_tokens
 
 FACTS = (
-    Column("slug", "Slug"),
-    Column("name", "Name"),
-    Column("id", "ID"),
+    *columns_of("slug", "name", "id"),
     Column("scaikey_tenant_id", "ScaiKey ID"),
-    Column("status", "Status"),
-    Column("partner", "Partner"),
+    *columns_of("status", "partner"),
     Column("contact_email", "Contact"),
     Column("members", "Members", ColumnType.COUNT),
-    Column("groups", "Groups"),
-    Column("features", "Features"),
-    Column("removals", "Removals"),
+    *columns_of("groups", "features", "removals"),
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
-LIMITS = (Column("limit_name", "Limit"), Column("used", "Used"), Column("limit", "Maximum"))
+LIMIT_COLUMNS = (Column("limit_name", "Limit"), Column("used", "Used"), Column("limit", "Maximum"))
 PARTICIPANTS = (
     Column("type", "Type"),
-    Column("active", "Active", ColumnType.COUNT),
-    Column("suspended", "Suspended", ColumnType.COUNT),
-    Column("deactivated", "Deactivated", ColumnType.COUNT),
+    *columns_of("active", "suspended", "deactivated", kind=ColumnType.COUNT),
 )
-_LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
-    ("participants", "Active participants", "{:,}".format),
-    ("rooms", "Rooms", "{:,}".format),
-    ("storage_bytes", "Storage", format_bytes),
-    ("ai_tokens_month", "AI tokens this month", "{:,}".format),
-)
-"""The key of each limit, its label, and the format of its numbers."""
 
 
 class ShowTenantArguments(Arguments):
@@ -70,7 +55,7 @@ class Command(OperatorCommand[ShowTenantArguments]):
         self.output.print_record(FACTS, _format_facts(document))
         print_sections(
             self.output,
-            ("Limits", LIMITS, _format_limits(document)),
+            ("Limits", LIMIT_COLUMNS, _format_limits(document)),
             ("Participants", PARTICIPANTS, document["participants"]),
             ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )
@@ -97,15 +82,15 @@ def _format_facts(tenant: Row) -> Row:
 
 def _format_limits(tenant: Row) -> list[Row]:
     rows = []
-    for key, label, format_number in _LIMIT_ROWS:
-        used, limit = tenant["limits"][key]["used"], tenant["limits"][key]["limit"]
-        tokens = format_tokens(tenant) if key == "ai_tokens_month" else None
+    for each in LIMITS:
+        used, limit = tenant["limits"][each.key]["used"], tenant["limits"][each.key]["limit"]
+        tokens = format_tokens(tenant) if each.key == "ai_tokens_month" else None
         rows.append(
             {
-                "limit_name": label,
+                "limit_name": each.words[0].upper() + each.words[1:],
                 # None if no usage is known, or the app that counts it is not installed.
-                "used": tokens or (EMPTY_CELL if used is None else format_number(used)),
-                "limit": "no limit" if limit is None else format_number(limit),
+                "used": tokens or (EMPTY_CELL if used is None else each.format(used)),
+                "limit": "no limit" if limit is None else each.format(limit),
             }
         )
     return rows

@@ -6,15 +6,14 @@ from django.utils import timezone
 
 from scaiwave.cli.arguments import Arguments, argument, option
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType, columns_of
 from tenants.audit.queries.checks import KeptSeal
 from tenants.audit.queries.verify_audit import verify_audit
 from tenants.audit.queries.verify_audit_export import verify_audit_export
 from tenants.management.files import open_input
 
 COLUMNS = (
-    Column("seals", "Seals", ColumnType.COUNT),
-    Column("entries", "Entries", ColumnType.COUNT),
+    *columns_of("seals", "entries", kind=ColumnType.COUNT),
     Column("first_day", "First day (UTC)"),
     Column("last_day", "Last day (UTC)"),
     Column("pruned_through", "Deleted by retention through"),

@@ -37,7 +37,8 @@ from scaiwave import extensions
 from scaiwave.core.sql import fetch_column
 from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.models import ACTIVE, Participant, Tenant, TokenUsage
-from tenants.people.queries.tenants import MIB, usage_month
+from tenants.people.queries.limits import BY_FIGURE, LIMITS
+from tenants.people.queries.tenants import usage_month
 
 Figures = dict[str, Any]
 
@@ -48,14 +49,6 @@ STATUS_ORDER = Case(
     output_field=IntegerField(),
 )
 """Sorts active tenants before suspended and deactivated ones."""
-
-LIMITS = {
-    "participants": ("max_participants", 1),
-    "rooms": ("max_rooms", 1),
-    "storage_bytes": ("max_storage_mb", MIB),
-    "ai_tokens": ("max_ai_tokens_month", 1),
-}
-"""The figures that have a limit: its field, and the unit of that in the figure's."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def load_figures(tenant_ids: Collection[UUID], now: datetime) -> dict[UUID, dict
 
 @dataclass(frozen=True)
 class LimitShare:
-    """The greatest share that a tenant uses of a limit; `name` is one of `LIMITS`."""
+    """The greatest share that a tenant uses of a limit; `name` is the figure."""
 
     share: float
     slug: str
@@ -192,13 +185,13 @@ def load_shares(
     keys = None if within is None else within.order_by().values("pk")
     usage = TokenUsage.objects.filter(month=usage_month(now))
     used = {"ai_tokens": dict(usage.values_list("tenant", "total_tokens"))}
-    used |= {name: _load_totals()[name].load_sums(keys) for name in LIMITS if name not in used}
+    used |= {name: _load_totals()[name].load_sums(keys) for name in BY_FIGURE if name not in used}
     shares = []
-    fields = [field for field, _ in LIMITS.values()]
-    for key, slug, *limits in tenants.order_by().values_list("pk", "slug", *fields):
+    fields = [limit.field for limit in LIMITS]
+    for key, slug, *values in tenants.order_by().values_list("pk", "slug", *fields):
         share, name = max(
-            (_divide(used[name].get(key), limit, unit), name)
-            for (name, (_, unit)), limit in zip(LIMITS.items(), limits, strict=True)
+            (_divide(used[limit.figure].get(key), value, limit.unit), limit.figure)
+            for limit, value in zip(LIMITS, values, strict=True)
         )
         if share:
             shares.append(LimitShare(share, slug, name, key))
@@ -219,14 +212,13 @@ def filter_by_share(tenants: QuerySet[Tenant], least: float, now: datetime) -> Q
     usage = TokenUsage.objects.filter(month=usage_month(now))
     keyed = usage.annotate(key=F("tenant_id"), figure=F("total_tokens"))
     sums = {"ai_tokens": keyed.values_list("key", "figure")}
-    sums |= {name: _load_totals()[name].sum_by_tenant() for name in LIMITS if name not in sums}
+    sums |= {name: _load_totals()[name].sum_by_tenant() for name in BY_FIGURE if name not in sums}
     joins, conditions = "", []
     values: list[Any] = []
     for name, rows in sums.items():
         sql, parameters = rows.query.sql_with_params()
         joins += f" LEFT JOIN ({sql}) AS {name} ON {name}.key = sw_tenants.id"
-        field, unit = LIMITS[name]
-        limit = f"{field} * CAST({unit} AS BIGINT)"
+        limit = f"{BY_FIGURE[name].field} * CAST({BY_FIGURE[name].unit} AS BIGINT)"
         conditions.append(f"({name}.figure > 0 AND {name}.figure >= {least} * {limit})")
         values += parameters
     where = " OR ".join(conditions)

@@ -22,6 +22,7 @@ from tenants.lookup.sorting import SortKey, parse_sort, sort_ids, sort_rows
 from tenants.lookup.status_filters import MEMBERS, status_q
 from tenants.lookup.visibility import visible_tenants
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
+from tenants.people.queries.limits import LIMITS
 from tenants.people.queries.token_usage import NO_USAGE, token_columns
 
 # The values of --sort, and the column that each selects.
@@ -36,15 +37,10 @@ SORT_KEYS = {
     "tokens": "ai_tokens_month",
 }
 BATCH_SIZE = 500
-PERCENTS = {
-    "participants": "participants_percent",
-    "rooms": "rooms_percent",
-    "storage_bytes": "storage_percent",
-    "ai_tokens_month": "ai_tokens_percent",
-}
+PERCENTS = {limit.key: limit.percent for limit in LIMITS}
 """The column with the used percentage of each limit."""
 NEAR_LIMIT_PERCENT = 80
-NO_LIMITS = Q(max_participants=None, max_rooms=None, max_storage_mb=None, max_ai_tokens_month=None)
+NO_LIMITS = Q(**{limit.field: None for limit in LIMITS})
 # Columns that other apps register. The value is None if the app is not installed.
 REGISTERED_COLUMNS = ("rooms", "storage_bytes")
 
@@ -206,9 +202,6 @@ def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
     return dict(people.values_list("tenant_id").annotate(number=Count("*")))
 
 
-MIB = 1024 * 1024
-
-
 def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
     """Return everything about one tenant. Raises `TenantNotFound` or `AmbiguousName`."""
     operator.require(Permission.VIEW)
@@ -249,11 +242,5 @@ def _build_limits(tenant: Tenant, used: Row, *, active: int) -> Row:
 
     assumption: the limit of participants counts the active ones of every type.
     """
-    storage = tenant.max_storage_mb
-    limits = {
-        "participants": (active, tenant.max_participants),
-        "rooms": (used["rooms"], tenant.max_rooms),
-        "storage_bytes": (used["storage_bytes"], None if storage is None else storage * MIB),
-        "ai_tokens_month": (used["ai_tokens_month"], tenant.max_ai_tokens_month),
-    }
-    return {name: {"used": used, "limit": limit} for name, (used, limit) in limits.items()}
+    used = {**used, "participants": active}
+    return {each.key: {"used": used[each.key], "limit": each.get(tenant)} for each in LIMITS}

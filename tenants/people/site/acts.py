@@ -23,18 +23,18 @@ from scaiwave.site.acts import (
 )
 from tenants.models import Participant, Partner, Tenant
 from tenants.people.partner_capacity import count_tenants
+from tenants.people.queries.limits import MAX_LIMIT
 from tenants.people.suspension import (
     PARTICIPANT,
     PARTNER,
     TENANT,
     SuspensionRules,
-    can_suspend,
     resume,
     resume_many,
     suspend,
     suspend_many,
 )
-from tenants.people.tenant_limits import MAX_LIMIT, MAX_LIMITS, describe_usage
+from tenants.people.tenant_limits import MAX_LIMITS, describe_usage
 from tenants.people.update_partner import update_partner
 from tenants.people.update_tenant import TenantUpdate, update_tenant
 
@@ -98,7 +98,7 @@ class PartnerLimitsForm(LimitsForm):
         return {"max_tenants": f"{count_tenants(row):,}"}
 
 
-def _change(change: Callable[..., Change], rules: SuspensionRules, call: ActCall) -> Change:
+def _change(change: Callable[..., Change], rules: SuspensionRules[Any], call: ActCall) -> Change:
     """Only a suspension asks first."""
     undo = {"undo": f"choose Resume on the page of the {rules.kind}"}
     more: dict[str, Any] = undo if change is suspend else {"confirm": None}
@@ -132,7 +132,7 @@ def _change_partner_limits(call: ActCall) -> Change:
 
 
 def _change_selected(
-    change: Callable[..., BulkResult], rules: SuspensionRules, call: ActCall
+    change: Callable[..., BulkResult], rules: SuspensionRules[Any], call: ActCall
 ) -> str:
     """Suspend or resume the selected people: all of them, or none."""
     undo = {"undo": "resume them in this list"} if change is suspend_many else {}
@@ -155,6 +155,7 @@ for verb, change in (("suspend", suspend_many), ("resume", resume_many)):
             is_destructive=verb == "suspend",
         )
     )
+rules: SuspensionRules[Any]
 for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICIPANT)):
     register_acts(
         Act(
@@ -163,7 +164,7 @@ for model, rules in ((Tenant, TENANT), (Partner, PARTNER), (Participant, PARTICI
             model,
             partial(_change, suspend, rules),
             form=ReasonForm,
-            is_offered=partial(can_suspend, rules),
+            is_offered=rules.can_suspend,
             is_destructive=True,
         ),
         Act(

@@ -12,7 +12,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from scaiwave.console.output import format_bytes
 from scaiwave.site import Section
 from scaiwave.site.access import by_tenant
 from scaiwave.site.formatting import (
@@ -26,7 +25,7 @@ from scaiwave.site.formatting import (
 from scaiwave.site.terms import TermForm
 from tenants.models import Tenant
 from tenants.people.queries.figures import find_figure, find_figure_model, load_figures
-from tenants.people.queries.tenants import MIB
+from tenants.people.queries.limits import BY_FIGURE, LIMITS
 from tenants.people.site.filters import (
     LimitFilter,
     OriginFilter,
@@ -49,19 +48,9 @@ LIMITED = ("people", "rooms", "storage", "ai_tokens")
 LIMIT_TITLES = ("People", "Rooms", "Storage", "AI tokens this month")
 
 
-def _get_limit(tenant: Any, name: str) -> int | None:
-    """Return a limit in the unit of its figure."""
-    if name == "storage_bytes":
-        return None if tenant.max_storage_mb is None else tenant.max_storage_mb * MIB
-    limit: int | None = getattr(
-        tenant, "max_ai_tokens_month" if name == "ai_tokens" else f"max_{name}"
-    )
-    return limit
-
-
 def _get_percent(tenant: Any, name: str) -> int | None:
     """Return the percentage of a limit that is used; the first one uses up a limit of 0."""
-    used, limit = tenant.figures[name], _get_limit(tenant, name)
+    used, limit = tenant.figures[name], BY_FIGURE[name].get(tenant)
     if used is None or limit is None:
         return None
     return used * 100 // limit if limit else 100 * bool(used)
@@ -71,7 +60,7 @@ def _list_export_columns(key: str, name: str) -> dict[str, Callable[[Any], Any]]
     """Return use, limit and percentage, as the list shows them in one column."""
     return {
         key: lambda tenant: tenant.figures[name],
-        f"{key}_limit": lambda tenant: _get_limit(tenant, name),
+        f"{key}_limit": BY_FIGURE[name].get,
         f"{key}_percent": lambda tenant: _get_percent(tenant, name),
     }
 
@@ -102,13 +91,7 @@ class TenantAdmin(StatusAdmin):
     ordering = ("slug", "-id")
     more_fields = ("last_sync", "last_activity", "feature_table")
     number_columns = LIMITED
-    hidden_fields = (
-        "features",
-        "max_participants",
-        "max_rooms",
-        "max_storage_mb",
-        "max_ai_tokens_month",
-    )
+    hidden_fields = ("features", *(limit.field for limit in LIMITS))
 
     export_columns: ClassVar = {
         **StatusAdmin.export_columns,
@@ -182,23 +165,21 @@ class TenantAdmin(StatusAdmin):
         people = self._get_figure(tenant, "members") or 0
         used, limit = self._get_figure(tenant, "participants"), tenant.max_participants
         more = f"{used:,} with AI and bridges" if limit is not None and used != people else ""
-        html = _format_use(used, limit, "{:,}".format, text=f"{people:,}", note=more)
+        html = self._format_use(tenant, "participants", text=f"{people:,}", note=more)
         return FormattedValue(html, people)
 
     @admin.display(description="rooms", ordering="rooms")
     def rooms(self, tenant: Tenant) -> str:
         """The rooms that are not closed, which the limit counts."""
-        return _format_use(self._get_figure(tenant, "rooms"), tenant.max_rooms, "{:,}".format)
+        return self._format_use(tenant, "rooms")
 
     @admin.display(description="storage", ordering="storage_bytes")
     def storage(self, tenant: Tenant) -> str:
-        limit = _get_limit(tenant, "storage_bytes")
-        return _format_use(self._get_figure(tenant, "storage_bytes"), limit, format_bytes)
+        return self._format_use(tenant, "storage_bytes")
 
     @admin.display(description="AI tokens this month", ordering="ai_tokens")
     def ai_tokens(self, tenant: Tenant) -> str:
-        used = self._get_figure(tenant, "ai_tokens")
-        return _format_use(used, tenant.max_ai_tokens_month, "{:,}".format)
+        return self._format_use(tenant, "ai_tokens")
 
     @admin.display(description="last sync", ordering="last_sync_at")
     def last_sync(self, tenant: Tenant) -> str:
@@ -210,19 +191,15 @@ class TenantAdmin(StatusAdmin):
         """The time of the newest event in its rooms."""
         return format_time(self._get_figure(tenant, "last_activity_at"))
 
-
-def _format_use(
-    used: int | None,
-    limit: int | None,
-    format_number: Callable[[int], str],
-    *,
-    text: str = "",
-    note: str = "",
-) -> str:
-    """Return the use beside the limit, with a meter. `text` replaces the number that is used."""
-    if used is None and limit is None:
-        return EMPTY_VALUE
-    text = text or ("unknown" if used is None else format_number(used))
-    text = text if limit is None else f"{text} / {format_number(limit)}"
-    meter = format_meter(used, limit, text)
-    return format_html('{} <span class="why note-below">{}</span>', meter, note) if note else meter
+    def _format_use(self, tenant: Tenant, name: str, *, text: str = "", note: str = "") -> str:
+        """Return a figure beside its limit, with a meter. `text` replaces the figure."""
+        used, limit = self._get_figure(tenant, name), BY_FIGURE[name].get(tenant)
+        if used is None and limit is None:
+            return EMPTY_VALUE
+        format_number = BY_FIGURE[name].format
+        text = text or ("unknown" if used is None else format_number(used))
+        text = text if limit is None else f"{text} / {format_number(limit)}"
+        meter = format_meter(used, limit, text)
+        return (
+            format_html('{} <span class="why note-below">{}</span>', meter, note) if note else meter
+        )
