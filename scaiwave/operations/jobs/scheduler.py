@@ -8,7 +8,6 @@ No time is planned in advance: a clock that was wrong for a while leaves nothing
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -31,9 +30,10 @@ from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import (
     ENQUEUED_KEY,
     SCHEDULERS_KEY,
-    STALE_AFTER,
+    SchedulerBeat,
     delete_stale_schedulers,
     get_redis_time,
+    write_scheduler,
 )
 from scaiwave.queue.rq_queue import enqueue_job, open_queues
 
@@ -177,23 +177,16 @@ class Scheduler:
 
     def _report(self) -> None:
         """Leave a heartbeat, and delete the heartbeats of schedulers that are gone."""
-        seen_at = get_redis_time(self._redis)
-        next_runs = {
-            entry.definition.name: entry.find_next().isoformat()
-            for entry in self._entries
-            if self._is_active
-        }
-        beat = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "is_active": self._is_active,
-            "started_at": self._started_at.isoformat(),
-            "seen_at": seen_at.isoformat(),
-            "next_runs": next_runs,
-        }
-        with self._redis.pipeline() as pipeline:
-            pipeline.hset(SCHEDULERS_KEY, self.name, json.dumps(beat))
-            pipeline.expire(SCHEDULERS_KEY, STALE_AFTER)
-            pipeline.execute()
+        entries = self._entries if self._is_active else ()
+        beat = SchedulerBeat(
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            is_active=self._is_active,
+            started_at=self._started_at,
+            seen_at=get_redis_time(self._redis),
+            next_runs={entry.definition.name: entry.find_next() for entry in entries},
+        )
+        write_scheduler(self._redis, beat)
         if self._is_active:
             delete_stale_schedulers(self._redis)
