@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import httpcore
 import httpx
+from httpcore import SOCKET_OPTION
 
 
 class Limiter(Protocol):
@@ -101,7 +102,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
         stream = self._backend.connect_tcp(host, port, time_left, local_address, socket_options)

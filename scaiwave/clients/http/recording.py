@@ -32,7 +32,7 @@ class ResponseRecorder:
         """Record what this connection reads; with TLS its outermost stream is last to come here."""
         read = stream.read
 
-        def read_and_record(*args: Any, **options: Any) -> bytes:
+        def read_and_record(*args: object, **options: object) -> bytes:
             data: bytes = read(*args, **options)
             self._record(data)
             return data

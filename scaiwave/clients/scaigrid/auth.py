@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Unpack
 
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions, HttpClient, ServiceClient
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.clients.scaikey.responses import error_from_scaikey_response
@@ -58,7 +58,12 @@ class ServiceToken(ServiceClient):
     """ScaiKey's token for this server's client credentials, with its own connection."""
 
     def __init__(
-        self, scaikey_url: str, *, client_id: str, client_secret: str, **options: Any
+        self,
+        scaikey_url: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        **options: Unpack[ClientOptions],
     ) -> None:
         """`options` are passed to HttpClient."""
         self._client_id = client_id
@@ -89,7 +94,7 @@ class ServiceToken(ServiceClient):
 GridAccess = ApiKey | ServiceToken
 
 
-def load_access(config: Configuration, **options: Any) -> GridAccess:
+def load_access(config: Configuration, **options: Unpack[ClientOptions]) -> GridAccess:
     """Return this server's credential for ScaiGrid. Raises SettingMissing or SettingInvalid."""
     if key := config.get_str("SCAIWAVE_SCAIGRID_API_KEY"):
         return ApiKey(key)

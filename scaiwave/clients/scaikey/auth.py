@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote_plus
 
 import httpx
@@ -227,7 +227,7 @@ def is_sendable(token: str) -> bool:
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
-def unverified_claims(token: str) -> dict[str, Any]:
+def unverified_claims(token: str) -> dict[str, object]:
     """Return the claims of a token without checking it, for a token that ScaiKey has just issued.
 
     Empty for an opaque token.

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions, HttpClient, Params, ServiceClient
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey import scim
@@ -86,7 +86,7 @@ _EXPIRED_FIX = (
 
 
 class _Jwks(msgspec.Struct):
-    keys: list[dict[str, Any]]
+    keys: list[dict[str, object]]
 
 
 MAX_SLOW_LISTS = 3
@@ -112,6 +112,18 @@ def is_path_segment(text: str) -> bool:
     return _UNSAFE_IN_PATH.search(text) is None
 
 
+class PageOptions(TypedDict, total=False):
+    """How a list is read: see PageIterator. With `seconds`, each request is sent once."""
+
+    params: Params | None
+    per_page: int | None
+    in_flight: int | None
+    max_pages: int
+    max_seconds: float
+    to_end: bool
+    seconds: float | None
+
+
 class ScaiKeyClient(RegistrationCalls, ServiceClient):
     """Reads from ScaiKey. Threads may share an instance; close it, or use it in a `with`.
 
@@ -127,7 +139,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         client_id: str | None = None,
         client_secret: str | None = None,
         bearer: str | None = None,
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> None:
         """`options` are passed to HttpClient."""
         self.http = HttpClient(
@@ -165,7 +177,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
                 self._known_endpoints = discover(self.http)
             return self._known_endpoints
 
-    def claims(self) -> dict[str, Any]:
+    def claims(self) -> dict[str, object]:
         """Return the unverified claims of this server's own token; empty if it is opaque."""
         return unverified_claims(self._auth.bearer())
 
@@ -174,43 +186,42 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         """The scope of the credentials: GLOBAL, PARTNER, TENANT, or empty if not stated."""
         return str(self.claims().get("app_scope") or "").upper()
 
-    def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, Any]:
+    def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, object]:
         """Fetch the keys of the platform, or of one tenant, that sign tokens."""
         path = self.endpoints().jwks
         if tenant_slug is not None:
             path = f"/api/v1/auth/tenants/{quote(tenant_slug, safe='')}/.well-known/jwks.json"
         response = self.http.request("GET", path)
-        jwks: _Jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
+        jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
         return {"keys": jwks.keys}
 
     @overload
     def iter_pages(
-        self, collection: Literal["partners"], **options: Any
+        self, collection: Literal["partners"], **options: Unpack[PageOptions]
     ) -> PageIterator[PartnerRecord]: ...
     @overload
     def iter_pages(
-        self, collection: Literal["tenants"], **options: Any
+        self, collection: Literal["tenants"], **options: Unpack[PageOptions]
     ) -> PageIterator[ScaiKeyTenantRecord]: ...
     @overload
     def iter_pages(
-        self, collection: Literal["users"], **options: Any
+        self, collection: Literal["users"], **options: Unpack[PageOptions]
     ) -> PageIterator[UserRecord]: ...
     @overload
     def iter_pages(
-        self, collection: Literal["groups"], **options: Any
+        self, collection: Literal["groups"], **options: Unpack[PageOptions]
     ) -> PageIterator[GroupRecord]: ...
     @overload
-    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]: ...
-    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]:
-        """Iterate over the pages of a collection.
-
-        Options are `params`, `per_page`, `in_flight`, `max_pages`, `max_seconds` and `to_end`.
-        """
+    def iter_pages(self, collection: str, **options: Unpack[PageOptions]) -> PageIterator[Any]: ...
+    def iter_pages(self, collection: str, **options: Unpack[PageOptions]) -> PageIterator[Any]:
+        """Iterate over the pages of a collection."""
         return self._iter_pages(
             f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options
         )
 
-    def iter_member_pages(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
+    def iter_member_pages(
+        self, group_id: str, **options: Unpack[PageOptions]
+    ) -> PageIterator[MemberRecord]:
         """Iterate over the members of a group. assumption: the path is not documented."""
         path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
         return self._iter_pages(path, MemberRecord, "groups", **options)
@@ -230,9 +241,11 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         """
         sizes = per_page or {}
 
-        def read(group_id: str, stop: threading.Event, **options: Any) -> MemberList | None:
+        def read(group_id: str, stop: threading.Event, seconds: float | None) -> MemberList | None:
             size = sizes.get(group_id)
-            return self._fetch_members(group_id, stop, to_end=to_end, per_page=size, **options)
+            return self._fetch_members(
+                group_id, stop, to_end=to_end, per_page=size, seconds=seconds
+            )
 
         yield from self._iter_lists(read, group_ids)
 
@@ -244,9 +257,9 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         Each part is in memory as a whole. Raises and owns what `iter_members` does.
         """
 
-        def read(key: str, stop: threading.Event, **options: Any) -> PartialList:
+        def read(key: str, stop: threading.Event, seconds: float | None) -> PartialList:
             with self.iter_pages(
-                collection, params={parameter: key}, in_flight=1, **options
+                collection, params={parameter: key}, in_flight=1, seconds=seconds
             ) as pages:
                 records = [record for page in pages if not stop.is_set() for record in page]
             return PartialList(records, pages)
@@ -254,13 +267,15 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         yield from self._iter_lists(read, keys)
 
     def _iter_lists(
-        self, read: Callable[..., Result], keys: Iterable[str]
+        self,
+        read: Callable[[str, threading.Event, float | None], Result],
+        keys: Iterable[str],
     ) -> Generator[tuple[str, Result | UnreadableList]]:
         def fetch(key: str, stop: threading.Event) -> tuple[str, Result | UnreadableList]:
             started = time.monotonic()
             seconds = HASTY_SECONDS if self._slow_lists >= MAX_SLOW_LISTS else None
             try:
-                return key, read(key, stop, seconds=seconds)
+                return key, read(key, stop, seconds)
             except UpstreamUnauthorized:
                 raise
             except ScaiWaveError as error:
@@ -292,13 +307,21 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             prefetcher.close()
 
     def _fetch_members(
-        self, group_id: str, stop: threading.Event, **options: Any
+        self,
+        group_id: str,
+        stop: threading.Event,
+        *,
+        to_end: bool,
+        per_page: int | None,
+        seconds: float | None,
     ) -> MemberList | None:
         if not is_path_segment(group_id):
             return None
         members: dict[tuple[str, ...], MemberRecord] = {}
         try:
-            with self.iter_member_pages(group_id, in_flight=1, **options) as pages:
+            with self.iter_member_pages(
+                group_id, in_flight=1, to_end=to_end, per_page=per_page, seconds=seconds
+            ) as pages:
                 for page in pages:
                     members.update((record.key, record) for record in page)
                     if stop.is_set():
@@ -354,7 +377,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         except scim.UNAVAILABLE:
             return None
 
-    def _get_scim(self, path: str, params: dict[str, Any]) -> httpx.Response:
+    def _get_scim(self, path: str, params: Params) -> httpx.Response:
         return self._get(path, "groups", params, accept=scim.ACCEPT)
 
     def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
@@ -419,7 +442,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         kind: type[AnyRecord],
         collection: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
         per_page: int | None = None,
         in_flight: int | None = None,
         max_pages: int = MAX_PAGES,
@@ -459,7 +482,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         self,
         path: str,
         collection: str,
-        params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
         stop: threading.Event | None = None,
         *,
         accept: str = "application/json",
@@ -510,7 +533,7 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
     return own_scaikey_client(config)
 
 
-def own_scaikey_client(config: Configuration, **options: Any) -> ScaiKeyClient:
+def own_scaikey_client(config: Configuration, **options: Unpack[ClientOptions]) -> ScaiKeyClient:
     """Build the client that uses this server's credentials, even if the operator has a token.
 
     `options` are passed to HttpClient.

@@ -329,8 +329,12 @@ def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, faul
 
 @pytest.mark.parametrize("suffix", ["/api/v1", "/api/v1/", "/scaikey"])
 def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: str) -> None:
-    credentials = {"client_id": scaikey.client_id, "client_secret": scaikey.client_secret}
-    with ScaiKeyClient(f"{scaikey.url}{suffix}", retry_policy=QUICK, **credentials) as client:
+    with ScaiKeyClient(
+        f"{scaikey.url}{suffix}",
+        retry_policy=QUICK,
+        client_id=scaikey.client_id,
+        client_secret=scaikey.client_secret,
+    ) as client:
         calls: list[Callable[[], object]] = [
             client.fetch_jwks,
             lambda: client.get_user("usr_unknown"),
