@@ -10,10 +10,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
 from scaiwave.site.formatting import format_word
+from scaiwave.site.model_admins import ModelField
 from scaiwave.site.rows import find_row
 
 
@@ -22,7 +23,7 @@ class ExactValueFilter(admin.FieldListFilter):
 
     def __init__(  # noqa: PLR0917 - as Django calls it
         self,
-        field: Field[Any, Any],
+        field: ModelField,
         request: HttpRequest,
         params: dict[str, Any],
         model: type[Model],
@@ -124,14 +125,14 @@ def make_choice_filter(
         ) -> list[tuple[str, str]]:
             return [(value, format_word(value)) for value in values]
 
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
             return queryset.filter(**{name: self.value()}) if self.value() in values else queryset
 
     ChoiceFilter.title = title or name.replace("_", " ")
     return ChoiceFilter
 
 
-def filter_parameter(field: Field[Any, Any]) -> str:
+def filter_parameter(field: ModelField) -> str:
     """Return the query parameter that selects the rows with one value of this field."""
     if isinstance(field, ForeignKey):
         return f"{field.name}__{field.target_field.name}__exact"
