@@ -55,7 +55,7 @@ WORKER_TTL_SECONDS = 17
 class _TimeLimit(UnixSignalDeathPenalty):
     """Ends a job like a signal does, so that `except Exception` in it lets it pass."""
 
-    def handle_death_penalty(self, signum: int, frame: Any) -> NoReturn:
+    def handle_death_penalty(self, signum: int, frame: object) -> NoReturn:
         raise TimeLimitSignal if self._exception is JobTimeoutException else self._exception
 
 
@@ -100,7 +100,7 @@ class SuiteWorker(RoundRobinWorker):
         with suppress(RedisError):
             super().teardown()  # type: ignore[no-untyped-call]
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, object]:
         return {**super().serialize(), "scaiwave": __version__, "state": self.get_state()}
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:

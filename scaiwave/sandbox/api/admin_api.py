@@ -11,7 +11,8 @@ from functools import partial
 
 from scaiwave.sandbox.api.auth import Principal, authenticate, require_super_admin
 from scaiwave.sandbox.api.pagination import encode_json, paginate
-from scaiwave.sandbox.data.population import ListFilter, Row
+from scaiwave.sandbox.data.population import ListFilter
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.routing import Handler, route

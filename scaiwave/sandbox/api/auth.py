@@ -6,7 +6,6 @@ The vendor documents the text NEEDS_SCOPE; the other texts are an assumption.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from scaiwave.sandbox.api.oauth import verify_token
 from scaiwave.sandbox.http.messages import HTTPError, Request
@@ -22,7 +21,7 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 class Principal:
     """The caller. A super_admin has no partner or tenant, and everything in scope."""
 
-    claims: dict[str, Any]
+    claims: dict[str, object]
     role: str
     partner_id: str | None = None
     tenant_id: str | None = None

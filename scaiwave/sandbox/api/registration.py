@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import (
     HTTPError,
@@ -44,7 +45,7 @@ def register(sandbox: SandboxState, request: Request) -> Response:
     return json_response({name: getattr(pending, name) for name in fields}, status=201)
 
 
-def _check_body(body: dict[str, Any]) -> None:
+def _check_body(body: Row) -> None:
     """Check the fields. assumption: they have the same names as in `scaicontrol setup register`."""
     for name in REQUIRED_STRINGS:
         if name not in body:
@@ -79,14 +80,14 @@ def _check_redirect_uri(name: str, uri: Any) -> None:
         raise validation_error(["body", name], "Input should be a valid URL", "url_parsing", uri)
 
 
-def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> None:
+def _check_choices(name: str, values: list[object], choices: tuple[str, ...]) -> None:
     for value in values:
         if value not in choices:
             expected = " or ".join(f"'{choice}'" for choice in choices)
             raise validation_error(["body", name], f"Input should be {expected}", "enum", value)
 
 
-def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
+def _find_target_id(sandbox: SandboxState, body: Row) -> str:
     """Return the ID of the partner or tenant that the app is for."""
     kind = body["scope"].lower()
     if kind == "global":
@@ -104,7 +105,7 @@ def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
 def get_status(sandbox: SandboxState, request: Request) -> Response:
     pending = sandbox.registrations.get(request.params["request_id"], _get_status_token(request))
     first = sandbox.registrations.claim_credentials(pending)
-    body: dict[str, Any] = {"request_id": pending.request_id, "status": pending.update_status()}
+    body: Row = {"request_id": pending.request_id, "status": pending.update_status()}
     if pending.reason:
         body["rejection_reason"] = pending.reason
     if first:

@@ -14,7 +14,8 @@ import msgspec
 
 from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.api.auth import authenticate
-from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
+from scaiwave.sandbox.data.population import ListFilter, decode_row
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.routing import route
