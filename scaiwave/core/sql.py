@@ -32,7 +32,7 @@ def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a query."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cast(list[tuple[Any, ...]], cursor.fetchall())
+        return cast(list[tuple[object, ...]], cursor.fetchall())
 
 
 def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -40,7 +40,7 @@ def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
     return fetch(sql, params)[0]
 
 
-def fetch_number(sql: str, params: Sequence[Any] = ()) -> int:
+def fetch_number(sql: str, params: Sequence[object] = ()) -> int:
     """Return the number, or 1 for true, that a query returns; 0 for NULL."""
     return int(fetch_one(sql, params)[0] or 0)
 
@@ -61,7 +61,7 @@ def to_uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def datetime_param(value: datetime) -> Any:
+def datetime_param(value: datetime) -> object:
     """Return a time as the database's raw SQL takes it."""
     return connection.ops.adapt_datetimefield_value(value)
 

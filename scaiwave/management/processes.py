@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 from django.conf import settings
 
@@ -26,12 +25,12 @@ class ServiceCommand(OperatorCommand):
     def operator(self) -> Operator:
         return identify_service_operator(settings.CONFIG)
 
-    def execute(self, *args: Any, **options: Any) -> str | None:
+    def execute(self, *args: object, **options: object) -> str | None:
         set_service_log_level(self.logger_name, options)
         return super().execute(*args, **options)
 
 
-def set_service_log_level(logger_name: str, options: Mapping[str, Any]) -> None:
+def set_service_log_level(logger_name: str, options: Mapping[str, object]) -> None:
     """Other commands log warnings by default, and their results go to stdout."""
     is_default = settings.CONFIG.is_default("SCAIWAVE_LOG_LEVEL")
     if is_default and options["verbosity"] == 1 and not options["quiet"]:

@@ -146,7 +146,7 @@ class HttpClient:
         auth: tuple[str, str] | None = None,
         retry: bool | None = None,
         stop: threading.Event | None = None,
-        trace: Callable[[str, dict[str, Any]], None] | None = None,
+        trace: Callable[[str, dict[str, object]], None] | None = None,
         seconds: float | None = None,
     ) -> httpx.Response:
         """Return the response if its status is 200–299, with its body read.
@@ -197,7 +197,7 @@ class HttpClient:
         )
 
     def _attempt(
-        self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
+        self, method: str, path: str, arguments: dict[str, object], seconds: float | None
     ) -> httpx.Response:
         """Send one request. Raises _RetryableError if a retry may help, else the error itself."""
         started = time.monotonic()

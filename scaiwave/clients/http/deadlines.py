@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpcore
 import httpx
@@ -85,7 +85,7 @@ class BoundedStream(httpcore.NetworkStream):
         secured = self._stream.start_tls(ssl_context, server_hostname, time_left)
         return BoundedStream(secured, self._deadline)
 
-    def get_extra_info(self, info: str) -> Any:
+    def get_extra_info(self, info: str) -> object:
         return self._stream.get_extra_info(info)
 
 

@@ -21,7 +21,7 @@ class ResponseRecorder:
         self._begin = begin
         self._record = record
 
-    def trace(self, event: str, info: dict[str, Any]) -> None:
+    def trace(self, event: str, info: dict[str, object]) -> None:
         """Follow the events of httpcore (HTTPCore docs, Extensions, "trace")."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._record_stream(info["return_value"])

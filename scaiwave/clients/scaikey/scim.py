@@ -47,7 +47,7 @@ GROUPS_PER_CURSOR_PAGE = 100
 MAX_PAGES = 5000
 """A hundred thousand groups of one tenant; a longer list is read from the admin API instead."""
 
-Get = Callable[[str, dict[str, Any]], httpx.Response]
+Get = Callable[[str, dict[str, object]], httpx.Response]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
 
 from scaiwave.management.processes import ServiceCommand
 from scaiwave.operations.jobs.run_processes import run_worker
@@ -32,7 +31,7 @@ class Command(ServiceCommand):
         )
         parser.add_argument("--burst", action="store_true", help="end once the queues are empty")
 
-    def handle(self, queues: list[str], grace: int, burst: bool, **options: Any) -> None:
+    def handle(self, queues: list[str], grace: int, burst: bool, **options: object) -> None:
         counts = run_worker(operator=self.operator, queues=queues, burst=burst, grace_seconds=grace)
         if self.output.as_json:
             self.output.print_json(counts)
