@@ -107,7 +107,7 @@ class TotalSource(FigureSource, Protocol):
 
     def __call__(self, tenant_ids: Collection[UUID], /) -> Mapping[UUID, int]: ...
 
-    def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
+    def list_tenants_from(self, least: object, /) -> QuerySet[Model]: ...
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
 
@@ -209,12 +209,12 @@ SYNC_LOCK = Extension("identity_sync.sync.lock.sync_lock")
 """Takes the lock until the end of the block, or raises the error that names who has it."""
 OPERATOR_SCOPE: Extension[Callable[[Operator], OperatorScope]]
 OPERATOR_SCOPE = Extension("tenants.accounts.callers.find_scope")
-VISIBLE_TENANTS: Extension[Callable[[Operator], QuerySet[Any]]]
+VISIBLE_TENANTS: Extension[Callable[[Operator], QuerySet[Model]]]
 VISIBLE_TENANTS = Extension("tenants.lookup.visibility.visible_tenants")
 ERASING_TENANTS: Extension[Callable[[], QuerySet[Any, Any]]]
 ERASING_TENANTS = Extension("tenants.lookup.visibility.erasing_tenants")
 """The IDs of tenants that are being erased."""
-IMPORTING_TENANTS: Extension[Callable[[], QuerySet[Any]]]
+IMPORTING_TENANTS: Extension[Callable[[], QuerySet[Model]]]
 IMPORTING_TENANTS = Extension("rooms.lookup.tenant_stats.importing_tenants")
 """Tenants that an import has suspended until its end."""
 TENANT_SLUG: Extension[Callable[[str], str | None]]

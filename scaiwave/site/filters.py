@@ -25,9 +25,9 @@ class ExactValueFilter(admin.FieldListFilter):
         self,
         field: ModelField,
         request: HttpRequest,
-        params: dict[str, Any],
+        params: dict[str, list[str]],
         model: type[Model],
-        model_admin: admin.ModelAdmin[Any],
+        model_admin: admin.ModelAdmin[Model],
         field_path: str,
     ) -> None:
         self.parameter = filter_parameter(field)
@@ -66,9 +66,9 @@ class TypedFilter(admin.ListFilter):
     def __init__(
         self,
         request: HttpRequest,
-        params: dict[str, Any],
+        params: dict[str, list[str]],
         model: type[Model],
-        model_admin: admin.ModelAdmin[Any],
+        model_admin: admin.ModelAdmin[Model],
     ) -> None:
         super().__init__(request, params, model, model_admin)
         for name, (_, kind) in self.fields.items():
@@ -121,7 +121,7 @@ def make_choice_filter(
         parameter_name = name
 
         def lookups(
-            self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+            self, request: HttpRequest, model_admin: admin.ModelAdmin[Model]
         ) -> list[tuple[str, str]]:
             return [(value, format_word(value)) for value in values]
 

@@ -95,11 +95,11 @@ def _format_label(field: ModelField, row: Model) -> str:
 def count_rows(queries: Sequence[QuerySet[Model]], limit: int) -> list[int]:
     """Return the number of rows of each query, up to a limit. Reads them with one query."""
     selects: list[str] = []
-    values: list[object] = []
+    values: list[Any] = []
     for number, rows in enumerate(queries):
         with suppress(EmptyResultSet):  # for example for an operator without a tenant
             sql, parameters = rows.order_by().values("pk")[:limit].query.sql_with_params()
             selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS limited")  # noqa: S608
             values += parameters
-    counts = dict(fetch(" UNION ALL ".join(selects), values)) if selects else {}
+    counts: dict[int, int] = dict(fetch(" UNION ALL ".join(selects), values)) if selects else {}
     return [counts.get(number, 0) for number in range(len(queries))]

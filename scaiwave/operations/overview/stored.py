@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any
 
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator
 from scaiwave.operations.overview.build import build_overview
+from scaiwave.site.overview import Stored
 from tenants.models import StoredOverview
 
 MAX_AGE = timedelta(seconds=60)
@@ -27,7 +27,7 @@ during an upgrade, has documents of its own."""
 
 def load_overview(
     now: datetime, operator: Operator | None = None, after: datetime | None = None
-) -> dict[str, Any]:
+) -> Stored:
     """Return the stored overview, or build it if it is not from this minute by the clock.
 
     `operator` is someone who sees only some tenants; without one it is about the whole server.
