@@ -62,7 +62,7 @@ class SuiteJob(Job):
         self,
         id: str | None = None,  # noqa: A002 - RQ's name
         connection: Redis | None = None,
-        serializer: Any = None,
+        serializer: object = None,
     ) -> None:
         super().__init__(id, connection, JSONSerializer)  # `rqworker` asks for pickle.
 
@@ -175,7 +175,7 @@ class SuiteQueue(DjangoRQ):
             connection.set(seen_key, time.time(), ex=300)
         return found  # type: ignore[no-any-return]
 
-    def move_dependents_to_ready(self, *args: Any, **options: Any) -> dict[str, list[str]]:
+    def move_dependents_to_ready(self, *args: object, **options: object) -> dict[str, list[str]]:
         return {}  # No job of this suite has any.
 
     def acquire_maintenance_lock(self) -> bool:
