@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -195,24 +195,6 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
         return {"keys": jwks.keys}
 
-    @overload
-    def iter_pages(
-        self, collection: Literal["partners"], **options: Unpack[PageOptions]
-    ) -> PageIterator[PartnerRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["tenants"], **options: Unpack[PageOptions]
-    ) -> PageIterator[ScaiKeyTenantRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["users"], **options: Unpack[PageOptions]
-    ) -> PageIterator[UserRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["groups"], **options: Unpack[PageOptions]
-    ) -> PageIterator[GroupRecord]: ...
-    @overload
-    def iter_pages(self, collection: str, **options: Unpack[PageOptions]) -> PageIterator[Any]: ...
     def iter_pages(self, collection: str, **options: Unpack[PageOptions]) -> PageIterator[Any]:
         """Iterate over the pages of a collection."""
         return self._iter_pages(
