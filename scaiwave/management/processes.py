@@ -9,11 +9,12 @@ from functools import cached_property
 from django.conf import settings
 
 from scaiwave.auth.identify import identify_service_operator
+from scaiwave.cli.arguments import A
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.core.operators import Operator
 
 
-class ServiceCommand(OperatorCommand):
+class ServiceCommand(OperatorCommand[A]):
     """A command that a service manager starts. It logs its steps, unless -q or -v say otherwise.
 
     `logger_name` is the logger of the process.
@@ -28,6 +29,11 @@ class ServiceCommand(OperatorCommand):
     def execute(self, *args: object, **options: object) -> str | None:
         set_service_log_level(self.logger_name, options)
         return super().execute(*args, **options)
+
+    def run(self, given: A) -> None:
+        counts = self.call_service(given)
+        if self.output.as_json:
+            self.output.print_json(counts)
 
 
 def set_service_log_level(logger_name: str, options: Mapping[str, object]) -> None:

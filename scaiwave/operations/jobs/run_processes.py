@@ -55,8 +55,8 @@ def _require_activated() -> None:
         require_activated()
 
 
-def run_scheduler(*, operator: Operator) -> int:
-    """Enqueue scheduled jobs until a signal stops the process; return how many.
+def run_scheduler(*, operator: Operator) -> dict[str, int]:
+    """Enqueue scheduled jobs until a signal stops the process; return how many were `enqueued`.
 
     Raises RedisNotConfigured, RedisUnreachable if Redis can't be used at the start, and
     ServerRestored.
@@ -76,4 +76,4 @@ def run_scheduler(*, operator: Operator) -> int:
             signal.signal(number, lambda *frame: stop.set())
         scheduler = Scheduler(redis, definitions)
         scheduler.run(stop)
-    return scheduler.enqueued
+    return {"enqueued": scheduler.enqueued}
