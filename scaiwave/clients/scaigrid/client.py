@@ -14,9 +14,10 @@ import msgspec
 from scaiwave.clients.http.client import ClientOptions, HttpClient, Params, ServiceClient
 from scaiwave.clients.scaigrid.auth import GridAccess, load_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
+from scaiwave.clients.scaikey.auth import send_with_token
 from scaiwave.clients.scaikey.decoding import decode_answer, decode_response
 from scaiwave.config import Configuration
-from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
+from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse
 
 HEALTH = "/health"
 READY = "/health/ready"
@@ -171,24 +172,17 @@ class ScaiGridClient(ServiceClient):
         No request changes anything in ScaiGrid, so each may be repeated. After a 401 it is repeated
         once with a new token.
         """
-        token = self.access.bearer()
-        try:
-            response = self._send(method, path, token, params, json)
-        except UpstreamUnauthorized:
-            if not self.access.renew(token):
-                raise
-            response = self._send(method, path, self.access.bearer(), params, json)
+
+        def send(token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            return self.http.request(
+                method, path, params=params, json=json, headers=headers, retry=True
+            )
+
+        response = send_with_token(self.access, send)
         envelope = decode_answer(response, _Envelope, service="ScaiGrid")
         return decode_response(
             bytes(envelope.data), kind, source=f"{method} {path}", service="ScaiGrid"
-        )
-
-    def _send(
-        self, method: str, path: str, token: str, params: Params | None, json: object
-    ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        return self.http.request(
-            method, path, params=params, json=json, headers=headers, retry=True
         )
 
 

@@ -115,6 +115,17 @@ class TokenProvider(Protocol):
         """Replace the token that the server rejected; return whether there is a new one to try."""
 
 
+def send_with_token(auth: TokenProvider, send: Callable[[str], httpx.Response]) -> httpx.Response:
+    """Send a request with a token, and once more with a new one, since it may be revoked."""
+    token = auth.bearer()
+    try:
+        return send(token)
+    except UpstreamUnauthorized:
+        if not auth.renew(token):
+            raise
+    return send(auth.bearer())
+
+
 class AnonymousAuth:
     """No credentials: raises `SettingMissing` for requests that need a token."""
 

@@ -25,6 +25,7 @@ from scaiwave.clients.scaikey.auth import (
     Endpoints,
     TokenProvider,
     discover,
+    send_with_token,
     unverified_claims,
 )
 from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
@@ -484,13 +485,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
 
         try:
-            token = self._auth.bearer()
-            try:
-                return send(token)
-            except UpstreamUnauthorized:  # A token may be revoked: once more with a new one.
-                if not self._auth.renew(token):
-                    raise
-            return send(self._auth.bearer())
+            return send_with_token(self._auth, send)
         except UpstreamForbidden as error:
             own_fix = _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
             error.fix = _OPERATOR_FIX if self._is_operator else own_fix

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -143,12 +144,8 @@ class Scheduler:
 
     def _has_lock(self) -> bool:
         if self._is_active:
-            try:
-                self._lock.reacquire()
-            except LockError:
-                self._is_active = False
-            else:
-                return True
+            with suppress(LockError):
+                return bool(self._lock.reacquire())
         return bool(self._lock.acquire())
 
     def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
