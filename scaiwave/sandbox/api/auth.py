@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaiwave.sandbox.api.oauth import verify_token
+from scaiwave.sandbox.data.population import ListFilter
 from scaiwave.sandbox.http.messages import HTTPError, Request
 from scaiwave.sandbox.state import SandboxState
 
@@ -25,6 +26,10 @@ class Principal:
     role: str
     partner_id: str | None = None
     tenant_id: str | None = None
+
+    @property
+    def scope(self) -> ListFilter:
+        return ListFilter(scope_partner_id=self.partner_id, scope_tenant_id=self.tenant_id)
 
     @property
     def client_id(self) -> str:

@@ -154,13 +154,10 @@ def grant_token(sandbox: SandboxState, request: Request) -> Response:
 
 
 def find_tenant(sandbox: SandboxState, request: Request) -> Row | None:
-    """Return the tenant that the path names; None for the platform. Raises HTTPError 404."""
+    """Return the tenant that the path names; None for the platform. Raises UnknownEntity."""
     if "slug" not in request.params:
         return None
-    try:
-        return sandbox.directory.get_by_slug("tenant", request.params["slug"])
-    except UnknownEntity:
-        raise HTTPError(404, "Tenant not found") from None
+    return sandbox.directory.get_by_slug("tenant", request.params["slug"])
 
 
 def _get_issuer(sandbox: SandboxState, tenant: Row | None) -> str:

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES
 from scaiwave.sandbox.data.roster import Row
-from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import (
-    HTTPError,
     Request,
     Response,
     json_response,
@@ -95,10 +93,7 @@ def _find_target_id(sandbox: SandboxState, body: Row) -> str:
     slug = body.get(f"{kind}_slug")
     if not isinstance(slug, str):
         raise validation_error(["body", f"{kind}_slug"], "Field required", "missing", body)
-    try:
-        return str(sandbox.directory.get_by_slug(kind, slug)["id"])
-    except UnknownEntity:
-        raise HTTPError(404, f"{kind.capitalize()} not found") from None
+    return str(sandbox.directory.get_by_slug(kind, slug)["id"])
 
 
 @route("GET", BASE + "/{request_id}/status")

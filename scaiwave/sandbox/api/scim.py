@@ -132,9 +132,8 @@ def _get_visible_tenant_id(sandbox: SandboxState, request: Request) -> str:
     if not sandbox.scim:
         raise HTTPError(404, "Not Found")
     principal, tenant_id = authenticate(sandbox, request), request.params["tenant_id"]
-    scope = ListFilter(scope_partner_id=principal.partner_id, scope_tenant_id=principal.tenant_id)
     tenant = sandbox.directory.tenants.get(tenant_id)
-    if tenant is None or not scope.admits(tenant):
+    if tenant is None or not principal.scope.admits(tenant):
         raise ScimError(404, f"Tenant {tenant_id} not found")
     return tenant_id
 
