@@ -88,7 +88,7 @@ class MessageEraser(Protocol):
     """
 
     def __call__(
-        self, operator: Operator, person: object, reason: str, now: datetime, /, *, dry_run: bool
+        self, operator: Operator, person: Model, reason: str, now: datetime, /, *, dry_run: bool
     ) -> Mapping[str, int]: ...
 
 
@@ -175,7 +175,7 @@ PEOPLE_OF_HELD_ROOMS = Extension("rooms.lookup.holds.people_of_held_rooms")
 ROOM_NAMES: Extension[Callable[[Collection[UUID]], Mapping[UUID, str]]]
 ROOM_NAMES = Extension("rooms.lookup.holds.load_room_names")
 """The names of rooms; a deleted one has none."""
-ROOM_FINDER: Extension[Callable[[Operator, str, object], UUID]]
+ROOM_FINDER: Extension[Callable[[Operator, str, Model], UUID]]
 ROOM_FINDER = Extension("rooms.lookup.holds.find_room_id")
 """The ID of the room that an operator names in a tenant, even if it is about to be deleted."""
 ROLE_USES: Extension[Callable[[UUID, str], Sequence[str]]]

@@ -33,7 +33,7 @@ def fetch(sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a query."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cast(list[tuple[object, ...]], cursor.fetchall())
+        return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
 def fetch_one(sql: str, params: Params = ()) -> tuple[Any, ...]:

@@ -272,8 +272,8 @@ def _name_selection(site: AdminSite, request: HttpRequest, act: Act, form: forms
     admin = get_site_admin(site, act.model)  # type: ignore[arg-type]
     ids = list(filter(is_uuid, form[SELECTED].value() or ()))
     rows = admin.get_queryset(request).filter(pk__in=ids)
-    if isinstance(admin.list_select_related, list | tuple):
-        rows = rows.select_related(*admin.list_select_related)
+    if (related := admin.list_select_related) and not isinstance(related, bool):
+        rows = rows.select_related(*related)
     names = sorted(map(admin.name_in_act, rows))
     return f"{len(names):,} selected: {list_some(names)}." if names else ""
 

@@ -56,7 +56,7 @@ _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchron
 
 
 @contextmanager
-def _connected_as_default(settings: dict[str, object], option: str) -> Iterator[None]:
+def _connected_as_default(settings: DatabaseSettings, option: str) -> Iterator[None]:
     """Raises DatabaseUnreachable, whose fix names the option, until the end of the block."""
     try:
         with used_as_default(settings):
@@ -76,7 +76,7 @@ def _connected_as_default(settings: dict[str, object], option: str) -> Iterator[
 
 def parse_target(
     config: Configuration, url: str, option: str
-) -> tuple[Configuration, dict[str, object]]:
+) -> tuple[Configuration, DatabaseSettings]:
     """Return the configuration of a server with this database, and Django's settings of it.
 
     Passwords are not part of the URL: for the role and server of SCAIWAVE_DB_URL its passwords are

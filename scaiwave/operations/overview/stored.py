@@ -65,7 +65,7 @@ def name_scope(operator: Operator | None) -> str:
     return f"{FORM}{operator.role.value} {key}"
 
 
-def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, object]:
+def _build(scope: str, now: datetime, operator: Operator | None) -> Stored:
     """Build the overview, and replace the stored one. Others that are old are deleted: their
     readers may never return."""
     document = build_overview(now, operator)
@@ -79,12 +79,12 @@ def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, ob
     return document
 
 
-def _find_document(scope: str, now: datetime, after: datetime | None) -> dict[str, object] | None:
+def _find_document(scope: str, now: datetime, after: datetime | None) -> Stored | None:
     """Return a recent overview. The request that built it may have begun after this one."""
     stored = StoredOverview.objects.filter(scope=scope).first()
     if stored is None or abs(now - stored.built_at) >= MAX_AGE:
         return None
     if after and stored.built_at <= after:
         return None
-    document: dict[str, object] = stored.document
+    document: Stored = stored.document
     return document
