@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from typing import Any, ClassVar, NoReturn, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -41,17 +41,11 @@ from scaiwave.site.filters import ExactValueFilter, TypedFilter, filter_paramete
 from scaiwave.site.formatting import field_display, format_field_title, strip_markup
 from scaiwave.site.list_export import build_export_links, export_list
 from scaiwave.site.menu import Section
-from scaiwave.site.model_admins import get_site_admin
+from scaiwave.site.model_admins import SiteAdmin, get_site_admin
 from scaiwave.site.pagination import CappedPaginator
 from scaiwave.site.related import related_links, soft_references
 from scaiwave.site.tabs import build_heading, find_tab_parameter, find_tabbed_row
 from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, is_uuid
-
-if TYPE_CHECKING:
-    _Admin = admin.ModelAdmin[Any]
-else:
-    _Admin = admin.ModelAdmin
-
 
 _LIST_PARAMETERS = (*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG)
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
@@ -119,7 +113,7 @@ class SortedChangeList(ChangeList):
         return ordering
 
 
-class ReadOnlyAdmin(_Admin):
+class ReadOnlyAdmin(SiteAdmin):
     """Read-only lists and pages, which read the same number of rows however large the table is.
 
     `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
@@ -129,16 +123,11 @@ class ReadOnlyAdmin(_Admin):
     `field_models` has the models of whose rows a computed field consists; an account that may not
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
-    `export_name` is the name of an exported list where the title of the list is another word.
-    `name_in_act` names a row for an act, so that it can't be taken for another.
-    `export_columns` has for a column its columns in the file: names, and what reads the values
-    from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
-    a row does not list what refers to it.
-    `number_columns` are methods that show numbers, beside the fields that have some.
-    `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
-    place in the menu, where the lists of a section with the least `position` come first. The search
-    across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
+    a row does not list what refers to it. `number_columns` are methods that show numbers, beside
+    the fields that have some. `section` is the place in the menu, where the lists of a section with
+    the least `position` come first. The search across the site asks the list for terms of its
+    `searched_forms`, and for the ID of every row.
 
     `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
     see the model unless they see everything.
@@ -165,14 +154,10 @@ class ReadOnlyAdmin(_Admin):
     linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
     field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
-    unexported_fields: ClassVar[Sequence[str]] = ()
     named_by: ClassVar[Sequence[str]] = ()
-    export_name: ClassVar[str] = ""
-    name_in_act: ClassVar[Any] = staticmethod(str)
     help_texts: ClassVar[Mapping[str, str]] = {}
     shows_related: ClassVar[bool] = True
     number_columns: ClassVar[Sequence[str]] = ()
-    export_columns: ClassVar[Mapping[str, Mapping[str, Callable[[Any], object]]]] = {}
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)
@@ -315,10 +300,6 @@ class ReadOnlyAdmin(_Admin):
     def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
         return self._refuse_unknown(request) or export_list(self, request, format_name)
 
-    def build_changelist(self, request: HttpRequest) -> ChangeList:
-        """Return the list that the request asks for, before any of its rows is read."""
-        return super().get_changelist_instance(request)
-
     def find_sort_expression(self, name: object) -> object:
         """Return the expression that a column is sorted by, or None for the field of that name."""
         return None
@@ -381,14 +362,6 @@ class ReadOnlyAdmin(_Admin):
         is_named = all(self._is_shown(request, name) for name in self.named_by)
         return self.format_name(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
 
-    def format_name(self, row: Any) -> str:
-        """Return the name of a row for its title and for links to it."""
-        return str(row)
-
-    def split_heading(self, row: Any) -> tuple[str, str]:
-        """Return the name of a row as it is large in its heading, and another one beside it."""
-        return self.format_name(row), ""
-
     def describe(self, request: HttpRequest, row: Model) -> tuple[str, str]:
         """Return the name of a row, and what distinguishes it from others of the same name."""
         title = self._get_title(request, row) or str(row.pk)
@@ -401,10 +374,6 @@ class ReadOnlyAdmin(_Admin):
         texts = [str(getattr(row, name) or "") for name in shown]
         return title, ", ".join(dict.fromkeys(text for text in texts if text not in title))
 
-    def summarise(self, row: Any, request: HttpRequest) -> str:
-        """Return the HTML below the name in the heading of a row with tabs."""
-        return ""
-
     def get_list_note(self, request: HttpRequest) -> str:
         """Return a sentence to show above the list, or nothing. It may be HTML with links."""
         return ""
@@ -412,13 +381,6 @@ class ReadOnlyAdmin(_Admin):
     def get_list_content(self, request: HttpRequest) -> str:
         """Return HTML to show instead of the table and the number of its rows, or nothing."""
         return ""
-
-    def prefetch_columns(self, rows: list[Model]) -> None:
-        """Load the values of columns that are not fields, for all rows of a page at once."""
-
-    def list_acts(self, request: HttpRequest, row: Any) -> list[ActLink]:
-        """Return the acts that the account can start on the page of a row."""
-        return list_act_links(request, self.model, row)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -266,7 +266,7 @@ def _build_columns(model_admin: SiteAdmin, request: HttpRequest) -> list[ExportC
             continue
         field = _find_field(model_admin.model, name)
         if field is None:
-            label = label_for_field(name, model_admin.model, model_admin)  # type: ignore[call-overload]
+            label = label_for_field(name, model_admin.model, model_admin)
             key = str(getattr(getattr(model_admin, name, None), "export_key", ""))
             key = "name" if name == "__str__" else key or _format_key(str(label))
             columns.append(ExportColumn(key, _read_display(model_admin, name)))
