@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -67,7 +67,6 @@ KEYS_AHEAD_PER_THREAD = 4
 _UNSAFE_IN_PATH = re.compile(r"[/\\\\%?#\x00-\x20\x7f-\x9f\ud800-\udfff]|^\.{0,2}$")
 """Servers and proxies decode, cut or resolve these, and the path would then name something else."""
 
-AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 Item = TypeVar("Item", bound=BaseRecord)
@@ -111,18 +110,6 @@ def _find_smaller_page_size(error: UpstreamRejected, size: int) -> int | None:
 def is_path_segment(text: str) -> bool:
     """Return whether an id keeps its meaning as part of a URL path."""
     return _UNSAFE_IN_PATH.search(text) is None
-
-
-class PageOptions(TypedDict, total=False):
-    """How a list is read: see PageIterator. With `seconds`, each request is sent once."""
-
-    params: Params | None
-    per_page: int | None
-    in_flight: int | None
-    max_pages: int
-    max_seconds: float
-    to_end: bool
-    seconds: float | None
 
 
 class ScaiKeyClient(RegistrationCalls, ServiceClient):
@@ -196,18 +183,55 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
         return {"keys": jwks.keys}
 
-    def iter_pages(self, collection: str, **options: Unpack[PageOptions]) -> PageIterator[Any]:
-        """Iterate over the pages of a collection."""
-        return self._iter_pages(
-            f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options
-        )
+    def iter_pages(
+        self,
+        collection: str,
+        *,
+        members_of: str = "",
+        params: Params | None = None,
+        per_page: int | None = None,
+        in_flight: int | None = None,
+        max_pages: int = MAX_PAGES,
+        max_seconds: float = MAX_LIST_SECONDS,
+        to_end: bool = False,
+        seconds: float | None = None,
+    ) -> PageIterator[Any]:
+        """Iterate over the pages of a collection, or over the members of a group.
 
-    def iter_member_pages(
-        self, group_id: str, **options: Unpack[PageOptions]
-    ) -> PageIterator[MemberRecord]:
-        """Iterate over the members of a group. assumption: the path is not documented."""
-        path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
-        return self._iter_pages(path, MemberRecord, "groups", **options)
+        With `seconds`, each request is sent once. assumption: the path of members is not
+        documented.
+        """
+        path = f"{ADMIN}/{collection}/"
+        kind: type[ScaiKeyRecord] = RECORDS[collection]
+        if members_of:
+            path, kind = f"{path}{quote(members_of, safe='')}/members", MemberRecord
+        size = per_page or self._per_page
+
+        def request(page: int, stop: threading.Event) -> httpx.Response:
+            query = {**(params or {}), "page": page, "per_page": size}
+            return self._get(path, collection, query, stop, seconds=seconds)
+
+        def fetch(page: int, stop: threading.Event) -> RecordPage[Any]:
+            nonlocal size
+            while True:
+                try:
+                    response = request(page, stop)
+                except UpstreamRejected as error:
+                    smaller = _find_smaller_page_size(error, size)
+                    if page > 1 or smaller is None:
+                        raise
+                    self._per_page = size = smaller  # For every list from now on.
+                else:
+                    return decode_page(response.content, kind, source=f"GET {path}", number=page)
+
+        return PageIterator(
+            fetch,
+            source=f"GET {path}",
+            in_flight=in_flight or self.http.max_concurrent_requests,
+            max_pages=max_pages,
+            max_seconds=max_seconds,
+            to_end=to_end,
+        )
 
     def iter_members(
         self,
@@ -302,8 +326,13 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             return None
         members: dict[tuple[str, ...], MemberRecord] = {}
         try:
-            with self.iter_member_pages(
-                group_id, in_flight=1, to_end=to_end, per_page=per_page, seconds=seconds
+            with self.iter_pages(
+                "groups",
+                members_of=group_id,
+                in_flight=1,
+                to_end=to_end,
+                per_page=per_page,
+                seconds=seconds,
             ) as pages:
                 for page in pages:
                     members.update((record.key, record) for record in page)
@@ -418,48 +447,6 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
                 fix="Report this to the operators of ScaiKey.",
             )
         return record
-
-    def _iter_pages(
-        self,
-        path: str,
-        kind: type[AnyRecord],
-        collection: str,
-        *,
-        params: Params | None = None,
-        per_page: int | None = None,
-        in_flight: int | None = None,
-        max_pages: int = MAX_PAGES,
-        max_seconds: float = MAX_LIST_SECONDS,
-        to_end: bool = False,
-        seconds: float | None = None,
-    ) -> PageIterator[AnyRecord]:
-        size = per_page or self._per_page
-
-        def request(page: int, stop: threading.Event) -> httpx.Response:
-            query = {**(params or {}), "page": page, "per_page": size}
-            return self._get(path, collection, query, stop, seconds=seconds)
-
-        def fetch(page: int, stop: threading.Event) -> RecordPage[AnyRecord]:
-            nonlocal size
-            while True:
-                try:
-                    response = request(page, stop)
-                except UpstreamRejected as error:
-                    smaller = _find_smaller_page_size(error, size)
-                    if page > 1 or smaller is None:
-                        raise
-                    self._per_page = size = smaller  # For every list from now on.
-                else:
-                    return decode_page(response.content, kind, source=f"GET {path}", number=page)
-
-        return PageIterator(
-            fetch,
-            source=f"GET {path}",
-            in_flight=in_flight or self.http.max_concurrent_requests,
-            max_pages=max_pages,
-            max_seconds=max_seconds,
-            to_end=to_end,
-        )
 
     def _get(
         self,

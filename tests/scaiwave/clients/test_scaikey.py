@@ -104,7 +104,8 @@ def test_success_members(client: ScaiKeyClient) -> None:
     found = members_of(client, groups)
     assert list(found) == groups
     assert found == {
-        group: [row for page in client.iter_member_pages(group) for row in page] for group in groups
+        group: [row for page in client.iter_pages("groups", members_of=group) for row in page]
+        for group in groups
     }
     members = [member for rows in found.values() for member in rows]
     assert any(member.user_id for member in members)
