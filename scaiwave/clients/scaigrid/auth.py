@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Unpack
 
-from scaiwave.clients.http.client import ClientOptions, HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions
 from scaiwave.clients.registration import get_missing_registration
-from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
-from scaiwave.clients.scaikey.responses import error_from_scaikey_response
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, SettingInvalid, SettingMissing
 
@@ -54,41 +52,25 @@ class ApiKey:
         """Do nothing: no connection is open."""
 
 
-class ServiceToken(ServiceClient):
+@dataclass(frozen=True)
+class ServiceToken:
     """ScaiKey's token for this server's client credentials, with its own connection."""
 
-    def __init__(
-        self,
-        scaikey_url: str,
-        *,
-        client_id: str,
-        client_secret: str,
-        **options: Unpack[ClientOptions],
-    ) -> None:
-        """`options` are passed to HttpClient."""
-        self._client_id = client_id
-        self.http = HttpClient(
-            scaikey_url,
-            service="ScaiKey",
-            translate_response=error_from_scaikey_response,
-            **options,
-        )
-        self._credentials = ClientCredentialsAuth(
-            self.http,
-            client_id=client_id,
-            client_secret=client_secret,
-            endpoints=cache(lambda: discover(self.http)),
-        )
+    client_id: str
+    scaikey: ScaiKeyClient
 
     @property
     def description(self) -> str:
-        return f"a service token of client {self._client_id}"
+        return f"a service token of client {self.client_id}"
 
     def bearer(self) -> str:
-        return self._credentials.bearer()
+        return self.scaikey.auth.bearer()
 
     def renew(self, rejected: str) -> bool:
-        return self._credentials.renew(rejected)
+        return self.scaikey.auth.renew(rejected)
+
+    def close(self) -> None:
+        self.scaikey.close()
 
 
 GridAccess = ApiKey | ServiceToken
@@ -108,4 +90,5 @@ def load_access(config: Configuration, **options: Unpack[ClientOptions]) -> Grid
             fix=f"{state.fix} Or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
     url, client_id, client_secret = (config.get_str(name) for name in names)
-    return ServiceToken(url, client_id=client_id, client_secret=client_secret, **options)
+    scaikey = ScaiKeyClient(url, client_id=client_id, client_secret=client_secret, **options)
+    return ServiceToken(client_id, scaikey)

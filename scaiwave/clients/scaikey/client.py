@@ -141,11 +141,11 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
-        self._auth: TokenProvider = AnonymousAuth()
+        self.auth: TokenProvider = AnonymousAuth()
         if bearer is not None:
-            self._auth = BearerAuth(bearer)
+            self.auth = BearerAuth(bearer)
         elif client_id and client_secret:
-            self._auth = ClientCredentialsAuth(
+            self.auth = ClientCredentialsAuth(
                 self.http,
                 client_id=client_id,
                 client_secret=client_secret,
@@ -153,7 +153,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
 
     def __repr__(self) -> str:
-        return f"<ScaiKeyClient {self.http.peer.origin} {type(self._auth).__name__}>"
+        return f"<ScaiKeyClient {self.http.peer.origin} {type(self.auth).__name__}>"
 
     @property
     def requests(self) -> int:
@@ -167,7 +167,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
 
     def claims(self) -> dict[str, object]:
         """Return the unverified claims of this server's own token; empty if it is opaque."""
-        return unverified_claims(self._auth.bearer())
+        return unverified_claims(self.auth.bearer())
 
     @property
     def app_scope(self) -> str:
@@ -472,7 +472,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
 
         try:
-            return send_with_token(self._auth, send)
+            return send_with_token(self.auth, send)
         except UpstreamForbidden as error:
             own_fix = _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
             error.fix = _OPERATOR_FIX if self._is_operator else own_fix

@@ -208,7 +208,7 @@ def test_success_one_token_for_many_threads(scaikey: Sandbox, client: ScaiKeyCli
 
 def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.token_lifetime, now = 40, 0.0
-    client._auth = ClientCredentialsAuth(
+    client.auth = ClientCredentialsAuth(
         client.http,
         client_id=scaikey.client_id,
         client_secret=scaikey.client_secret,
@@ -526,8 +526,8 @@ def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 
 def test_success_reprs_hide_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     client.get_user("usr_unknown")
-    token = client._auth.bearer()
-    shown = repr(client) + repr(client._auth) + repr(client.http) + repr(vars(client))
+    token = client.auth.bearer()
+    shown = repr(client) + repr(client.auth) + repr(client.http) + repr(vars(client))
     assert scaikey.client_secret not in shown
     assert token not in shown
     assert json.dumps(base64.b64encode(scaikey.client_secret.encode()).decode()) not in shown
