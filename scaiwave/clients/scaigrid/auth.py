@@ -13,6 +13,7 @@ from typing import Unpack
 
 from scaiwave.clients.http.client import ClientOptions
 from scaiwave.clients.registration import get_missing_registration
+from scaiwave.clients.scaikey.auth import TokenProvider
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, SettingInvalid, SettingMissing
@@ -26,7 +27,7 @@ def mask_credential(credential: str) -> str:
 
 
 @dataclass(frozen=True)
-class ApiKey:
+class ApiKey(TokenProvider):
     """An API key of ScaiGrid, which does not expire."""
 
     key: str = field(repr=False)
@@ -45,15 +46,12 @@ class ApiKey:
     def bearer(self) -> str:
         return self.key
 
-    def renew(self, rejected: str) -> bool:
-        return False
-
     def close(self) -> None:
         """Do nothing: no connection is open."""
 
 
 @dataclass(frozen=True)
-class ServiceToken:
+class ServiceToken(TokenProvider):
     """ScaiKey's token for this server's client credentials, with its own connection."""
 
     client_id: str
