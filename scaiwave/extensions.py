@@ -88,7 +88,7 @@ class MessageEraser(Protocol):
     """
 
     def __call__(
-        self, operator: Operator, person: Any, reason: str, now: datetime, /, *, dry_run: bool
+        self, operator: Operator, person: Model, reason: str, now: datetime, /, *, dry_run: bool
     ) -> Mapping[str, int]: ...
 
 
@@ -99,7 +99,7 @@ class FigureSource(Protocol):
     def model(self) -> type[Model]: ...
 
     @property
-    def build(self) -> Callable[[datetime], Any]: ...
+    def build(self) -> Callable[[datetime], object]: ...
 
 
 class TotalSource(FigureSource, Protocol):
@@ -107,7 +107,7 @@ class TotalSource(FigureSource, Protocol):
 
     def __call__(self, tenant_ids: Collection[UUID], /) -> Mapping[UUID, int]: ...
 
-    def list_tenants_from(self, least: Any, /) -> QuerySet[Any]: ...
+    def list_tenants_from(self, least: object, /) -> QuerySet[Model]: ...
 
     def load_sums(self, tenants: QuerySet[Any] | None, /) -> dict[UUID, int]: ...
 
@@ -159,14 +159,14 @@ STATUS_HISTORY = Extension("identity_sync.reports.runs.find_status_change")
 """When the status of a row in ScaiKey changed last; None if that is not known."""
 STATUS_HISTORY_MODEL = "identity_sync.SyncChange"
 """What an account must be allowed to see for it."""
-PARTICIPANT_FACTS: Sequence[Extension[Callable[[UUID], Sequence[tuple[str, Any]]]]] = (
+PARTICIPANT_FACTS: Sequence[Extension[Callable[[UUID], Sequence[tuple[str, object]]]]] = (
     Extension("identity_sync.removals.queries.describe_removals_of_participant"),
 )
 """Pairs of title and value about a participant, for show-participant."""
 TENANT_REMOVALS: Extension[Callable[[UUID], Mapping[str, int]]]
 TENANT_REMOVALS = Extension("identity_sync.removals.queries.count_removals_of_tenant")
 """The number of pending removals of a tenant, for show-tenant, by their state."""
-PARTICIPANT_CHANGES: Extension[Callable[[UUID], Sequence[Mapping[str, Any]]]]
+PARTICIPANT_CHANGES: Extension[Callable[[UUID], Sequence[Mapping[str, object]]]]
 PARTICIPANT_CHANGES = Extension("identity_sync.reports.runs.find_changes_of_participant")
 """Changes of a participant for show-participant, newest first."""
 PEOPLE_OF_HELD_ROOMS: Extension[Callable[[], Q]]
@@ -175,7 +175,7 @@ PEOPLE_OF_HELD_ROOMS = Extension("rooms.lookup.holds.people_of_held_rooms")
 ROOM_NAMES: Extension[Callable[[Collection[UUID]], Mapping[UUID, str]]]
 ROOM_NAMES = Extension("rooms.lookup.holds.load_room_names")
 """The names of rooms; a deleted one has none."""
-ROOM_FINDER: Extension[Callable[[Operator, str, Any], UUID]]
+ROOM_FINDER: Extension[Callable[[Operator, str, Model], UUID]]
 ROOM_FINDER = Extension("rooms.lookup.holds.find_room_id")
 """The ID of the room that an operator names in a tenant, even if it is about to be deleted."""
 ROLE_USES: Extension[Callable[[UUID, str], Sequence[str]]]
@@ -209,12 +209,12 @@ SYNC_LOCK = Extension("identity_sync.sync.lock.sync_lock")
 """Takes the lock until the end of the block, or raises the error that names who has it."""
 OPERATOR_SCOPE: Extension[Callable[[Operator], OperatorScope]]
 OPERATOR_SCOPE = Extension("tenants.accounts.callers.find_scope")
-VISIBLE_TENANTS: Extension[Callable[[Operator], QuerySet[Any]]]
+VISIBLE_TENANTS: Extension[Callable[[Operator], QuerySet[Model]]]
 VISIBLE_TENANTS = Extension("tenants.lookup.visibility.visible_tenants")
 ERASING_TENANTS: Extension[Callable[[], QuerySet[Any, Any]]]
 ERASING_TENANTS = Extension("tenants.lookup.visibility.erasing_tenants")
 """The IDs of tenants that are being erased."""
-IMPORTING_TENANTS: Extension[Callable[[], QuerySet[Any]]]
+IMPORTING_TENANTS: Extension[Callable[[], QuerySet[Model]]]
 IMPORTING_TENANTS = Extension("rooms.lookup.tenant_stats.importing_tenants")
 """Tenants that an import has suspended until its end."""
 TENANT_SLUG: Extension[Callable[[str], str | None]]
@@ -242,7 +242,7 @@ REPORT_PROBLEMS = Extension("scaiwave.operations.notifications.news.report_probl
 WATCH_PROBLEMS: Extension[Callable[[], None]]
 WATCH_PROBLEMS = Extension("scaiwave.operations.notifications.news.start_watching")
 """Does the same in a thread until the process ends."""
-EXPORT_RECORDER: Extension[Callable[[Operator, Any, datetime], None]]
+EXPORT_RECORDER: Extension[Callable[[Operator, object, datetime], None]]
 EXPORT_RECORDER = Extension("tenants.audit.record_list_export.record_list_export")
 """Records the export of a list of the admin site in the audit log."""
 SIGN_OUT_FORM: Extension[Callable[[str], SignOutForm | None]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 from urllib.parse import urlsplit
 
 from scaiwave import extensions
@@ -24,6 +24,7 @@ from scaiwave.core.operators import (
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims, FetchJwks
+    from scaiwave.clients.http.client import ClientOptions
 
 
 def identify_operator(config: Configuration) -> Operator:
@@ -123,7 +124,9 @@ def verify_scaikey_token(
     )
 
 
-def fetch_scaikey_jwks(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
+def fetch_scaikey_jwks(
+    base_url: str, tenant_slug: str | None, **options: Unpack[ClientOptions]
+) -> dict[str, object]:
     """Fetch the current keys of ScaiKey; `options` are passed to its client."""
     from scaiwave.clients.scaikey.client import ScaiKeyClient
 

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -50,7 +49,9 @@ ACCESS_TOKEN_TYPES = ("jwt", "at+jwt", "application/at+jwt")
 APPLICATION_SCOPES = ("GLOBAL", "PARTNER", "TENANT")
 """What an application may reach, widest first (ScaiKey docs, concepts/applications)."""
 
-FetchJwks = Callable[[str | None], Mapping[str, Any]]
+Payload = Mapping[str, object]
+PublicKey = RSAPublicKey | EllipticCurvePublicKey
+FetchJwks = Callable[[str | None], Payload]
 """Fetches the keys of the tenant with this id, or of the platform for None."""
 
 
@@ -149,7 +150,7 @@ def verify_id_token(
     return _build_claims(payload, "")
 
 
-def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
+def _check_authorized_party(payload: Payload, client_id: str) -> None:
     """Accept a token whose only audience is this client.
 
     Other audiences would be able to send it here. Unlike access tokens, ID tokens
@@ -163,8 +164,8 @@ def _check_authorized_party(payload: Mapping[str, Any], client_id: str) -> None:
 
 
 def _verify_issuer(
-    token: str, header: Mapping[str, Any], issuer: str, fetch_jwks: FetchJwks
-) -> tuple[dict[str, Any], str | None]:
+    token: str, header: Payload, issuer: str, fetch_jwks: FetchJwks
+) -> tuple[Payload, str | None]:
     """Return the claims with a verified signature, and the tenant that issued them, if one did."""
     unverified = _parse_payload(token)
     tenant_id = _get_issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
@@ -173,10 +174,10 @@ def _verify_issuer(
         key = _select_key(header, fetch_jwks(tenant_id))
     if key is None:
         raise InvalidToken("The token is signed with a key that ScaiKey does not list.")
-    return _verify_signature(token, key, header["alg"]), tenant_id
+    return _verify_signature(token, key, str(header["alg"])), tenant_id
 
 
-def _parse_header(token: str) -> dict[str, Any]:
+def _parse_header(token: str) -> Payload:
     if len(token) > MAX_TOKEN_CHARS:
         raise InvalidToken(f"The token is longer than {MAX_TOKEN_CHARS} characters.")
     try:
@@ -190,10 +191,10 @@ def _parse_header(token: str) -> dict[str, Any]:
     return header
 
 
-def _parse_payload(token: str) -> dict[str, Any]:
+def _parse_payload(token: str) -> Payload:
     """Return the unverified claims, which only select the keys to verify with."""
     try:
-        payload: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        payload: Payload = jwt.decode(token, options={"verify_signature": False})
         # JSON can name half of a surrogate pair, which no database or terminal takes.
         json.dumps(payload, ensure_ascii=False).encode()
     except (jwt.InvalidTokenError, ValueError, RecursionError):
@@ -207,7 +208,7 @@ def get_unverified_issuer(token: str) -> str:
     return issuer.rstrip("/").partition("/tenants/")[0] if isinstance(issuer, str) else ""
 
 
-def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
+def _get_issuing_tenant(payload: Payload, base: str) -> str | None:
     """Return the id of the tenant that issued the token, or None for the platform."""
     issuer = payload.get("iss")
     if not isinstance(issuer, str):
@@ -221,7 +222,7 @@ def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
     raise InvalidToken(f"The token was not issued by {base}.")
 
 
-def _select_key(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
+def _select_key(header: Payload, jwks: Payload) -> PublicKey | None:
     """Return the key with the token's key id. Without an id, exactly one key must be usable."""
     listed = jwks.get("keys")
     if not isinstance(listed, list):
@@ -229,10 +230,11 @@ def _select_key(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
             "ScaiKey returned an invalid list of keys (JWKS).",
             fix="Check that SCAIWAVE_SCAIKEY_URL is the address of ScaiKey.",
         )
-    usable = [entry for entry in listed if _is_usable(entry, header["alg"])]
+    algorithm = str(header["alg"])
+    usable = [entry for entry in listed if _is_usable(entry, algorithm)]
     if header.get("kid") is not None:
         usable = [entry for entry in usable if entry.get("kid") == header["kid"]]
-    keys = [key for entry in usable if (key := _load_key(entry, header["alg"])) is not None]
+    keys = [key for entry in usable if (key := _load_key(entry, algorithm)) is not None]
     return keys[0] if len(keys) == 1 else None
 
 
@@ -250,22 +252,22 @@ def _is_usable(entry: object, algorithm: str) -> bool:
     )
 
 
-def _load_key(entry: dict[str, Any], algorithm: str) -> Any:
+def _load_key(entry: Payload, algorithm: str) -> PublicKey | None:
     """Return the key, or None if it is damaged, too small or on another curve."""
-    public: dict[str, Any] = {
-        name: entry[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in entry
-    }
+    names = ("kty", "n", "e", "crv", "x", "y")
+    public = {name: entry[name] for name in names if name in entry}
     try:
         key = jwt.PyJWK(public, algorithm=algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     if isinstance(key, RSAPublicKey):
         return key if key.key_size >= MIN_RSA_BITS else None
-    fits = isinstance(key, EllipticCurvePublicKey) and key.curve.name == "secp256r1"
-    return key if fits else None
+    if isinstance(key, EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+        return key
+    return None
 
 
-def _verify_signature(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+def _verify_signature(token: str, key: PublicKey, algorithm: str) -> Payload:
     options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
     options |= {"verify_iss": False, "verify_sub": False, "verify_jti": False}
     try:
@@ -277,7 +279,7 @@ def _verify_signature(token: str, key: Any, algorithm: str) -> dict[str, Any]:
     raise InvalidToken(problem)
 
 
-def _check_time(payload: Mapping[str, Any], now: float, leeway: float) -> None:
+def _check_time(payload: Payload, now: float, leeway: float) -> None:
     expires = _get_timestamp(payload, "exp")
     if expires is None:
         raise InvalidToken("The token has no expiry (exp).")
@@ -289,7 +291,7 @@ def _check_time(payload: Mapping[str, Any], now: float, leeway: float) -> None:
             raise InvalidToken(f"The token is not yet valid ({name}).")
 
 
-def _get_timestamp(payload: Mapping[str, Any], name: str) -> float | None:
+def _get_timestamp(payload: Payload, name: str) -> float | None:
     value = payload.get(name)
     if value is None:
         return None
@@ -305,7 +307,7 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _build_claims(payload: Mapping[str, Any], issuing_tenant_id: str) -> Claims:
+def _build_claims(payload: Payload, issuing_tenant_id: str) -> Claims:
     # ScaiKey uses `role`.
     words = [word.lower() for name in ("role", "roles") for word in _get_words(payload, name)]
     roles = tuple(dict.fromkeys(words))
@@ -329,11 +331,11 @@ def _build_claims(payload: Mapping[str, Any], issuing_tenant_id: str) -> Claims:
         name=_get_text(payload, "name"),
         email=_get_text(payload, "email"),
         client_id=client_id,
-        expires_at=float(payload["exp"]),
+        expires_at=_get_timestamp(payload, "exp") or 0.0,
     )
 
 
-def _get_words(payload: Mapping[str, Any], name: str) -> list[str]:
+def _get_words(payload: Payload, name: str) -> list[str]:
     """Return the words of a claim that is one text of them, or a list."""
     value = payload.get(name)
     if value is None:
@@ -345,7 +347,7 @@ def _get_words(payload: Mapping[str, Any], name: str) -> list[str]:
     raise InvalidToken(f"The token is malformed: its {name} is not a text.")
 
 
-def _get_id(payload: Mapping[str, Any], name: str) -> str:
+def _get_id(payload: Payload, name: str) -> str:
     """Return an id, which may contain no control characters: a database refuses some of them."""
     value = _get_text(payload, name)
     if value and not value.isprintable():
@@ -353,7 +355,7 @@ def _get_id(payload: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _get_text(payload: Mapping[str, Any], name: str) -> str:
+def _get_text(payload: Payload, name: str) -> str:
     value = payload.get(name)
     if value is None:
         return ""

@@ -79,12 +79,12 @@ def _list_fields(kind: type[Arguments]) -> Iterable[Field[Any]]:
     return (each for each in fields(kind) if each.metadata)
 
 
-def _get_details(hint: Any, *, is_repeatable: bool) -> dict[str, Any]:
+def _get_details(hint: object, *, is_repeatable: bool) -> dict[str, object]:
     """Return what argparse needs for a type, such as `list[Path]` or `int | None`."""
     kind = next((each for each in get_args(hint) if get_args(hint)[-1] is NoneType), hint)
     if kind is bool:
         return {"action": "store_true"}
-    details: dict[str, Any] = {}
+    details: dict[str, object] = {}
     if get_origin(kind) is list:
         if is_repeatable:
             details = {"action": "append"} | ({"default": []} if kind is hint else {})

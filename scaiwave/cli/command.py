@@ -105,7 +105,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
     summary = ""
     area: str
     place: int
-    service: Callable[..., Any]
+    service: Callable[..., object]
     is_everyday = False
     profile = "cli"
     permission = ""
@@ -228,7 +228,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
         """Call the service with these values, and with what it takes of the others."""
         return call_with(self.service, self.offer(given), **values)
 
-    def offer(self, given: A) -> dict[str, Any]:
+    def offer(self, given: A) -> dict[str, object]:
         """Return what a service may take by the names of its arguments."""
         return {
             **vars(given),
@@ -242,7 +242,7 @@ class OperatorCommand(DjangoCommand, Generic[A]):
             "dry_run": self.dry_run,
         }
 
-    def print_result(self, document: Mapping[str, Any]) -> None:
+    def print_result(self, document: Mapping[str, object]) -> None:
         """With --json, print the result, and of a change whether it was a dry run."""
         if self.output.as_json:
             is_change = self.changes or "changed" in document
@@ -370,7 +370,7 @@ class ListCommand(OperatorCommand[A]):
     paged = False
     sortable: Iterable[str] = ()
     default_sort = ""
-    parse_id: Callable[[str], Any] = UUID
+    parse_id: Callable[[str], object] = UUID
     options: ListOptions
     _page: Page
     _is_first = True
@@ -380,7 +380,7 @@ class ListCommand(OperatorCommand[A]):
         rows: Iterable[Row] = self.call_service(given)
         return rows
 
-    def offer(self, given: A) -> dict[str, Any]:
+    def offer(self, given: A) -> dict[str, object]:
         return {**vars(self.options), **super().offer(given)}
 
     def is_of_all_tenants(self, given: A) -> bool:
@@ -396,14 +396,14 @@ class ListCommand(OperatorCommand[A]):
     def format_csv_row(self, row: Row) -> Row:
         return row
 
-    def load_rest(self) -> Mapping[str, Any]:
+    def load_rest(self) -> Mapping[str, object]:
         """Return further keys of the JSON document, once all rows are printed."""
         return {}
 
     def print_notes(self) -> None:
         """Print messages below the table."""
 
-    def get_id(self, row: Row) -> Any:
+    def get_id(self, row: Row) -> object:
         """Return what --after takes for this row."""
         return row["id"]
 
@@ -497,7 +497,7 @@ class ListCommand(OperatorCommand[A]):
             self._page.limit, self._page.skip_to = limit, wanted.after
         return self._page
 
-    def _load_rest(self) -> Mapping[str, Any]:
+    def _load_rest(self) -> Mapping[str, object]:
         total = self._page.load_total(is_first=self._is_first)
         return {**self.load_rest(), "next_id": self._page.next_id, "total": total}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from argparse import ArgumentParser
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -47,7 +47,7 @@ class DjangoCommand(BaseCommand):
     def get_version(self) -> str:
         return f"scaiwave {__version__}"
 
-    def execute(self, *args: Any, **options: Any) -> str | None:
+    def execute(self, *args: object, **options: object) -> str | None:
         try:
             return super().execute(*args, **options)
         except ScaiWaveError as error:

@@ -65,7 +65,7 @@ class UsageErrorMixin(ArgumentParser):
         sentence = message[:1].upper() + message[1:].rstrip(".") + "."
         self.raise_error(UsageError(sentence, fix=f"{self._hint}{self._usage_fix()}"))
 
-    def _check_value(self, action: Action, value: Any) -> None:
+    def _check_value(self, action: Action, value: object) -> None:
         """Python's own check, with one text in all its versions."""
         if action.choices is None or value in action.choices:
             return

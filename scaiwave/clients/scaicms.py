@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -53,7 +52,7 @@ class LivePage(msgspec.Struct, kw_only=True, frozen=True):
 
     title: str
     body_md: str
-    frontmatter: dict[str, Any] | None = None
+    frontmatter: dict[str, object] | None = None
     rev: int | None = None
 
 
@@ -112,8 +111,7 @@ class ScaiCmsClient(ServiceClient):
                 self.http.request("GET", NAMESPACES, headers=self._headers, retry=retry)
                 self._is_address_checked = True
             return None
-        page: LivePage = decode_answer(response, LivePage, service=SERVICE)
-        return page
+        return decode_answer(response, LivePage, service=SERVICE)
 
     def write_page(
         self,
@@ -121,7 +119,7 @@ class ScaiCmsClient(ServiceClient):
         *,
         title: str,
         body_md: str,
-        frontmatter: Mapping[str, Any],
+        frontmatter: Mapping[str, object],
         retry: bool = True,
     ) -> WriteResult:
         """Create the page, or a new revision of it."""
@@ -130,14 +128,13 @@ class ScaiCmsClient(ServiceClient):
         if not response.content:
             return WriteResult()
         try:
-            result: WriteResult = decode_answer(response, WriteResult, service=SERVICE)
+            return decode_answer(response, WriteResult, service=SERVICE)
         except UpstreamInvalidResponse as error:
             error.fix = (
                 "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to find "
                 "out whether the page was written."
             )
             raise
-        return result
 
     def delete_page(self, path: str, *, retry: bool = True) -> None:
         """Delete the page. It may be gone already, by an earlier attempt."""
@@ -146,7 +143,9 @@ class ScaiCmsClient(ServiceClient):
         except UpstreamNotFound:
             return
 
-    def _request(self, method: str, path: str, *, json: Any = None, retry: bool) -> httpx.Response:
+    def _request(
+        self, method: str, path: str, *, json: object = None, retry: bool
+    ) -> httpx.Response:
         address = f"{self._pages}/{quote(path, safe='/')}"
         return self.http.request(method, address, json=json, headers=self._headers, retry=retry)
 

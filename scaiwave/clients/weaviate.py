@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import httpx
 import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions, HttpClient, ServiceClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.responses import (
     add_detail,
@@ -60,7 +60,7 @@ class _Tenant(msgspec.Struct):
 
 class _Result(msgspec.Struct):
     status: str = "SUCCESS"
-    errors: Any = None
+    errors: object = None
 
 
 class _UpsertedObject(msgspec.Struct):
@@ -77,7 +77,7 @@ class _DeleteResponse(msgspec.Struct):
 
 class _GraphQLResponse(msgspec.Struct):
     data: dict[str, Any] | None = None
-    errors: Any = None
+    errors: object = None
 
 
 class _Meta(msgspec.Struct):
@@ -99,7 +99,9 @@ class _ErrorBody(msgspec.Struct):
 class WeaviateClient(ServiceClient):
     """Close it, or use it in a `with`. Methods may raise what `HttpClient.request` raises."""
 
-    def __init__(self, base_url: str, api_key: str, class_name: str, **options: Any) -> None:
+    def __init__(
+        self, base_url: str, api_key: str, class_name: str, **options: Unpack[ClientOptions]
+    ) -> None:
         """`class_name` is Weaviate's class of all objects; `options` are passed to HttpClient."""
         self.class_name = class_name
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -107,7 +109,7 @@ class WeaviateClient(ServiceClient):
             base_url, service="Weaviate", translate_response=_error_from_response, **options
         )
 
-    def ensure_class(self, properties: Sequence[Mapping[str, Any]]) -> None:
+    def ensure_class(self, properties: Sequence[Mapping[str, object]]) -> None:
         """Create the class unless it exists. Raises SettingInvalid if it has no multi-tenancy."""
         if self._class_exists():
             return
@@ -253,7 +255,7 @@ class WeaviateClient(ServiceClient):
             raise _invalid_response_error(f"{operation} has rows of another form") from None
 
     def _request(
-        self, method: str, path: str, body: Any = None, *, tenant: str | None = None
+        self, method: str, path: str, body: object = None, *, tenant: str | None = None
     ) -> httpx.Response:
         """Send a request. All may be repeated: they state what should exist, or not."""
         return self.http.request(
@@ -266,7 +268,9 @@ class WeaviateClient(ServiceClient):
         )
 
 
-def weaviate_client(config: Configuration, class_name: str, **options: Any) -> WeaviateClient:
+def weaviate_client(
+    config: Configuration, class_name: str, **options: Unpack[ClientOptions]
+) -> WeaviateClient:
     """Build the client of this server's configuration. Raises SettingInvalid."""
     url = config.get_url("SCAIWAVE_WEAVIATE_URL")
     return WeaviateClient(url, config.get_str("SCAIWAVE_WEAVIATE_API_KEY"), class_name, **options)

@@ -9,7 +9,6 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from shlex import quote
-from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
@@ -45,7 +44,7 @@ EXAMPLE_WORDS = frozenset(
 
 @register("scaiwave")
 def check_configuration(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
 ) -> list[CheckMessage]:
     config: Configuration = settings.CONFIG
     return [message for check in CHECKS for message in check(config)]

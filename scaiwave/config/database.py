@@ -16,6 +16,9 @@ from scaiwave.config import Configuration
 from scaiwave.core.errors import SettingInvalid
 from scaiwave.core.files import translate_write_errors
 
+DatabaseSettings = dict[str, Any]
+"""A value of Django's DATABASES."""
+
 POSTGRESQL = "scaiwave.storage.postgresql"
 SQLITE = "scaiwave.storage.sqlite"
 
@@ -36,7 +39,7 @@ def uses_sqlite(config: Configuration) -> bool:
     return bool(database_settings(config)["ENGINE"] == SQLITE)
 
 
-def database_settings(config: Configuration, *, is_web: bool = False) -> dict[str, Any]:
+def database_settings(config: Configuration, *, is_web: bool = False) -> DatabaseSettings:
     """Return Django's settings of the database. Raises `SettingInvalid` for another scheme.
 
     A web server waits for less time, because people and monitors wait for its answers.
@@ -72,18 +75,18 @@ def database_settings(config: Configuration, *, is_web: bool = False) -> dict[st
     raise _invalid_url_error()
 
 
-def require_existing_file(settings: dict[str, Any]) -> None:
+def require_existing_file(settings: DatabaseSettings) -> None:
     """Make SQLite report a missing file; by default it creates an empty one when it is opened."""
     if settings["ENGINE"] == SQLITE:
         settings["OPTIONS"]["database"] = f"{Path(settings['NAME']).absolute().as_uri()}?mode=rw"
 
 
-def is_missing_file(settings: dict[str, Any]) -> bool:
+def is_missing_file(settings: DatabaseSettings) -> bool:
     """Whether the settings of `require_existing_file` name a file that does not exist."""
     return "database" in settings["OPTIONS"] and not Path(settings["NAME"]).exists()
 
 
-def create_private_file(settings: dict[str, Any]) -> None:
+def create_private_file(settings: DatabaseSettings) -> None:
     """Create SQLite's file with mode 0600; SQLite would let every user of the host read it.
 
     SQLite gives its other files the same mode. A symbolic link is followed. Raises `DiskFull` or
@@ -96,7 +99,7 @@ def create_private_file(settings: dict[str, Any]) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _parse_url(url: str) -> dict[str, Any]:
+def _parse_url(url: str) -> DatabaseSettings:
     try:
         parsed = dict(environ.Env.db_url_config(url))
     except ValueError:
@@ -116,7 +119,7 @@ def _invalid_url_error() -> SettingInvalid:
     )
 
 
-def _sqlite_settings(parsed: dict[str, Any]) -> dict[str, Any]:
+def _sqlite_settings(parsed: DatabaseSettings) -> DatabaseSettings:
     options = {**_SQLITE_OPTIONS, **parsed.get("OPTIONS", {})}
     return {**parsed, "ENGINE": SQLITE, "OPTIONS": options}
 

@@ -48,7 +48,7 @@ def load_mail_settings(config: Configuration) -> MailSettings:
     return MailSettings(server, f"{server['host']}:{server['port']}", sender, recipients)
 
 
-def _parse_server(url: str) -> dict[str, Any]:
+def _parse_server(url: str) -> dict[str, object]:
     scheme = url.partition("://")[0]
     try:
         parsed = environ.Env.email_url_config(url)

@@ -99,7 +99,7 @@ def _get_system_timezone() -> tzinfo:
         return UTC
 
 
-def json_default(value: Any) -> Any:
+def json_default(value: object) -> object:
     """Encode UUIDs as text, times as ISO 8601 in UTC, and enums as their values."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -110,13 +110,13 @@ def json_default(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
+def to_json(document: object, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """Encode as JSON, with characters escaped that could control a terminal."""
     text = json.dumps(document, default=json_default, ensure_ascii=ascii_only, indent=indent)
     return _JSON_CONTROLS.sub(lambda match: json.dumps(match.group())[1:-1], text)
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """Return a text as it is, and any other value as JSON in one line."""
     return value if isinstance(value, str) else to_json(value, indent=None)
 
@@ -147,7 +147,7 @@ class Output:
         columns: Sequence[Column],
         rows: Iterable[Row],
         *,
-        load_rest: Callable[[], Mapping[str, Any]] = dict,
+        load_rest: Callable[[], Mapping[str, object]] = dict,
         sort: str = "",
     ) -> None:
         """Print rows as a table, or as {plural: [...]} with every key a row has.
@@ -187,7 +187,7 @@ class Output:
             value = self._format_cell(row.get(column.key), column.kind)
             self.print_line(f"{column.title:<{width}}  {value}", indent=width + 2)
 
-    def print_json(self, document: Any) -> None:
+    def print_json(self, document: object) -> None:
         """Print a JSON document in UTF-8, or in ASCII if the stream has another encoding."""
         self.stdout.write(to_json(document, ascii_only=self._is_ascii_only) + "\n")
 
@@ -343,13 +343,13 @@ def format_csv_lines(keys: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
         yield format_csv_line([row[key] if is_flat else _look_up(row, key) for key in keys])
 
 
-def format_csv_line(values: Iterable[Any]) -> str:
+def format_csv_line(values: Iterable[object]) -> str:
     """Return what `csv.writer` would, which doesn't quote semicolons."""
     line = ",".join(["" if value is None else format_csv_cell(value) for value in values])
     return (line or '""') + "\n"
 
 
-def format_csv_cell(value: Any) -> str:
+def format_csv_cell(value: object) -> str:
     cell = _format_csv_text(value) if type(value) is str else _format_csv_value(value)
     if "," not in cell and '"' not in cell and ";" not in cell:  # it has no line breaks
         return cell
@@ -360,7 +360,7 @@ def format_csv_cell(value: Any) -> str:
 def format_json_list(
     plural: str,
     rows: Iterable[Row],
-    load_rest: Callable[[], Mapping[str, Any]] = dict,
+    load_rest: Callable[[], Mapping[str, object]] = dict,
     *,
     ascii_only: bool = False,
 ) -> Iterator[str]:
@@ -378,7 +378,7 @@ def format_json_list(
     yield "\n}\n"
 
 
-def _look_up(row: Row, key: str) -> Any:
+def _look_up(row: Row, key: str) -> object:
     """Return the value of a key such as `partner.slug`; None if there is no partner."""
     value: Any = row
     for part in key.split("."):
@@ -386,7 +386,7 @@ def _look_up(row: Row, key: str) -> Any:
     return value
 
 
-def _format_csv_value(value: Any) -> str:
+def _format_csv_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | UUID):

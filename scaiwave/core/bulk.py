@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.db import transaction
+from django.db.models import Model
 
 from scaiwave.core.change import Change, ChangeResult
 from scaiwave.core.errors import RefusedError, ScaiWaveError
+
+M = TypeVar("M", bound=Model)
 
 BATCH_SIZE = 500
 """Records that are changed in one transaction."""
@@ -25,11 +28,11 @@ class RowsFailed(RefusedError):
 
 
 @dataclass
-class BulkRow:
+class BulkRow(Generic[M]):
     """A record by the name that was given, and what became of it; without both, it waits."""
 
     name: str
-    record: Any = None
+    record: M | None = None
     result: Change | None = None
     error: ScaiWaveError | None = None
 
@@ -38,8 +41,8 @@ class BulkRow:
 class BulkResult(ChangeResult):
     """`empty` has the keys of the document of a row without a result."""
 
-    rows: Sequence[BulkRow]
-    empty: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[BulkRow[Any]]
+    empty: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
@@ -100,9 +103,9 @@ class BulkResult(ChangeResult):
         return row.result
 
 
-def build_rows(found: Mapping[str, Any]) -> list[BulkRow]:
+def build_rows(found: Mapping[str, M | ScaiWaveError]) -> list[BulkRow[M]]:
     """Return a row for each record, by its first name; a value may be an error instead."""
-    rows, seen = [], set()
+    rows, seen = list[BulkRow[M]](), set()
     for name, record in found.items():
         if isinstance(record, ScaiWaveError):
             rows.append(BulkRow(name, error=record))
@@ -113,13 +116,13 @@ def build_rows(found: Mapping[str, Any]) -> list[BulkRow]:
 
 
 def change_rows(
-    rows: Sequence[BulkRow],
+    rows: Sequence[BulkRow[M]],
     *,
-    check: Callable[[Any], Change | None],
-    check_all: Callable[[list[Any]], None],
-    preview: Callable[[Any], Change],
-    confirm: Callable[[list[Any]], None],
-    write: Callable[[list[Any]], Sequence[Change]],
+    check: Callable[[M], Change | None],
+    check_all: Callable[[list[M]], None],
+    preview: Callable[[M], Change],
+    confirm: Callable[[list[M]], None],
+    write: Callable[[list[M]], Sequence[Change]],
     dry_run: bool,
 ) -> None:
     """Change the records of the rows, unless one of them has an error: then nothing is changed.
@@ -130,14 +133,14 @@ def change_rows(
     """
     for row in rows:
         try:
-            if row.error is None:
+            if row.record is not None:
                 row.result = check(row.record)
         except ScaiWaveError as error:
             row.error = error
     pending = [row for row in rows if row.result is None]
     if any(row.error for row in rows) or not pending:
         return
-    records = [row.record for row in pending]
+    records = [row.record for row in pending if row.record]
     check_all(records)
     if dry_run:
         _set_results(pending, map(preview, records))
@@ -147,7 +150,7 @@ def change_rows(
         batch = pending[start : start + BATCH_SIZE]
         try:
             with transaction.atomic():
-                results = write([row.record for row in batch])
+                results = write(records[start : start + BATCH_SIZE])
         except ScaiWaveError as error:
             for row in pending[start:]:
                 row.error = error
@@ -155,7 +158,7 @@ def change_rows(
         _set_results(batch, results)
 
 
-def _set_results(rows: Sequence[BulkRow], results: Iterable[Change]) -> None:
+def _set_results(rows: Sequence[BulkRow[M]], results: Iterable[Change]) -> None:
     for row, result in zip(rows, results, strict=True):
         row.result = result
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def call_with(service: Callable[..., T], offered: Mapping[str, Any], **values: Any) -> T:
+def call_with(service: Callable[..., T], offered: Mapping[str, object], **values: object) -> T:
     """Call a service with these values, and with the offered ones that it takes by their names.
 
     So a command or an act of the site need not repeat them. Raises TypeError if one is missing.

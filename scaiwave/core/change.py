@@ -28,7 +28,7 @@ class ChangeResult:
     def error(self) -> ScaiWaveError | None:
         return None
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Return the --json document. In a dry run, `changed` is whether something would change."""
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ class Change(ChangeResult):
     subject: Any
     changed: bool = False
     dry_run: bool = False
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, object] = field(default_factory=dict)
     rest: Mapping[str, Any] = field(default_factory=dict)
     cautions: Sequence[str] = ()
     notes: Sequence[str] = ()

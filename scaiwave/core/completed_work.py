@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MAX_REMEMBERED = 20
 """Workers and web servers commit without an end."""
@@ -36,7 +36,7 @@ def record_on_commit(description: str, *, command: str) -> None:
     transaction.on_commit(partial(record_completed, description, command=command))
 
 
-def list_uncommitted(hooks: Iterable[tuple[Any, ...]]) -> list[CompletedWork]:
+def list_uncommitted(hooks: Iterable[tuple[object, ...]]) -> list[CompletedWork]:
     """Return the works that `record_on_commit` has put among the hooks of a transaction."""
     functions = (function for _, function, _ in hooks if isinstance(function, partial))
     return [

@@ -142,7 +142,7 @@ class LockWaits:
     """Who this thread's database session has last waited for, as reported by PostgreSQL."""
 
     def __init__(self) -> None:
-        self.blockers: list[tuple[Any, ...]] = []
+        self.blockers: list[tuple[object, ...]] = []
 
     def describe_blockers(self, *, with_query: bool) -> str:
         """Return a text such as `process 17 (user app, psql, active since …)`; may be empty."""

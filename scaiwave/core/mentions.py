@@ -44,7 +44,7 @@ class Mentions:
             for name in self._by_first_word.get(word[0], ())
         )
 
-    def redact(self, value: Any) -> Any:
+    def redact(self, value: object) -> object:
         """Return a JSON value without the texts and the elements of lists that mention a name."""
         if isinstance(value, str):
             return "" if self.are_in(value) else value
@@ -90,7 +90,7 @@ class TextPlace:
             else:
                 rows.update(**values)
 
-    def _find(self, tenant: ErasedTenant) -> Iterable[tuple[Any, dict[str, Any]]]:
+    def _find(self, tenant: ErasedTenant) -> Iterable[tuple[object, dict[str, object]]]:
         rows = self.select().order_by("pk").values("pk", *self.fields)
         for row in rows.iterator(chunk_size=500):
             values = {name: tenant.mentions.redact(row[name]) for name in self.fields}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 _lock = threading.Lock()
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
 
 def get_decoder(kind: Any) -> msgspec.json.Decoder[Any]:

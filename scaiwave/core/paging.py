@@ -24,7 +24,7 @@ class Page:
 
     def __init__(
         self,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Mapping[str, object]],
         limit: int | None = None,
         *,
         count: Callable[[], int] | None = None,
@@ -33,8 +33,8 @@ class Page:
         self._rows = rows
         self._count = count
         self.limit = limit
-        self.get_id: Callable[[Mapping[str, Any]], Any] = lambda row: row["id"]
-        self.skip_to: Any = None
+        self.get_id: Callable[[Mapping[str, object]], object] = lambda row: row["id"]
+        self.skip_to: object = None
         self.number = 0
         self.next_id: Any = None
 
@@ -50,7 +50,7 @@ class Page:
                 last_id = self.get_id(row)
                 yield row
 
-    def _find_rows(self) -> Iterable[Mapping[str, Any]]:
+    def _find_rows(self) -> Iterable[Mapping[str, object]]:
         """Skip the rows up to `skip_to`. Raises UsageError if it is not among them."""
         if self.skip_to is None:
             return self._rows

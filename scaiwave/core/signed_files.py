@@ -77,7 +77,7 @@ class SignedFile:
 
 
 def sign_document(
-    content: Mapping[str, Any], signer: ServerSigner, key: KnownKey, now: datetime
+    content: Mapping[str, object], signer: ServerSigner, key: KnownKey, now: datetime
 ) -> bytes:
     """Return a document with the signature of the key that signs at this time.
 
@@ -94,7 +94,7 @@ def add_signature(content: Mapping[str, Any], sign: Callable[[bytes], bytes]) ->
     return {**content, _SIGNATURE: base64.b64encode(signature).decode()}
 
 
-def encode_document(document: Mapping[str, Any]) -> bytes:
+def encode_document(document: Mapping[str, object]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
 
 
@@ -117,7 +117,7 @@ def read_signed_file(raw: bytes, kind: type[Document], *times: str) -> tuple[Doc
         raise SignedFileError(f"does not match the format: {error}") from None
 
 
-def _seal(content: Mapping[str, Any], purpose: str) -> str:
+def _seal(content: Mapping[str, object], purpose: str) -> str:
     text = _encode(content, without=_SEAL)
     return salted_hmac(purpose, text, algorithm="sha256").hexdigest()
 

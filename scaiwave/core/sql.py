@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -18,34 +18,35 @@ M = TypeVar("M", bound=Model)
 MAX_STATEMENT_VALUES = 500
 """Values in one statement; older builds of SQLite accept fewer than a thousand."""
 CHUNK_ROWS = 500
+Params = Sequence[str | bytes | int | float | datetime | date | UUID | list[str] | None]
 """Rows of a long query that are in memory at a time."""
 
 
-def execute(sql: str, params: Sequence[Any] = ()) -> int:
+def execute(sql: str, params: Params = ()) -> int:
     """Run a statement and return the number of rows it affected."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 
-def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def fetch(sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a query."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
-def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+def fetch_one(sql: str, params: Params = ()) -> tuple[Any, ...]:
     """Return the first row of a query that always has one, such as a count."""
     return fetch(sql, params)[0]
 
 
-def fetch_number(sql: str, params: Sequence[Any] = ()) -> int:
+def fetch_number(sql: str, params: Params = ()) -> int:
     """Return the number, or 1 for true, that a query returns; 0 for NULL."""
     return int(fetch_one(sql, params)[0] or 0)
 
 
-def fetch_column(sql: str, params: Sequence[Any] = ()) -> list[Any]:
+def fetch_column(sql: str, params: Params = ()) -> list[Any]:
     """Return the first column of a query."""
     return [row[0] for row in fetch(sql, params)]
 
@@ -61,7 +62,7 @@ def to_uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def datetime_param(value: datetime) -> Any:
+def datetime_param(value: datetime) -> str | datetime | None:
     """Return a time as the database's raw SQL takes it."""
     return connection.ops.adapt_datetimefield_value(value)
 

@@ -39,7 +39,7 @@ def load_key(raw: bytes) -> str:
     return value
 
 
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
@@ -82,7 +82,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check_texts(value: Any) -> None:
+def _check_texts(value: object) -> None:
     """Check every text in the value, which the decoder has no hook for."""
     pending = [value]
     while pending:

@@ -96,7 +96,7 @@ class PageAction:
     def is_due(self) -> bool:
         return self.action in CHANGES and not self.problems and not self.done
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {
             "action": self.action.value,
             "path": self.path or None,
@@ -222,7 +222,7 @@ class PageExecutor:
         )
         return written.rev
 
-    def _try(self, call: Callable[..., T], path: str, **arguments: Any) -> T:
+    def _try(self, call: Callable[..., T], path: str, **arguments: object) -> T:
         try:
             answer = call(path, retry=self._should_retry, **arguments)
         except (UpstreamUnavailable, UpstreamUnreachable):
@@ -255,7 +255,7 @@ class PublishReport:
     def problems(self) -> list[ScaiWaveError]:
         return [problem for step in self.steps for problem in step.problems]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         return [
             {
                 "action": f"not {step.action}"

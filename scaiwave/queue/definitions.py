@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 from uuid import UUID
 
 from scaiwave.config import Configuration
@@ -41,11 +40,11 @@ class RefusalReason(Enum):
     ARGUMENTS = "arguments"
 
 
-def takes_nothing(arguments: Sequence[Any]) -> bool:
+def takes_nothing(arguments: Sequence[object]) -> bool:
     return not arguments
 
 
-def takes_one_id(arguments: Sequence[Any]) -> bool:
+def takes_one_id(arguments: Sequence[object]) -> bool:
     if len(arguments) != 1 or not isinstance(arguments[0], str):
         return False
     try:
@@ -84,7 +83,7 @@ class JobDefinition:
     function: str
     get_timeout: Callable[[Configuration], int]
     wait_seconds: int | None = None
-    accepts: Callable[[Sequence[Any]], bool] = takes_nothing
+    accepts: Callable[[Sequence[object]], bool] = takes_nothing
     cron: str = ""
     is_scheduled: Callable[[Configuration], bool] = lambda config: True
     why_off: str = ""

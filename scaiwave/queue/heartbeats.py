@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from scaiwave.core.msgspec_decoders import get_decoder
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,19 +23,18 @@ STALE_AFTER = timedelta(seconds=30)
 _WORKER_FIELDS = ("hostname", "pid", "state", "last_heartbeat", "scaiwave", "death")
 
 
-@dataclass(frozen=True)
-class SchedulerBeat:
+class SchedulerBeat(msgspec.Struct, frozen=True, kw_only=True):
     """A scheduler that is running. `next_runs` are the next times of each job, by its name."""
 
-    name: str
+    name: str = ""
     host: str
     pid: int
     is_active: bool
     started_at: datetime
     seen_at: datetime
-    next_runs: Mapping[str, datetime]
+    next_runs: dict[str, datetime]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {
             "host": self.host,
             "pid": self.pid,
@@ -74,23 +76,20 @@ def delete_stale_schedulers(redis: Redis) -> None:
             redis.hdel(SCHEDULERS_KEY, beat.name)
 
 
-def _read_schedulers(redis: Redis) -> Iterator[SchedulerBeat]:
+def _read_schedulers(redis: Redis) -> list[SchedulerBeat]:
     entries: Mapping[bytes, bytes] = redis.hgetall(SCHEDULERS_KEY)  # type: ignore[assignment]
-    for name, entry in entries.items():
-        values = json.loads(entry)
-        yield SchedulerBeat(
-            name=name.decode(),
-            host=values["host"],
-            pid=values["pid"],
-            is_active=values["is_active"],
-            started_at=parse_time(values["started_at"]),
-            seen_at=parse_time(values["seen_at"]),
-            next_runs={job: parse_time(text) for job, text in values["next_runs"].items()},
-        )
+    decode = get_decoder(SchedulerBeat).decode
+    return [
+        msgspec.structs.replace(decode(entry), name=name.decode())
+        for name, entry in entries.items()
+    ]
 
 
-def parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def write_scheduler(redis: Redis, beat: SchedulerBeat) -> None:
+    with redis.pipeline() as pipeline:
+        pipeline.hset(SCHEDULERS_KEY, beat.name, msgspec.json.encode(beat))
+        pipeline.expire(SCHEDULERS_KEY, STALE_AFTER)
+        pipeline.execute()
 
 
 def read_enqueued_at(redis: Redis, job: str) -> datetime | None:
@@ -113,5 +112,6 @@ def list_workers(redis: Redis) -> list[WorkerBeat]:
         if not seen or death:
             continue
         name = key.decode().removeprefix("rq:worker:")
-        beats.append(WorkerBeat(name, host, int(pid or 0), state, parse_time(seen), bool(suite)))
+        seen_at = datetime.fromisoformat(seen)
+        beats.append(WorkerBeat(name, host, int(pid or 0), state, seen_at, bool(suite)))
     return beats

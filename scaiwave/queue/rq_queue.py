@@ -37,9 +37,9 @@ MAINTENANCE_SECONDS = 25
 ERROR_FIELDS = ("error_code", "error_message", "error_fix")
 _FIELDS = frozenset(
     (
-        *("data", "origin", "status", "description", "ttl", "worker_name", "last_heartbeat"),
-        *("created_at", "enqueued_at", "started_at", "ended_at"),
-        *("retries_left", "enqueue_at_front_on_retry"),
+        *(b"data", b"origin", b"status", b"description", b"ttl", b"worker_name"),
+        *(b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat"),
+        *(b"retries_left", b"enqueue_at_front_on_retry"),
     )
 )
 """What RQ may read of a record. Beside it are `attempts` and ERROR_FIELDS, of this suite."""
@@ -62,7 +62,7 @@ class SuiteJob(Job):
         self,
         id: str | None = None,  # noqa: A002 - RQ's name
         connection: Redis | None = None,
-        serializer: Any = None,
+        serializer: object = None,
     ) -> None:
         super().__init__(id, connection, JSONSerializer)  # `rqworker` asks for pickle.
 
@@ -74,17 +74,16 @@ class SuiteJob(Job):
         except ValueError as error:
             raise NoSuchJobError(f"Its record in Redis can't be read: {error}.") from error
 
-    def restore(self, raw_data: Any) -> None:
-        fields = {name.decode("latin-1"): value for name, value in raw_data.items()}
-        super().restore({name.encode(): fields[name] for name in _FIELDS & fields.keys()})
+    def restore(self, raw_data: dict[bytes, bytes]) -> None:
+        super().restore({name: raw_data[name] for name in _FIELDS & raw_data.keys()})
         definition = self.definition
         self.timeout = definition.get_timeout(settings.CONFIG) if definition else 1
         self.result_ttl, self.failure_ttl = 0, FAILED_JOB_SECONDS
         if self.runs_once or (self.retries_left or 0) > 1:
             self.retries_left = None
-        code, message, fix = (fields.get(name, b"").decode() for name in ERROR_FIELDS)
+        code, message, fix = (raw_data.get(name.encode(), b"").decode() for name in ERROR_FIELDS)
         self.last_error = {"code": code, "message": message, "fix": fix} if code else None
-        self.attempts = int(fields["attempts"]) if "attempts" in fields else None
+        self.attempts = int(raw_data[b"attempts"]) if b"attempts" in raw_data else None
 
     @property
     def definition(self) -> JobDefinition | None:
@@ -176,7 +175,7 @@ class SuiteQueue(DjangoRQ):
             connection.set(seen_key, time.time(), ex=300)
         return found  # type: ignore[no-any-return]
 
-    def move_dependents_to_ready(self, *args: Any, **options: Any) -> dict[str, list[str]]:
+    def move_dependents_to_ready(self, *args: object, **options: object) -> dict[str, list[str]]:
         return {}  # No job of this suite has any.
 
     def acquire_maintenance_lock(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -20,7 +19,7 @@ PageKey = tuple[str, str, str]
 class PageContent(msgspec.Struct, kw_only=True, frozen=True):
     title: str
     body_md: str
-    frontmatter: dict[str, Any] = {}
+    frontmatter: dict[str, object] = {}
 
 
 class StoredPage(PageContent, kw_only=True, frozen=True):

@@ -12,7 +12,8 @@ class UnknownEntity(NotFoundError):
     fix = "Use an ID or slug from one of the sandbox's lists."
 
     def __init__(self, kind: str, entity_id: str) -> None:
-        super().__init__(f"{kind.capitalize()} not found in the sandbox: {entity_id}.")
+        self.kind = kind.capitalize()
+        super().__init__(f"{self.kind} not found in the sandbox: {entity_id}.")
 
 
 class InvalidMutation(DomainError):

@@ -42,7 +42,7 @@ class SigningKey:
     kid: str
     alg: str
     private: PrivateKey
-    jwk: dict[str, Any]
+    jwk: dict[str, object]
 
 
 def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
@@ -51,7 +51,7 @@ def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
         public = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:
         public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    jwk: dict[str, Any] = {
+    jwk: dict[str, object] = {
         name: public[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in public
     }
     # The hash of the required members in lexical order (RFC 7638).
@@ -135,7 +135,7 @@ class KeyRing:
         key: PrivateKey | bytes | None,
         alg: str | None,
         kid: str | None,
-        headers: dict[str, Any] | None,
+        headers: dict[str, object] | None,
     ) -> str:
         """Return a token with any claims and headers, also such as PyJWT refuses to issue.
 

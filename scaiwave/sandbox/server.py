@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from scaiwave.sandbox.api import control, oauth
 from scaiwave.sandbox.api.pagination import ENVELOPES
-from scaiwave.sandbox.errors import PortBusy
+from scaiwave.sandbox.errors import PortBusy, UnknownEntity
 from scaiwave.sandbox.http.messages import (
     CONNECTION_FAULTS,
     HTTPError,
@@ -142,6 +142,8 @@ class Sandbox(SandboxState):
             return handler(self, request)
         except HTTPError as error:
             return error.response
+        except UnknownEntity as error:
+            return json_response({"detail": f"{error.kind} not found"}, status=404)
         except Exception:
             logger.exception("Sandbox request failed: %s %s", request.method, request.path)
             return json_response({"detail": "Internal Server Error"}, status=500)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,6 +17,7 @@ import msgspec
 
 from scaiwave.sandbox.clients import Client, Clients
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.docs_pages import ScaiCms
 from scaiwave.sandbox.errors import ForeignState, InvalidMutation
 from scaiwave.sandbox.grants import Grants
@@ -43,7 +45,7 @@ class Journal:
         self._directory = directory
         state_dir.mkdir(parents=True, exist_ok=True)
 
-    def replay(self) -> list[dict[str, Any]]:
+    def replay(self) -> list[Row]:
         """Return all recorded mutations. An incomplete last line is removed from the file.
 
         Raises ForeignState if the file belongs to a directory with another seed or other sizes.
@@ -65,10 +67,10 @@ class Journal:
             )
         return entries[1:]
 
-    def record(self, operation: str, arguments: dict[str, Any]) -> None:
+    def record(self, operation: str, arguments: Mapping[str, object]) -> None:
         self._append({"op": operation, **arguments})
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: Mapping[str, object]) -> None:
         with self.path.open("ab") as file:
             file.write(msgspec.json.encode(entry) + b"\n")
 
@@ -167,7 +169,7 @@ class SandboxState:
                 self._journal.record(ISSUE_CLIENT, arguments)
         return client
 
-    def list_applications(self, client_id: str) -> list[dict[str, Any]]:
+    def list_applications(self, client_id: str) -> list[Row]:
         """Return the applications of the fixed, the approved and the calling client."""
         clients = [self.clients.fixed, *self.registrations.approved_clients()]
         if caller := self.clients.find(client_id):
@@ -199,8 +201,8 @@ class SandboxState:
         key: PrivateKey | bytes | None = None,
         alg: str | None = None,
         kid: str | None = None,
-        headers: dict[str, Any] | None = None,
-        **claims: Any,
+        headers: dict[str, object] | None = None,
+        **claims: object,
     ) -> str:
         """Return a token with valid default claims, overridden by `claims`; None omits a claim.
 
@@ -221,7 +223,7 @@ class SandboxState:
         merged = {name: v for name, v in {**defaults, **claims}.items() if v is not None}
         return self.keys.forge_token(merged, key=key, alg=alg, kid=kid, headers=headers)
 
-    def mutate(self, operation: str, **arguments: Any) -> Any:
+    def mutate(self, operation: str, **arguments: object) -> Any:
         """Run a mutation of the directory by name, and record it if there is a `state_dir`.
 
         Raises InvalidMutation for an unknown operation or invalid arguments, and UnknownEntity.
@@ -249,7 +251,7 @@ class SandboxState:
         self.webhooks.announce_mutation(operation, arguments, result)
         return result
 
-    def get_summary(self) -> dict[str, Any]:
+    def get_summary(self) -> dict[str, object]:
         """Return the options and the counts, without secrets."""
         options = ("url", "seed", "client_id", "envelope", "latency", "per_page", "max_per_page")
         return {

@@ -18,14 +18,15 @@ import urllib.error
 import urllib.request
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from scaiwave.core.msgspec_decoders import register_structs
 from scaiwave.sandbox.data.directory import Directory
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import InvalidWebhook, UnknownEntity
 
 MAX_ATTEMPTS = 5
@@ -93,10 +94,10 @@ class Webhooks:
         self.recent: deque[Delivery] = deque(maxlen=MAX_RECENT)
         self._directory = directory
         self._random = random.Random(seed)
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._queue: queue.Queue[dict[str, object] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
-    def configure(self, changes: dict[str, Any]) -> WebhookOptions:
+    def configure(self, changes: dict[str, object]) -> WebhookOptions:
         """Change options. Raises `InvalidWebhook`."""
         values = {**msgspec.structs.asdict(self.options), **changes}
         try:
@@ -122,7 +123,9 @@ class Webhooks:
         self._thread.join()
         self._thread = None
 
-    def announce_mutation(self, operation: str, arguments: dict[str, Any], result: Any) -> None:
+    def announce_mutation(
+        self, operation: str, arguments: Mapping[str, object], result: object
+    ) -> None:
         event_type = EVENT_TYPES.get(operation)
         if event_type is None or result is False:
             return
@@ -133,7 +136,7 @@ class Webhooks:
     def announce(self, event_type: str, resource_id: str) -> str:
         """Send an event, whether or not it is true; returns its ID."""
         kind = event_type.partition(".")[0]
-        record: dict[str, Any] = {}
+        record: dict[str, object] = {}
         if kind in KINDS:
             with contextlib.suppress(UnknownEntity):  # removed
                 record = self._directory.get(kind, resource_id)
@@ -167,7 +170,7 @@ class Webhooks:
             for each in events:
                 self._deliver(each)
 
-    def _deliver(self, event: dict[str, Any]) -> None:
+    def _deliver(self, event: Row) -> None:
         body, problem = msgspec.json.encode(event), ""
         for attempt in range(MAX_ATTEMPTS):
             status, problem = self._post(event, body)
@@ -180,7 +183,7 @@ class Webhooks:
             time.sleep(0.1 * 2**attempt)
         logger.warning("Event %s was not accepted: %s.", event["event_id"], problem)
 
-    def _post(self, event: dict[str, Any], body: bytes) -> tuple[int, str]:
+    def _post(self, event: dict[str, object], body: bytes) -> tuple[int, str]:
         """Return the status, and what a log says about it."""
         options = self.options
         headers = sign_event(event, body, secret=options.secret, now=int(time.time()))
@@ -196,7 +199,7 @@ class Webhooks:
             return 0, f"no response ({getattr(error, 'reason', error)})"
 
 
-def sign_event(event: dict[str, Any], body: bytes, *, secret: str, now: int) -> dict[str, str]:
+def sign_event(event: Row, body: bytes, *, secret: str, now: int) -> dict[str, str]:
     """Return the headers of a delivery."""
     digest = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
     return {

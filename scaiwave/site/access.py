@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from scaiwave import extensions
@@ -28,9 +28,11 @@ SCAIKEY_BACKEND = "tenants.oidc.backend.ScaiKeyBackend"
 ROLES = (OperatorRole.SUPER_ADMIN, OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN)
 """The roles that may enter the site."""
 
+M = TypeVar("M", bound=Model)
+
 _OPERATOR_ATTRIBUTE, _TENANTS_ATTRIBUTE = "_scaikey_operator", "_visible_tenants"
 
-Selector = Callable[[QuerySet[Any], "VisibleTenants"], QuerySet[Any]]
+Selector = Callable[[QuerySet[Model], "VisibleTenants"], QuerySet[Model]]
 
 
 def save_operator(session: SessionBase, operator: Operator, *, expires_at: float) -> None:
@@ -146,7 +148,7 @@ class VisibleTenants:
             self._keys = list(tenants.values_list("pk", flat=True))
         return self._keys
 
-    def select_keys(self) -> Sequence[UUID] | QuerySet[Any]:
+    def select_keys(self) -> Sequence[UUID] | QuerySet[Model, dict[str, Any]]:
         """Return the keys for a condition `__in`.
 
         The one tenant of a tenant_admin is a value, so that indexes which begin with the tenant
@@ -182,7 +184,7 @@ PLATFORM = RowScope()
 def by_tenant(path: str = "tenant") -> RowScope:
     """Return the scope of rows whose tenant is at this path, such as `change__tenant`."""
 
-    def select(rows: QuerySet[Any], tenants: VisibleTenants) -> QuerySet[Any]:
+    def select(rows: QuerySet[Model], tenants: VisibleTenants) -> QuerySet[Model]:
         return rows.filter(**{f"{path}__in": tenants.select_keys()})
 
     return RowScope(select, path=path)
@@ -191,7 +193,7 @@ def by_tenant(path: str = "tenant") -> RowScope:
 def by_tenant_text(field: str) -> RowScope:
     """Return the scope of rows that have the ID of their tenant as text."""
 
-    def select(rows: QuerySet[Any], tenants: VisibleTenants) -> QuerySet[Any]:
+    def select(rows: QuerySet[Model], tenants: VisibleTenants) -> QuerySet[Model]:
         return rows.filter(**{f"{field}__in": [str(key) for key in tenants.list_keys()]})
 
     return RowScope(select)
@@ -203,13 +205,13 @@ def by_partner(field: str) -> RowScope:
     A partner is not part of its tenants, so their administrators do not see it.
     """
 
-    def select(rows: QuerySet[Any], tenants: VisibleTenants) -> QuerySet[Any]:
+    def select(rows: QuerySet[Model], tenants: VisibleTenants) -> QuerySet[Model]:
         return rows.filter(**{field: tenants.operator.partner_id or ""})
 
     return RowScope(select, frozenset({OperatorRole.PARTNER_ADMIN}))
 
 
-def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> QuerySet[Any]:
+def limit_rows(request: HttpRequest, rows: QuerySet[M], scope: RowScope) -> QuerySet[M]:
     """Return the rows that the account may see."""
     operator = find_limited_operator(request)
     if operator is None:
@@ -220,4 +222,4 @@ def limit_rows(request: HttpRequest, rows: QuerySet[Any], scope: RowScope) -> Qu
     if scope.select is None or not scope.is_for(operator):
         return rows.none()
     tenants: VisibleTenants = getattr(request, _TENANTS_ATTRIBUTE)
-    return scope.select(rows, tenants)
+    return cast(QuerySet[M], scope.select(rows, tenants))

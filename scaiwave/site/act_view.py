@@ -44,6 +44,7 @@ from scaiwave.site.acts import (
     find_act,
 )
 from scaiwave.site.formatting import model_url
+from scaiwave.site.model_admins import get_site_admin
 from scaiwave.site.terms import is_uuid
 from scaiwave.site.upstream_errors import hide_upstream_details
 from scaiwave.storage.error_mapping import translate_errors
@@ -146,7 +147,7 @@ def keep_form(request: HttpRequest, slug: str, response: HttpResponseBase) -> No
 
 
 def _ask_or_run(
-    site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: Any
+    site: AdminSite, request: HttpRequest, operator: Operator, act: Act, row: object
 ) -> HttpResponseBase:
     """Raises ValidationError if the form refuses the selection before it asks for anything."""
     form = _build_form(request, operator, act, row)
@@ -184,7 +185,7 @@ def _ask_or_run(
     return HttpResponseRedirect(result.url)
 
 
-def _build_form(request: HttpRequest, operator: Operator, act: Act, row: Any) -> forms.Form:
+def _build_form(request: HttpRequest, operator: Operator, act: Act, row: object) -> forms.Form:
     """Return the form that was sent, now or before a sign-in, or an empty one.
 
     A list sends its selection alone: an act that needs more asks for it with an empty form.
@@ -222,7 +223,7 @@ def _is_visible(site: AdminSite, request: HttpRequest, act: Act) -> bool:
     return site.get_model_admin(act.model).has_view_permission(request)
 
 
-def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> Any:
+def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> object:
     """Return the row of an act; None for one of a list."""
     if act.is_of_list:
         return None
@@ -235,7 +236,7 @@ def _find_row(site: AdminSite, request: HttpRequest, act: Act, row_id: str) -> A
     return row
 
 
-def _build_confirm(request: HttpRequest, act: Act, row: Any) -> Callable[[str], None]:
+def _build_confirm(request: HttpRequest, act: Act, row: object) -> Callable[[str], None]:
     """Return what asks a question, unless the form with exactly this one was sent.
 
     Its signature is in the form that was sent. Between the two requests the row may change,
@@ -268,11 +269,11 @@ def _get_page(request: HttpRequest, act: Act, row: Any) -> str:
 
 def _name_selection(site: AdminSite, request: HttpRequest, act: Act, form: forms.Form) -> str:
     """Return the number and the first names of the rows: `2 selected: Crew, Staff.`"""
-    admin: Any = site.get_model_admin(act.model)  # type: ignore[arg-type]
+    admin = get_site_admin(site, act.model)  # type: ignore[arg-type]
     ids = list(filter(is_uuid, form[SELECTED].value() or ()))
     rows = admin.get_queryset(request).filter(pk__in=ids)
-    if admin.list_select_related:
-        rows = rows.select_related(*admin.list_select_related)
+    if (related := admin.list_select_related) and not isinstance(related, bool):
+        rows = rows.select_related(*related)
     names = sorted(map(admin.name_in_act, rows))
     return f"{len(names):,} selected: {list_some(names)}." if names else ""
 
@@ -281,7 +282,7 @@ def _render(
     site: AdminSite,
     request: HttpRequest,
     act: Act,
-    row: Any,
+    row: object,
     form: forms.Form,
     *,
     question: str = "",
@@ -293,7 +294,7 @@ def _render(
         title, name = act.model.title, str(row)
     else:
         title = capfirst(str(act.model._meta.verbose_name_plural))
-        admin: Any = site.get_model_admin(act.model)
+        admin = get_site_admin(site, act.model)
         name = "" if row is None else admin.name_in_act(row)
     note = act.get_note(row)
     if act.of_selection and not question:  # A question names the rows itself.

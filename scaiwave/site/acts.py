@@ -58,13 +58,13 @@ class ActCall:
     confirm: Callable[[str], None]
     now: datetime
 
-    def run(self, service: Callable[..., T], **values: Any) -> T:
+    def run(self, service: Callable[..., T], **values: object) -> T:
         """Call a service with these values, and with the operator, the question and the time."""
         offered = {"operator": self.operator, "confirm": self.confirm, "now": self.now}
         return call_with(service, offered, **values)
 
     def run_for_all(
-        self, service: Callable[..., BulkResult], nouns: tuple[str, str], **values: Any
+        self, service: Callable[..., BulkResult], nouns: tuple[str, str], **values: object
     ) -> str:
         """Do it to all selected rows or to none, after a question with the number of each outcome.
 
@@ -108,7 +108,7 @@ class RowForm(forms.Form):
     raises ValidationError for a selection that the act can't be done to, before anything is asked.
     """
 
-    def fit(self, operator: Operator, row: Any) -> None:
+    def fit(self, operator: Operator, row: object) -> None:
         raise NotImplementedError
 
 
@@ -167,7 +167,7 @@ class RowSource(ABC):
     def is_visible(self, request: HttpRequest) -> bool: ...
 
     @abstractmethod
-    def find_row(self, request: HttpRequest, row_id: str) -> Any:
+    def find_row(self, request: HttpRequest, row_id: str) -> object:
         """Return None if there is no such row. Raises ScaiWaveError if it can't be read."""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -41,16 +41,11 @@ from scaiwave.site.filters import ExactValueFilter, TypedFilter, filter_paramete
 from scaiwave.site.formatting import field_display, format_field_title, strip_markup
 from scaiwave.site.list_export import build_export_links, export_list
 from scaiwave.site.menu import Section
+from scaiwave.site.model_admins import SiteAdmin, get_site_admin
 from scaiwave.site.pagination import CappedPaginator
 from scaiwave.site.related import related_links, soft_references
 from scaiwave.site.tabs import build_heading, find_tab_parameter, find_tabbed_row
 from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, is_uuid
-
-if TYPE_CHECKING:
-    _Admin = admin.ModelAdmin[Any]
-else:
-    _Admin = admin.ModelAdmin
-
 
 _LIST_PARAMETERS = (*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG)
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
@@ -80,7 +75,7 @@ class SortedChangeList(ChangeList):
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
+    ) -> QuerySet[Model]:
         """Find nothing by a null character, which PostgreSQL refuses in a text.
 
         Raises IncorrectLookupParameters for a time whose year in UTC would be 0 or 10000.
@@ -105,8 +100,7 @@ class SortedChangeList(ChangeList):
         name = super().get_ordering_field(field_name)
         if not self._needs_expressions:
             return name
-        model_admin: Any = self.model_admin
-        return model_admin.find_sort_expression(name) or name
+        return cast(ReadOnlyAdmin, self.model_admin).find_sort_expression(name) or name
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         # The titles of columns ask for the names only, and an expression may take a query to build.
@@ -119,7 +113,7 @@ class SortedChangeList(ChangeList):
         return ordering
 
 
-class ReadOnlyAdmin(_Admin):
+class ReadOnlyAdmin(SiteAdmin):
     """Read-only lists and pages, which read the same number of rows however large the table is.
 
     `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
@@ -129,16 +123,11 @@ class ReadOnlyAdmin(_Admin):
     `field_models` has the models of whose rows a computed field consists; an account that may not
     see all of them does not see the field. `named_by` are the references whose names are part of
     the name of a row; an account that may not see them sees its ID instead.
-    `export_name` is the name of an exported list where the title of the list is another word.
-    `name_in_act` names a row for an act, so that it can't be taken for another.
-    `export_columns` has for a column its columns in the file: names, and what reads the values
-    from a row without making HTML of them.
     `help_texts` replace the help of fields that are not ours. Without `shows_related`, the page of
-    a row does not list what refers to it.
-    `number_columns` are methods that show numbers, beside the fields that have some.
-    `unexported_fields` have texts of messages, which no export of the list reads. `section` is the
-    place in the menu, where the lists of a section with the least `position` come first. The search
-    across the site asks the list for terms of its `searched_forms`, and for the ID of every row.
+    a row does not list what refers to it. `number_columns` are methods that show numbers, beside
+    the fields that have some. `section` is the place in the menu, where the lists of a section with
+    the least `position` come first. The search across the site asks the list for terms of its
+    `searched_forms`, and for the ID of every row.
 
     `scope` is how the rows belong to tenants. Without one, people who sign in with ScaiKey don't
     see the model unless they see everything.
@@ -165,14 +154,10 @@ class ReadOnlyAdmin(_Admin):
     linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
     field_models: ClassVar[Mapping[str, Sequence[type[Model]]]] = {}
-    unexported_fields: ClassVar[Sequence[str]] = ()
     named_by: ClassVar[Sequence[str]] = ()
-    export_name: ClassVar[str] = ""
-    name_in_act: ClassVar[Any] = staticmethod(str)
     help_texts: ClassVar[Mapping[str, str]] = {}
     shows_related: ClassVar[bool] = True
     number_columns: ClassVar[Sequence[str]] = ()
-    export_columns: ClassVar[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {}
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         operator = find_scaikey_operator(request)
@@ -219,7 +204,7 @@ class ReadOnlyAdmin(_Admin):
         return self.admin_site.get_model_admin(model).has_view_permission(request)
 
     def get_list_display_links(
-        self, request: HttpRequest, list_display: Sequence[Any]
+        self, request: HttpRequest, list_display: Sequence[object]
     ) -> list[Any]:
         """Let the first column that links to nothing else link to the page of the row."""
         names = [str(name) for name in self.list_display_links or self.list_display]
@@ -291,8 +276,8 @@ class ReadOnlyAdmin(_Admin):
         return [name for name in names if self._is_shown(request, name.partition("__")[0])]
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         term = search_term.strip()[:MAX_TERM_CHARS]
         if term and self.id_fields and is_uuid(term):
             conditions = [Q((name, str(UUID(term)))) for name in self.id_fields]
@@ -308,22 +293,18 @@ class ReadOnlyAdmin(_Admin):
         view = self.admin_site.admin_view(self.export)
         return [path("export/<str:format_name>/", view, name=name), *super().get_urls()]
 
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
+    def history_view(self, request: HttpRequest, *args: object, **kwargs: object) -> NoReturn:
         """Have no page: it would list changes made by Django's forms, and there are none."""
         raise Http404
 
     def export(self, request: HttpRequest, format_name: str) -> HttpResponseBase:
         return self._refuse_unknown(request) or export_list(self, request, format_name)
 
-    def build_changelist(self, request: HttpRequest) -> ChangeList:
-        """Return the list that the request asks for, before any of its rows is read."""
-        return super().get_changelist_instance(request)
-
-    def find_sort_expression(self, name: Any) -> Any:
+    def find_sort_expression(self, name: object) -> object:
         """Return the expression that a column is sorted by, or None for the field of that name."""
         return None
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return SortedChangeList
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -349,7 +330,7 @@ class ReadOnlyAdmin(_Admin):
         return render(request, "400.html", context, status=HTTPStatus.BAD_REQUEST)
 
     def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         if refusal := self._refuse_unknown(request):
             return refusal
@@ -375,23 +356,13 @@ class ReadOnlyAdmin(_Admin):
         """
         if row is None:
             return list_act_links(request, self.model, None)
-        model_admin: Any = self.admin_site.get_model_admin(type(row))
-        acts: list[ActLink] = model_admin.list_acts(request, row)
-        return acts
+        return get_site_admin(self.admin_site, type(row)).list_acts(request, row)
 
-    def _get_title(self, request: HttpRequest, row: Any) -> str:
+    def _get_title(self, request: HttpRequest, row: Model) -> str:
         is_named = all(self._is_shown(request, name) for name in self.named_by)
         return self.format_name(row) if is_named else f"{row._meta.verbose_name} {row.pk}"
 
-    def format_name(self, row: Any) -> str:
-        """Return the name of a row for its title and for links to it."""
-        return str(row)
-
-    def split_heading(self, row: Any) -> tuple[str, str]:
-        """Return the name of a row as it is large in its heading, and another one beside it."""
-        return self.format_name(row), ""
-
-    def describe(self, request: HttpRequest, row: Any) -> tuple[str, str]:
+    def describe(self, request: HttpRequest, row: Model) -> tuple[str, str]:
         """Return the name of a row, and what distinguishes it from others of the same name."""
         title = self._get_title(request, row) or str(row.pk)
         names = {field.name for field in self.model._meta.fields}
@@ -403,10 +374,6 @@ class ReadOnlyAdmin(_Admin):
         texts = [str(getattr(row, name) or "") for name in shown]
         return title, ", ".join(dict.fromkeys(text for text in texts if text not in title))
 
-    def summarise(self, row: Any, request: HttpRequest) -> str:
-        """Return the HTML below the name in the heading of a row with tabs."""
-        return ""
-
     def get_list_note(self, request: HttpRequest) -> str:
         """Return a sentence to show above the list, or nothing. It may be HTML with links."""
         return ""
@@ -414,13 +381,6 @@ class ReadOnlyAdmin(_Admin):
     def get_list_content(self, request: HttpRequest) -> str:
         """Return HTML to show instead of the table and the number of its rows, or nothing."""
         return ""
-
-    def prefetch_columns(self, rows: list[Any]) -> None:
-        """Load the values of columns that are not fields, for all rows of a page at once."""
-
-    def list_acts(self, request: HttpRequest, row: Any) -> list[ActLink]:
-        """Return the acts that the account can start on the page of a row."""
-        return list_act_links(request, self.model, row)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

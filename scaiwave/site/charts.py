@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor, log
-from typing import Any
 
 from scaiwave.console.output import format_bytes
+from scaiwave.site.overview import Stored
 
 WIDTH, HEIGHT = 640.0, 120.0
 GAP = 0.2
@@ -47,7 +47,7 @@ class ChartColumn:
     rectangles: list[Rectangle]
 
 
-def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
+def draw_chart(chart: Stored) -> Stored:
     """Add the template's values to a chart as `build_overview` returns it.
 
     `rows` are the points of the table that have a value. `scale` is the numbers of the axis, from
@@ -75,7 +75,7 @@ def draw_chart(chart: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _build_legend(chart: dict[str, Any]) -> list[dict[str, str]]:
+def _build_legend(chart: Stored) -> list[dict[str, str]]:
     """Return what each colour of the chart stands for; nothing if there is one only."""
     if chart.get("tones"):
         return [{"name": name, "style": f"bar {tone}"} for name, tone in chart["tones"]]
@@ -90,7 +90,7 @@ def _format_value(value: float, unit: str) -> str:
     return f"{text} {unit}".strip()
 
 
-def _draw_column(point: dict[str, Any], index: int, width: float, top: float) -> ChartColumn:
+def _draw_column(point: Stored, index: int, width: float, top: float) -> ChartColumn:
     x, y = index * width, HEIGHT
     rectangles = []
     for series, value in enumerate(point["values"]):

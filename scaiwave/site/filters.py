@@ -10,10 +10,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
 from scaiwave.site.formatting import format_word
+from scaiwave.site.model_admins import ModelField
 from scaiwave.site.rows import find_row
 
 
@@ -22,11 +23,11 @@ class ExactValueFilter(admin.FieldListFilter):
 
     def __init__(  # noqa: PLR0917 - as Django calls it
         self,
-        field: Field[Any, Any],
+        field: ModelField,
         request: HttpRequest,
-        params: dict[str, Any],
+        params: dict[str, list[str]],
         model: type[Model],
-        model_admin: admin.ModelAdmin[Any],
+        model_admin: admin.ModelAdmin[Model],
         field_path: str,
     ) -> None:
         self.parameter = filter_parameter(field)
@@ -65,9 +66,9 @@ class TypedFilter(admin.ListFilter):
     def __init__(
         self,
         request: HttpRequest,
-        params: dict[str, Any],
+        params: dict[str, list[str]],
         model: type[Model],
-        model_admin: admin.ModelAdmin[Any],
+        model_admin: admin.ModelAdmin[Model],
     ) -> None:
         super().__init__(request, params, model, model_admin)
         for name, (_, kind) in self.fields.items():
@@ -120,18 +121,18 @@ def make_choice_filter(
         parameter_name = name
 
         def lookups(
-            self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+            self, request: HttpRequest, model_admin: admin.ModelAdmin[Model]
         ) -> list[tuple[str, str]]:
             return [(value, format_word(value)) for value in values]
 
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
             return queryset.filter(**{name: self.value()}) if self.value() in values else queryset
 
     ChoiceFilter.title = title or name.replace("_", " ")
     return ChoiceFilter
 
 
-def filter_parameter(field: Field[Any, Any]) -> str:
+def filter_parameter(field: ModelField) -> str:
     """Return the query parameter that selects the rows with one value of this field."""
     if isinstance(field, ForeignKey):
         return f"{field.name}__{field.target_field.name}__exact"

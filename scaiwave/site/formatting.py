@@ -35,6 +35,7 @@ from django.utils.text import capfirst
 from django.utils.timesince import timesince, timeuntil
 
 from scaiwave.console.output import format_bytes
+from scaiwave.site.model_admins import ModelField, get_site_admin
 
 Display = Callable[[Any], Any]
 # What Django shows in lists for a missing value; on pages it would show None.
@@ -44,9 +45,9 @@ EMPTY_VALUE = "-"
 class FormattedValue(SafeString):
     """Markup that shows a value, with the value itself, for exports of lists."""
 
-    value: Any
+    value: object
 
-    def __new__(cls, html: str, value: Any) -> Self:
+    def __new__(cls, html: str, value: object) -> Self:
         formatted = super().__new__(cls, html)
         formatted.value = value
         return formatted
@@ -70,7 +71,7 @@ def _build_display(label: str, name: str) -> Display | str:
         return _make_display(field, format_word)
     if isinstance(field, CharField) and not _ID_NAME.fullmatch(name):
         return name
-    formats: tuple[tuple[Any, Display], ...] = (
+    formats: tuple[tuple[type[ModelField], Display], ...] = (
         (DateTimeField, format_time),
         (DateField, format_day),
         (JSONField, format_json),
@@ -87,7 +88,7 @@ def _build_display(label: str, name: str) -> Display | str:
     return name
 
 
-def _make_display(field: Any, format_value: Display) -> Display:
+def _make_display(field: ModelField, format_value: Display) -> Display:
     def show(row: Model) -> SafeString | str:
         value = getattr(row, field.name)
         return EMPTY_VALUE if value in (None, "") else format_value(value)
@@ -99,7 +100,7 @@ def _make_display(field: Any, format_value: Display) -> Display:
     return show
 
 
-def format_field_title(field: Any) -> str:
+def format_field_title(field: ModelField) -> str:
     """Return the title of a field that its model does not name: "created" for `created_at`."""
     name, title = str(field.name), str(field.verbose_name)
     if title != name.replace("_", " "):
@@ -117,7 +118,7 @@ _ID_NAME = re.compile(r"(?!local_id$).*(_id|sha256)|public_key|signature")
 MAX_TABLE_DEPTH = 4
 
 
-def format_json(value: Any, depth: int = 1) -> SafeString | str:
+def format_json(value: object, depth: int = 1) -> SafeString | str:
     """Return a value of JSON as a reader would write it: objects as tables, IDs as IDs."""
     if value in (None, "", {}, []):
         return EMPTY_VALUE
@@ -139,7 +140,7 @@ def format_json(value: Any, depth: int = 1) -> SafeString | str:
     return value_text(value)
 
 
-def load_json(text: str) -> Any:
+def load_json(text: str) -> object:
     """Read a text that contains JSON; return it as it is if it does not."""
     try:
         return json.loads(text)
@@ -165,7 +166,7 @@ def _humanise(name: str) -> str:
     return capfirst(name.replace("_", " "))
 
 
-def model_url(model: type[Model] | Model, page: str, *args: Any) -> str:
+def model_url(model: type[Model] | Model, page: str, *args: object) -> str:
     """Return the address of a page of the site's admin of a model."""
     meta = model._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=args)
@@ -178,9 +179,7 @@ def link_to(row: Model) -> SafeString:
 
 def format_name(row: Model) -> str:
     """Return the name of a row as its admin shows it, as HTML if it has a time or an ID."""
-    model_admin: Any = admin.site.get_model_admin(type(row))
-    name: str = model_admin.format_name(row)
-    return name
+    return get_site_admin(admin.site, type(row)).format_name(row)
 
 
 def strip_markup(text: str) -> str:
@@ -212,7 +211,7 @@ _WORDS = {
 }
 
 
-def value_text(value: Any) -> str:
+def value_text(value: object) -> str:
     """Return a value of JSON as a reader would write it."""
     if value is None or value == "":
         return "none"
@@ -228,7 +227,7 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def _part_text(value: Any) -> str:
+def _part_text(value: object) -> str:
     """Return a part of a value, in brackets if it has parts itself."""
     is_compound = isinstance(value, list | dict) and len(value) > 1
     return f"({value_text(value)})" if is_compound else value_text(value)
@@ -266,7 +265,7 @@ def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
     return FormattedValue(html, text)
 
 
-def format_progress(badge: str, *, is_live: bool, **parts: Any) -> SafeString:
+def format_progress(badge: str, *, is_live: bool, **parts: object) -> SafeString:
     """Return the badge of work with its `phases` and its `error`, if it has them.
 
     The page of a row reads it again while it `is_live`.

@@ -15,7 +15,6 @@ from enum import Enum
 from html import unescape
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -43,6 +42,7 @@ from scaiwave.core.sql import batched, iter_objects
 from scaiwave.extensions import EXPORT_RECORDER
 from scaiwave.site.acts import identify_account
 from scaiwave.site.formatting import EMPTY_VALUE, FormattedValue, model_url
+from scaiwave.site.model_admins import ModelField, ModelKey, SiteAdmin
 from scaiwave.web.api import RateLimitExceeded
 from scaiwave.web.streaming import PacedStream, StartedStream, can_detect_abort
 from scaiwave.web.transfers import reserve_transfer
@@ -78,7 +78,7 @@ class ExportLink:
     url: str
 
 
-def build_export_links(model_admin: Any, request: HttpRequest) -> list[ExportLink]:
+def build_export_links(model_admin: SiteAdmin, request: HttpRequest) -> list[ExportLink]:
     """Return the addresses that export the list as the request shows it, on all its pages."""
     shown = {name: values for name, values in request.GET.lists() if name not in {"p", "e", "all"}}
     query = f"?{urlencode(shown, doseq=True)}" if shown else ""
@@ -88,7 +88,7 @@ def build_export_links(model_admin: Any, request: HttpRequest) -> list[ExportLin
     ]
 
 
-def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> HttpResponseBase:
+def export_list(model_admin: SiteAdmin, request: HttpRequest, format_name: str) -> HttpResponseBase:
     """Send the list of the request. Raises PermissionDenied and Http404."""
     if format_name not in _CONTENT_TYPES:
         raise Http404
@@ -111,7 +111,7 @@ def export_list(model_admin: Any, request: HttpRequest, format_name: str) -> Htt
     return response
 
 
-def _refuse(model_admin: Any, request: HttpRequest, error: RateLimitExceeded) -> HttpResponse:
+def _refuse(model_admin: SiteAdmin, request: HttpRequest, error: RateLimitExceeded) -> HttpResponse:
     model = model_admin.model
     url = model_url(model, "changelist")
     query = request.GET.urlencode()
@@ -129,7 +129,7 @@ def _refuse(model_admin: Any, request: HttpRequest, error: RateLimitExceeded) ->
 
 
 def _start_export(
-    model_admin: Any, request: HttpRequest, format_name: str, stack: ExitStack
+    model_admin: SiteAdmin, request: HttpRequest, format_name: str, stack: ExitStack
 ) -> HttpResponseBase:
     """Return the response, which closes the stack when it has been sent."""
     meta = model_admin.model._meta
@@ -176,8 +176,8 @@ class ExportColumn:
     each batch of rows before."""
 
     key: str
-    get_value: Callable[[Any], Any]
-    prepare: Callable[[Iterable[Any]], None] = lambda rows: None
+    get_value: Callable[[Model], object]
+    prepare: Callable[[Iterable[object]], None] = lambda rows: None
 
 
 class ListExport:
@@ -185,8 +185,8 @@ class ListExport:
 
     def __init__(
         self,
-        model_admin: Any,
-        queryset: QuerySet[Any],
+        model_admin: SiteAdmin,
+        queryset: QuerySet[Model],
         columns: Sequence[ExportColumn],
         record: ExportRecord,
         write_record: Callable[[ExportRecord], None],
@@ -243,7 +243,7 @@ class ListExport:
             self._has_ended = True
             yield "".join(parts).encode()
 
-    def _iter_rows(self) -> Generator[dict[str, Any]]:
+    def _iter_rows(self) -> Generator[dict[str, object]]:
         getters = [(column.key, column.get_value) for column in self._columns]
         for batch in batched(iter_objects(self._queryset), MAX_BATCH_ROWS):
             self._model_admin.prefetch_columns(batch)
@@ -254,7 +254,7 @@ class ListExport:
                 yield {key: get(row) for key, get in getters}
 
 
-def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]:
+def _build_columns(model_admin: SiteAdmin, request: HttpRequest) -> list[ExportColumn]:
     """Return the ID, then each column of the list, and of references to rows also their IDs."""
     columns = [ExportColumn("id", attrgetter("pk"))]
     for item in model_admin.get_list_display(request):
@@ -267,11 +267,11 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
         field = _find_field(model_admin.model, name)
         if field is None:
             label = label_for_field(name, model_admin.model, model_admin)
-            given = getattr(getattr(model_admin, name, None), "export_key", "")
-            key = "name" if name == "__str__" else given or _format_key(str(label))
+            key = str(getattr(getattr(model_admin, name, None), "export_key", ""))
+            key = "name" if name == "__str__" else key or _format_key(str(label))
             columns.append(ExportColumn(key, _read_display(model_admin, name)))
         elif isinstance(field, ForeignKey):
-            columns.append(_build_reference(field, is_joined=model_admin.list_select_related))
+            columns.append(_build_reference(field, is_joined=bool(model_admin.list_select_related)))
             columns.append(ExportColumn(f"{name}_id", attrgetter(field.attname)))
         else:
             columns.append(ExportColumn(name, attrgetter(field.attname)))
@@ -281,7 +281,7 @@ def _build_columns(model_admin: Any, request: HttpRequest) -> list[ExportColumn]
     return list(by_key.values())
 
 
-def _find_field(model: type[Model], name: str) -> Field[Any, Any] | None:
+def _find_field(model: type[Model], name: str) -> ModelField | None:
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:
@@ -297,16 +297,16 @@ _JSON_TYPES = (bool, int, float, str, datetime, UUID, Enum, list, tuple, dict)
 """What JSON can have. Everything else, such as days and durations, becomes a text."""
 
 
-def _build_reference(field: ForeignKey[Any, Any], *, is_joined: bool) -> ExportColumn:
+def _build_reference(field: ModelKey, *, is_joined: bool) -> ExportColumn:
     """Return the column with the text of the row that each row refers to."""
     name, get_id = field.name, attrgetter(field.attname)
     if is_joined:
         return ExportColumn(
             name, lambda row: None if get_id(row) is None else str(getattr(row, name))
         )
-    texts: dict[Any, str] = {}
+    texts: dict[object, str] = {}
 
-    def prepare(rows: Iterable[Any]) -> None:
+    def prepare(rows: Iterable[object]) -> None:
         if len(texts) > MAX_KEPT_TEXTS:
             texts.clear()
         missing = {each for each in map(get_id, rows) if each not in texts}
@@ -316,13 +316,13 @@ def _build_reference(field: ForeignKey[Any, Any], *, is_joined: bool) -> ExportC
     return ExportColumn(name, lambda row: texts.get(get_id(row)), prepare)
 
 
-def _read_display(model_admin: Any, name: str) -> Callable[[Any], Any]:
+def _read_display(model_admin: SiteAdmin, name: str) -> Callable[[Model], object]:
     """Return what reads a computed column: the value that it shows, or else its text."""
     if name == "__str__":
         return str
     display = getattr(model_admin, name, None)
 
-    def read(row: Any) -> Any:
+    def read(row: Model) -> object:
         shown = display(row) if display is not None else getattr(row, name)
         if isinstance(shown, FormattedValue):
             return shown.value

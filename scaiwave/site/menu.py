@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
 
 
 class Section(Enum):
@@ -29,13 +28,13 @@ class Section(Enum):
 _ORDER = list(Section)
 
 
-def build_menu(models: Iterable[tuple[Section, dict[str, Any]]]) -> list[dict[str, Any]]:
+def build_menu(models: Iterable[tuple[Section, dict[str, object]]]) -> list[dict[str, object]]:
     """Return the sections that have models or pages, named as Django names its apps.
 
     `models` are entries of models and pages with their sections, in the order of registration,
     which is kept within a section.
     """
-    by_section: dict[Section, list[dict[str, Any]]] = {}
+    by_section: dict[Section, list[dict[str, object]]] = {}
     for section, model in models:
         by_section.setdefault(section, []).append(model)
     return [

@@ -151,10 +151,12 @@ class OverviewPart:
     lists: Sequence[EntryList] = field(default_factory=tuple)
 
 
+Stored = dict[str, Any]
+"""A stored overview or a part of it: the fields of the classes above, as JSON."""
 _KINDS = tuple(kind.name for kind in fields(OverviewPart))
 
 
-def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
+def join_parts(parts: Sequence[OverviewPart]) -> Stored:
     """Return all parts, with the most urgent tasks first."""
     document = {
         kind: [asdict(each) for part in parts for each in getattr(part, kind)] for kind in _KINDS
@@ -165,7 +167,7 @@ def join_parts(parts: Sequence[OverviewPart]) -> dict[str, Any]:
 
 def load_overview(
     now: datetime, has_permission: Callable[[str], bool], after: datetime | None
-) -> dict[str, Any]:
+) -> Stored:
     """Return the part of the stored overview that the reader may see, and `built_at`."""
     document = OVERVIEW.load()(now, None, after)
     visible = {
@@ -175,16 +177,14 @@ def load_overview(
     return _join_lists({**document, **visible})
 
 
-def load_limited_overview(
-    now: datetime, operator: Operator, after: datetime | None
-) -> dict[str, Any]:
+def load_limited_overview(now: datetime, operator: Operator, after: datetime | None) -> Stored:
     """Return what `load_overview` returns, for an operator who sees only some tenants."""
     return _join_lists(OVERVIEW.load()(now, operator, after))
 
 
-def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
+def _join_lists(overview: Stored) -> Stored:
     """Make one list of those with the same title."""
-    by_title: dict[str, list[dict[str, Any]]] = {}
+    by_title: dict[str, list[Stored]] = {}
     for each in overview["lists"]:
         by_title.setdefault(each["title"], []).append(each)
     joined = []
@@ -199,9 +199,7 @@ def _join_lists(overview: dict[str, Any]) -> dict[str, Any]:
     return {**overview, "lists": joined}
 
 
-def hide_links(
-    overview: dict[str, Any], hidden: Collection[str], may_do: Callable[[str], bool]
-) -> None:
+def hide_links(overview: Stored, hidden: Collection[str], may_do: Callable[[str], bool]) -> None:
     """Take out links to these pages, and acts that the account may not do."""
     lists = overview["lists"]
     for task in overview["tasks"]:

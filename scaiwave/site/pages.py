@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponseBase
@@ -28,7 +27,7 @@ class SitePage:
         return reverse(f"admin:{self.name}")
 
     @property
-    def menu_entry(self) -> dict[str, Any]:
+    def menu_entry(self) -> dict[str, object]:
         return {"name": self.title, "object_name": self.name, "admin_url": self.url}
 
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
 if TYPE_CHECKING:
-    _Paginator = Paginator[Any]
+    _Paginator = Paginator[object]
 else:
     _Paginator = Paginator
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import EmptyResultSet
-from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from scaiwave.core.sql import fetch
 from scaiwave.site.filters import filter_parameter
 from scaiwave.site.formatting import FormattedValue, model_url
+from scaiwave.site.model_admins import ModelField
 from scaiwave.site.pagination import MAX_ROWS
 
 _SOFT_REFERENCES: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
@@ -73,25 +74,25 @@ def related_links(site: AdminSite, request: HttpRequest, row: Model) -> list[Rel
     ]
 
 
-def list_url(field: Field[Any, Any], row: Model) -> str:
+def list_url(field: ModelField, row: Model) -> str:
     """Return the URL of the list of rows that refer to this row by this field."""
     query = urlencode({filter_parameter(field): str(row.pk)})
     return f"{model_url(field.model, 'changelist')}?{query}"
 
 
-def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
+def count_link(field: ModelField, row: Model, count: int) -> SafeString:
     html = format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
     return FormattedValue(html, count)
 
 
-def _format_label(field: Field[Any, Any], row: Model) -> str:
+def _format_label(field: ModelField, row: Model) -> str:
     """Return the model's name, with the field's unless that only repeats the target."""
     plural = str(field.model._meta.verbose_name_plural)
     plain = not isinstance(field, ForeignKey) or field.name == row._meta.model_name
     return plural if plain else f"{plural} ({field.verbose_name})"
 
 
-def count_rows(queries: Sequence[QuerySet[Any]], limit: int) -> list[int]:
+def count_rows(queries: Sequence[QuerySet[Model]], limit: int) -> list[int]:
     """Return the number of rows of each query, up to a limit. Reads them with one query."""
     selects: list[str] = []
     values: list[Any] = []
@@ -100,5 +101,5 @@ def count_rows(queries: Sequence[QuerySet[Any]], limit: int) -> list[int]:
             sql, parameters = rows.order_by().values("pk")[:limit].query.sql_with_params()
             selects.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS limited")  # noqa: S608
             values += parameters
-    counts = dict(fetch(" UNION ALL ".join(selects), values)) if selects else {}
+    counts: dict[int, int] = dict(fetch(" UNION ALL ".join(selects), values)) if selects else {}
     return [counts.get(number, 0) for number in range(len(queries))]

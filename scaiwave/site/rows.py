@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.http import HttpRequest
@@ -13,11 +11,11 @@ _CACHE = "_scaiwave_admin_rows"
 
 def find_row(
     site: AdminSite, request: HttpRequest, model: type[Model], key: str | None
-) -> Any | None:
+) -> Model | None:
     """Return a row by its ID, or None if the account may not see it or it does not exist."""
     if not key or not site.is_registered(model):
         return None
-    cache: dict[tuple[type[Model], str], Any] = request.__dict__.setdefault(_CACHE, {})
+    cache: dict[tuple[type[Model], str], Model | None] = request.__dict__.setdefault(_CACHE, {})
     if (model, key) not in cache:
         model_admin = site.get_model_admin(model)
         is_visible = model_admin.has_view_permission(request)

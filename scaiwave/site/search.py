@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.admin import AdminSite
-from django.db.models import Field, ForeignKey, QuerySet, UUIDField
+from django.db.models import ForeignKey, Model, QuerySet, UUIDField
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
 from scaiwave.site.base import ReadOnlyAdmin
 from scaiwave.site.formatting import model_url
+from scaiwave.site.model_admins import ModelField
 from scaiwave.site.related import count_rows
 from scaiwave.site.terms import MAX_TERM_CHARS, TermForm, get_term_form
 
 MAX_ROWS = 5
 
-Match = tuple[ReadOnlyAdmin, QuerySet[Any]]
+Match = tuple[ReadOnlyAdmin, QuerySet[Model]]
 """A list, and the rows of it that a term finds."""
 
 
@@ -100,14 +100,14 @@ def _match_id(model_admin: ReadOnlyAdmin, request: HttpRequest, term: str) -> Ma
     if model_admin.searched_forms:
         return _match(model_admin, request, term)
     rows = model_admin.get_queryset(request)
-    key: Field[Any, Any] = model_admin.model._meta.pk
+    key: ModelField = model_admin.model._meta.pk
     if isinstance(key, ForeignKey):
         key = key.target_field
     is_found = isinstance(key, UUIDField)
     return model_admin, rows.filter(pk=UUID(term)) if is_found else rows.none()
 
 
-def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Any]) -> list[Any]:
+def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Model]) -> list[Model]:
     """Read the first rows with what their names consist of, and one more if there is."""
     related = model_admin.list_select_related
     if not isinstance(related, bool):
@@ -116,7 +116,7 @@ def _read_rows(model_admin: ReadOnlyAdmin, rows: QuerySet[Any]) -> list[Any]:
 
 
 def _build(
-    request: HttpRequest, model_admin: ReadOnlyAdmin, term: str, rows: list[Any]
+    request: HttpRequest, model_admin: ReadOnlyAdmin, term: str, rows: list[Model]
 ) -> FoundRows:
     model = model_admin.model
     return FoundRows(

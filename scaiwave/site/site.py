@@ -91,7 +91,7 @@ class OperatorSite(admin.AdminSite):
         inner = super().admin_view(view, cacheable)
 
         @wraps(inner)
-        def show(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        def show(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             response: HttpResponseBase = inner(request, *args, **kwargs)
             if isinstance(response, SimpleTemplateResponse):
                 response.add_post_render_callback(_show_overrides)
@@ -99,14 +99,14 @@ class OperatorSite(admin.AdminSite):
 
         return show
 
-    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+    def each_context(self, request: HttpRequest) -> dict[str, object]:
         """Add the role of someone who signed in with ScaiKey, to be shown beside their name."""
         operator = find_scaikey_operator(request)
         role = operator.role.value.replace("_", " ") if operator is not None else ""
         return {**super().each_context(request), "operator_role": role}
 
     def index(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> TemplateResponse:
         """Show the overview, as far as the account may see what each part is about."""
         acted_at = request.session.get(ACTED_AT)
@@ -129,7 +129,7 @@ class OperatorSite(admin.AdminSite):
 
     @method_decorator(never_cache)
     def login(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         """Show the ways to sign in that this server offers.
 
@@ -153,7 +153,7 @@ class OperatorSite(admin.AdminSite):
 
     @method_decorator(never_cache)
     def logout(  # type: ignore[override]
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         """End the session, and the session at ScaiKey if the person has signed in there.
 
@@ -177,7 +177,7 @@ class OperatorSite(admin.AdminSite):
         return page
 
     def password_change(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> TemplateResponse:
         """Refuse people who have no password here. The form gets the request, to record it."""
         if is_scaikey_session(request):
@@ -261,7 +261,7 @@ class OperatorSite(admin.AdminSite):
         return JsonResponse({"results": rows})
 
     def app_index(  # type: ignore[override]
-        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
         """Redirect to the first section of the menu with a list of the app: the menu is by task."""
         for section in self.get_app_list(request):

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
 from scaiwave.site.filters import filter_parameter
 from scaiwave.site.formatting import model_url, strip_markup
+from scaiwave.site.model_admins import ModelField, get_site_admin
 from scaiwave.site.related import list_url
 from scaiwave.site.rows import find_row
 
@@ -32,8 +33,8 @@ class _Tab:
     is_offered: Callable[[Any], bool]
 
     @property
-    def field(self) -> Field[Any, Any]:
-        field: Field[Any, Any] = self.model._meta.get_field(self.field_name)  # type: ignore[assignment]
+    def field(self) -> ModelField:
+        field: ModelField = self.model._meta.get_field(self.field_name)  # type: ignore[assignment]
         return field
 
 
@@ -58,7 +59,7 @@ class RowHeading:
     large: str
     small: str
     kind: str
-    summary: Any
+    summary: str
     tabs: list[TabLink]
     parts: list[TabLink]
     list_title: str
@@ -114,7 +115,7 @@ def build_heading(
     meta = row._meta
     page = model_url(row, "change", row.pk)
     links, parts = _build_links(tabs, row, current)
-    model_admin: Any = site.get_model_admin(type(row))
+    model_admin = get_site_admin(site, type(row))
     large, small = model_admin.split_heading(row)
     return RowHeading(
         name=model_admin.format_name(row),

@@ -69,14 +69,16 @@ def with_primary(acts: Sequence[ActLink]) -> tuple[ActLink | None, list[ActLink]
 
 
 @register.filter
-def zipped(cells: Iterable[Any], titles: Iterable[str]) -> Iterator[tuple[Any, str]]:
+def zipped(cells: Iterable[object], titles: Iterable[str]) -> Iterator[tuple[object, str]]:
     """Pair the cells of a row with the titles of their columns; without titles with nothing."""
     cells = list(cells)
     return zip(cells, [*titles, *[""] * len(cells)], strict=False)
 
 
 @register.filter
-def with_numbers(headers: Sequence[dict[str, Any]], changelist: Any) -> Sequence[dict[str, Any]]:
+def with_numbers(
+    headers: Sequence[dict[str, object]], changelist: Any
+) -> Sequence[dict[str, object]]:
     """Mark the headers of the columns of numbers, which are aligned to the right."""
     is_number = changelist.model_admin.is_number_column
     for column, header in zip(changelist.list_display, headers, strict=True):
@@ -85,7 +87,7 @@ def with_numbers(headers: Sequence[dict[str, Any]], changelist: Any) -> Sequence
 
 
 @register.filter
-def labelled(cells: Iterable[str], headers: Sequence[dict[str, Any]]) -> Iterator[SafeString]:
+def labelled(cells: Iterable[str], headers: Sequence[dict[str, object]]) -> Iterator[SafeString]:
     """Yield the cells of a row with the titles of their columns.
 
     A narrow screen shows each row as a card, where the title stands before the value.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -28,7 +28,7 @@ def find_client_address(request: HttpRequest) -> str | None:
     return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
-def get_account_key(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+def get_account_key(request: HttpRequest, credentials: Mapping[str, str] | None) -> str:
     """Return what stands for the name in the table of failures.
 
     The name itself is not stored: people type their password there by mistake.
@@ -38,7 +38,7 @@ def get_account_key(request: HttpRequest, credentials: dict[str, Any] | None) ->
 
 
 def respond_locked(
-    request: HttpRequest, original_response: HttpResponse, credentials: dict[str, Any] | None
+    request: HttpRequest, original_response: HttpResponse, credentials: Mapping[str, str] | None
 ) -> HttpResponse:
     """Respond 429. It is the same for accounts that don't exist."""
     lock_time: timedelta = settings.AXES_COOLOFF_TIME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -39,7 +39,7 @@ Holder = Participant | Group
 
 def find_holders(
     operator: Operator, tenant: str | None, names: Sequence[str], *, is_group: bool
-) -> tuple[Tenant, list[BulkRow]]:
+) -> tuple[Tenant, list[BulkRow[Any]]]:
     """Return the tenant, and a row with the participant or group of each name, or with its error.
 
     Without the name of a tenant, it is the only tenant of the holders. Raises `TenantNotFound`,
@@ -47,7 +47,8 @@ def find_holders(
     """
     resolved = resolve_tenant(operator, tenant) if tenant is not None else None
     look_up = look_up_group if is_group else look_up_participant
-    rows = build_rows(look_up(operator, tenant=resolved).find_each(names))
+    found: Mapping[str, Any] = look_up(operator, tenant=resolved).find_each(names)
+    rows = build_rows(found)
     if resolved is not None:
         return resolved, rows
     tenants = {row.record.tenant for row in rows if row.record}

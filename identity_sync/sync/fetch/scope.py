@@ -11,6 +11,7 @@ from django.conf import settings
 
 from identity_sync.errors import TenantGone, TenantNotLinked
 from identity_sync.sync.fetch.records import DELETED_STATUSES
+from scaiwave.clients.http.client import ClientOptions
 from scaiwave.clients.http.exceptions import INTERACTIVE_TIMEOUTS
 from scaiwave.clients.http.retry import INTERACTIVE_RETRIES
 from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client
@@ -34,7 +35,10 @@ def resolve_linked_tenant(operator: Operator, name: str) -> Tenant:
     )
 
 
-_INTERACTIVE = {"timeouts": INTERACTIVE_TIMEOUTS, "retry_policy": INTERACTIVE_RETRIES}
+_INTERACTIVE: ClientOptions = {
+    "timeouts": INTERACTIVE_TIMEOUTS,
+    "retry_policy": INTERACTIVE_RETRIES,
+}
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 
 

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 # httpx logs every URL with its query, which can contain the status token of a registration.
 logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
+Params = Mapping[str, object]
+
 MAX_CONCURRENT_REQUESTS = 8
 """More gains little at 30 ms a page, and servers limit clients."""
 
@@ -52,6 +54,18 @@ class _RetryableError(Exception):
     def __init__(self, fault: TranslatedError) -> None:
         super().__init__(fault.error.message)
         self.fault = fault
+
+
+class ClientOptions(TypedDict, total=False):
+    """What the clients of all servers pass on to HttpClient."""
+
+    configured_by: str
+    user_agent: str
+    timeouts: Timeouts
+    retry_policy: RetryPolicy
+    max_concurrent_requests: int
+    max_response_bytes: int
+    sleep: Callable[[float], object] | None
 
 
 class HttpClient:
@@ -125,14 +139,14 @@ class HttpClient:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
+        params: Params | None = None,
+        json: object = None,
         data: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         retry: bool | None = None,
         stop: threading.Event | None = None,
-        trace: Callable[[str, dict[str, Any]], None] | None = None,
+        trace: Callable[[str, dict[str, object]], None] | None = None,
         seconds: float | None = None,
     ) -> httpx.Response:
         """Return the response if its status is 200–299, with its body read.
@@ -183,7 +197,7 @@ class HttpClient:
         )
 
     def _attempt(
-        self, method: str, path: str, arguments: dict[str, Any], seconds: float | None
+        self, method: str, path: str, arguments: dict[str, object], seconds: float | None
     ) -> httpx.Response:
         """Send one request. Raises _RetryableError if a retry may help, else the error itself."""
         started = time.monotonic()

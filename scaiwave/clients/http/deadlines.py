@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpcore
 import httpx
+from httpcore import SOCKET_OPTION
 
 
 class Limiter(Protocol):
@@ -84,7 +85,7 @@ class BoundedStream(httpcore.NetworkStream):
         secured = self._stream.start_tls(ssl_context, server_hostname, time_left)
         return BoundedStream(secured, self._deadline)
 
-    def get_extra_info(self, info: str) -> Any:
+    def get_extra_info(self, info: str) -> object:
         return self._stream.get_extra_info(info)
 
 
@@ -101,7 +102,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
         stream = self._backend.connect_tcp(host, port, time_left, local_address, socket_options)

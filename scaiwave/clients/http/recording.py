@@ -21,7 +21,7 @@ class ResponseRecorder:
         self._begin = begin
         self._record = record
 
-    def trace(self, event: str, info: dict[str, Any]) -> None:
+    def trace(self, event: str, info: dict[str, object]) -> None:
         """Follow the events of httpcore (HTTPCore docs, Extensions, "trace")."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._record_stream(info["return_value"])
@@ -32,7 +32,7 @@ class ResponseRecorder:
         """Record what this connection reads; with TLS its outermost stream is last to come here."""
         read = stream.read
 
-        def read_and_record(*args: Any, **options: Any) -> bytes:
+        def read_and_record(*args: object, **options: object) -> bytes:
             data: bytes = read(*args, **options)
             self._record(data)
             return data

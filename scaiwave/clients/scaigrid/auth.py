@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from typing import Unpack
 
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions
 from scaiwave.clients.registration import get_missing_registration
-from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
-from scaiwave.clients.scaikey.responses import error_from_scaikey_response
+from scaiwave.clients.scaikey.auth import TokenProvider
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.core.errors import CredentialsIncomplete, SettingInvalid, SettingMissing
 
@@ -28,7 +27,7 @@ def mask_credential(credential: str) -> str:
 
 
 @dataclass(frozen=True)
-class ApiKey:
+class ApiKey(TokenProvider):
     """An API key of ScaiGrid, which does not expire."""
 
     key: str = field(repr=False)
@@ -47,49 +46,35 @@ class ApiKey:
     def bearer(self) -> str:
         return self.key
 
-    def renew(self, rejected: str) -> bool:
-        return False
-
     def close(self) -> None:
         """Do nothing: no connection is open."""
 
 
-class ServiceToken(ServiceClient):
+@dataclass(frozen=True)
+class ServiceToken(TokenProvider):
     """ScaiKey's token for this server's client credentials, with its own connection."""
 
-    def __init__(
-        self, scaikey_url: str, *, client_id: str, client_secret: str, **options: Any
-    ) -> None:
-        """`options` are passed to HttpClient."""
-        self._client_id = client_id
-        self.http = HttpClient(
-            scaikey_url,
-            service="ScaiKey",
-            translate_response=error_from_scaikey_response,
-            **options,
-        )
-        self._credentials = ClientCredentialsAuth(
-            self.http,
-            client_id=client_id,
-            client_secret=client_secret,
-            endpoints=cache(lambda: discover(self.http)),
-        )
+    client_id: str
+    scaikey: ScaiKeyClient
 
     @property
     def description(self) -> str:
-        return f"a service token of client {self._client_id}"
+        return f"a service token of client {self.client_id}"
 
     def bearer(self) -> str:
-        return self._credentials.bearer()
+        return self.scaikey.auth.bearer()
 
     def renew(self, rejected: str) -> bool:
-        return self._credentials.renew(rejected)
+        return self.scaikey.auth.renew(rejected)
+
+    def close(self) -> None:
+        self.scaikey.close()
 
 
 GridAccess = ApiKey | ServiceToken
 
 
-def load_access(config: Configuration, **options: Any) -> GridAccess:
+def load_access(config: Configuration, **options: Unpack[ClientOptions]) -> GridAccess:
     """Return this server's credential for ScaiGrid. Raises SettingMissing or SettingInvalid."""
     if key := config.get_str("SCAIWAVE_SCAIGRID_API_KEY"):
         return ApiKey(key)
@@ -103,4 +88,5 @@ def load_access(config: Configuration, **options: Any) -> GridAccess:
             fix=f"{state.fix} Or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
     url, client_id, client_secret = (config.get_str(name) for name in names)
-    return ServiceToken(url, client_id=client_id, client_secret=client_secret, **options)
+    scaikey = ScaiKeyClient(url, client_id=client_id, client_secret=client_secret, **options)
+    return ServiceToken(client_id, scaikey)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, TypeVar, Unpack
 
 import httpx
 import msgspec
 
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions, HttpClient, Params, ServiceClient
 from scaiwave.clients.scaigrid.auth import GridAccess, load_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
+from scaiwave.clients.scaikey.auth import send_with_token
 from scaiwave.clients.scaikey.decoding import decode_answer, decode_response
 from scaiwave.config import Configuration
-from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
+from scaiwave.core.errors import SettingMissing, UpstreamInvalidResponse
 
 HEALTH = "/health"
 READY = "/health/ready"
@@ -26,6 +27,8 @@ USAGE = "/v1/accounting/usage/summary"
 ME = "/v1/me"
 
 MAX_MODELS = 500
+
+T = TypeVar("T")
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
@@ -87,7 +90,7 @@ class ScaiGridClient(ServiceClient):
     reason from ScaiGrid has `upstream_code` and `request_id` in its details.
     """
 
-    def __init__(self, base_url: str, access: GridAccess, **options: Any) -> None:
+    def __init__(self, base_url: str, access: GridAccess, **options: Unpack[ClientOptions]) -> None:
         """`options` are passed to HttpClient."""
         self.access = access
         self.http = HttpClient(
@@ -111,13 +114,11 @@ class ScaiGridClient(ServiceClient):
 
     def _get_status(self, path: str) -> str:
         response = self.http.request("GET", path, retry=False)
-        health: _Health = decode_answer(response, _Health, service="ScaiGrid")
-        return health.status
+        return decode_answer(response, _Health, service="ScaiGrid").status
 
     def models(self, modality: str | None = None, limit: int = MAX_MODELS) -> list[Model]:
-        query = {"limit": limit} | ({"modality": modality} if modality else {})
-        models: _Models = self._request("GET", MODELS, _Models, params=query)
-        return models.items
+        query = {"limit": limit, **({"modality": modality} if modality else {})}
+        return self._request("GET", MODELS, _Models, params=query).items
 
     def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector for each text, in their order.
@@ -146,7 +147,7 @@ class ScaiGridClient(ServiceClient):
         It lags by up to half a minute (ScaiGrid docs, core-concepts/accounting-and-budgets).
         """
         query = {"group_by": group_by, "start": _format_time(start), "end": _format_time(end)}
-        rows: list[Usage] = self._request("GET", USAGE, list[Usage], params=query)
+        rows = self._request("GET", USAGE, list[Usage], params=query)
         most_common = Counter(row.group_key for row in rows).most_common(1)
         if most_common and most_common[0][1] > 1:
             group = most_common[0][0]
@@ -155,45 +156,37 @@ class ScaiGridClient(ServiceClient):
 
     def me(self) -> Me:
         """Return what this server's credential is allowed."""
-        identity: Me = self._request("GET", ME, Me)
-        return identity
+        return self._request("GET", ME, Me)
 
     def _request(
         self,
         method: str,
         path: str,
-        kind: Any,
+        kind: type[T],
         *,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
-    ) -> Any:
+        params: Params | None = None,
+        json: object = None,
+    ) -> T:
         """Return the response's `data` as `kind`.
 
         No request changes anything in ScaiGrid, so each may be repeated. After a 401 it is repeated
         once with a new token.
         """
-        token = self.access.bearer()
-        try:
-            response = self._send(method, path, token, params, json)
-        except UpstreamUnauthorized:
-            if not self.access.renew(token):
-                raise
-            response = self._send(method, path, self.access.bearer(), params, json)
-        envelope: _Envelope = decode_answer(response, _Envelope, service="ScaiGrid")
+
+        def send(token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            return self.http.request(
+                method, path, params=params, json=json, headers=headers, retry=True
+            )
+
+        response = send_with_token(self.access, send)
+        envelope = decode_answer(response, _Envelope, service="ScaiGrid")
         return decode_response(
             bytes(envelope.data), kind, source=f"{method} {path}", service="ScaiGrid"
         )
 
-    def _send(
-        self, method: str, path: str, token: str, params: Mapping[str, Any] | None, json: Any
-    ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        return self.http.request(
-            method, path, params=params, json=json, headers=headers, retry=True
-        )
 
-
-def scaigrid_client(config: Configuration, **options: Any) -> ScaiGridClient:
+def scaigrid_client(config: Configuration, **options: Unpack[ClientOptions]) -> ScaiGridClient:
     """Build the client of this server's configuration; `options` are passed to HttpClient.
 
     It connects with the first request. Raises SettingMissing or SettingInvalid.

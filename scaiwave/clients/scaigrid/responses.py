@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import msgspec
@@ -70,7 +69,7 @@ class _Meta(msgspec.Struct):
 class _ErrorBody(msgspec.Struct):
     error: _ErrorDetail | None = None
     meta: _Meta | None = None
-    checks: dict[str, Any] | None = None
+    checks: dict[str, object] | None = None
 
 
 def scaigrid_error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:

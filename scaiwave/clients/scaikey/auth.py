@@ -10,9 +10,9 @@ import binascii
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 from urllib.parse import quote_plus
 
 import httpx
@@ -105,17 +105,30 @@ def check_endpoint(http: HttpClient, address: str | None, field: str) -> str | N
     )
 
 
-class TokenProvider(Protocol):
+class TokenProvider(ABC):
     """Supplies the tokens of requests."""
 
+    @abstractmethod
     def bearer(self) -> str:
         """Return the token to send."""
 
     def renew(self, rejected: str) -> bool:
         """Replace the token that the server rejected; return whether there is a new one to try."""
+        return False
 
 
-class AnonymousAuth:
+def send_with_token(auth: TokenProvider, send: Callable[[str], httpx.Response]) -> httpx.Response:
+    """Send a request with a token, and once more with a new one, since it may be revoked."""
+    token = auth.bearer()
+    try:
+        return send(token)
+    except UpstreamUnauthorized:
+        if not auth.renew(token):
+            raise
+    return send(auth.bearer())
+
+
+class AnonymousAuth(TokenProvider):
     """No credentials: raises `SettingMissing` for requests that need a token."""
 
     def bearer(self) -> str:
@@ -125,12 +138,9 @@ class AnonymousAuth:
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET.",
         )
 
-    def renew(self, rejected: str) -> bool:
-        return False
-
 
 @dataclass(frozen=True)
-class BearerAuth:
+class BearerAuth(TokenProvider):
     """The operator's own token, without renewal or fallback to this server's credentials."""
 
     token: str = field(repr=False)
@@ -142,9 +152,6 @@ class BearerAuth:
     def bearer(self) -> str:
         return self.token
 
-    def renew(self, rejected: str) -> bool:
-        return False
-
 
 class _Grant(msgspec.Struct):
     access_token: str
@@ -152,7 +159,7 @@ class _Grant(msgspec.Struct):
     expires_in: float | None = None
 
 
-class ClientCredentialsAuth:
+class ClientCredentialsAuth(TokenProvider):
     """Fetches a token when it is needed, and caches it until it expires. Threads may share it."""
 
     def __init__(
@@ -227,7 +234,7 @@ def is_sendable(token: str) -> bool:
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
-def unverified_claims(token: str) -> dict[str, Any]:
+def unverified_claims(token: str) -> dict[str, object]:
     """Return the claims of a token without checking it, for a token that ScaiKey has just issued.
 
     Empty for an opaque token.

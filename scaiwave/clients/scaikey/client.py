@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.client import HttpClient, ServiceClient
+from scaiwave.clients.http.client import ClientOptions, HttpClient, Params, ServiceClient
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.registration import get_missing_registration
 from scaiwave.clients.scaikey import scim
@@ -25,6 +25,7 @@ from scaiwave.clients.scaikey.auth import (
     Endpoints,
     TokenProvider,
     discover,
+    send_with_token,
     unverified_claims,
 )
 from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
@@ -66,7 +67,6 @@ KEYS_AHEAD_PER_THREAD = 4
 _UNSAFE_IN_PATH = re.compile(r"[/\\\\%?#\x00-\x20\x7f-\x9f\ud800-\udfff]|^\.{0,2}$")
 """Servers and proxies decode, cut or resolve these, and the path would then name something else."""
 
-AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 Item = TypeVar("Item", bound=BaseRecord)
@@ -86,7 +86,7 @@ _EXPIRED_FIX = (
 
 
 class _Jwks(msgspec.Struct):
-    keys: list[dict[str, Any]]
+    keys: list[dict[str, object]]
 
 
 MAX_SLOW_LISTS = 3
@@ -127,7 +127,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         client_id: str | None = None,
         client_secret: str | None = None,
         bearer: str | None = None,
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> None:
         """`options` are passed to HttpClient."""
         self.http = HttpClient(
@@ -141,11 +141,11 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
-        self._auth: TokenProvider = AnonymousAuth()
+        self.auth: TokenProvider = AnonymousAuth()
         if bearer is not None:
-            self._auth = BearerAuth(bearer)
+            self.auth = BearerAuth(bearer)
         elif client_id and client_secret:
-            self._auth = ClientCredentialsAuth(
+            self.auth = ClientCredentialsAuth(
                 self.http,
                 client_id=client_id,
                 client_secret=client_secret,
@@ -153,7 +153,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
 
     def __repr__(self) -> str:
-        return f"<ScaiKeyClient {self.http.peer.origin} {type(self._auth).__name__}>"
+        return f"<ScaiKeyClient {self.http.peer.origin} {type(self.auth).__name__}>"
 
     @property
     def requests(self) -> int:
@@ -165,55 +165,73 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
                 self._known_endpoints = discover(self.http)
             return self._known_endpoints
 
-    def claims(self) -> dict[str, Any]:
+    def claims(self) -> dict[str, object]:
         """Return the unverified claims of this server's own token; empty if it is opaque."""
-        return unverified_claims(self._auth.bearer())
+        return unverified_claims(self.auth.bearer())
 
     @property
     def app_scope(self) -> str:
         """The scope of the credentials: GLOBAL, PARTNER, TENANT, or empty if not stated."""
         return str(self.claims().get("app_scope") or "").upper()
 
-    def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, Any]:
+    def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, object]:
         """Fetch the keys of the platform, or of one tenant, that sign tokens."""
         path = self.endpoints().jwks
         if tenant_slug is not None:
             path = f"/api/v1/auth/tenants/{quote(tenant_slug, safe='')}/.well-known/jwks.json"
         response = self.http.request("GET", path)
-        jwks: _Jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
+        jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
         return {"keys": jwks.keys}
 
-    @overload
     def iter_pages(
-        self, collection: Literal["partners"], **options: Any
-    ) -> PageIterator[PartnerRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["tenants"], **options: Any
-    ) -> PageIterator[ScaiKeyTenantRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["users"], **options: Any
-    ) -> PageIterator[UserRecord]: ...
-    @overload
-    def iter_pages(
-        self, collection: Literal["groups"], **options: Any
-    ) -> PageIterator[GroupRecord]: ...
-    @overload
-    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]: ...
-    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]:
-        """Iterate over the pages of a collection.
+        self,
+        collection: str,
+        *,
+        members_of: str = "",
+        params: Params | None = None,
+        per_page: int | None = None,
+        in_flight: int | None = None,
+        max_pages: int = MAX_PAGES,
+        max_seconds: float = MAX_LIST_SECONDS,
+        to_end: bool = False,
+        seconds: float | None = None,
+    ) -> PageIterator[Any]:
+        """Iterate over the pages of a collection, or over the members of a group.
 
-        Options are `params`, `per_page`, `in_flight`, `max_pages`, `max_seconds` and `to_end`.
+        With `seconds`, each request is sent once. assumption: the path of members is not
+        documented.
         """
-        return self._iter_pages(
-            f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options
-        )
+        path = f"{ADMIN}/{collection}/"
+        kind: type[ScaiKeyRecord] = RECORDS[collection]
+        if members_of:
+            path, kind = f"{path}{quote(members_of, safe='')}/members", MemberRecord
+        size = per_page or self._per_page
 
-    def iter_member_pages(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
-        """Iterate over the members of a group. assumption: the path is not documented."""
-        path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
-        return self._iter_pages(path, MemberRecord, "groups", **options)
+        def request(page: int, stop: threading.Event) -> httpx.Response:
+            query = {**(params or {}), "page": page, "per_page": size}
+            return self._get(path, collection, query, stop, seconds=seconds)
+
+        def fetch(page: int, stop: threading.Event) -> RecordPage[Any]:
+            nonlocal size
+            while True:
+                try:
+                    response = request(page, stop)
+                except UpstreamRejected as error:
+                    smaller = _find_smaller_page_size(error, size)
+                    if page > 1 or smaller is None:
+                        raise
+                    self._per_page = size = smaller  # For every list from now on.
+                else:
+                    return decode_page(response.content, kind, source=f"GET {path}", number=page)
+
+        return PageIterator(
+            fetch,
+            source=f"GET {path}",
+            in_flight=in_flight or self.http.max_concurrent_requests,
+            max_pages=max_pages,
+            max_seconds=max_seconds,
+            to_end=to_end,
+        )
 
     def iter_members(
         self,
@@ -230,9 +248,11 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         """
         sizes = per_page or {}
 
-        def read(group_id: str, stop: threading.Event, **options: Any) -> MemberList | None:
+        def read(group_id: str, stop: threading.Event, seconds: float | None) -> MemberList | None:
             size = sizes.get(group_id)
-            return self._fetch_members(group_id, stop, to_end=to_end, per_page=size, **options)
+            return self._fetch_members(
+                group_id, stop, to_end=to_end, per_page=size, seconds=seconds
+            )
 
         yield from self._iter_lists(read, group_ids)
 
@@ -244,9 +264,9 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         Each part is in memory as a whole. Raises and owns what `iter_members` does.
         """
 
-        def read(key: str, stop: threading.Event, **options: Any) -> PartialList:
+        def read(key: str, stop: threading.Event, seconds: float | None) -> PartialList:
             with self.iter_pages(
-                collection, params={parameter: key}, in_flight=1, **options
+                collection, params={parameter: key}, in_flight=1, seconds=seconds
             ) as pages:
                 records = [record for page in pages if not stop.is_set() for record in page]
             return PartialList(records, pages)
@@ -254,13 +274,15 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         yield from self._iter_lists(read, keys)
 
     def _iter_lists(
-        self, read: Callable[..., Result], keys: Iterable[str]
+        self,
+        read: Callable[[str, threading.Event, float | None], Result],
+        keys: Iterable[str],
     ) -> Generator[tuple[str, Result | UnreadableList]]:
         def fetch(key: str, stop: threading.Event) -> tuple[str, Result | UnreadableList]:
             started = time.monotonic()
             seconds = HASTY_SECONDS if self._slow_lists >= MAX_SLOW_LISTS else None
             try:
-                return key, read(key, stop, seconds=seconds)
+                return key, read(key, stop, seconds)
             except UpstreamUnauthorized:
                 raise
             except ScaiWaveError as error:
@@ -292,13 +314,26 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             prefetcher.close()
 
     def _fetch_members(
-        self, group_id: str, stop: threading.Event, **options: Any
+        self,
+        group_id: str,
+        stop: threading.Event,
+        *,
+        to_end: bool,
+        per_page: int | None,
+        seconds: float | None,
     ) -> MemberList | None:
         if not is_path_segment(group_id):
             return None
         members: dict[tuple[str, ...], MemberRecord] = {}
         try:
-            with self.iter_member_pages(group_id, in_flight=1, **options) as pages:
+            with self.iter_pages(
+                "groups",
+                members_of=group_id,
+                in_flight=1,
+                to_end=to_end,
+                per_page=per_page,
+                seconds=seconds,
+            ) as pages:
                 for page in pages:
                     members.update((record.key, record) for record in page)
                     if stop.is_set():
@@ -354,7 +389,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
         except scim.UNAVAILABLE:
             return None
 
-    def _get_scim(self, path: str, params: dict[str, Any]) -> httpx.Response:
+    def _get_scim(self, path: str, params: Params) -> httpx.Response:
         return self._get(path, "groups", params, accept=scim.ACCEPT)
 
     def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
@@ -413,53 +448,11 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
         return record
 
-    def _iter_pages(
-        self,
-        path: str,
-        kind: type[AnyRecord],
-        collection: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        per_page: int | None = None,
-        in_flight: int | None = None,
-        max_pages: int = MAX_PAGES,
-        max_seconds: float = MAX_LIST_SECONDS,
-        to_end: bool = False,
-        seconds: float | None = None,
-    ) -> PageIterator[AnyRecord]:
-        size = per_page or self._per_page
-
-        def request(page: int, stop: threading.Event) -> httpx.Response:
-            query = {**(params or {}), "page": page, "per_page": size}
-            return self._get(path, collection, query, stop, seconds=seconds)
-
-        def fetch(page: int, stop: threading.Event) -> RecordPage[AnyRecord]:
-            nonlocal size
-            while True:
-                try:
-                    response = request(page, stop)
-                except UpstreamRejected as error:
-                    smaller = _find_smaller_page_size(error, size)
-                    if page > 1 or smaller is None:
-                        raise
-                    self._per_page = size = smaller  # For every list from now on.
-                else:
-                    return decode_page(response.content, kind, source=f"GET {path}", number=page)
-
-        return PageIterator(
-            fetch,
-            source=f"GET {path}",
-            in_flight=in_flight or self.http.max_concurrent_requests,
-            max_pages=max_pages,
-            max_seconds=max_seconds,
-            to_end=to_end,
-        )
-
     def _get(
         self,
         path: str,
         collection: str,
-        params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
         stop: threading.Event | None = None,
         *,
         accept: str = "application/json",
@@ -479,13 +472,7 @@ class ScaiKeyClient(RegistrationCalls, ServiceClient):
             )
 
         try:
-            token = self._auth.bearer()
-            try:
-                return send(token)
-            except UpstreamUnauthorized:  # A token may be revoked: once more with a new one.
-                if not self._auth.renew(token):
-                    raise
-            return send(self._auth.bearer())
+            return send_with_token(self.auth, send)
         except UpstreamForbidden as error:
             own_fix = _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
             error.fix = _OPERATOR_FIX if self._is_operator else own_fix
@@ -510,7 +497,7 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
     return own_scaikey_client(config)
 
 
-def own_scaikey_client(config: Configuration, **options: Any) -> ScaiKeyClient:
+def own_scaikey_client(config: Configuration, **options: Unpack[ClientOptions]) -> ScaiKeyClient:
     """Build the client that uses this server's credentials, even if the operator has a token.
 
     `options` are passed to HttpClient.

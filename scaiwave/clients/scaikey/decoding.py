@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import httpx
 import msgspec
@@ -21,9 +21,11 @@ from scaiwave.clients.scaikey.schemas import (
     ScaiKeyRecord,
 )
 from scaiwave.core.errors import UpstreamInvalidResponse
+from scaiwave.core.json_types import JsonValue
 from scaiwave.core.msgspec_decoders import get_decoder
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
+T = TypeVar("T")
 
 _ERROR_WITH_PATH = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
 # How a control character can be written in JSON: escaped, or (DEL and C1) as its UTF-8 bytes.
@@ -90,10 +92,11 @@ def decode_item(body: bytes, kind: type[AnyRecord], *, source: str) -> AnyRecord
     raise _invalid(problem, source)
 
 
-def decode_response(body: bytes, kind: Any, *, source: str, service: str = "ScaiKey") -> Any:
+def decode_response(body: bytes, kind: type[T], *, source: str, service: str = "ScaiKey") -> T:
     """Decode any other response, as `kind`. Raises UpstreamInvalidResponse."""
     try:
-        return get_decoder(kind).decode(body)
+        decoded: T = get_decoder(kind).decode(body)
+        return decoded
     except msgspec.ValidationError as error:
         problem = _format_problem(error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -101,18 +104,18 @@ def decode_response(body: bytes, kind: Any, *, source: str, service: str = "Scai
     raise _invalid(problem, source, service)
 
 
-def decode_answer(response: httpx.Response, kind: Any, *, service: str) -> Any:
+def decode_answer(response: httpx.Response, kind: type[T], *, service: str) -> T:
     """Decode a response of another service. Raises UpstreamInvalidResponse."""
     source = f"{response.request.method} {response.request.url.path}"
     return decode_response(response.content, kind, source=source, service=service)
 
 
 def _build_page(
-    envelope: PageEnvelope[Any],
-    records: list[Any] | None,
+    envelope: PageEnvelope[AnyRecord],
+    records: list[AnyRecord] | None,
     unusable: list[UnusableRecord],
     place: str,
-) -> RecordPage[Any]:
+) -> RecordPage[AnyRecord]:
     if records is None:
         raise _invalid("no list in `data` or `items`", place)
     if envelope.error or envelope.errors:
@@ -129,12 +132,13 @@ def _build_page(
 
 def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> RecordPage[AnyRecord]:
     document = _load_json(body, place)
-    rows, envelope = document, PageEnvelope[Any]()
+    rows, envelope = document, PageEnvelope[kind]()  # type: ignore[valid-type]
     if isinstance(document, dict):
         key = "items" if document.get("data") is None else "data"
         rows = document.get(key)
         try:
-            envelope = msgspec.convert({**document, "data": None, "items": None}, PageEnvelope[Any])
+            unread = {**document, "data": None, "items": None}
+            envelope = msgspec.convert(unread, PageEnvelope[kind])  # type: ignore[valid-type]
         except msgspec.ValidationError as error:
             problem = _format_problem(error)
             raise _invalid(problem, place) from None
@@ -151,7 +155,7 @@ def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> Record
     return _build_page(envelope, records, unusable, place)
 
 
-def _convert(row: Any, kind: type[AnyRecord]) -> AnyRecord:
+def _convert(row: JsonValue, kind: type[AnyRecord]) -> AnyRecord:
     """Convert one record. Raises msgspec.ValidationError."""
     record = msgspec.convert(row, kind)
     try:
@@ -173,17 +177,18 @@ def _strip_control_characters(page: RecordPage[AnyRecord], place: str) -> Record
     return RecordPage(records=records, total=page.total, pages=page.pages, unusable=unusable)
 
 
-def _read_id(row: Any) -> str:
+def _read_id(row: JsonValue) -> str:
     """Return the id of an unusable record, so that its local row can be left unchanged."""
     value = row.get("id") if isinstance(row, dict) else None
     is_usable = isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS
     return str(value) if is_usable and not CONTROL_CHARACTERS.search(str(value)) else ""
 
 
-def _load_json(body: bytes, place: str) -> Any:
+def _load_json(body: bytes, place: str) -> JsonValue:
     """Load JSON leniently: a lone surrogate then spoils one text, not the whole page."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        document: JsonValue = json.loads(body, parse_constant=_refuse_constant)
+        return document
     except (ValueError, RecursionError):
         pass
     raise _invalid("it is not JSON", place)

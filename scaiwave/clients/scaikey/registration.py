@@ -7,15 +7,17 @@ caller of `registration_status` must save them to disk before anything else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
+import httpx
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.recording import ResponseRecorder
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.core.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
+from scaiwave.core.json_types import JsonObject
 
 REGISTER = "/api/v1/public/register/applications"
 
@@ -100,7 +102,7 @@ class RegistrationCalls:
         UpstreamRejected, with ScaiKey's message, for an invalid field.
         assumption: the names of the fields follow `scaicontrol setup register`.
         """
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "name": name,
             "scope": scope,
             "contact_email": contact_email,
@@ -113,10 +115,7 @@ class RegistrationCalls:
         if tenant_slug is not None:
             body["tenant_slug"] = tenant_slug
         response = self.http.request("POST", REGISTER, json=body)
-        ticket: RegistrationTicket = decode_response(
-            response.content, RegistrationTicket, source=f"POST {REGISTER}"
-        )
-        return ticket
+        return decode_response(response.content, RegistrationTicket, source=f"POST {REGISTER}")
 
     def registration_status(
         self, request_id: str, status_token: str, *, recorder: ResponseRecorder | None = None
@@ -134,7 +133,7 @@ class RegistrationCalls:
 
     def _call(
         self, method: str, path: str, status_token: str, recorder: ResponseRecorder | None = None
-    ) -> Any:
+    ) -> httpx.Response:
         headers = trace = None
         if recorder is not None:
             # A recorded response is read as it came, so it must not be compressed.
@@ -152,9 +151,7 @@ class RegistrationCalls:
 
 def decode_status(body: bytes) -> RegistrationStatus:
     """Decode the body of a response about a request. Raises UpstreamInvalidResponse."""
-    decoded: _DecodedStatus = decode_response(
-        body, _DecodedStatus, source=f"GET {REGISTER}/…/status"
-    )
+    decoded = decode_response(body, _DecodedStatus, source=f"GET {REGISTER}/…/status")
     credentials = None
     if (sent := decoded.credentials) is not None:
         credentials = Credentials(

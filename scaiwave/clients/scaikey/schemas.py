@@ -63,8 +63,8 @@ class BaseRecord(ScaiKeyRecord, kw_only=True, gc=False):
 
     id: Id
     status: Text = ""
-    deleted_at: Any = None
-    is_deleted: Any = None
+    deleted_at: object = None
+    is_deleted: object = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -228,8 +228,8 @@ class PageEnvelope(PageTotals, Generic[AnyRecord], kw_only=True):
     items: list[AnyRecord] | None = None
     meta: PageTotals | None = None
     pagination: PageTotals | None = None
-    error: Any = None
-    errors: Any = None
+    error: object = None
+    errors: object = None
 
     def records(self) -> list[AnyRecord] | None:
         return self.items if self.data is None else self.data

@@ -47,7 +47,7 @@ GROUPS_PER_CURSOR_PAGE = 100
 MAX_PAGES = 5000
 """A hundred thousand groups of one tenant; a longer list is read from the admin API instead."""
 
-Get = Callable[[str, dict[str, Any]], httpx.Response]
+Get = Callable[[str, dict[str, object]], httpx.Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _read_pages(
         if time.monotonic() > deadline:
             return None
         body = get(path, query).content
-        page: _Groups = decode_response(body, _Groups, source=f"GET {path}")
+        page = decode_response(body, _Groups, source=f"GET {path}")
         number, expected = len(page.resources), len(groups) + len(page.resources)
         page.resources.reverse()  # The members of a group exist twice only until its turn.
         while page.resources:
@@ -190,7 +190,7 @@ def _read_pages(
 def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:
     """Read one group by its id; return None if the response is about another one."""
     path = f"{groups_path(tenant_id)}/{quote(group_id, safe='')}"
-    group: _Group = decode_response(get(path, {}).content, _Group, source=f"GET {path}")
+    group = decode_response(get(path, {}).content, _Group, source=f"GET {path}")
     return _convert(group) if group.id == group_id else None
 
 

@@ -4,11 +4,12 @@ of a code for tokens (RFC 6749, 4.1.3), and the profile (OpenID Connect Core, 5.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Unpack
 from urllib.parse import quote_plus
 
 import msgspec
 
+from scaiwave.clients.http.client import ClientOptions
 from scaiwave.clients.scaikey.auth import DISCOVERY, check_endpoint, is_sendable
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import decode_response
@@ -46,7 +47,9 @@ class _Discovery(msgspec.Struct):
     authorization_response_iss_parameter_supported: bool | None = None
 
 
-def fetch_sign_in_endpoints(base_url: str, issuer: str, **options: Any) -> SignInEndpoints:
+def fetch_sign_in_endpoints(
+    base_url: str, issuer: str, **options: Unpack[ClientOptions]
+) -> SignInEndpoints:
     """Fetch the addresses of the platform whose issuer this is; `options` are the client's.
 
     Raises UpstreamInvalidResponse if the document is of another issuer, or has an endpoint on
@@ -80,7 +83,7 @@ def redeem_code(
     *,
     client_id: str,
     client_secret: str,
-    **options: Any,
+    **options: Unpack[ClientOptions],
 ) -> SignInTokens:
     """Exchange the code in `form` for tokens; `options` are the client's.
 
@@ -95,13 +98,12 @@ def redeem_code(
             auth=(quote_plus(client_id), quote_plus(client_secret)),
             retry=False,
         )
-    tokens: SignInTokens = decode_response(
-        response.content, SignInTokens, source="POST of a sign-in's code"
-    )
-    return tokens
+    return decode_response(response.content, SignInTokens, source="POST of a sign-in's code")
 
 
-def fetch_profile(base_url: str, endpoint: str, access_token: str, **options: Any) -> Any:
+def fetch_profile(
+    base_url: str, endpoint: str, access_token: str, **options: Unpack[ClientOptions]
+) -> object:
     """Return the profile of the person. Raises as `redeem_code` does."""
     if not is_sendable(access_token):
         raise UpstreamInvalidResponse("ScaiKey's access token can't be sent back to it.")
@@ -109,4 +111,4 @@ def fetch_profile(base_url: str, endpoint: str, access_token: str, **options: An
         response = client.http.request(
             "GET", endpoint, headers={"Authorization": f"Bearer {access_token}"}, retry=False
         )
-    return decode_response(response.content, Any, source="GET of a profile")
+    return decode_response(response.content, object, source="GET of a profile")

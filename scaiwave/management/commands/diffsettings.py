@@ -49,7 +49,7 @@ def _cleanse(
     return user, default
 
 
-def _read(name: str) -> Any:
+def _read(name: str) -> object:
     """Return a setting; a secret key that was not created yet is empty."""
     try:
         return getattr(settings, name)
@@ -57,7 +57,7 @@ def _read(name: str) -> Any:
         return ""
 
 
-def _simplify(value: Any) -> Any:
+def _simplify(value: object) -> object:
     if isinstance(value, dict):
         return {key: _simplify(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

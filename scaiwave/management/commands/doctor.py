@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from django.conf import settings
-from django.utils import timezone
-
 from scaiwave.cli.arguments import Arguments, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.management.output import print_health_report
@@ -22,6 +19,7 @@ class DoctorArguments(Arguments):
 
 
 class Command(OperatorCommand[DoctorArguments]):
+    service = staticmethod(run_checks)
     words = "doctor"
     area, place = "server", 210
     is_everyday = True
@@ -39,15 +37,7 @@ class Command(OperatorCommand[DoctorArguments]):
     reports_settings = True
 
     def run(self, given: DoctorArguments) -> None:
-        report = run_checks(
-            operator=self.operator,
-            config=settings.CONFIG,
-            now=timezone.now(),
-            dry_run=self.dry_run,
-            fix=given.fix,
-            media=given.media,
-            progress_factory=self.output.progress,
-        )
+        report = self.call_service(given)
         if self.output.as_json:
             self.output.print_json(report.document())
         else:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 
 from identity_sync.management.output import format_age, format_span
@@ -47,5 +45,5 @@ class Command(ListCommand):
             "error": row["error_code"] or row["problem"],
         }
 
-    def get_id(self, row: Row) -> Any:
+    def get_id(self, row: Row) -> object:
         return row["name"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django_rq.management.commands import rqworker
 
 from scaiwave.queue.definitions import QUEUES
@@ -11,6 +9,6 @@ from tenants.lookup.restoration import require_activated
 
 
 class Command(rqworker.Command):
-    def handle(self, *queues: str, **options: Any) -> None:
+    def handle(self, *queues: str, **options: object) -> None:
         require_activated()
         super().handle(*(queues or QUEUES), **options)  # type: ignore[no-untyped-call]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
@@ -22,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("arguments", nargs="*")
         parser.add_argument("--lock", type=int, help=SUPPRESS)
 
-    def handle(self, function: str, arguments: Sequence[str], **options: Any) -> None:
+    def handle(self, function: str, arguments: Sequence[str], **options: object) -> None:
         definition = JOBS[function]
         if not definition.accepts(arguments):
             raise UsageError(f"{definition.name} does not accept these arguments.")

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from scaiwave.cli.arguments import Arguments
 from scaiwave.management.processes import ServiceCommand
 from scaiwave.operations.jobs.run_processes import run_scheduler
 
 
 class Command(ServiceCommand):
+    service = staticmethod(run_scheduler)
     words = "scheduler"
     summary = "Enqueue scheduled jobs until stopped"
     area, place = "server", 150
@@ -16,8 +16,3 @@ class Command(ServiceCommand):
         "schedulers one is active, and another takes over if it ends."
     )
     logger_name = "scaiwave.scheduler"
-
-    def run(self, given: Arguments) -> None:
-        enqueued = run_scheduler(operator=self.operator)
-        if self.output.as_json:
-            self.output.print_json({"enqueued": enqueued})

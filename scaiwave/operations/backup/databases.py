@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.db import DatabaseError, connection, connections
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import ConnectionHandler
 
 from scaiwave.config import Configuration
-from scaiwave.config.database import SQLITE, database_settings
+from scaiwave.config.database import SQLITE, DatabaseSettings, database_settings
 from scaiwave.core.errors import DatabaseUnreachable, DiskFull, SettingInvalid, UsageError
 from scaiwave.core.files import (
     DRAFT_SUFFIX,
@@ -56,7 +56,7 @@ _DRAFT_OPTIONS = {"init_command": "PRAGMA journal_mode = MEMORY; PRAGMA synchron
 
 
 @contextmanager
-def _connected_as_default(settings: dict[str, Any], option: str) -> Iterator[None]:
+def _connected_as_default(settings: DatabaseSettings, option: str) -> Iterator[None]:
     """Raises DatabaseUnreachable, whose fix names the option, until the end of the block."""
     try:
         with used_as_default(settings):
@@ -76,7 +76,7 @@ def _connected_as_default(settings: dict[str, Any], option: str) -> Iterator[Non
 
 def parse_target(
     config: Configuration, url: str, option: str
-) -> tuple[Configuration, dict[str, Any]]:
+) -> tuple[Configuration, DatabaseSettings]:
     """Return the configuration of a server with this database, and Django's settings of it.
 
     Passwords are not part of the URL: for the role and server of SCAIWAVE_DB_URL its passwords are
@@ -108,12 +108,12 @@ def parse_target(
     return target, settings
 
 
-def _get_server(settings: dict[str, Any]) -> list[str]:
+def _get_server(settings: DatabaseSettings) -> list[str]:
     host = settings["OPTIONS"].get("host") or settings.get("HOST")
     return [str(value or "") for value in (settings["ENGINE"], host, settings.get("PORT"))]
 
 
-def require_empty(settings: dict[str, Any], option: str, mark: str) -> None:
+def require_empty(settings: DatabaseSettings, option: str, mark: str) -> None:
     """Raises DatabaseNotEmpty, and the errors of a database that can't be used.
 
     The database of an interrupted restore with this mark counts as empty.
@@ -132,7 +132,7 @@ def require_empty(settings: dict[str, Any], option: str, mark: str) -> None:
 
 @contextmanager
 def fill_database(
-    settings: dict[str, Any], option: str, mark: str, *, is_kept: bool
+    settings: DatabaseSettings, option: str, mark: str, *, is_kept: bool
 ) -> Iterator[None]:
     """Let this process use an empty database in place of the live one, and fill it.
 
@@ -175,7 +175,7 @@ def fill_database(
             empty_database(cursor)
 
 
-def _require_nothing(cursor: Any, settings: dict[str, Any], mark: str) -> None:
+def _require_nothing(cursor: CursorWrapper, settings: DatabaseSettings, mark: str) -> None:
     is_marked = (MARK_APP, mark) in MigrationRecorder(connection).applied_migrations()
     cursor.execute(_FIND_FOREIGN, [is_marked, _OWN_NAMES] * 2)
     if found := cursor.fetchone():
@@ -185,7 +185,7 @@ def _require_nothing(cursor: Any, settings: dict[str, Any], mark: str) -> None:
         )
 
 
-def empty_database(cursor: Any) -> None:
+def empty_database(cursor: CursorWrapper) -> None:
     cursor.execute(_LIST_OWN, [_OWN_NAMES, _OWN_NAMES])
     for kind, names in cursor.fetchall():
         if names:
@@ -231,7 +231,7 @@ def _full_disks(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def used_as_default(settings: dict[str, Any]) -> Iterator[None]:
+def used_as_default(settings: DatabaseSettings) -> Iterator[None]:
     """Let this process use a database in place of the live one, and name it in errors."""
     live = connections["default"]
     connections["default"] = database = ConnectionHandler({"default": settings})["default"]

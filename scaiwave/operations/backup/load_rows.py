@@ -18,6 +18,7 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import DataError, IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from scaiwave.operations.backup import postgresql
@@ -127,7 +128,7 @@ def create_schema(names: Iterable[str]) -> None:
 
 def _load(
     rows: Rows,
-    copy: Callable[[Any, str, list[str], list[str], Any], None],
+    copy: Callable[[CursorWrapper, str, list[str], list[str], Any], None],
     schema: Columns,
     mark: Restoration | None,
 ) -> tuple[dict[str, list[str]], list[str]]:
@@ -165,7 +166,7 @@ def _require_own(table: str, found: list[str], expected: Iterable[str], *, is_ne
         raise BackupDamaged(f"The table {table} of the backup lacks the column: {missing[0]!r}.")
 
 
-def _drop_keys(cursor: Any) -> list[str]:
+def _drop_keys(cursor: CursorWrapper) -> list[str]:
     """Drop what slows down the load, and return the statements that make it again."""
     if connection.vendor == "sqlite":
         return []
@@ -177,7 +178,7 @@ def _drop_keys(cursor: Any) -> list[str]:
 
 
 def _copy_postgresql(
-    cursor: Any, table: str, columns: list[str], own: list[str], rows: Iterator[bytes]
+    cursor: CursorWrapper, table: str, columns: list[str], own: list[str], rows: Iterator[bytes]
 ) -> None:
     # PostgreSQL splits the lines, also into columns that are dropped again.
     names = [name if name in own else f"left_out_{at}" for at, name in enumerate(columns)]
@@ -221,7 +222,9 @@ def _iter_rows(
         yield from chain(database.execute(query))
 
 
-def _copy_sqlite(cursor: Any, table: str, columns: list[str], own: list[str], rows: Any) -> None:
+def _copy_sqlite(
+    cursor: CursorWrapper, table: str, columns: list[str], own: list[str], rows: Any
+) -> None:
     marks = ", ".join("?" * len(own))
     with connection.wrap_database_errors:
         connection.connection.executemany(

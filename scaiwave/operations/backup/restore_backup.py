@@ -114,7 +114,7 @@ class RestoreBackupResult:
         count = pluralize(self.attachments, "attachment")
         return f"Would copy {count}." if self.dry_run else f"{count} copied."
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {
             "backup": self.backup.facts(),
             "database": self.database,

@@ -6,10 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from scaiwave.config import Configuration
-from scaiwave.config.database import SQLITE
+from scaiwave.config.database import SQLITE, DatabaseSettings
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.errors import UsageError
 from scaiwave.core.operators import Operator, Permission
@@ -48,7 +47,7 @@ def verify_backup(
     return Backup(directory, manifest, left_out)
 
 
-def require_usable(manifest: Manifest, database: dict[str, Any], option: str) -> None:
+def require_usable(manifest: Manifest, database: DatabaseSettings, option: str) -> None:
     """Raises UsageError and DatabaseToolUnusable before anything is changed."""
     given = "sqlite" if database["ENGINE"] == SQLITE else "postgresql"
     if manifest.database.kind != given:

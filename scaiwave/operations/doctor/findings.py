@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 from scaiwave.config import Configuration
 from scaiwave.core.errors import ScaiWaveError
@@ -30,7 +29,7 @@ class Finding:
     exit_code: int = 1
     code: str = ""
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {
             "check": self.check,
             "state": self.state.value,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
@@ -84,7 +83,7 @@ class HealthReport:
         count = sum(finding.state is state for finding in self.findings)
         return f"{count} {singular if count == 1 else plural}" if count else ""
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {
             "healthy": self.exit_code == 0,
             "checks": [finding.document() for finding in self.findings],

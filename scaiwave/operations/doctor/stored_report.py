@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from scaiwave.core.operators import Operator, Permission
 from scaiwave.extensions import PurgedPerson
@@ -14,7 +13,7 @@ from tenants.models import DoctorRun, StoredOverview
 _SENTENCES = ("message", "fix")
 
 
-def store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
+def store_health_report(operator: Operator, document: Mapping[str, object], now: datetime) -> None:
     """Replace the stored report; `document` is what `doctor --json` prints."""
     operator.require(Permission.MANAGE_PLATFORM)
     DoctorRun.objects.update_or_create(
@@ -22,7 +21,7 @@ def store_health_report(operator: Operator, document: Mapping[str, Any], now: da
         defaults={
             "ran_at": now,
             "operator": operator.name,
-            "is_healthy": document["healthy"],
+            "is_healthy": document["healthy"] is True,
             "findings": document["checks"],
         },
     )

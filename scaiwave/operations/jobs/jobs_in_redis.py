@@ -55,7 +55,7 @@ def requeue_failed_job(job: SuiteJob) -> bool:
     return True
 
 
-def delete_job(job: SuiteJob) -> bool:
+def delete_from_queue(job: SuiteJob) -> bool:
     """Delete a failed or waiting job; return False if it has been taken or deleted before."""
     queue = SuiteQueue(job.origin, connection=job.connection)
     place: Any = queue.failed_job_registry if job.state == FAILED else queue

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scaiwave.queue.heartbeats import parse_time
+import msgspec
+
+from scaiwave.core.msgspec_decoders import get_decoder
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 LAST_RUNS_KEY = "scaiwave:last_runs"
 
 
-@dataclass(frozen=True)
-class LastRun:
+class LastRun(msgspec.Struct, frozen=True):
     """`error_code` is empty for a job that was completed."""
 
     ended_at: datetime
@@ -25,15 +24,13 @@ class LastRun:
 
 
 def write_last_run(redis: Redis, function: str, *, error_code: str = "") -> None:
-    entry = {"ended_at": datetime.now(UTC).isoformat(), "error_code": error_code}
-    redis.hset(LAST_RUNS_KEY, function, json.dumps(entry))
+    entry = msgspec.json.encode(LastRun(datetime.now(UTC), error_code))
+    redis.hset(LAST_RUNS_KEY, function, entry)
 
 
 def read_last_runs(redis: Redis, functions: Sequence[str]) -> dict[str, LastRun]:
     """Return the last runs that are known, by function."""
-    runs = {}
-    for function, entry in zip(functions, redis.hmget(LAST_RUNS_KEY, functions), strict=True):
-        if entry:
-            values = json.loads(entry)
-            runs[function] = LastRun(parse_time(values["ended_at"]), values["error_code"])
-    return runs
+    entries = redis.hmget(LAST_RUNS_KEY, functions)
+    decode = get_decoder(LastRun).decode
+    known = zip(functions, entries, strict=True)
+    return {function: decode(entry) for function, entry in known if entry}

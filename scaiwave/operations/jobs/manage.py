@@ -107,7 +107,7 @@ def delete_job(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
+        from scaiwave.operations.jobs.jobs_in_redis import delete_from_queue
 
         job = get_job(redis, job_id)
         if job.state == RUNNING:
@@ -142,8 +142,7 @@ def clear_jobs(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with open_redis() as redis:
-        from scaiwave.operations.jobs.jobs_in_redis import delete_job as delete_from_queue
-        from scaiwave.operations.jobs.jobs_in_redis import load_jobs
+        from scaiwave.operations.jobs.jobs_in_redis import delete_from_queue, load_jobs
 
         jobs = load_jobs(redis, state)
         names = Counter(job.name for job in jobs)

@@ -6,9 +6,7 @@ import logging
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from threading import Event
-from types import FrameType
 
 from django.conf import settings
 from django.db import Error
@@ -57,8 +55,8 @@ def _require_activated() -> None:
         require_activated()
 
 
-def run_scheduler(*, operator: Operator) -> int:
-    """Enqueue scheduled jobs until a signal stops the process; return how many.
+def run_scheduler(*, operator: Operator) -> dict[str, int]:
+    """Enqueue scheduled jobs until a signal stops the process; return how many were `enqueued`.
 
     Raises RedisNotConfigured, RedisUnreachable if Redis can't be used at the start, and
     ServerRestored.
@@ -66,10 +64,6 @@ def run_scheduler(*, operator: Operator) -> int:
     operator.require(Permission.MANAGE_PLATFORM)
     _require_activated()
     stop = Event()
-
-    def request_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
     definitions = [
         definition
         for definition in JOBS.values()
@@ -79,7 +73,7 @@ def run_scheduler(*, operator: Operator) -> int:
         from scaiwave.operations.jobs.scheduler import Scheduler
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, request_stop)
-        scheduler = Scheduler(redis, definitions, clock=lambda: datetime.now(UTC))
+            signal.signal(number, lambda *frame: stop.set())
+        scheduler = Scheduler(redis, definitions)
         scheduler.run(stop)
-    return scheduler.enqueued
+    return {"enqueued": scheduler.enqueued}

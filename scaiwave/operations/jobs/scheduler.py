@@ -8,12 +8,12 @@ No time is planned in advance: a clock that was wrong for a while leaves nothing
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -31,9 +31,10 @@ from scaiwave.queue.definitions import QUEUES, JobDefinition
 from scaiwave.queue.heartbeats import (
     ENQUEUED_KEY,
     SCHEDULERS_KEY,
-    STALE_AFTER,
+    SchedulerBeat,
     delete_stale_schedulers,
     get_redis_time,
+    write_scheduler,
 )
 from scaiwave.queue.rq_queue import enqueue_job, open_queues
 
@@ -143,12 +144,8 @@ class Scheduler:
 
     def _has_lock(self) -> bool:
         if self._is_active:
-            try:
-                self._lock.reacquire()
-            except LockError:
-                self._is_active = False
-            else:
-                return True
+            with suppress(LockError):
+                return bool(self._lock.reacquire())
         return bool(self._lock.acquire())
 
     def _enqueue(self, definition: JobDefinition, due_at: datetime) -> None:
@@ -177,23 +174,16 @@ class Scheduler:
 
     def _report(self) -> None:
         """Leave a heartbeat, and delete the heartbeats of schedulers that are gone."""
-        seen_at = get_redis_time(self._redis)
-        next_runs = {
-            entry.definition.name: entry.find_next().isoformat()
-            for entry in self._entries
-            if self._is_active
-        }
-        beat = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "is_active": self._is_active,
-            "started_at": self._started_at.isoformat(),
-            "seen_at": seen_at.isoformat(),
-            "next_runs": next_runs,
-        }
-        with self._redis.pipeline() as pipeline:
-            pipeline.hset(SCHEDULERS_KEY, self.name, json.dumps(beat))
-            pipeline.expire(SCHEDULERS_KEY, STALE_AFTER)
-            pipeline.execute()
+        entries = self._entries if self._is_active else ()
+        beat = SchedulerBeat(
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            is_active=self._is_active,
+            started_at=self._started_at,
+            seen_at=get_redis_time(self._redis),
+            next_runs={entry.definition.name: entry.find_next() for entry in entries},
+        )
+        write_scheduler(self._redis, beat)
         if self._is_active:
             delete_stale_schedulers(self._redis)

@@ -27,7 +27,7 @@ class _Jobs:
         if not settings.REDIS_URL:
             return 0
         with open_redis() as redis:
-            from scaiwave.operations.jobs.jobs_in_redis import delete_job, load_jobs
+            from scaiwave.operations.jobs.jobs_in_redis import delete_from_queue, load_jobs
 
             jobs = [
                 job
@@ -35,7 +35,7 @@ class _Jobs:
                 if tenant.mentions.are_in(f"{job.data!r}{job.last_error}")
             ]
             for job in jobs if deletes else ():
-                delete_job(job)
+                delete_from_queue(job)
         return len(jobs)
 
 

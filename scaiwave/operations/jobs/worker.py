@@ -13,15 +13,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from django.db import connections
 from django.utils.module_loading import import_string
 from redis.backoff import ConstantBackoff, NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq.exceptions import AbandonedJobError, DeserializationError, NoSuchJobError
-from rq.job import JobStatus
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.worker import RoundRobinWorker
@@ -55,7 +59,7 @@ WORKER_TTL_SECONDS = 17
 class _TimeLimit(UnixSignalDeathPenalty):
     """Ends a job like a signal does, so that `except Exception` in it lets it pass."""
 
-    def handle_death_penalty(self, signum: int, frame: Any) -> NoReturn:
+    def handle_death_penalty(self, signum: int, frame: object) -> NoReturn:
         raise TimeLimitSignal if self._exception is JobTimeoutException else self._exception
 
 
@@ -100,10 +104,10 @@ class SuiteWorker(RoundRobinWorker):
         with suppress(RedisError):
             super().teardown()  # type: ignore[no-untyped-call]
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, object]:
         return {**super().serialize(), "scaiwave": __version__, "state": self.get_state()}
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         super().heartbeat(timeout, pipeline)
         with self.connection.pipeline() as own:
             values: Any = self.serialize()
@@ -117,7 +121,7 @@ class SuiteWorker(RoundRobinWorker):
 
     # A job, in the process of the worker
 
-    def execute_job(self, job: Any, queue: Any) -> None:
+    def execute_job(self, job: Job, queue: Queue) -> None:
         connections.close_all()
         super().execute_job(job, queue)
         status, code = self.connection.hmget(job.key, "status", ERROR_FIELDS[0])
@@ -126,7 +130,9 @@ class SuiteWorker(RoundRobinWorker):
         elif status is None:
             self.counts["completed"] += 1
 
-    def handle_work_horse_killed(self, job: Any, pid: Any, status: int | None, usage: Any) -> None:
+    def handle_work_horse_killed(
+        self, job: SuiteJob, pid: int, status: int | None, usage: object
+    ) -> None:
         """RQ has killed it itself if it has no status."""
         if status is None:
             error: ScaiWaveError = _build_timeout(job)
@@ -143,7 +149,7 @@ class SuiteWorker(RoundRobinWorker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    def prepare_job_execution(self, job: Any, remove_from_intermediate_queue: bool = True) -> None:
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = True) -> None:
         super().prepare_job_execution(job, remove_from_intermediate_queue=True)
 
     def handle_job_success(self, job: Any, *args: Any, **options: Any) -> None:
@@ -157,7 +163,7 @@ class SuiteWorker(RoundRobinWorker):
         record_failure(job, *exc_info)
 
     def handle_job_failure(
-        self, job: Any, queue: Any, *args: Any, execution: Any = None, **options: Any
+        self, job: Any, queue: Queue, *args: Any, execution: Execution | None = None, **options: Any
     ) -> None:
         if job.failure is None and execution is None:  # Its worker was killed before it started it.
             job.retries_left = (job.retries_left or 0) + 1
@@ -181,7 +187,7 @@ class SuiteWorker(RoundRobinWorker):
         end.daemon = True
         end.start()
 
-    def request_force_stop(self, signum: int, frame: Any) -> None:
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """Kill the job, and put it back; RQ would leave that to the worker that finds it."""
         try:
             super().request_force_stop(signum, frame)
@@ -192,7 +198,7 @@ class SuiteWorker(RoundRobinWorker):
                     self._put_back(SuiteJob.fetch(execution.job_id, self.connection), execution)
             raise
 
-    def _put_back(self, job: SuiteJob, execution: Any) -> None:
+    def _put_back(self, job: SuiteJob, execution: Execution) -> None:
         if job.get_status(refresh=False) not in (JobStatus.STARTED, JobStatus.QUEUED):
             return  # It has ended with the grace period.
         _record_killed(job, "The worker was stopped during this run.")
@@ -208,7 +214,9 @@ class SuiteWorker(RoundRobinWorker):
         logger.warning("Job put back into the queue: %s (%s).", job.name, job.id)
 
 
-def record_failure(job: SuiteJob, kind: Any, error: Any, traceback: Any) -> None:
+def record_failure(
+    job: SuiteJob, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
     """Write the error of a job into its record, and log it. Only a killed job is tried again."""
     failure = job.failure = _build_failure(job, error)
     if isinstance(failure, JobRefused):

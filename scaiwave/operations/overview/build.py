@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.db.models import QuerySet, Sum
 from django.urls import reverse
@@ -23,7 +22,7 @@ from scaiwave.operations.doctor.rooms import judge_backlog
 from scaiwave.operations.overview.sync import build_limited_sync_part, build_sync_part
 from scaiwave.operations.overview.tenants import build_limited_part, build_tenant_part
 from scaiwave.site.formatting import Tone
-from scaiwave.site.overview import Card, OverviewPart, Task, join_parts
+from scaiwave.site.overview import Card, OverviewPart, Stored, Task, join_parts
 from tenants.lookup.visibility import visible_tenants
 
 ROTATE, GENERATE = "scaiwave admin federation key rotate", "scaiwave admin federation key generate"
@@ -113,7 +112,7 @@ LIMITED_PARTS = (build_limited_sync_part, build_limited_part, build_limited_room
 """For operators who see only some tenants: the usual parts are about all."""
 
 
-def build_overview(now: datetime, operator: Operator | None = None) -> dict[str, Any]:
+def build_overview(now: datetime, operator: Operator | None = None) -> Stored:
     """Return all parts as a JSON document with the fields of `OverviewPart`, and `built_at`.
 
     `operator` is someone who sees only some tenants. What they get depends on their role and its

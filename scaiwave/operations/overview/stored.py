@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any
 
 from scaiwave.core.locks import process_lock
 from scaiwave.core.operators import Operator
 from scaiwave.operations.overview.build import build_overview
+from scaiwave.site.overview import Stored
 from tenants.models import StoredOverview
 
 MAX_AGE = timedelta(seconds=60)
@@ -27,7 +27,7 @@ during an upgrade, has documents of its own."""
 
 def load_overview(
     now: datetime, operator: Operator | None = None, after: datetime | None = None
-) -> dict[str, Any]:
+) -> Stored:
     """Return the stored overview, or build it if it is not from this minute by the clock.
 
     `operator` is someone who sees only some tenants; without one it is about the whole server.
@@ -65,7 +65,7 @@ def name_scope(operator: Operator | None) -> str:
     return f"{FORM}{operator.role.value} {key}"
 
 
-def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, Any]:
+def _build(scope: str, now: datetime, operator: Operator | None) -> Stored:
     """Build the overview, and replace the stored one. Others that are old are deleted: their
     readers may never return."""
     document = build_overview(now, operator)
@@ -79,12 +79,12 @@ def _build(scope: str, now: datetime, operator: Operator | None) -> dict[str, An
     return document
 
 
-def _find_document(scope: str, now: datetime, after: datetime | None) -> dict[str, Any] | None:
+def _find_document(scope: str, now: datetime, after: datetime | None) -> Stored | None:
     """Return a recent overview. The request that built it may have begun after this one."""
     stored = StoredOverview.objects.filter(scope=scope).first()
     if stored is None or abs(now - stored.built_at) >= MAX_AGE:
         return None
     if after and stored.built_at <= after:
         return None
-    document: dict[str, Any] = stored.document
+    document: Stored = stored.document
     return document

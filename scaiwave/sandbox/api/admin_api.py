@@ -7,11 +7,13 @@ vendor's page does not say.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from scaiwave.sandbox.api.auth import Principal, authenticate, require_super_admin
 from scaiwave.sandbox.api.pagination import encode_json, paginate
-from scaiwave.sandbox.data.population import ListFilter, Row
+from scaiwave.sandbox.data.population import ListFilter
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.routing import Handler, route
@@ -27,13 +29,12 @@ def _authenticate(sandbox: SandboxState, request: Request, kind: str) -> Princip
 def _list(kind: str) -> Handler:
     def handle(sandbox: SandboxState, request: Request) -> Response:
         principal, query = _authenticate(sandbox, request, kind), request.query
-        list_filter = ListFilter(
+        list_filter = replace(
+            principal.scope,
             tenant_id=query.get("tenant_id"),
             partner_id=query.get("partner_id"),
             kind=query.get("group_type" if kind == "group" else "status"),
             search=query.get("search"),
-            scope_partner_id=principal.partner_id,
-            scope_tenant_id=principal.tenant_id,
         )
         list_rows = getattr(sandbox.directory, f"list_{kind}s")
         return paginate(sandbox, request, partial(list_rows, list_filter))
@@ -87,8 +88,7 @@ def _get_visible_tenant(
 
 
 def _require_in_scope(principal: Principal, row: Row, *, tenant: Row, kind: str) -> Row:
-    scope = ListFilter(scope_partner_id=principal.partner_id, scope_tenant_id=principal.tenant_id)
-    if not scope.admits(tenant):
+    if not principal.scope.admits(tenant):
         raise HTTPError(404, f"{kind} not found")
     return row
 
@@ -128,8 +128,7 @@ def _is_in_scope(sandbox: SandboxState, principal: Principal, row: Row) -> bool:
     if principal.role == "super_admin" or row["partner_id"] == principal.partner_id is not None:
         return True
     owner = sandbox.directory.tenants.get(row["tenant_id"] or "")
-    scope = ListFilter(scope_partner_id=principal.partner_id, scope_tenant_id=principal.tenant_id)
-    return owner is not None and scope.admits(owner)
+    return owner is not None and principal.scope.admits(owner)
 
 
 @route("GET", ADMIN + "/applications/{application_id}")

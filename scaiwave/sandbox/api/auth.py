@@ -6,9 +6,9 @@ The vendor documents the text NEEDS_SCOPE; the other texts are an assumption.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from scaiwave.sandbox.api.oauth import verify_token
+from scaiwave.sandbox.data.population import ListFilter
 from scaiwave.sandbox.http.messages import HTTPError, Request
 from scaiwave.sandbox.state import SandboxState
 
@@ -22,10 +22,14 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 class Principal:
     """The caller. A super_admin has no partner or tenant, and everything in scope."""
 
-    claims: dict[str, Any]
+    claims: dict[str, object]
     role: str
     partner_id: str | None = None
     tenant_id: str | None = None
+
+    @property
+    def scope(self) -> ListFilter:
+        return ListFilter(scope_partner_id=self.partner_id, scope_tenant_id=self.tenant_id)
 
     @property
     def client_id(self) -> str:

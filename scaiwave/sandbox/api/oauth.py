@@ -11,13 +11,13 @@ import binascii
 import contextlib
 import hashlib
 import time
-from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import jwt
 
 from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.clients import SCOPES, Client
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.grants import Grant, GrantRefused, is_verifier
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
@@ -153,17 +153,14 @@ def grant_token(sandbox: SandboxState, request: Request) -> Response:
     return GRANTS[grant_type](sandbox, client, form, _get_issuer(sandbox, tenant))
 
 
-def find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any] | None:
-    """Return the tenant that the path names; None for the platform. Raises HTTPError 404."""
+def find_tenant(sandbox: SandboxState, request: Request) -> Row | None:
+    """Return the tenant that the path names; None for the platform. Raises UnknownEntity."""
     if "slug" not in request.params:
         return None
-    try:
-        return sandbox.directory.get_by_slug("tenant", request.params["slug"])
-    except UnknownEntity:
-        raise HTTPError(404, "Tenant not found") from None
+    return sandbox.directory.get_by_slug("tenant", request.params["slug"])
 
 
-def _get_issuer(sandbox: SandboxState, tenant: dict[str, Any] | None) -> str:
+def _get_issuer(sandbox: SandboxState, tenant: Row | None) -> str:
     return sandbox.get_issuer(tenant["id"] if tenant else None)
 
 
@@ -195,7 +192,7 @@ def _grant_client_credentials(
     return json_response(_issue(sandbox, claims), headers=NO_STORE)
 
 
-def _issue(sandbox: SandboxState, claims: dict[str, Any]) -> dict[str, Any]:
+def _issue(sandbox: SandboxState, claims: Row) -> Row:
     """Return the members of a response that contains the access token with these claims."""
     return {
         "access_token": sandbox.keys.sign(claims),
@@ -278,7 +275,7 @@ def refresh_tokens(
     return _respond(sandbox, client, grant, scopes, nonce=None)
 
 
-def build_role_claims(sandbox: SandboxState, person: dict[str, Any]) -> dict[str, Any]:
+def build_role_claims(sandbox: SandboxState, person: Row) -> Row:
     """Return the tenant and the partner of a person, and their highest role."""
     tenant = sandbox.directory.get_tenant_of_user(person["id"])
     claims = {"tenant_id": tenant["id"]}
@@ -303,7 +300,7 @@ def _respond(
         sandbox.grants.revoke(grant.grant_id)
         raise build_oauth_error("invalid_grant", "The account is not active.")
     now = int(time.time())
-    common: dict[str, Any] = {
+    common: dict[str, object] = {
         "iss": grant.issuer,
         "sub": grant.user_id,
         "aud": client.client_id,
@@ -329,7 +326,7 @@ def _respond(
     return json_response(body, headers=NO_STORE)
 
 
-def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, Any] | None:
+def find_active_person(sandbox: SandboxState, user_id: str) -> dict[str, object] | None:
     """Return the row of a person who may sign in: active, and in a tenant that is active."""
     try:
         person = sandbox.directory.get("user", user_id)
@@ -355,7 +352,7 @@ def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
     if person is None:
         raise build_bearer_error("invalid_token", "The token is invalid or expired.", status=401)
     # The claims of the scopes (OpenID Connect Core, 5.4).
-    answer: dict[str, Any] = {"sub": person["id"]}
+    answer: dict[str, object] = {"sub": person["id"]}
     if "profile" in scopes:
         answer |= {
             "name": get_name(person),
@@ -369,7 +366,7 @@ def get_userinfo(sandbox: SandboxState, request: Request) -> Response:
     return json_response(present, headers=NO_STORE)
 
 
-def verify_token(sandbox: SandboxState, request: Request) -> dict[str, Any] | None:
+def verify_token(sandbox: SandboxState, request: Request) -> Row | None:
     """Return the claims of the bearer token, or None if it is invalid or its sign-in revoked."""
     try:
         claims = sandbox.keys.verify(request.bearer, is_trusted_issuer=sandbox.is_trusted_issuer)
@@ -380,7 +377,7 @@ def verify_token(sandbox: SandboxState, request: Request) -> dict[str, Any] | No
     return None if is_revoked else claims
 
 
-def get_name(person: dict[str, Any]) -> str:
+def get_name(person: Row) -> str:
     """Return a person's name; rows may lack any name."""
     full = " ".join(filter(None, map(person.get, ("first_name", "last_name"))))
     return str(person.get("display_name") or full or person["email"] or person["id"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -64,5 +63,5 @@ def _wrap_rows(kind: str, rows: list[str], total: int, page: int, per_page: int)
     return f'{{"data":{data},"pagination":{encode_json(pages)},"meta":{{}}}}'.encode()
 
 
-def encode_json(value: Any) -> str:
+def encode_json(value: object) -> str:
     return msgspec.json.encode(value).decode()

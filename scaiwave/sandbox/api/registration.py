@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES
-from scaiwave.sandbox.errors import UnknownEntity
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.http.messages import (
-    HTTPError,
     Request,
     Response,
     json_response,
@@ -44,7 +43,7 @@ def register(sandbox: SandboxState, request: Request) -> Response:
     return json_response({name: getattr(pending, name) for name in fields}, status=201)
 
 
-def _check_body(body: dict[str, Any]) -> None:
+def _check_body(body: Row) -> None:
     """Check the fields. assumption: they have the same names as in `scaicontrol setup register`."""
     for name in REQUIRED_STRINGS:
         if name not in body:
@@ -79,14 +78,14 @@ def _check_redirect_uri(name: str, uri: Any) -> None:
         raise validation_error(["body", name], "Input should be a valid URL", "url_parsing", uri)
 
 
-def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> None:
+def _check_choices(name: str, values: list[object], choices: tuple[str, ...]) -> None:
     for value in values:
         if value not in choices:
             expected = " or ".join(f"'{choice}'" for choice in choices)
             raise validation_error(["body", name], f"Input should be {expected}", "enum", value)
 
 
-def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
+def _find_target_id(sandbox: SandboxState, body: Row) -> str:
     """Return the ID of the partner or tenant that the app is for."""
     kind = body["scope"].lower()
     if kind == "global":
@@ -94,17 +93,14 @@ def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
     slug = body.get(f"{kind}_slug")
     if not isinstance(slug, str):
         raise validation_error(["body", f"{kind}_slug"], "Field required", "missing", body)
-    try:
-        return str(sandbox.directory.get_by_slug(kind, slug)["id"])
-    except UnknownEntity:
-        raise HTTPError(404, f"{kind.capitalize()} not found") from None
+    return str(sandbox.directory.get_by_slug(kind, slug)["id"])
 
 
 @route("GET", BASE + "/{request_id}/status")
 def get_status(sandbox: SandboxState, request: Request) -> Response:
     pending = sandbox.registrations.get(request.params["request_id"], _get_status_token(request))
     first = sandbox.registrations.claim_credentials(pending)
-    body: dict[str, Any] = {"request_id": pending.request_id, "status": pending.update_status()}
+    body: Row = {"request_id": pending.request_id, "status": pending.update_status()}
     if pending.reason:
         body["rejection_reason"] = pending.reason
     if first:

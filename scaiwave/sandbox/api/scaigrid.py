@@ -8,7 +8,6 @@ are assumptions.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import jwt
 
@@ -24,7 +23,7 @@ from scaiwave.sandbox.http.messages import (
 from scaiwave.sandbox.http.routing import route
 from scaiwave.sandbox.state import SandboxState
 
-MODELS: tuple[dict[str, Any], ...] = (
+MODELS: tuple[dict[str, object], ...] = (
     {"slug": "chat-small", "display_name": "Chat Small", "modality": "text"},
     {"slug": "chat-large", "display_name": "Chat Large", "modality": "text"},
     {"slug": "embed-small", "display_name": "Embed Small", "modality": "embedding"},
@@ -174,7 +173,7 @@ def get_usage_summary(sandbox: SandboxState, request: Request) -> Response:
     return json_response({"status": "ok", "data": rows})
 
 
-def build_usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
+def build_usage_row(seed: int, tenant_id: str, month: str) -> dict[str, object]:
     random_bits = scramble(derive_key(seed, f"usage/{tenant_id}/{month}"))
     input_tokens, output_tokens = random_bits % 900_000 + 1000, (random_bits >> 32) % 90_000
     total_tokens = input_tokens + output_tokens

@@ -14,7 +14,8 @@ import msgspec
 
 from scaiwave.core.base64url import encode_base64url
 from scaiwave.sandbox.api.auth import authenticate
-from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
+from scaiwave.sandbox.data.population import ListFilter, decode_row
+from scaiwave.sandbox.data.roster import Row
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response, json_response
 from scaiwave.sandbox.http.routing import route
@@ -131,9 +132,8 @@ def _get_visible_tenant_id(sandbox: SandboxState, request: Request) -> str:
     if not sandbox.scim:
         raise HTTPError(404, "Not Found")
     principal, tenant_id = authenticate(sandbox, request), request.params["tenant_id"]
-    scope = ListFilter(scope_partner_id=principal.partner_id, scope_tenant_id=principal.tenant_id)
     tenant = sandbox.directory.tenants.get(tenant_id)
-    if tenant is None or not scope.admits(tenant):
+    if tenant is None or not principal.scope.admits(tenant):
         raise ScimError(404, f"Tenant {tenant_id} not found")
     return tenant_id
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import escape
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import jwt
@@ -32,6 +31,7 @@ from scaiwave.sandbox.data.population import ListFilter, decode_row
 from scaiwave.sandbox.grants import Grant
 from scaiwave.sandbox.http.messages import HTTPError, Request, Response
 from scaiwave.sandbox.http.routing import route
+from scaiwave.sandbox.keys import Claims
 from scaiwave.sandbox.state import SandboxState
 
 HTML = "text/html; charset=utf-8"
@@ -139,7 +139,7 @@ def _get_repeated(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _find_client(
-    sandbox: SandboxState, pairs: list[tuple[str, str]], tenant: dict[str, Any] | None
+    sandbox: SandboxState, pairs: list[tuple[str, str]], tenant: dict[str, object] | None
 ) -> Client:
     """Return the client. Raises HTTPError with a page: no redirect URI can be trusted yet."""
     repeated = {"client_id", "redirect_uri"}.intersection(_get_repeated(pairs))
@@ -274,7 +274,7 @@ def end_session(sandbox: SandboxState, request: Request) -> Response:
     find_tenant(sandbox, request)  # 404 for an unknown tenant
     values = dict(_read_pairs(request))
     hint = _read_hint(sandbox, values.get("id_token_hint"))
-    client_id = values.get("client_id", hint.get("aud", ""))
+    client_id = values.get("client_id", str(hint.get("aud", "")))
     if hint and hint.get("aud") != client_id:
         raise build_error("id_token_hint was issued to another client_id.")
     redirect_uri = values.get("post_logout_redirect_uri")
@@ -288,7 +288,7 @@ def end_session(sandbox: SandboxState, request: Request) -> Response:
     return build_page("Signed out", "<p>You are signed out.</p>")
 
 
-def _read_hint(sandbox: SandboxState, token: str | None) -> dict[str, Any]:
+def _read_hint(sandbox: SandboxState, token: str | None) -> Claims:
     """Return the claims of an ID token, which may have expired. Raises HTTPError with a page."""
     if token is None:
         return {}

@@ -10,8 +10,8 @@ import random
 from typing import Any
 
 from scaiwave.sandbox.data.names import LOCALES, build_names
-from scaiwave.sandbox.data.population import DELETED, EVERYTHING, Population, Row, decode_row
-from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX
+from scaiwave.sandbox.data.population import DELETED, EVERYTHING, Population, decode_row
+from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, Row
 from scaiwave.sandbox.errors import InvalidMutation
 
 USER_FIELDS = frozenset(
@@ -97,7 +97,7 @@ class Directory(Population):
             del self.tenants[row["id"]]
             self.clear_cache()
 
-    def add_user(self, tenant_id: str, **fields: Any) -> str:
+    def add_user(self, tenant_id: str, **fields: object) -> str:
         """Add a person. Without fields for them, name and e-mail address are generated."""
         _check_fields(fields, allowed=USER_FIELDS)
         with self.lock:
@@ -144,7 +144,7 @@ class Directory(Population):
             self.people.roster.move(index, None)
             self.clear_cache()
 
-    def add_group(self, tenant_id: str, **fields: Any) -> str:
+    def add_group(self, tenant_id: str, **fields: object) -> str:
         _check_fields(fields, allowed=GROUP_FIELDS)
         with self.lock:
             index = self.groups.add(self.get("tenant", tenant_id)["id"], dict(fields))
@@ -255,7 +255,7 @@ class Directory(Population):
             raise InvalidMutation(f"Slug already in use: {slug}.", fix="Choose another slug.")
 
 
-def _check_fields(fields: dict[str, Any], *, allowed: frozenset[str]) -> None:
+def _check_fields(fields: dict[str, object], *, allowed: frozenset[str]) -> None:
     unknown = sorted(set(fields) - allowed)
     if unknown:
         raise InvalidMutation(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import gcd
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ from scaiwave.sandbox.data.roster import (
     IndexRange,
     MemberSequence,
     MembershipIndex,
+    Row,
 )
 
 GROUP_TYPES = ("SECURITY", "DISTRIBUTION_LIST")
@@ -68,7 +69,7 @@ class Groups(Entities):
         self._children: dict[int, list[int]] = {}
         self._added: dict[str, list[int]] = {}
 
-    def add(self, tenant_id: str, fields: dict[str, Any]) -> int:
+    def add(self, tenant_id: str, fields: Row) -> int:
         index = self.roster.add(tenant_id, fields.pop("group_type", GROUP_TYPES[0]))
         self._added.setdefault(tenant_id, []).append(index)
         self.change(index, {"name": f"Group {self.roster.added}", **fields})

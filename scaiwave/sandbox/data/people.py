@@ -7,13 +7,13 @@ makes a page of a hundred cheap. For a changed person that text is decoded, chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from scaiwave.sandbox.data.ids import FIRST, MASK, SECOND, derive_key
 from scaiwave.sandbox.data.names import LOCALES, SpelledName, build_names
-from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, Chunk, Entities, IndexRange
+from scaiwave.sandbox.data.roster import FIRST_ADDED_INDEX, Chunk, Entities, IndexRange, Row
 
 STATUSES = ("ACTIVE", "SUSPENDED")
 STATUS_BLOCK = 40
@@ -54,7 +54,7 @@ class People(Entities):
         start = range_.start if range_ else FIRST_ADDED_INDEX
         self._tenant_refs[tenant_id] = TenantRef(f"{slug}.example", start, locales)
 
-    def add(self, tenant_id: str, fields: dict[str, Any]) -> int:
+    def add(self, tenant_id: str, fields: Row) -> int:
         index = self.roster.add(tenant_id, fields.pop("status", STATUSES[0]))
         self._first_tenants[index] = tenant_id
         self.change(index, fields)

@@ -18,11 +18,10 @@ from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
 from scaiwave.sandbox.data.names import build_partner_name, build_tenant_name
 from scaiwave.sandbox.data.people import STATUS_BLOCK as PEOPLE_BLOCK
 from scaiwave.sandbox.data.people import People
-from scaiwave.sandbox.data.roster import Entities, IndexRange, MemberSequence
+from scaiwave.sandbox.data.roster import Entities, IndexRange, MemberSequence, Row
 from scaiwave.sandbox.errors import UnknownEntity
 
 Rows = tuple[list[str], int]
-Row = dict[str, Any]
 Selection = list[tuple[str, str, MemberSequence]]
 DELETED = "DELETED"
 """The status of a softly deleted entity. ScaiKey does not document it; it is an assumption."""

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from scaiwave.sandbox.data.ids import Ids
 
+Row = dict[str, Any]
+"""An entity as JSON."""
 FIRST_ADDED_INDEX = 1 << 40
 """Members added later are numbered from here, so that their IDs don't depend on the sizes."""
 
@@ -202,7 +204,7 @@ class Entities:
     ) -> None:
         self.ids = Ids(prefix=prefix, seed=seed)
         self.roster = MembershipIndex(ranges=ranges, kinds=kinds)
-        self.changed: dict[int, dict[str, Any]] = {}
+        self.changed: dict[int, dict[str, object]] = {}
 
     def find(self, entity_id: str) -> tuple[int, str, str] | None:
         """Return (index, tenant ID, kind), or None if it was removed or never existed."""
@@ -210,7 +212,7 @@ class Entities:
         placement = None if index is None else self.roster.get_placement(index)
         return (index, *placement) if index is not None and placement else None
 
-    def change(self, index: int, fields: dict[str, Any]) -> None:
+    def change(self, index: int, fields: dict[str, object]) -> None:
         if fields:
             self.changed[index] = {**self.changed.get(index, {}), **fields}
 

@@ -78,7 +78,7 @@ class HTTPError(Exception):
     def __init__(
         self,
         status: int,
-        detail: Any = None,
+        detail: object = None,
         *,
         headers: dict[str, str] | None = None,
         response: Response | None = None,
@@ -88,12 +88,12 @@ class HTTPError(Exception):
 
 
 def json_response(
-    value: Any, status: int = 200, headers: dict[str, str] | None = None, kind: str = JSON
+    value: object, status: int = 200, headers: dict[str, str] | None = None, kind: str = JSON
 ) -> Response:
     return Response(status, msgspec.json.encode(value), kind, {**(headers or {})})
 
 
-def validation_error(loc: list[str], msg: str, error_type: str, value: Any = None) -> HTTPError:
+def validation_error(loc: list[str], msg: str, error_type: str, value: object = None) -> HTTPError:
     """Return a 422 for one field, in FastAPI's form."""
     return HTTPError(422, [{"type": error_type, "loc": loc, "msg": msg, "input": value}])
 
@@ -121,7 +121,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     times: int | None = None
     status: int | None = None
     headers: dict[str, str] = {}
-    body: Any = None
+    body: object = None
     location: str = "/"
     seconds: float = 1.0
     rows: int = 1
@@ -187,11 +187,11 @@ class Faults:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
 
-    def add(self, action: Action, **settings: Any) -> Rule:
+    def add(self, action: Action, **settings: object) -> Rule:
         """Add a rule. Raises msgspec.ValidationError for unknown or invalid settings."""
         return self.add_json({"action": action, **settings})
 
-    def add_json(self, settings: dict[str, Any]) -> Rule:
+    def add_json(self, settings: dict[str, object]) -> Rule:
         rule = msgspec.convert(settings, Rule)
         with self._lock:
             self._rules.append(rule)

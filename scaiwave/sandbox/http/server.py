@@ -130,7 +130,7 @@ class Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_port = self.server_address[1]
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: object) -> None:
         worker = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )

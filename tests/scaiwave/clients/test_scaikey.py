@@ -104,7 +104,8 @@ def test_success_members(client: ScaiKeyClient) -> None:
     found = members_of(client, groups)
     assert list(found) == groups
     assert found == {
-        group: [row for page in client.iter_member_pages(group) for row in page] for group in groups
+        group: [row for page in client.iter_pages("groups", members_of=group) for row in page]
+        for group in groups
     }
     members = [member for rows in found.values() for member in rows]
     assert any(member.user_id for member in members)
@@ -207,7 +208,7 @@ def test_success_one_token_for_many_threads(scaikey: Sandbox, client: ScaiKeyCli
 
 def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.token_lifetime, now = 40, 0.0
-    client._auth = ClientCredentialsAuth(
+    client.auth = ClientCredentialsAuth(
         client.http,
         client_id=scaikey.client_id,
         client_secret=scaikey.client_secret,
@@ -329,8 +330,12 @@ def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, faul
 
 @pytest.mark.parametrize("suffix", ["/api/v1", "/api/v1/", "/scaikey"])
 def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: str) -> None:
-    credentials = {"client_id": scaikey.client_id, "client_secret": scaikey.client_secret}
-    with ScaiKeyClient(f"{scaikey.url}{suffix}", retry_policy=QUICK, **credentials) as client:
+    with ScaiKeyClient(
+        f"{scaikey.url}{suffix}",
+        retry_policy=QUICK,
+        client_id=scaikey.client_id,
+        client_secret=scaikey.client_secret,
+    ) as client:
         calls: list[Callable[[], object]] = [
             client.fetch_jwks,
             lambda: client.get_user("usr_unknown"),
@@ -517,8 +522,8 @@ def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 
 def test_success_reprs_hide_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     client.get_user("usr_unknown")
-    token = client._auth.bearer()
-    shown = repr(client) + repr(client._auth) + repr(client.http) + repr(vars(client))
+    token = client.auth.bearer()
+    shown = repr(client) + repr(client.auth) + repr(client.http) + repr(vars(client))
     assert scaikey.client_secret not in shown
     assert token not in shown
     assert json.dumps(base64.b64encode(scaikey.client_secret.encode()).decode()) not in shown
