@@ -10,7 +10,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 TOPS = r"(?:federation|identity_sync|rooms|scaiwave|scripts|tenants|tests|\.ci)"
-# A path, or a module in a package of a package with a name in it: `rooms.view_room` is none.
+# A path, or at least two names after the package: `rooms.view_room` may be a permission.
 NAME = rf"{TOPS}(?:(?:/[\w.-]+)*/[\w.-]*\w|(?:\.\w+){{2,}})"
 NAMED = re.compile(rf"(?<![\w./~-]){NAME}(?![\w/*<{{])")
 ONLY_INSTALLED = {"scaiwave/deploy"}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
-from typing import Any
+from itertools import groupby
 
 from identity_sync.encoding import encode_values
 from identity_sync.errors import SyncStopped
 from identity_sync.report import KINDS, KindCounts, SyncReport, format_losses
-from identity_sync.sync.record.changes import PlannedChange, iter_sections
+from identity_sync.reports.webhooks import WebhooksRow
+from identity_sync.sync.record.changes import PlannedChange, iter_all_changes
 from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
@@ -97,7 +98,7 @@ def format_span(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
+def format_webhooks(webhooks: WebhooksRow | None) -> str | None:
     """`last delivery 5 min ago; 2 waiting for 3 s; 1 failed (SW_UPSTREAM_UNREACHABLE)`."""
     if webhooks is None:
         return None
@@ -111,8 +112,8 @@ def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
         parts.append(f"{webhooks['waiting']:,} waiting for {webhooks['lag_seconds']:,} s")
     elif webhooks["last_handled_seconds"] is not None:
         parts.append(f"handled in {webhooks['last_handled_seconds']:.1f} s")
-    if webhooks["failed"]:
-        code = webhooks["last_failure"]["error"]["code"]
+    if (failure := webhooks["last_failure"]) is not None:
+        code = failure["error"]["code"]
         parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
     return "; ".join(parts)
 
@@ -213,14 +214,10 @@ def print_plan(output: Output, *, with_values: bool) -> None:
     which a closed pipe must not end.
     """
     with suppress(BrokenPipeError):
-        heading: str | None = ""
-        for section in iter_sections():
-            if section.tenant != heading:
-                heading = section.tenant
-                title = "Partners" if heading is None else f"Tenant {heading}"
-                output.print_styled((title, "bold"))
-            output.print_styled((f"  {section.kind}", "bold"))
-            for changes in section.batches:
+        for tenant, of_tenant in groupby(iter_all_changes(), key=lambda change: change.tenant):
+            output.print_styled(("Partners" if tenant is None else f"Tenant {tenant}", "bold"))
+            for kind, changes in groupby(of_tenant, key=lambda change: change.kind):
+                output.print_styled((f"  {kind}", "bold"))
                 for change in changes:
                     output.print_styled(*_format_change(change, with_values=with_values))
         output.stdout.flush()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from identity_sync.management.output import (
     format_age,
     format_outcome,
@@ -12,7 +10,7 @@ from identity_sync.management.output import (
     format_webhooks,
     list_changes,
 )
-from identity_sync.reports.status import SyncStatus
+from identity_sync.reports.status import CredentialsRow, SkipsRow, SyncStatus
 from identity_sync.sync.lock import HolderRow, format_holder
 from scaiwave.console.columns import Column, ColumnType, Part, Row, columns_of
 from scaiwave.console.output import Output
@@ -67,7 +65,7 @@ def print_status(output: Output, status: SyncStatus) -> None:
         output.print_table("runs", RUNS, rows)
 
 
-def status_facts(status: SyncStatus) -> dict[str, Any]:
+def status_facts(status: SyncStatus) -> dict[str, object]:
     """Return the facts above the tables."""
     registration, skipped = status.registration, status.skipped
     replacement = registration.get("pending_request_id")
@@ -88,15 +86,15 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "running": format_running(status.running, status.interrupted, status.lock),
         "schedule": format_schedule(status.schedule),
         "removals": ", ".join(f"{count:,} {state}" for state, count in removals.items() if count),
-        "skipped": format_skipped(skipped or {}, has_pending=bool(removals.get("pending"))),
+        "skipped": format_skipped(skipped, has_pending=bool(removals.get("pending"))),
         "webhooks": format_webhooks(status.webhooks),
         "drift": drift,
     }
 
 
-def format_skipped(skipped: Row, *, has_pending: bool) -> str:
+def format_skipped(skipped: SkipsRow | None, *, has_pending: bool) -> str:
     """`126 rows, including pending removals and 3 postponed removals`."""
-    if not skipped.get("count"):
+    if skipped is None or not skipped["count"]:
         return "nothing"
     parts = ["pending removals"] if has_pending else []
     if skipped["postponed"]:
@@ -114,7 +112,7 @@ def format_registration(registration: Row) -> str:
     return ", ".join(filter(None, parts))
 
 
-def format_credentials(credentials: Row, client_id: str | None) -> str:
+def format_credentials(credentials: CredentialsRow, client_id: str | None) -> str:
     if error := credentials["error"]:
         return f"no: {error['code']}"
     details = ", ".join(filter(None, (client_id, credentials["token_scope"])))

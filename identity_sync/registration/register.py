@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from shlex import quote
-from typing import Any
 
 from identity_sync.errors import RegistrationConflict
 from identity_sync.models import Registration, RegistrationState
@@ -97,7 +96,7 @@ class RegistrationResult:
             "overridden_settings": self.overridden,
         }
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return the known facts of the registration."""
         return {
             name: value

@@ -156,5 +156,5 @@ class _RecordedSocket:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
-    def makefile(self, *_args: Any, **_options: Any) -> io.BytesIO:
+    def makefile(self, *_args: object, **_options: object) -> io.BytesIO:
         return io.BytesIO(self._content)

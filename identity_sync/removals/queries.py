@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -144,7 +143,7 @@ def count_removals_of_tenant(tenant_id: UUID) -> dict[str, int]:
     return count_removals(PendingRemoval.objects.open().filter(tenant=tenant_id), timezone.now())
 
 
-def describe_removals_of_participant(participant_id: UUID) -> list[tuple[str, Any]]:
+def describe_removals_of_participant(participant_id: UUID) -> list[tuple[str, str]]:
     """Return title and value of each open row about a person or their group memberships."""
     edges = GroupMembership.objects.filter(member_participant=participant_id).values("pk")
     rows = PendingRemoval.objects.open().filter(

@@ -30,6 +30,8 @@ from tenants.lookup.serializers import Row
 from tenants.lookup.visibility import visible_participants
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
 
+Subject = Partner | Tenant | Participant | Group | GroupMembership
+
 
 @dataclass(frozen=True)
 class LossHistory:
@@ -146,7 +148,7 @@ class _Present:
     by run and tenant. `approvals` names who approved a loss, by run and subject.
     """
 
-    rows: dict[UUID, Any]
+    rows: dict[UUID, Subject]
     grants: set[tuple[UUID | None, str]]
     people: dict[tuple[UUID, UUID], int]
     approvals: dict[tuple[UUID, UUID], str]
@@ -218,7 +220,7 @@ class _Present:
         }
 
 
-def _is_active(row: Any) -> bool:
+def _is_active(row: Subject | None) -> bool:
     if isinstance(row, GroupMembership):
         return row.absent_since is None and row.group.absent_since is None
     return row is not None and row.inactive_reason is None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from identity_sync.encoding import encode_change
+from identity_sync.encoding import FieldValue, encode_change
 from identity_sync.errors import SyncRunNotFound
 from identity_sync.models import (
     PRESENT_NAMES,
@@ -184,7 +183,7 @@ def describe_change(change: SyncChange) -> Row:
     return {"id": change.pk, **row}
 
 
-def get_stored_values(change: SyncChange) -> dict[str, list[Any]] | None:
+def get_stored_values(change: SyncChange) -> dict[str, list[FieldValue]] | None:
     """Return the values of a change; None if they were not stored, or are not kept any longer."""
     stored = getattr(change, "stored_values", None)
     return None if stored is None or change.pk < get_oldest_kept_id() else stored.values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -96,7 +96,7 @@ class Schedule:
             f"{MAX_INTERVALS} intervals from now: the clock of its host or of this one is wrong."
         )
 
-    def document(self, *, shows_host: bool) -> dict[str, Any]:
+    def document(self, *, shows_host: bool) -> dict[str, object]:
         cron, manual = self.last_cron, self.last_manual
         beat = self.scheduler.document() if self.scheduler and shows_host else None
         return {

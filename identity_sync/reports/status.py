@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from identity_sync.errors import TenantNotLinked
-from identity_sync.models import LOCK, MAX_ID_CHARS, Registration, RegistrationState, SyncRun
-from identity_sync.registration.credentials import verify_credentials
-from identity_sync.registration.missing import describe_missing_registration
+from identity_sync.models import LOCK, Registration, RegistrationState
+from identity_sync.registration.credentials import CREDENTIAL_SETTINGS, verify_credentials
+from identity_sync.registration.missing import describe_missing_registration, find_progress
 from identity_sync.registration.redirects import find_redirect_problem
 from identity_sync.removals.queries import count_removals, is_pending_q
 from identity_sync.report import SyncReport
 from identity_sync.reports.health import judge_sync
 from identity_sync.reports.judgement import RunScope
 from identity_sync.reports.runs import age_seconds, describe_run
-from identity_sync.reports.webhooks import summarise_webhooks
+from identity_sync.reports.webhooks import WebhooksRow, summarise_webhooks
 from identity_sync.sync.lock import HolderRow, describe_holder
 from identity_sync.sync.time_limit import get_time_limit
 from scaiwave.config import Configuration
@@ -31,6 +31,23 @@ MAX_RUNS = 5
 Drift = Callable[[], SyncReport]
 
 
+class CredentialsRow(TypedDict):
+    """Whether ScaiKey accepts the credentials, as JSON has it."""
+
+    accepted: bool
+    token_scope: str | None
+    error: dict[str, str] | None
+
+
+class SkipsRow(TypedDict):
+    """How many rows the last syncs have skipped, as JSON has it."""
+
+    count: int
+    postponed: int
+    oldest_at: datetime | None
+    oldest: str | None
+
+
 @dataclass
 class SyncStatus:
     """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
@@ -41,7 +58,7 @@ class SyncStatus:
     """
 
     registration: dict[str, Any]
-    credentials: dict[str, Any]
+    credentials: CredentialsRow
     runs: list[dict[str, Any]]
     running: dict[str, Any] | None
     lock: HolderRow | None
@@ -50,9 +67,9 @@ class SyncStatus:
     last_success_age_seconds: int | None
     schedule: dict[str, Any]
     next_run_at: datetime | None
-    skipped: dict[str, Any] | None = None
-    pending_removals: dict[str, Any] | None = None
-    webhooks: dict[str, Any] | None = None
+    skipped: SkipsRow | None = None
+    pending_removals: dict[str, int | datetime | None] | None = None
+    webhooks: WebhooksRow | None = None
     drift: dict[str, dict[str, int]] | None = None
     drift_reason: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -63,7 +80,7 @@ class SyncStatus:
     def problem(self) -> ScaiWaveError | None:
         return self.errors[0] if self.errors else None
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         document = {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -102,13 +119,17 @@ def sync_status(
     judgement, schedule = health.judgement, health.schedule
     success = judgement.last_success
     holder = find_lock_holder(LOCK) if operator.sees_everything else None
+    running, interrupted = (
+        describe_run(run, operator, now) if run is not None else None
+        for run in (judgement.running, judgement.interrupted)
+    )
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
         runs=[describe_run(run, operator, now) for run in scope.runs().ended()[:MAX_RUNS]],
-        running=_describe_open_run(judgement.running, operator, now),
+        running=running,
         lock=describe_holder(holder) if holder else None,
-        interrupted=_describe_open_run(judgement.interrupted, operator, now),
+        interrupted=interrupted,
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
         schedule={
@@ -130,7 +151,7 @@ def sync_status(
     return status
 
 
-def summarise_skips(scope: RunScope) -> dict[str, Any]:
+def summarise_skips(scope: RunScope) -> SkipsRow:
     skips = scope.skips()
     oldest = skips.first()
     return {
@@ -141,7 +162,7 @@ def summarise_skips(scope: RunScope) -> dict[str, Any]:
     }
 
 
-def summarise_removals(scope: RunScope, now: datetime) -> dict[str, Any]:
+def summarise_removals(scope: RunScope, now: datetime) -> dict[str, int | datetime | None]:
     rows = scope.removals()
     oldest = rows.filter(is_pending_q(now)).order_by("first_seen_at").first()
     return {
@@ -150,11 +171,9 @@ def summarise_removals(scope: RunScope, now: datetime) -> dict[str, Any]:
     }
 
 
-def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
+def _check_credentials(config: Configuration) -> tuple[CredentialsRow, ScaiWaveError | None]:
     """Return whether ScaiKey accepts the credentials, and the error if it does not."""
-    values = [
-        config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
-    ]
+    values = [config.get_str(name) for name in CREDENTIAL_SETTINGS]
     problem: ScaiWaveError | None = find_restoration_problem()
     token_scope = ""
     if problem is not None:
@@ -166,7 +185,7 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
             token_scope = verify_credentials(*values)
         except ScaiWaveError as error:
             problem = error
-    document = {
+    document: CredentialsRow = {
         "accepted": problem is None,
         "token_scope": token_scope or None,
         "error": {"code": problem.code, "message": problem.message} if problem else None,
@@ -174,27 +193,11 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
     return document, problem
 
 
-def _find_registrations(config: Configuration) -> tuple[Registration | None, Registration | None]:
-    """Return the registration in use, and the request that is pending to replace it.
-
-    Without credentials the newest request is the one in use.
-    """
-    rows = Registration.objects.newest_first()
-    newest = rows.first()
-    # The column has no more characters.
-    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")[:MAX_ID_CHARS]
-    if not client_id:
-        return newest, None
-    in_use = rows.filter(client_id=client_id).first()
-    if newest is not None and newest.state == RegistrationState.PENDING:
-        return in_use, newest
-    return in_use or newest, None
-
-
-def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
+def _describe_registration(operator: Operator, config: Configuration) -> dict[str, object]:
     """Return the request in use and the configuration; credentials may be set manually, too."""
-    row, pending = _find_registrations(config)
-    document: dict[str, Any] = {
+    progress = find_progress(config)
+    row, pending = progress.in_use, progress.pending
+    document: dict[str, object] = {
         "state": row.state if row else None,
         "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
     }
@@ -210,12 +213,6 @@ def _describe_registration(operator: Operator, config: Configuration) -> dict[st
         "pending_request_id": pending.request_id if pending else None,
         **{name: (getattr(row, name) or None) if row else None for name in names + times},
     }
-
-
-def _describe_open_run(
-    run: SyncRun | None, operator: Operator, now: datetime
-) -> dict[str, Any] | None:
-    return None if run is None else describe_run(run, operator, now)
 
 
 def _add_drift(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from django.db.models import Case, DateTimeField, F, Func, OuterRef, Q, Subquery, When
+from django.db.models import Case, DateTimeField, Expression, F, Func, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Greatest
 
 from identity_sync.models import SyncRun, SyncSkip
@@ -13,7 +12,7 @@ from identity_sync.reasons import ON_PURPOSE, Reason
 from tenants.people.queries.figures import TenantFigure, TenantTotal
 
 
-def build_last_sync(now: datetime) -> Any:
+def build_last_sync(now: datetime) -> Expression | Subquery:
     """Return the expression for the end of the last run that wrote to a tenant.
 
     A full run counts for tenants that existed at its end. NULL for local tenants.

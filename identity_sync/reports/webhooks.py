@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from identity_sync.models import WebhookEvent, WebhookState
 from identity_sync.reports.runs import age_seconds
@@ -11,14 +11,35 @@ from scaiwave.config import Configuration
 from scaiwave.core.clock import is_in_future
 
 
-def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
-    """Return the last delivery, the lag and the failures.
+class FailureRow(TypedDict):
+    """The last webhook that failed, as JSON has it."""
+
+    event_id: str
+    event_type: str
+    failed_at: datetime | None
+    error: dict[str, str]
+
+
+class WebhooksRow(TypedDict):
+    """The last delivery, the lag and the failures, as JSON has them.
 
     `lag_seconds` is the age of the oldest event that waits, 0 if none does; if that is dated in the
     future, it is how far, since such an event would never seem to wait;
     `last_handled_seconds` is how long the latest one that was handled took from its arrival.
     `failed` counts the events that are left to the next full sync.
     """
+
+    configured: bool
+    last_delivery_at: datetime | None
+    last_delivery_age_seconds: int | None
+    waiting: int
+    lag_seconds: int
+    last_handled_seconds: float | None
+    failed: int
+    last_failure: FailureRow | None
+
+
+def summarise_webhooks(config: Configuration, now: datetime) -> WebhooksRow:
     events = WebhookEvent.objects.order_by("-received_at", "-id")
     last, failed = events.first(), events.filter(state=WebhookState.FAILED)
     waiting = events.filter(state=WebhookState.PENDING)
@@ -40,11 +61,12 @@ def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
         "lag_seconds": lag or 0,
         "last_handled_seconds": handled_seconds,
         "failed": failed.count(),
-        "last_failure": failure
-        and {
+        "last_failure": {
             "event_id": failure.event_id,
             "event_type": failure.event_type,
             "failed_at": failure.ended_at,
             "error": {"code": failure.error_code, "message": failure.error_message},
-        },
+        }
+        if failure
+        else None,
     }

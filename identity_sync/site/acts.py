@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -79,7 +78,7 @@ def _keep_selection(call: ActCall, selection: Selection) -> str:
     return call.run(keep_removals, **values, override=True).sentence
 
 
-def _is_open(removal: Any) -> bool:
+def _is_open(removal: PendingRemoval) -> bool:
     return removal.state in OPEN_STATES
 
 

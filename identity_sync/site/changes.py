@@ -72,7 +72,7 @@ _PAST |= {"skipped": "skipped", "update": "updated"}
 class TenantChanges:
     """What a run changes in a tenant, or in none: its counts, and the first rows."""
 
-    tenant: Any
+    tenant: Tenant | None
     losses: int
     total: int
     summary: str
@@ -89,7 +89,7 @@ def group_by_tenant(
     """
     counted = changes.order_by().values("tenant", "kind", "action")
     counted = counted.annotate(number=Count("pk"), lost=Count("pk", filter=is_loss))
-    by_tenant: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    by_tenant: dict[UUID | None, list[dict[str, Any]]] = defaultdict(list)
     for row in counted:
         by_tenant[row["tenant"]].append(row)
     totals = {
@@ -258,7 +258,7 @@ class ActionFilter(admin.SimpleListFilter):
     parameter_name = "action"
 
     def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[SyncChange]
     ) -> list[tuple[str, str]]:
         return [(action, action) for action in ACTIONS]
 

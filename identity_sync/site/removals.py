@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -54,7 +54,7 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
     more_fields = ("subject", "reason", "state_badge")
     hidden_fields = ("subject_name", "cause", "destination", "state")
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+    def get_fields(self, request: HttpRequest, obj: PendingRemoval | None = None) -> list[Any]:
         """Leave out the counts of dependents, which are 0 unless a tenant or group is lost."""
         fields = super().get_fields(request, obj)
         is_counted = obj is None or obj.kind in COUNTED_KINDS
@@ -94,8 +94,8 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
         return render_to_string("identity_sync/admin/review.html", context)
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         """Find people by their e-mail addresses too, for accounts that may see these."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         if (term := search_term.strip()[:MAX_TERM_CHARS]) and self._can_view(request, Participant):
@@ -108,7 +108,7 @@ class PendingRemovalAdmin(ReadOnlyAdmin):
         return f"{row.loss}: {row.subject_name or row.subject_scaikey_id}"
 
     @admin.display(description="subject")
-    def subject(self, row: Any) -> str:
+    def subject(self, row: PendingRemoval) -> str:
         return row.subject_name or format_id(row.subject_scaikey_id)
 
     @admin.display(description="reason")

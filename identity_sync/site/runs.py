@@ -201,7 +201,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         fields = super().get_fields(request, obj)
         if not isinstance(obj, SyncRun):
             return fields
-        has: dict[str, Any] = {
+        has: dict[str, object] = {
             "planned": obj.outcome in RECORDED_PLANS,
             "changed": obj.outcome in WRITTEN,
             "warning_list": obj.warnings,

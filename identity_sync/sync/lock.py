@@ -98,5 +98,6 @@ def sync_lock(
                 on_waiting()
                 on_waiting = None
             if not lets_others_go_first and not is_announced:
+                # Held by one run at a time: the announcement of another one serves as well.
                 is_announced = announcement.enter_context(process_lock(WAITING_LOCK))
             time.sleep(POLL_SECONDS)

@@ -59,11 +59,19 @@ class LookupBudget:
 
 
 @dataclass(frozen=True)
-class RunCommands:
-    """`tenant` is the slug of the only tenant; `apply`, if set, applies the file of this plan."""
+class Rules:
+    """What a run may take: its limit and the time; and the commands that its errors advise.
 
+    `tenant` is the slug of its only tenant, and `apply` the command that applies the file of its
+    plan, if there is one. `review` is the limit that a plan for review is compared with, though
+    nothing waits in it.
+    """
+
+    limit: RemovalLimit
+    now: datetime
     tenant: str | None = None
     apply: str = ""
+    review: RemovalLimit | None = None
 
     @property
     def sync(self) -> str:
@@ -82,16 +90,3 @@ class RunCommands:
     @property
     def again(self) -> str:
         return self.apply or self.sync
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a run may take: its limit, the commands that its errors advise, and the time.
-
-    `review` is the limit that a plan for review is compared with, though nothing waits in it.
-    """
-
-    limit: RemovalLimit
-    commands: RunCommands
-    now: datetime
-    review: RemovalLimit | None = None

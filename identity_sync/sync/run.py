@@ -73,7 +73,7 @@ def sync(run: OpenRun) -> None:
         with temporary_tables():
             # 2. Fetch the lists, or the records that webhooks have announced.
             scope = resolve_scope(run.client, run.tenant)
-            source = ScaiKeySource(run.client, scope, record.progress, options.permissions.removals)
+            source = ScaiKeySource(run.client, scope, record.phases, options.permissions.removals)
             if options.announced is None:
                 fetched = fetch_lists(source)
             else:
@@ -84,7 +84,7 @@ def sync(run: OpenRun) -> None:
             report.off_count = confirmed.off
             report.undecided, report.new_tenants = confirmed.undecided, fetched.new_tenants
             # 4. Plan, judge and apply in one transaction, which also records the end.
-            record.begin("Comparing and writing")
+            record.phases.begin("Comparing and writing")
             stopped = _change(run, confirmed)
             # 5. Write, show and record the plan while its tables exist.
             if isinstance(options.plan, PlanWriter):
@@ -131,7 +131,7 @@ def _change(run: OpenRun, confirmed: Confirmed) -> SyncStopped | None:
 def _plan_and_write(run: OpenRun, confirmed: Confirmed) -> SyncStopped | None:
     options, rules, report = run.options, run.rules, run.record.report
     # 4a. Compare the staged records with the rows, and name every change.
-    with run.record.inner("Comparing") as progress:
+    with run.record.phases.inner("Comparing") as progress:
         plan = make_plan(confirmed, progress=progress)
     report.kinds, report.warnings = plan.kinds, report.warnings + plan.warnings
     try:
@@ -142,7 +142,7 @@ def _plan_and_write(run: OpenRun, confirmed: Confirmed) -> SyncStopped | None:
         _report_losses(report, verdict)
         if isinstance(options.plan, ReviewedPlan):
             report.plan = options.plan.describe()
-            options.plan.ensure_same_removals(plan_command=rules.commands.sync)
+            options.plan.ensure_same_removals(plan_command=rules.sync)
         # 4c. Apply the rest. What would take the last super_admin away waits too, except in a plan
         # that is reviewed: it has exactly the losses that it lists.
         report.outcome = "planned" if options.dry_run else "applied"
@@ -190,11 +190,11 @@ def _write(run: OpenRun, verdict: Verdict) -> None:
     with transaction.atomic():
         if record.row is not None and not is_dry_run:
             history.record_changes(record.row, with_values=record.keeps_values)
-        with record.inner("Writing") as progress:
+        with record.phases.inner("Writing") as progress:
             report.warnings += apply_unless_last_super_admin(
                 verdict,
                 is_allowed=run.options.permissions.allow_no_super_admin,
-                command=run.rules.commands.again,
+                command=run.rules.again,
                 now=timezone.now(),
                 progress=progress,
             )

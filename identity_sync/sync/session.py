@@ -19,7 +19,7 @@ from identity_sync.sync.options import SyncOptions
 from identity_sync.sync.record import history
 from identity_sync.sync.record.plan_file import PlanWriter, ReviewedPlan, format_apply_command
 from identity_sync.sync.record.run_record import RunRecord, record_failed_start, record_run
-from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
+from identity_sync.sync.rules import RemovalLimit, Rules
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.core.limits import RunLimits
 from scaiwave.extensions import REPORT_PROBLEMS
@@ -91,10 +91,10 @@ def build_rules(options: SyncOptions, tenant: Tenant | None) -> Rules:
     )
     slug = tenant.slug if tenant else None
     if options.plan is None:
-        return Rules(limit, RunCommands(slug), now)
-    commands = RunCommands(slug, format_apply_command(options.plan.path))
+        return Rules(limit, now, slug)
+    apply = format_apply_command(options.plan.path)
     review = limit if isinstance(options.plan, PlanWriter) else None
-    return Rules(replace(limit, allowed=sys.maxsize), commands, now, review)
+    return Rules(replace(limit, allowed=sys.maxsize), now, slug, apply, review)
 
 
 def _find_applied(options: SyncOptions) -> SyncReport | None:

@@ -22,6 +22,7 @@ from identity_sync.report import SyncReport
 from identity_sync.sync.fetch.announced import AnnouncedRecords
 from identity_sync.sync.options import Pace, SyncOptions
 from identity_sync.sync.record.history import mark_events_handled
+from identity_sync.sync.record.prune import delete_old_webhooks
 from identity_sync.sync.run import run_sync
 from scaiwave.core.errors import ScaiWaveError
 from scaiwave.core.locks import lock_file, process_lock
@@ -91,7 +92,7 @@ def process_until_done(*, operator: Operator, lock: int | None) -> bool:
 
 def delete_old_events(*, before: datetime) -> None:
     """Delete events that ended before this, and the runs of webhooks that changed nothing."""
-    WebhookEvent.objects.filter(received_at__lt=before).exclude(state=WebhookState.PENDING).delete()
+    delete_old_webhooks(before)
     # `changes` are rows that refer to a run: None finds the runs without one.
     runs = SyncRun.objects.filter(trigger=Trigger.WEBHOOK, started_at__lt=before, changes=None)
     runs.exclude(outcome=Outcome.RUNNING).delete()

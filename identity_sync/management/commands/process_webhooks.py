@@ -6,7 +6,6 @@ The web server starts it when a webhook arrives. It ends when all are handled.
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -22,7 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--lock", type=int, help=SUPPRESS)
 
-    def handle(self, lock: int | None, **options: Any) -> None:
+    def handle(self, lock: int | None, **options: object) -> None:
         if lock is None:
             lock = lock_file(PROCESS_LOCK)
         if not process_until_done(operator=get_host_operator(), lock=lock):

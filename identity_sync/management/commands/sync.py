@@ -10,11 +10,10 @@ from identity_sync.management.output import print_plan, print_report, print_sync
 from identity_sync.models import Trigger
 from identity_sync.report import SyncReport
 from identity_sync.sync.options import Pace, Permissions, SyncOptions
-from identity_sync.sync.purge import sync_and_purge
 from identity_sync.sync.record.plan_file import format_apply_command
-from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.run import run_sync
 from identity_sync.sync.time_limit import get_time_limit
+from identity_sync.sync.variants import apply_sync_plan, sync_and_purge, write_sync_plan
 from scaiwave.cli.arguments import ONLY_TENANT, Arguments, Excludes, option
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int, whole_number

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from identity_sync.registration.show_config import show_config
 from scaiwave.cli.command import OperatorCommand
@@ -20,7 +19,7 @@ class Command(OperatorCommand):
     permission = "VIEW_PLATFORM"
     help = "List every setting with its value and source; secrets are masked."
 
-    def show(self, document: Mapping[str, Any]) -> None:
+    def show(self, document: Mapping[str, object]) -> None:
         super().show(document)
         self.output.print_line()
         self.output.print_line(f"Home directory:      {document['home']}")

@@ -4,7 +4,7 @@ from functools import partial
 
 from identity_sync.management.status_output import print_status
 from identity_sync.reports.status import sync_status
-from identity_sync.sync.drift import compute_drift
+from identity_sync.sync.variants import compute_drift
 from scaiwave.cli.arguments import ONLY_TENANT, Arguments, option
 from scaiwave.cli.command import OperatorCommand
 

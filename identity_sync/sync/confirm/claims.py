@@ -20,12 +20,11 @@ from identity_sync.sync.fetch.kinds import (
     ACTIVE,
     MEMBERSHIPS,
     PARTICIPANTS,
-    PARTNERS,
     TENANTS,
     EntitySync,
 )
 from identity_sync.sync.fetch.lists import restage_records
-from identity_sync.sync.fetch.roles import stage_roles
+from identity_sync.sync.fetch.records import stage_roles
 from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.staging import analyze, find_off_reason, index_filled, index_numbers
 from identity_sync.sync.states import UNDECIDED, ClaimState
@@ -96,18 +95,18 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         )
     if found:
         analyze("loss_claims")
-    if _turn_off_claims(entity):
+    if turn_off_claims(entity.kind):
         unstage_undecided(entity.kind)
 
 
-def _turn_off_claims(entity: EntitySync) -> int:
+def turn_off_claims(kind: str) -> int:
     """Leave what open claims of this kind would take, where removals are off; return the number.
 
     A partner is left if one of its tenants is. A tenant or partner that ScaiKey suspends is
     suspended even if a list of its people can't be read.
     """
     condition = "tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot WHERE {0})"
-    if entity is PARTNERS:
+    if kind == "partners":
         condition = """
             (EXISTS (SELECT 1 FROM off_tenants ot WHERE ot.tenant_id IS NULL)
              OR row_id IN (SELECT t.partner_id FROM sw_tenants t
@@ -115,11 +114,11 @@ def _turn_off_claims(entity: EntitySync) -> int:
         """
     is_suspension = "is_inactive = 1 AND is_absent = 0 AND is_moved = 0"
     is_kept = f"(ot.note <> '{Reason.UNREADABLE_LIST}' OR NOT ({is_suspension}))"
-    condition = condition.format("0 = 0" if entity.in_tenant else is_kept)
+    condition = condition.format(is_kept if kind in ("partners", "tenants") else "0 = 0")
     return execute(
         f"UPDATE loss_claims SET state = 'off', note = {find_off_reason('loss_claims')} "
-        f"WHERE kind = %s AND state = 'open' AND {condition}",
-        [entity.kind],
+        f"WHERE kind = %s AND state IN ('open', 'implied') AND {condition}",
+        [kind],
     )
 
 
@@ -191,7 +190,7 @@ def find_role_claims() -> None:
     )
     if found:
         analyze("loss_claims")
-    _turn_off_claims(PARTICIPANTS)
+    turn_off_claims(PARTICIPANTS.kind)
 
 
 _LOST_ROLE = """EXISTS (
@@ -458,13 +457,3 @@ def measure_open_by_tenant(kind: str, measure: str, *, more_than: int) -> list[t
     if rows:
         index_filled("loss_claims", "tenant_id")
     return [(str(tenant_id), int(number)) for tenant_id, number in rows]
-
-
-def count_rows(kind: str, tenant_id: str) -> int:
-    """Count the rows of a tenant that ScaiKey manages and still has; for its own kind that is 1."""
-    if kind == "tenants":
-        return 1
-    rows = "sw_group_memberships" if kind == MEMBERSHIPS else f"sw_{kind}"
-    managed = "" if kind == MEMBERSHIPS else "AND scaikey_id IS NOT NULL"
-    sql = f"SELECT count(*) FROM {rows} WHERE tenant_id = %s AND absent_since IS NULL {managed}"
-    return fetch_number(sql, [tenant_id])

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from identity_sync.models import OPEN_STATES, RemovalState
 from identity_sync.reasons import SUSPENSIONS, Loss
+from identity_sync.sync.fetch.kinds import MEMBERSHIPS
 from scaiwave.core.sql import datetime_param, execute, fetch, sql_list
 
 OPEN = sql_list(OPEN_STATES)
@@ -21,6 +22,8 @@ _SUSPENDED = sql_list(SUSPENSIONS.values())
 
 def _is_same_claim(kind: str) -> str:
     """SQL for whether a row is about the claim of the list."""
+    if kind == MEMBERSHIPS:
+        return "q.subject_id = loss_claims.row_id AND q.kind = 'memberships'"
     staged = f"(SELECT s.{{}} FROM stage_{kind} s WHERE s.scaikey_id = loss_claims.scaikey_id)"
     conditions = [f"loss_claims.is_absent = 1 AND q.loss IN {_REMOVED} AND q.destination = ''"]
     if kind != "partners":
@@ -78,19 +81,6 @@ def match_role_claims(*, now: datetime, only_kept: bool) -> None:
                 SELECT s_ro.slug FROM stage_participants s_p
                 JOIN stage_roles s_ro ON s_ro.person_n = s_p.n
                 WHERE s_p.scaikey_id = loss_claims.scaikey_id))
-        """,
-        [datetime_param(now)],
-    )
-
-
-def match_edge_claims(*, now: datetime, only_kept: bool) -> None:
-    state = KEPT if only_kept else _NOT_APPROVED
-    execute(
-        f"""
-        UPDATE loss_claims SET state = 'waiting'
-        WHERE kind = 'memberships' AND state = 'open' AND row_id IN (
-            SELECT q.subject_id FROM sw_pending_removals q
-            WHERE {state} AND q.kind = 'memberships')
         """,
         [datetime_param(now)],
     )

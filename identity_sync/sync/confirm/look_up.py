@@ -26,10 +26,15 @@ from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
 from identity_sync.sync.confirm.claims import Claim
 from identity_sync.sync.confirm.decisions import match_claims, match_role_claims
-from identity_sync.sync.fetch.kinds import ENTITIES, ENTITY_OF_KIND, MEMBERSHIPS, PARTICIPANTS
+from identity_sync.sync.fetch.kinds import (
+    ENTITIES,
+    ENTITY_OF_KIND,
+    MEMBERSHIPS,
+    PARTICIPANTS,
+    count_rows,
+)
 from identity_sync.sync.fetch.lists import COLLECTIONS, MAX_DETAIL_CHARS, MAX_NAMED, Fetched
-from identity_sync.sync.fetch.records import DELETED_STATUSES
-from identity_sync.sync.fetch.roles import has_role_data, stage_roles
+from identity_sync.sync.fetch.records import DELETED_STATUSES, has_role_data, stage_roles
 from identity_sync.sync.fetch.scope import ScaiKeySource
 from identity_sync.sync.rules import LookupBudget, RemovalLimit
 from identity_sync.sync.staging import BATCH, copy_rows
@@ -134,7 +139,7 @@ class Confirmer:
         for tenant_id, number in claims.measure_open_by_tenant(
             kind, measure, more_than=self.limit.limit
         ):
-            if self.limit.is_exceeded(number, claims.count_rows(kind, tenant_id)):
+            if self.limit.is_exceeded(number, count_rows(kind, tenant_id)):
                 if not self._is_confirmed_by_sample(kind, tenant_id):
                     return
                 claims.let_wait(kind, tenant_id)

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 from identity_sync.reasons import Reason
 from identity_sync.sync.confirm import claims
-from identity_sync.sync.confirm.decisions import match_edge_claims
+from identity_sync.sync.confirm.decisions import match_claims
 from identity_sync.sync.confirm.look_up import Confirmer
 from identity_sync.sync.fetch.kinds import MEMBER_TYPES, MEMBERSHIPS
 from identity_sync.sync.fetch.lists import MAX_NAMED, direct_memberships
 from identity_sync.sync.rules import LookupBudget
-from identity_sync.sync.staging import analyze, copy_rows, find_off_reason
+from identity_sync.sync.staging import analyze, copy_rows
 from identity_sync.sync.states import ClaimState
 from scaiwave.clients.scaikey.results import MemberList, UnreadableList
 from scaiwave.clients.scaikey.scim import ScimGroup
@@ -143,16 +143,10 @@ class EdgeConfirmer(Confirmer):
                 "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants sc "
                 "ON sc.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
             )
-        # Keep the memberships that would end in tenants whose removals are turned off.
-        execute(
-            f"UPDATE loss_claims SET state = 'off', note = {find_off_reason('loss_claims')} "
-            "WHERE kind = %s AND state IN ('open', 'implied') "
-            "AND tenant_id IN (SELECT ot.tenant_id FROM off_tenants ot)",
-            [MEMBERSHIPS],
-        )
+        claims.turn_off_claims(MEMBERSHIPS)
         if not claims.measure_open(MEMBERSHIPS):
             return
-        match_edge_claims(now=self.now, only_kept=self.limit.allowed is not None)
+        match_claims(MEMBERSHIPS, now=self.now, only_kept=self.limit.allowed is not None)
         self._decide(MEMBERSHIPS, present)
         self._warn(MEMBERSHIPS)
 

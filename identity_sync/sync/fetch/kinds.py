@@ -108,6 +108,28 @@ MEMBER_TYPES = (
 )
 
 
+_IS_PRESENT = "absent_since IS NULL AND scaikey_id IS NOT NULL"
+_ROWS = {
+    "partners": f"sw_partners WHERE {_IS_PRESENT}",
+    "tenants": "sw_tenants WHERE absent_since IS NULL AND scaikey_tenant_id IS NOT NULL",
+    "participants": f"sw_participants WHERE {_IS_PRESENT}",
+    "groups": f"sw_groups WHERE {_IS_PRESENT}",
+    MEMBERSHIPS: "sw_group_memberships WHERE absent_since IS NULL",
+    "grants": "sw_role_grants WHERE 0 = 0",
+}
+
+
+def count_rows(kind: str, tenant_id: str = "") -> int:
+    """Count the rows that ScaiKey manages and still has, which losses are a share of.
+
+    They are the rows of one tenant, or of the server if its ID is empty.
+    """
+    sql = f"SELECT count(*) FROM {_ROWS[kind]}"
+    if not tenant_id:
+        return fetch_number(sql)
+    return 1 if kind == "tenants" else fetch_number(f"{sql} AND tenant_id = %s", [tenant_id])
+
+
 def count_active_memberships() -> int:
     """Count the active edges of the fetched groups whose member ScaiKey manages."""
     edges = "fetched_group_rows fr JOIN sw_group_memberships e ON e.group_id = fr.group_id"

@@ -21,12 +21,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 from uuid import UUID
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.models import Limit
 from identity_sync.report import LOSSES, CountedLosses
+from identity_sync.sync.fetch.kinds import count_rows
 from identity_sync.sync.judge.losses import (
     AFFECTED,
     LOST_TENANTS,
@@ -330,9 +330,11 @@ def refuse_over_limit(verdict: Verdict, rules: Rules) -> None:
         tenants = Tenant.objects.filter(pk__in=chain(*exceeding.values())).order_by("slug")
         slugs = ", ".join(tenants.values_list("slug", flat=True))
         text = f"has losses of access over the removal limit of a tenant: {slugs}"
+    fix, command = _advise("If this is correct, ", rules)
     raise RemovalLimitExceeded(
         f"This plan {text}. No changes were made.",
-        **_advise("If this is correct, ", rules),
+        fix=fix,
+        command=command,
     )
 
 
@@ -351,45 +353,33 @@ def _ensure_lists_not_empty(plan: Plan, losses: dict[str, int], rules: Rules) ->
         if fetch_number(approved, [kind]) >= removals:
             continue
         name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
+        fix, command = _advise(
+            "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
+            "has none, ",
+            rules,
+        )
         raise SyncCollectionEmpty(
             f"ScaiKey returned no {name}, but this server has {number:,}. No changes were made.",
             losses=losses,
-            **_advise(
-                "Check the scopes of this server's application in ScaiKey. If ScaiKey really "
-                "has none, ",
-                rules,
-            ),
+            fix=fix,
+            command=command,
         )
 
 
-def _advise(condition: str, rules: Rules) -> dict[str, Any]:
+def _advise(condition: str, rules: Rules) -> tuple[str, str]:
     """Return the fix of a `SyncStopped` that begins with a condition, and its command."""
-    if command := rules.commands.apply:
+    if command := rules.apply:
         text = f"review the plan, then apply exactly its losses of access: `{command}`."
     else:
-        command = f"{rules.commands.sync} --plan plan.json"
+        command = f"{rules.sync} --plan plan.json"
         text = f"write a plan and review its losses of access: `{command}`."
-    return {"fix": condition + text, "command": command}
-
-
-_ROWS = {
-    "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
-    "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
-    "memberships": "sw_group_memberships WHERE absent_since IS NULL",
-    "grants": "sw_role_grants WHERE 1 = 1",
-    "tenants": "sw_tenants WHERE scaikey_tenant_id IS NOT NULL AND absent_since IS NULL",
-    "partners": "sw_partners WHERE scaikey_id IS NOT NULL AND absent_since IS NULL",
-}
-
-_ROWS[AFFECTED] = _ROWS[ANNOUNCED] = _ROWS["people"]
+    return condition + text, command
 
 
 def _count(measure: str, tenant_id: str) -> int:
     """Count the rows that losses are a share of: of one tenant, or of the server if it is empty."""
-    sql = f"SELECT count(*) FROM {_ROWS[measure]}"
-    if tenant_id:
-        return fetch_number(f"{sql} AND tenant_id = %s", [uuid_param(to_uuid(tenant_id))])
-    return fetch_number(sql)
+    is_of_people = measure in ("people", AFFECTED, ANNOUNCED)
+    return count_rows("participants" if is_of_people else measure, tenant_id)
 
 
 def set_aside_super_admins(holders: Iterable[UUID]) -> int:

@@ -11,9 +11,9 @@ from identity_sync.reasons import Reason
 from identity_sync.report import KindCounts
 from identity_sync.sync.confirm.confirm_losses import Confirmed
 from identity_sync.sync.fetch.kinds import ENTITIES, PARTNERS, TENANTS
-from identity_sync.sync.fetch.roles import has_role_data
-from identity_sync.sync.plan import memberships, roles, slugs
-from identity_sync.sync.plan.kinds import plan_changes_of, plan_moves, plan_removals_of, plan_rows
+from identity_sync.sync.fetch.records import has_role_data
+from identity_sync.sync.plan import differences, slugs
+from identity_sync.sync.plan.differences import plan_rows
 from identity_sync.sync.plan.slugs import SlugConflict
 from identity_sync.sync.states import UNDECIDED
 from scaiwave.console.progress import ProgressCallback, null_progress
@@ -24,7 +24,7 @@ def plan_removals(kinds: list[str]) -> None:
     """Plan the confirmed removals, and add the others as skipped."""
     for entity in ENTITIES:
         if entity.kind in kinds:
-            plan_removals_of(entity)
+            differences.plan_removals_of(entity)
             # Add the rows that differ from the lists but stay unchanged: unproven or unusable ones.
             plan_rows(
                 entity,
@@ -45,9 +45,9 @@ def plan_removals(kinds: list[str]) -> None:
             )
     execute(_UNREADABLE_LISTS)
     if "memberships" in kinds:
-        memberships.plan_removals()
+        differences.plan_edge_removals()
     if has_role_data():
-        roles.plan_removals()
+        differences.plan_grant_removals()
 
 
 # The kind of the list follows the ID: a tenant may have two that can't be read.
@@ -110,14 +110,14 @@ def make_plan(confirmed: Confirmed, *, progress: ProgressCallback = null_progres
             plan.warnings += slugs.settle_partner_slugs()
         if entity is TENANTS:
             _prepare_tenants(plan)
-        plan_changes_of(entity)
-        plan_moves(entity)
+        differences.plan_changes_of(entity)
+        differences.plan_moves(entity)
         done += plan.staged[entity.kind]
         progress(done, total)
-    memberships.map_groups()
-    memberships.plan_changes()
+    differences.map_groups()
+    differences.plan_edge_changes()
     progress(total, total)
-    roles.plan_changes()
+    differences.plan_grant_changes()
     count_plan(plan)
     plan.warnings += [
         f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
@@ -201,7 +201,7 @@ def count_plan(plan: Plan) -> None:
         if kind == "memberships":
             # Every edge is either unseen or among the seen ones. The rest of the seen ones has a
             # member or group without a row.
-            seen_rows = max(0, present.get(kind, 0) - memberships.count_unseen())
+            seen_rows = max(0, present.get(kind, 0) - differences.count_unseen())
             unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
         else:
             unplaced = plan.unplaced[kind] = _count_unplaced(kind)

@@ -39,7 +39,7 @@ def record_applied(
     """
     plan_run_id = permissions["plan_run_id"]
     run.applied_plan_id = None if plan_run_id is None else UUID(str(plan_run_id))
-    history.record_applied(run, report, now=now, stopped=stopped)
+    history.record_applied_end(run, report, now=now, stopped=stopped)
     given = {name: value for name, value in permissions.items() if value is not None}
     if run.trigger != Trigger.MANUAL and not (given or report.has_losses):
         return

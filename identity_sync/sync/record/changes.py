@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ ROLES = "roles"
 class PlannedChange:
     """A row of the plan. `values` has the fields that change, and is empty for skipped rows.
 
+    `tenant` is the slug of its tenant, None for partners; `has_tenant` is whether that has a row.
     `is_removal` is set by `list_first_changes` only.
     """
 
@@ -40,6 +42,8 @@ class PlannedChange:
     action: str
     subject_id: UUID
     tenant_id: UUID | None
+    tenant: str | None
+    has_tenant: bool
     subject_scaikey_id: str
     subject_name: str
     fields: tuple[str, ...]
@@ -51,15 +55,6 @@ class PlannedChange:
     @property
     def reason(self) -> str:
         return format_reason(self.reason_code, self.detail)
-
-
-@dataclass(frozen=True)
-class ChangeSection:
-    """The changes of one kind in one tenant; `tenant` is its slug, None for partners."""
-
-    tenant: str | None
-    kind: str
-    batches: Iterator[list[PlannedChange]]
 
 
 # The first run of a tenant is recorded as counts only: everyone in it is new.
@@ -75,26 +70,31 @@ def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
         yield from _iter_kind(kind, _NOT_FIRST, [])
 
 
-def iter_sections() -> Iterator[ChangeSection]:
+def iter_all_changes() -> Iterator[PlannedChange]:
     """Yield the whole plan: partners, then tenant by tenant and kind by kind."""
     index_filled("sync_plan", "tenant_id", "kind", "row_id", "action")
     index_filled("new_edges", "tenant_id", "row_id")
     sections = fetch(
-        """
-        SELECT d.tenant_id, d.kind, COALESCE(t.slug, s_t.slug)
+        f"""
+        SELECT d.tenant_id, d.kind, {_SLUG}
         FROM (SELECT tenant_id, kind FROM sync_plan
-              UNION SELECT tenant_id, 'memberships' FROM new_edges) AS d
-        LEFT JOIN sw_tenants t ON t.id = d.tenant_id
-        LEFT JOIN stage_tenants s_t ON t.id IS NULL AND s_t.new_id = d.tenant_id
+              UNION SELECT tenant_id, 'memberships' FROM new_edges) AS d {_TENANT}
         """
     )
     sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
-    for tenant_id, kind, slug in sections:
+    for tenant_id, kind, _ in sections:
         where, params = "d.tenant_id IS NULL", []
         if tenant_id is not None:
             where, params = "d.tenant_id = %s", [uuid_param(str(tenant_id))]
-        yield ChangeSection(slug, kind, _iter_kind(kind, where, params))
+        yield from chain.from_iterable(_iter_kind(kind, where, params))
 
+
+# The tenant of a change: a new one has no row before the plan is applied.
+_SLUG = "COALESCE(own_t.slug, own_s_t.slug)"
+_TENANT = """
+    LEFT JOIN sw_tenants own_t ON own_t.id = d.tenant_id
+    LEFT JOIN stage_tenants own_s_t ON own_t.id IS NULL AND own_s_t.new_id = d.tenant_id
+"""
 
 # A loss of access of the row itself, or of a role; then skipped rows; then everything else.
 _RANK = """
@@ -109,6 +109,7 @@ _RANK = """
 def list_first_changes(limit: int) -> list[PlannedChange]:
     """Return up to `limit` changes of each kind, the removals of all kinds first."""
     index_filled("role_plan", "participant_id")
+    index_filled("stage_tenants", "new_id")
     ranked: list[tuple[int, PlannedChange]] = []
     for kind in KINDS:
         # Chosen before anything is joined: the plan may have a million rows.
@@ -129,6 +130,7 @@ def list_first_changes(limit: int) -> list[PlannedChange]:
 
 
 def _iter_kind(kind: str, where: str, params: list[str]) -> Iterator[list[PlannedChange]]:
+    index_filled("stage_tenants", "new_id")
     changes = f"{_build_sql(ENTITY_OF_KIND.get(kind))} WHERE d.kind = %s AND {where}"
     # Without an index each batch would sort the whole plan.
     yield from _iter_batches(changes, kind, [kind, *params], ("row_id", "action"), index_plan_rows)
@@ -156,13 +158,14 @@ def _iter_batches(
 
 
 _COLUMNS = (
-    "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason, d.detail"
+    f"SELECT d.row_id, d.tenant_id, d.action, {_SLUG}, own_t.id IS NOT NULL, d.scaikey_id, d.name, "
+    "d.fields, d.reason, d.detail"
 )
-_COLUMN_COUNT = 8
+_COLUMN_COUNT = 10
 
-_MEMBERSHIPS = """
-    {columns}, COALESCE(g.name, s_g.name){more}
-    FROM {source} AS d
+_MEMBERSHIPS = f"""
+    {{columns}}, COALESCE(g.name, s_g.name){{more}}
+    FROM {{source}} AS d {_TENANT}
     LEFT JOIN sw_group_memberships e ON e.id = d.row_id
     LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
     LEFT JOIN stage_memberships s_e ON s_e.n = d.n
@@ -170,11 +173,12 @@ _MEMBERSHIPS = """
 """
 
 _NEW_EDGES = f"""
-    SELECT d.row_id, d.tenant_id, 'add', s_e.group_scaikey_id || ' ' || s_e.member_scaikey_id,
+    SELECT d.row_id, d.tenant_id, 'add', {_SLUG}, own_t.id IS NOT NULL,
+           s_e.group_scaikey_id || ' ' || s_e.member_scaikey_id,
            COALESCE(p.display_name, s_p.display_name, member_g.name, member_s_g.name), '',
            '{Reason.MEMBER_ADDED}', '',
            COALESCE(g.name, s_g.name)
-    FROM {{source}} AS d
+    FROM {{source}} AS d {_TENANT}
     JOIN stage_memberships s_e ON s_e.n = d.n
     LEFT JOIN sw_groups g ON g.id = d.group_id
     LEFT JOIN stage_groups s_g ON s_g.scaikey_id = s_e.group_scaikey_id
@@ -221,7 +225,7 @@ def _build_sql(entity: EntitySync | None, source: str = "sync_plan", more: str =
         )
     return f"""
         {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}{more}
-        FROM {source} AS d
+        FROM {source} AS d {_TENANT}
         LEFT JOIN {entity.table} p ON p.id = d.row_id
         LEFT JOIN {entity.staging_table} s ON s.n = d.n
     """
@@ -235,7 +239,8 @@ def _build_changes(kind: str, rows: list[tuple[Any, ...]]) -> list[PlannedChange
 
 
 def _build_change(kind: str, row: tuple[Any, ...]) -> PlannedChange:
-    row_id, tenant_id, action, scaikey_id, name, fields, reason, detail = row[:_COLUMN_COUNT]
+    row_id, tenant_id, action, tenant, has_tenant, *named = row[:_COLUMN_COUNT]
+    scaikey_id, name, fields, reason, detail = named
     names = tuple(PRESENT_FIELDS.get(name, name) for name in (fields or "").split(",") if name)
     values: FieldValues = {}
     if action != "skipped":
@@ -249,6 +254,8 @@ def _build_change(kind: str, row: tuple[Any, ...]) -> PlannedChange:
         action=action,
         subject_id=to_uuid(row_id),
         tenant_id=None if tenant_id is None else to_uuid(tenant_id),
+        tenant=tenant,
+        has_tenant=bool(has_tenant),
         subject_scaikey_id=scaikey_id,
         subject_name=name or "",
         fields=names,

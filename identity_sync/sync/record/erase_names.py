@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower, StrIndex, Substr
@@ -20,6 +20,8 @@ from identity_sync.models import (
 from scaiwave.core.sql import batched
 from scaiwave.extensions import PurgedPerson
 from tenants.models import GroupMembership
+
+M = TypeVar("M", SyncSkip, SyncChange)
 
 
 def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
@@ -56,10 +58,9 @@ def _erase(rows: QuerySet[PendingRemoval], replacement: str) -> None:
     rows.update(subject_name=replacement)
 
 
-def _filter_person(rows: QuerySet[Any], scaikey_ids: Sequence[str]) -> QuerySet[Any]:
+def _filter_person(rows: QuerySet[M], scaikey_ids: Sequence[str]) -> QuerySet[M]:
     """Select the rows about these people and their group memberships, named "<group> <member>"."""
     field = "subject_scaikey_id"
     person = Substr(field, StrIndex(field, Value(" ")) + 1)
     kinds = ("participants", "memberships")
-    about: QuerySet[Any] = rows.alias(person=person)
-    return about.filter(person__in=scaikey_ids, kind__in=kinds)
+    return rows.alias(person=person).filter(person__in=scaikey_ids, kind__in=kinds)

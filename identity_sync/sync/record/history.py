@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -31,29 +32,21 @@ from identity_sync.sync.record.changes import (
     iter_recorded_changes,
     list_first_changes,
 )
-from identity_sync.sync.staging import BATCH, analyze, index_plan_records
+from identity_sync.sync.record.prune import delete_batches
+from identity_sync.sync.staging import analyze, index_plan_records
 from scaiwave.core.completed_work import record_on_commit
 from scaiwave.core.errors import ScaiWaveError, TerminationSignal
 from scaiwave.core.limits import LimitReached
-from scaiwave.core.sql import (
-    MAX_STATEMENT_VALUES,
-    batched,
-    datetime_param,
-    execute,
-    fetch,
-    sql_list,
-    to_uuid,
-    uuid_param,
-)
+from scaiwave.core.sql import batched, datetime_param, execute, fetch, sql_list, uuid_param
 from scaiwave.ids import new_id
 from scaiwave.storage.error_mapping import map_database_error, map_os_error
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.counters import increment_counter
-from tenants.holds.queries import block_new_holds, covers_q
+from tenants.holds.queries import covers_q
 from tenants.models import Tenant
 
-MAX_DELETED_VALUES = 100_000
-"""Old values that one run deletes."""
+MAX_DELETED_BATCHES = 20
+"""Batches of old values that one run deletes."""
 MAX_PLANNED_CHANGES = 200
 """Planned changes of each kind that a run records."""
 MAX_PLANS = 30
@@ -76,7 +69,7 @@ def close_interrupted(now: datetime, *, reason: str = "The process ended during 
 def finish_run(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None = None
 ) -> None:
-    _describe_end(run, report, now=now, error=error)
+    _fill_end(run, report, now=now, error=error)
     run.duration_seconds = report.duration_seconds
     try:
         _save_end(run, report)
@@ -88,9 +81,10 @@ def finish_run(
         _save_end(run, report)
 
 
-def _describe_end(
+def _fill_end(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None
 ) -> None:
+    """Fill the columns of the end in the row, which is not saved."""
     run.outcome = report.outcome
     if run.outcome not in WRITTEN:
         run.applied_plan_id = None  # The transaction that applied the plan was rolled back.
@@ -116,7 +110,7 @@ def _save_end(run: SyncRun, report: SyncReport) -> None:
                     increment_counter(CHANGES_COUNTER, number, kind=kind, action=action)
 
 
-def record_applied(
+def record_applied_end(
     run: SyncRun, report: SyncReport, *, now: datetime, stopped: SyncStopped | None
 ) -> None:
     """Record the end in the transaction that applies the plan.
@@ -124,7 +118,7 @@ def record_applied(
     If the process ends before `finish_run`, its changes count as made, and its losses for the limit
     of the next run. `stopped` is why a part was not written.
     """
-    _describe_end(run, report, now=now, error=stopped)
+    _fill_end(run, report, now=now, error=stopped)
     # The phases go on until the run has ended.
     names = {field.name for field in SyncRun._meta.concrete_fields} - {"id", "phases"}
     run.save(update_fields=names)
@@ -140,7 +134,8 @@ CHANGES_COUNTER = "sync_changes"
 def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
     """Record the end of a run that failed; also works if the database itself caused the failure.
 
-    What `record_applied` has recorded stays: the database saved it without confirming it in time.
+    What `record_applied_end` has recorded stays: the database saved it without confirming it in
+    time.
     """
     if not connection.in_atomic_block and not connection.is_usable():
         connection.close()  # The next statement connects again.
@@ -199,9 +194,6 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
         ids = [change.subject_scaikey_id for change in skipped]
         known = SyncSkip.objects.filter(kind=changes[0].kind, subject_scaikey_id__in=ids)
         known_skips = set(known.values_list("subject_scaikey_id", flat=True))
-        # Tenants that have no row, because they are skipped too.
-        keys = {change.tenant_id for change in skipped if change.tenant_id is not None}
-        never_added = keys - _find_slugs(keys)[1]
         recorded = [
             (new_id(), change)
             for change in changes
@@ -211,7 +203,10 @@ def record_changes(run: SyncRun, *, with_values: bool) -> None:
             SyncChange(
                 id=key,
                 run=run,
-                tenant_id=None if change.tenant_id in never_added else change.tenant_id,
+                # The tenant of a skipped row may be skipped too, and then has no row.
+                tenant_id=change.tenant_id
+                if change.has_tenant or change.action != "skipped"
+                else None,
                 fields=",".join(change.fields),
                 **_list_columns(change),
             )
@@ -248,7 +243,6 @@ def record_plan(run: SyncRun, outcome: str) -> None:
         changes = list_first_changes(MAX_PLANNED_CHANGES)
         if not changes:
             return
-        slugs, known = _find_slugs({change.tenant_id for change in changes if change.tenant_id})
         with transaction.atomic():
             # Keep the newest plans, and only the last refused run: a schedule repeats those.
             keys = set(
@@ -260,7 +254,7 @@ def record_plan(run: SyncRun, outcome: str) -> None:
                 replaced += same.exclude(outcome=Outcome.PLANNED).values_list("pk", flat=True)
             SyncPlannedChange.objects.filter(run__in=replaced).delete()
             SyncPlannedChange.objects.bulk_create(
-                _build_planned_row(run, change, slugs, known) for change in changes
+                _build_planned_row(run, change) for change in changes
             )
     except Error:
         logger.warning("The planned changes of sync run %s could not be recorded.", run.pk)
@@ -268,32 +262,12 @@ def record_plan(run: SyncRun, outcome: str) -> None:
             connection.close()  # The next statement connects again.
 
 
-def _find_slugs(tenants: set[UUID]) -> tuple[dict[UUID, str], set[UUID]]:
-    """Return the slugs of tenants, including new ones of the plan, and which have a row."""
-    slugs: dict[UUID, str] = {}
-    known: set[UUID] = set()
-    for batch in batched(tenants, MAX_STATEMENT_VALUES // 2):
-        marks = ", ".join(["%s"] * len(batch))
-        keys = [uuid_param(key) for key in batch]
-        rows = fetch(
-            f"SELECT new_id, slug, 0 FROM stage_tenants WHERE new_id IN ({marks}) UNION ALL "
-            f"SELECT id, slug, 1 FROM sw_tenants WHERE id IN ({marks})",
-            [*keys, *keys],
-        )
-        slugs |= {to_uuid(key): slug or "" for key, slug, _ in rows}
-        known |= {to_uuid(key) for key, _, has_row in rows if has_row}
-    return slugs, known
-
-
-def _build_planned_row(
-    run: SyncRun, change: PlannedChange, slugs: dict[UUID, str], known: set[UUID]
-) -> SyncPlannedChange:
-    tenant_id = change.tenant_id
+def _build_planned_row(run: SyncRun, change: PlannedChange) -> SyncPlannedChange:
     is_of_person = change.kind in ("participants", "memberships")
     return SyncPlannedChange(
         run=run,
-        tenant_id=tenant_id if tenant_id in known else None,
-        tenant_slug=slugs.get(tenant_id, "") if tenant_id else "",
+        tenant_id=change.tenant_id if change.has_tenant else None,
+        tenant_slug=change.tenant or "",
         is_removal=change.is_removal,
         # The ID of a membership is the group's, followed by the member's.
         person_scaikey_id=change.subject_scaikey_id.rpartition(" ")[2] if is_of_person else "",
@@ -305,27 +279,20 @@ def _build_planned_row(
 def delete_expired_values(now: datetime, *, days: int) -> int:
     """Delete values of changes that are older than `days`, and return how many; plans too.
 
-    Each batch has a transaction of its own, and the rest is left to the next run, so that nothing
-    else waits. Values of rows on hold stay. Errors of the database are logged only: the run itself
-    has ended.
+    The rest is left to the next run. Values of rows on hold stay. Errors of the database are logged
+    only: the run itself has ended.
     """
     oldest = min_uuid7_at(now - timedelta(days=days))
     expired = SyncChangeValues.objects.filter(pk__lt=oldest)
     expired = expired.exclude(covers_q(tenant="change__tenant", person="change__subject_id"))
-    deleted = 0
     try:
         planned = SyncPlannedChange.objects.filter(pk__lt=oldest)
         if planned.exists():
             planned.delete()
-        # Most runs have nothing to delete, and need no transaction.
-        while deleted < MAX_DELETED_VALUES and expired.exists():
-            with transaction.atomic():
-                block_new_holds()
-                keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
-                deleted += SyncChangeValues.objects.filter(pk__in=keys).delete()[0]
+        return sum(islice(delete_batches(expired.order_by("pk")), MAX_DELETED_BATCHES))
     except Error:
         logger.warning("Old values of changes could not be deleted; the next sync tries again.")
-    return deleted
+        return 0
 
 
 _ON_PURPOSE = sql_list(ON_PURPOSE)

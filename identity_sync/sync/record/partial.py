@@ -71,14 +71,14 @@ def _describe_pending(rules: Rules, number: int) -> Iterator[_Skipped]:
     if approved := pending.count_approved(rules.now):
         yield _Skipped(
             f"{pluralize(approved, 'approved removal')} would leave no one with super_admin",
-            f"{grant}. To accept it instead: `{rules.commands.sync} --allow-no-super-admin`.",
+            f"{grant}. To accept it instead: `{rules.sync} --allow-no-super-admin`.",
         )
     if number == approved:
         return
     number -= approved
     tenants = list_pending_tenants()
     place = f" in {join_examples(tenants[:MAX_NAMED], len(tenants))}" if tenants else ""
-    command = rules.commands.removals
+    command = rules.removals
     fix = f"Review them: `{command}`. Then approve or keep them."
     if not approved and has_last_super_admin():
         fix += (

@@ -44,7 +44,7 @@ from identity_sync.sync.judge.removals import (
     digest_removals,
     iter_planned_removals,
 )
-from identity_sync.sync.record.changes import iter_sections
+from identity_sync.sync.record.changes import iter_all_changes
 from scaiwave.config.secret_keys import describe_missing_secret_key
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.core.clock import is_in_future
@@ -217,16 +217,10 @@ class PlanWriter:
 
 
 def _iter_changes() -> Iterator[ChangeRow]:
-    for section in iter_sections():
-        for changes in section.batches:
-            for each in changes:
-                yield encode_change(
-                    each,
-                    action=each.action,
-                    tenant=section.tenant,
-                    fields=each.fields,
-                    values=each.values,
-                )
+    for each in iter_all_changes():
+        yield encode_change(
+            each, action=each.action, tenant=each.tenant, fields=each.fields, values=each.values
+        )
 
 
 def _start_mac() -> hmac.HMAC:
@@ -257,6 +251,7 @@ def write_plan(
     write("{\n")
     for name, value in msgspec.to_builtins(head).items():
         write(f"{to_json(name)}: {to_json(value, indent=None)},\n")
+    # For people: a reader computes it from `created_at`, so that it is not part of the head.
     write(f'"expires_at": {to_json(head.expires_at, indent=None)},\n')
     for heading, rows in ((_REMOVALS, removals), (_CHANGES, changes)):
         write(heading)
@@ -305,6 +300,7 @@ class ReviewedPlan:
         Raises `SyncPlanUnreadable` and `SyncPlanInvalid`.
         """
         with _open_file(self.path) as file:
+            # One row a line, between the heading of the removals and the end of their list.
             lines = iter(partial(file.readline, MAX_LINE_BYTES), b"")
             rows = islice(dropwhile(_REMOVALS.encode().__ne__, lines), 1, None)
             for line in takewhile(b"],\n".__ne__, rows):

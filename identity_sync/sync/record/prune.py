@@ -1,17 +1,18 @@
-"""Count and delete old runs of the sync and webhooks, for `scaiwave admin prune`."""
+"""Count and delete old runs of the sync, values of changes, and webhooks, in batches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from identity_sync.models import (
     Outcome,
     PendingRemoval,
     SyncChange,
-    SyncChangeValues,
     SyncRun,
     WebhookEvent,
     WebhookState,
@@ -20,6 +21,21 @@ from tenants.holds.queries import block_new_holds, covers_q
 
 BATCH_SIZE = 5_000
 """Rows that one transaction deletes, so that a sync does not wait for long."""
+
+M = TypeVar("M", bound=Model)
+
+
+def delete_batches(rows: QuerySet[M]) -> Iterator[int]:
+    """Delete rows, and the ones that refer to them; yield the number of each batch.
+
+    Rows on hold are not among `rows`, and no hold is placed while a batch is deleted.
+    """
+    while rows.exists():  # Usually there are none, which needs no transaction.
+        with transaction.atomic():
+            block_new_holds()
+            keys = list(rows.values_list("pk", flat=True)[:BATCH_SIZE])
+            number, _ = rows.model._default_manager.filter(pk__in=keys).delete()
+        yield number
 
 
 def count_old_runs(before: datetime) -> int:
@@ -35,16 +51,12 @@ def delete_old_runs(before: datetime) -> int:
     count = 0
     for run_id in list(_old_runs(before).order_by("started_at").values_list("pk", flat=True)):
         changes = SyncChange.objects.filter(run=run_id).exclude(covers_q(person="subject_id"))
-        is_done = False
-        while not is_done:
-            with transaction.atomic():
-                block_new_holds()
-                ids = list(changes.values_list("pk", flat=True)[:BATCH_SIZE])
-                SyncChangeValues.objects.filter(change__in=ids).delete()
-                SyncChange.objects.filter(pk__in=ids).delete()
-                if is_done := not ids:
-                    deleted = _old_runs(before).filter(pk=run_id).delete()[1]
-                    count += deleted.get("identity_sync.SyncRun", 0)
+        for _ in delete_batches(changes):
+            pass
+        with transaction.atomic():
+            block_new_holds()
+            deleted = _old_runs(before).filter(pk=run_id).delete()[1]
+            count += deleted.get("identity_sync.SyncRun", 0)
     PendingRemoval.objects.filter(ended_at__lt=before).delete()
     return count
 
@@ -54,10 +66,7 @@ def count_old_webhooks(before: datetime) -> int:
 
 
 def delete_old_webhooks(before: datetime) -> int:
-    count = 0
-    while ids := list(_old_webhooks(before).values_list("pk", flat=True)[:BATCH_SIZE]):
-        count += WebhookEvent.objects.filter(pk__in=ids).delete()[0]
-    return count
+    return sum(delete_batches(_old_webhooks(before)))
 
 
 def _old_runs(before: datetime) -> QuerySet[SyncRun]:

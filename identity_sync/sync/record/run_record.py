@@ -25,10 +25,10 @@ class PhaseRecorder:
 
     A row is written when a phase begins and ends, and not between: at that time the connection may
     be in the middle of a COPY. Within a transaction nothing is written, since no other process
-    would see it.
+    would see it. `inner` shows the parts of one phase.
     """
 
-    def __init__(self, run: SyncRun, inner: ProgressFactory) -> None:
+    def __init__(self, run: SyncRun | None, inner: ProgressFactory) -> None:
         self._run = run
         self.inner = inner
         self._phases: list[dict[str, object]] = []
@@ -58,7 +58,7 @@ class PhaseRecorder:
         return phase
 
     def _write(self) -> None:
-        if not connection.in_atomic_block:
+        if self._run is not None and not connection.in_atomic_block:
             SyncRun.objects.filter(pk=self._run.pk).update(phases=self._phases)
 
 
@@ -66,14 +66,12 @@ class PhaseRecorder:
 class RunRecord:
     """A run in progress: its report, and its row, which is None while drift is measured.
 
-    `progress` shows each phase, and records it; `inner` shows parts of one phase. `is_committed`
-    is true once the plan is written and saved.
+    `is_committed` is true once the plan is written and saved.
     """
 
     row: SyncRun | None
     report: SyncReport
-    progress: ProgressFactory
-    inner: ProgressFactory
+    phases: PhaseRecorder
     is_committed: bool = False
 
     @property
@@ -84,11 +82,6 @@ class RunRecord:
         """Record the first planned changes of a run that makes none, while its tables exist."""
         if self.row is not None and self.keeps_values:
             history.record_plan(self.row, self.report.outcome)
-
-    def begin(self, label: str) -> None:
-        """Begin a phase that ends when the next one begins."""
-        if isinstance(self.progress, PhaseRecorder):
-            self.progress.begin(label)
 
 
 @contextmanager
@@ -104,7 +97,7 @@ def record_run(
     covered = history.list_unhandled_events() if covers_events else []
     row.save(force_insert=True)
     report = SyncReport(run_id=row.pk)
-    record = RunRecord(row, report, PhaseRecorder(row, progress), progress)
+    record = RunRecord(row, report, PhaseRecorder(row, progress))
     try:
         with limits.translate():
             yield record

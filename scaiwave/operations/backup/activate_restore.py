@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 
 from identity_sync.registration.credentials import has_credentials
-from identity_sync.sync.drift import compute_drift
+from identity_sync.sync.variants import compute_drift
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.core.operators import Operator, Permission

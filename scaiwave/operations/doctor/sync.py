@@ -181,8 +181,8 @@ def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:
             f"{webhooks['lag_seconds']:,} s.",
             "Check that a worker is running, or run `scaiwave manage process_webhooks`.",
         )
-    if webhooks["failed"]:
-        error = webhooks["last_failure"]["error"]
+    if (failure := webhooks["last_failure"]) is not None:
+        error = failure["error"]
         yield warned(
             "webhooks",
             f"Webhooks left to the next full sync: {webhooks['failed']:,}, the latest with "

@@ -25,15 +25,13 @@ from identity_sync.models import (
     FAILED_Q,
     WRITTEN,
     Outcome,
-    Registration,
-    RegistrationState,
     SyncPlannedChange,
     SyncRun,
     SyncRunQuerySet,
     WebhookEvent,
     WebhookState,
 )
-from identity_sync.registration.credentials import has_credentials
+from identity_sync.registration.missing import RegistrationProgress, find_progress
 from identity_sync.report import KINDS
 from identity_sync.reports.health import SyncHealth, judge_sync
 from identity_sync.reports.judgement import RunScope, describe_approved, find_pending, get_interval
@@ -46,7 +44,7 @@ from identity_sync.reports.run_figures import (
 )
 from identity_sync.reports.schedule import Schedule
 from scaiwave.console.text import pluralize
-from scaiwave.core.errors import CredentialsIncomplete, NotRegistered, ScaiWaveError
+from scaiwave.core.errors import NotRegistered, ScaiWaveError
 from scaiwave.core.operators import Operator, Permission, get_host_operator
 from scaiwave.operations.overview.tenants import MAX_FAILURES, list_failures
 from scaiwave.site.formatting import Tone
@@ -83,12 +81,12 @@ def build_sync_part(now: datetime) -> OverviewPart:
     scope = RunScope(get_host_operator())
     health = judge_sync(scope, config=settings.CONFIG, now=now)
     approved = describe_approved(scope, now)
-    registration = Registration.objects.newest_first().first()
+    registration = find_progress(settings.CONFIG)
     return OverviewPart(
         tasks=_list_tasks(scope, health, approved, registration, now),
         health=[
             _build_sync_card(health, approved, now),
-            _build_registration_card(registration, health),
+            _build_registration_card(registration),
         ],
         tables=[_build_drift_table(now)],
         charts=[_build_run_chart(now), _build_change_chart(now)],
@@ -118,7 +116,7 @@ def _list_tasks(
     scope: RunScope,
     health: SyncHealth,
     approved: str,
-    registration: Registration | None,
+    registration: RegistrationProgress,
     now: datetime,
 ) -> list[Task]:
     """Return each problem once, with a button where a page or an act resolves it."""
@@ -139,7 +137,9 @@ def _list_tasks(
                 skips = {"button": "Show the postponed removals", "url": postponed}
                 tasks.append(_make_task(problem, [problem.fix], **skips))
             case NotRegistered():
-                _, tone, details, command = _describe_registration(registration, health)
+                _, tone, how = _describe_progress(registration)
+                command = f"{REGISTER} --url …" if registration.last is None else REGISTER
+                details = [how] if how else []
                 tasks.append(_make_task(problem, details, tone=tone, command=command))
             case _:
                 tasks.append(_make_task(problem, [problem.fix]))
@@ -284,47 +284,45 @@ _DRIFT_ENDS = {
 }
 
 
-def _build_registration_card(last: Registration | None, health: SyncHealth) -> Card:
-    value, tone, *_ = _describe_registration(last, health)
+def _build_registration_card(progress: RegistrationProgress) -> Card:
+    value, tone, _ = _describe_progress(progress)
     return Card(
         title="Registration with ScaiKey",
         value=value,
         url=reverse("admin:identity_sync_registration_changelist"),
         permission="identity_sync.view_registration",
         tone=tone,
-        details=[last.scaikey_url] if last is not None else [],
+        details=[progress.last.scaikey_url] if progress.last is not None else [],
     )
 
 
-def _describe_registration(
-    last: Registration | None, health: SyncHealth
-) -> tuple[str, Tone, list[str], str]:
-    """Return value, tone, details and command."""
-    is_pending = last is not None and last.state == RegistrationState.PENDING
-    if has_credentials(settings.CONFIG):
-        waiting = ["A request for other credentials waits for approval."] if is_pending else []
-        return "registered", Tone.GOOD, waiting, REGISTER if is_pending else ""
-    if any(isinstance(problem, CredentialsIncomplete) for problem in health.problems):
-        return "credentials incomplete", Tone.BAD, [], REGISTER
-    if last is None:
-        return "not registered", Tone.BAD, [], f"{REGISTER} --url …"
-    match last.state:
-        case RegistrationState.PENDING:
+def _describe_progress(progress: RegistrationProgress) -> tuple[str, Tone, str]:
+    """Return how far the registration has come, its tone, and what to do before the command."""
+    match progress.kind:
+        case "registered":
+            return "registered", Tone.GOOD, ""
+        case "incomplete":
+            return "credentials incomplete", Tone.BAD, ""
+        case "unregistered":
+            return "not registered", Tone.BAD, ""
+        case "pending":
             how = "A ScaiKey administrator has to approve the request. Run this afterwards."
-            return "waiting for approval", Tone.WARN, [how], REGISTER
-        case RegistrationState.APPROVED:
+            return "waiting for approval", Tone.WARN, how
+        case "saved":
+            how = "ScaiKey has approved the request. Run this to configure the saved credentials."
+            return "approved, not configured", Tone.BAD, how
+        case "approved":
             how = (
                 "ScaiKey has approved the request, but this server has no credentials. Restore "
                 "the configuration file, or run this to fetch them or to register again."
             )
-            return "approved, credentials missing", Tone.BAD, [how], REGISTER
-        case RegistrationState.REJECTED:
-            reason = last.rejection_reason.rstrip(".") or "no reason given"
+            return "approved, credentials missing", Tone.BAD, how
+        case "rejected":
             how = "Resolve it with a ScaiKey administrator. Then run this to apply again."
-            return f"rejected: {reason}", Tone.BAD, [how], REGISTER
+            return f"rejected: {progress.reason}", Tone.BAD, how
         case _:
-            how = f"The last request is {last.state.lower()}. Run this to apply again."
-            return "not registered", Tone.BAD, [how], REGISTER
+            how = f"The last request is {progress.kind}. Run this to apply again."
+            return "not registered", Tone.BAD, how
 
 
 def _build_run_chart(now: datetime) -> Chart:

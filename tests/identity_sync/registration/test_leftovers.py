@@ -16,6 +16,7 @@ from identity_sync.registration import credentials
 from identity_sync.registration.receipt import registration_lock
 from identity_sync.reports.status import sync_status
 from scaiwave.config.configuration import read_env_file
+from scaiwave.operations.overview.sync import build_sync_part
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import (
     HOST_OPERATOR,
@@ -217,7 +218,7 @@ def test_fail_invalid_file_saved_elsewhere(
     assert stat.S_ISLNK(path.lstat().st_mode) == (flaw == "link")
 
 
-def test_success_status_and_show_config_report_leftover_files(
+def test_success_status_show_config_and_the_overview_report_leftover_files(
     server: ServerHome, receipt: dict[str, Any], settings: Any
 ) -> None:
     create_leftover(server, json.dumps(receipt).encode())
@@ -232,4 +233,11 @@ def test_success_status_and_show_config_report_leftover_files(
     assert read_outputs("sync_show_config")[1] == (
         f"Warning: ScaiKey has approved request {receipt['request_id']}, and its credentials are "
         "saved but not configured: run `scaiwave sync register`.\n"
+    )
+    part = build_sync_part(NOW)
+    [card] = [card for card in part.health if card.title == "Registration with ScaiKey"]
+    assert card.value == "approved, not configured"
+    assert (part.tasks[0].text, part.tasks[0].details) == (
+        status.problem.message,
+        ["ScaiKey has approved the request. Run this to configure the saved credentials."],
     )

@@ -9,8 +9,8 @@ import pytest
 
 from identity_sync.models import Limit, PendingRemoval, RemovalState
 from identity_sync.reasons import Loss, Reason
-from identity_sync.sync.drift import compute_drift
 from identity_sync.sync.fetch.announced import AnnouncedRecords
+from identity_sync.sync.variants import compute_drift
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from identity_sync.errors import SyncPartial, SyncPurgeLimitExceeded
 from identity_sync.models import Outcome
 from identity_sync.report import SyncReport
-from identity_sync.sync.purge import sync_and_purge
+from identity_sync.sync.variants import sync_and_purge
 from scaiwave.core.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant

@@ -20,7 +20,7 @@ from identity_sync.sync.fetch.lists import (
 from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.judge.limits import judge_plan
 from identity_sync.sync.plan.make_plan import make_plan
-from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
+from identity_sync.sync.rules import RemovalLimit, Rules
 from identity_sync.sync.staging import copy_rows, temporary_tables
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, UserRecord
 from scaiwave.core.sql import fetch
@@ -53,7 +53,7 @@ def confirmed() -> Iterator[Confirmed]:
 
 
 def make_rules(limit: int) -> Rules:
-    return Rules(RemovalLimit(limit=limit, share=0.1), RunCommands(), timezone.now())
+    return Rules(RemovalLimit(limit=limit, share=0.1), timezone.now())
 
 
 def test_success_a_plan_names_every_change(confirmed: Confirmed) -> None:

@@ -22,9 +22,9 @@ from identity_sync.sync.fetch.scope import SyncScope
 from identity_sync.sync.judge.limits import judge_plan
 from identity_sync.sync.options import Permissions, SyncOptions
 from identity_sync.sync.plan.make_plan import Plan
-from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
-from identity_sync.sync.rules import RemovalLimit, Rules, RunCommands
+from identity_sync.sync.rules import RemovalLimit, Rules
 from identity_sync.sync.staging import temporary_tables
+from identity_sync.sync.variants import apply_sync_plan, write_sync_plan
 from scaiwave.config import load
 from scaiwave.core.sql import execute, fetch, uuid_param
 from scaiwave.sandbox import Sandbox
@@ -271,7 +271,7 @@ def test_success_losses_without_a_claim_are_skipped_too(synced: Sandbox) -> None
             kinds={kind: KindCounts() for kind in KINDS},
             staged={"participants": 119},
         )
-        rules = Rules(RemovalLimit(limit=20, share=0.1), RunCommands(), datetime.now(UTC))
+        rules = Rules(RemovalLimit(limit=20, share=0.1), datetime.now(UTC))
         verdict = judge_plan(plan, rules)
         assert not any(verdict.losses.values())
         assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", Reason.OFF_FOR_TENANT)]

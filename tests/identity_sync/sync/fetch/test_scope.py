@@ -7,8 +7,8 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun
-from identity_sync.sync.drift import compute_drift
 from identity_sync.sync.lock import sync_lock
+from identity_sync.sync.variants import compute_drift
 from scaiwave.auth.identify import identify_operator
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.core.errors import InsufficientPermission

@@ -17,8 +17,8 @@ from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, Sync
 from identity_sync.management.output import format_summary
 from identity_sync.models import PendingRemoval
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.rules import RemovalLimit
+from identity_sync.sync.variants import apply_sync_plan, write_sync_plan
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
 from tests.identity_sync.sync.helpers import (

@@ -11,7 +11,7 @@ from django.utils.crypto import salted_hmac
 
 from identity_sync.report import SyncReport
 from identity_sync.sync.record import plan_file
-from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
+from identity_sync.sync.variants import apply_sync_plan, write_sync_plan
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     HOST,

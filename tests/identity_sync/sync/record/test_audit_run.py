@@ -11,9 +11,8 @@ from django.db import connection
 from identity_sync.errors import SyncCollectionEmpty, SyncConflict
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.sync.options import SyncOptions
-from identity_sync.sync.purge import sync_and_purge
-from identity_sync.sync.reviewed_plan import apply_sync_plan, write_sync_plan
 from identity_sync.sync.run import run_sync
+from identity_sync.sync.variants import apply_sync_plan, sync_and_purge, write_sync_plan
 from scaiwave.core.operators import Operator, OperatorRole
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry, Participant, Tenant

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
-from identity_sync.sync.record import history
+from identity_sync.sync.record import history, prune
 from scaiwave.sandbox import Sandbox
 from tenants.audit.queries.entries import min_uuid7_at
 from tenants.models import Participant, Partner, Tenant
@@ -170,14 +170,14 @@ def make_old_values(number: int, *, days: int) -> None:
 def test_success_old_values_end_and_their_changes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     make_old_values(25, days=31)
     make_old_values(3, days=29)
-    monkeypatch.setattr(history, "BATCH", 10)
+    monkeypatch.setattr(prune, "BATCH_SIZE", 10)
 
     assert history.delete_expired_values(NOW, days=30) == 25
 
     assert SyncChangeValues.objects.count() == 3
     assert SyncChange.objects.count() == 28
     make_old_values(25, days=32)
-    monkeypatch.setattr(history, "MAX_DELETED_VALUES", 20)
+    monkeypatch.setattr(history, "MAX_DELETED_BATCHES", 2)
     assert history.delete_expired_values(NOW, days=30) == 20
     assert history.delete_expired_values(NOW, days=30) == 5
 

@@ -13,8 +13,8 @@ from pytest_django import Settings
 from identity_sync.models import SyncRun, WebhookEvent
 from identity_sync.registration.cancel import cancel_registration
 from identity_sync.reports.status import sync_status
-from identity_sync.sync.drift import compute_drift
 from identity_sync.sync.request import start_sync
+from identity_sync.sync.variants import compute_drift
 from identity_sync.webhooks.process import process_events
 from identity_sync.webhooks.receive import receive_event
 from identity_sync.webhooks.start import start_processing
