@@ -29,7 +29,7 @@ from rooms.imports.media import MediaPlan, plan_media, write_media
 from rooms.imports.permissions import ImportTarget, ensure_quota, resolve_target, revalidate_target
 from rooms.imports.source import Source, open_seekable
 from rooms.imports.verify_bundle import read_keys
-from rooms.imports.write_bundle import BundleWriter, WriteContext
+from rooms.imports.write_bundle import RowWriter, WriteContext
 from rooms.lookup.authors import Erasure, find_erasures
 from rooms.models import Membership, Room, RoomImport, RoomMember, RoomState, RoomType
 from rooms.stream_positions import lock_stream
@@ -349,7 +349,7 @@ def _simulate(run: BundleImport) -> EventRewriter:
 
 
 @dataclass
-class ImportWriter(BundleWriter):
+class ImportWriter(RowWriter):
     """Writes into a room of the participant, who sends all events."""
 
     run: BundleImport

@@ -42,7 +42,7 @@ class WriteContext:
 
 
 @dataclass
-class BundleWriter(ABC):
+class RowWriter(ABC):
     """One bundle. Its methods without a body are called in their order, in the transaction.
 
     With `senders`, the IDs here of all senders, the events keep their authors, positions and flags;

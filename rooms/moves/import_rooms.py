@@ -25,7 +25,7 @@ from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
 from rooms.imports.events import find_emptied
 from rooms.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.imports.media import MediaPlan, attach_files
-from rooms.imports.write_bundle import BundleWriter, WriteContext
+from rooms.imports.write_bundle import RowWriter, WriteContext
 from rooms.lookup.authors import Erasure, find_erasures
 from rooms.lookup.media import exists_with_size
 from rooms.models import (
@@ -190,7 +190,7 @@ def note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
 
 
 @dataclass
-class _MovedLink(BundleWriter):
+class _MovedLink(RowWriter):
     """One bundle of a room, which is the one with this number in its chain."""
 
     run: RoomsDestination

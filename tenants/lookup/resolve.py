@@ -52,7 +52,7 @@ Entity = TypeVar("Entity", Partner, Tenant, Participant, Group)
 
 
 @dataclass(frozen=True)
-class Lookup(Generic[Entity]):
+class NameLookup(Generic[Entity]):
     """How the records of one kind are found: `keys` are what `build_q` compares a name with.
 
     `build_missing` gets the nearest name that exists, and returns the error.
@@ -109,9 +109,9 @@ class Lookup(Generic[Entity]):
         )
 
 
-def look_up_partner(operator: Operator) -> Lookup[Partner]:
+def look_up_partner(operator: Operator) -> NameLookup[Partner]:
     partners = visible_partners(operator)
-    return Lookup(
+    return NameLookup(
         partners,
         partial(_name_q, fields=("slug", "scaikey_id")),
         lambda partner: (partner.pk, partner.slug, partner.scaikey_id),
@@ -131,9 +131,9 @@ def resolve_partner(operator: Operator, name: str) -> Partner:
     return look_up_partner(operator).find(name)
 
 
-def look_up_tenant(operator: Operator) -> Lookup[Tenant]:
+def look_up_tenant(operator: Operator) -> NameLookup[Tenant]:
     tenants = visible_tenants(operator).select_related("partner")
-    return Lookup(
+    return NameLookup(
         tenants,
         partial(_name_q, fields=("slug", "scaikey_tenant_id")),
         lambda tenant: (tenant.pk, tenant.slug, tenant.scaikey_tenant_id),
@@ -153,14 +153,14 @@ def resolve_tenant(operator: Operator, name: str) -> Tenant:
     return look_up_tenant(operator).find(name)
 
 
-def look_up_participant(operator: Operator, *, tenant: Tenant | None = None) -> Lookup[Participant]:
+def look_up_participant(operator: Operator, *, tenant: Tenant | None = None) -> NameLookup[Participant]:
     """Find one participant, and never choose between two, even if one was removed."""
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
     fix = ParticipantNotFound.fix
     server_name = get_server_name()
-    return Lookup(
+    return NameLookup(
         people.annotate(folded=Lower("email")),
         participant_q,
         _get_participant_keys,
@@ -190,18 +190,18 @@ def resolve_person(operator: Operator, name: str, *, tenant: Tenant | None = Non
     return replace(lookup, identify=lambda person: person.scaikey_id or person.pk).find(name)
 
 
-def look_up_participants_in(operator: Operator, tenant: str | None) -> Lookup[Participant]:
+def look_up_participants_in(operator: Operator, tenant: str | None) -> NameLookup[Participant]:
     """Find participants of the tenant that is named, or without a name of any tenant."""
     resolved = resolve_tenant(operator, tenant) if tenant is not None else None
     return look_up_participant(operator, tenant=resolved)
 
 
-def look_up_group(operator: Operator, *, tenant: Tenant | None = None) -> Lookup[Group]:
+def look_up_group(operator: Operator, *, tenant: Tenant | None = None) -> NameLookup[Group]:
     groups = visible_groups(operator).select_related("tenant")
     if tenant is not None:
         groups = groups.filter(tenant=tenant)
     slug = tenant.slug if tenant else "<slug>"
-    return Lookup(
+    return NameLookup(
         groups,
         partial(_name_q, fields=("name", "scaikey_id")),
         lambda group: (group.pk, group.name, group.scaikey_id),

@@ -20,7 +20,7 @@ from scaiwave.core.sql import batched
 from scaiwave.extensions import IMPORTING_TENANTS
 from tenants.audit.record import record_audit
 from tenants.lookup.resolve import (
-    Lookup,
+    NameLookup,
     look_up_participants_in,
     look_up_partner,
     look_up_tenant,
@@ -85,7 +85,7 @@ class SuspensionRules(Generic[E]):
 
     kind: str
     permission: Permission
-    look_up: Callable[[Operator, str | None], Lookup[E]]
+    look_up: Callable[[Operator, str | None], NameLookup[E]]
     lock: Callable[[], QuerySet[E]]
     build_row: Callable[[E], Row]
     get_name: Callable[[E], str]

@@ -9,7 +9,7 @@ from scaiwave.core.operators import Operator, Permission
 from tenants.errors import InvalidLimit
 from tenants.models import Tenant
 from tenants.people.queries.figures import load_figures
-from tenants.people.queries.limits import LIMITS, MAX_LIMIT, Limit
+from tenants.people.queries.limits import LIMITS, MAX_LIMIT, TenantLimit
 
 MAX_LIMITS = {limit.field: limit.maximum for limit in LIMITS}
 
@@ -47,7 +47,7 @@ def limit_warnings(
     ]
 
 
-def _load_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[Limit, int | None]:
+def _load_usage(operator: Operator, tenant: Tenant, now: datetime) -> dict[TenantLimit, int | None]:
     operator.require(Permission.VIEW)
     figures = load_figures([tenant.pk], now)[tenant.pk]
     return {limit: figures.get(limit.figure) for limit in LIMITS}

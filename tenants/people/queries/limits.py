@@ -13,7 +13,7 @@ MAX_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Limit:
+class TenantLimit:
     """A field of tenants, in units of what it limits.
 
     `figure` is its usage in `tenants.people.queries.figures`, `key` in the rows of commands, and
@@ -42,10 +42,10 @@ class Limit:
 
 
 LIMITS = (
-    Limit("max_participants", "participants", "participants", "active participants"),
-    Limit("max_rooms", "rooms", "rooms", "rooms"),
-    Limit("max_storage_mb", "storage_bytes", "storage_bytes", "storage", unit=MIB),
-    Limit(
+    TenantLimit("max_participants", "participants", "participants", "active participants"),
+    TenantLimit("max_rooms", "rooms", "rooms", "rooms"),
+    TenantLimit("max_storage_mb", "storage_bytes", "storage_bytes", "storage", unit=MIB),
+    TenantLimit(
         *("max_ai_tokens_month", "ai_tokens", "ai_tokens_month", "AI tokens this month"),
         maximum=2**63 - 1,
     ),
