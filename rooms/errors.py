@@ -119,7 +119,7 @@ class ExportReaderClosed(DomainError):
 
 
 class ExportChainFull(ConflictError):
-    """The next link of a chain of bundles would exceed a limit, so no one could read it."""
+    """The next increment of a chain of bundles would exceed a limit, so no one could read it."""
 
     code = "SW_ROOM_EXPORT_CHAIN_FULL"
     fix = "Export the whole room again, and begin a new chain with that bundle."
@@ -303,14 +303,15 @@ class ConversionIncomplete(DomainError):
 
 
 class BundleChainGap(BundleError):
-    """A link of a chain of bundles is missing; the error lists the missing numbers."""
+    """An increment of a chain of bundles is missing; the error lists the missing numbers."""
 
     code = "SW_BUNDLE_CHAIN_GAP"
-    advice = "Pass the missing links too, or start a new chain with a whole bundle."
+    advice = "Pass the missing bundles too, or start a new chain with a whole bundle."
 
 
 class BundleChainOther(BundleError):
-    """A bundle belongs to another chain: another base, another room, or another link before it."""
+    """A bundle belongs to another chain: another base, another room, or another bundle before
+    it."""
 
     code = "SW_BUNDLE_CHAIN_OTHER"
     advice = "Pass a whole bundle and the increments that were exported since, of one room."

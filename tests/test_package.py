@@ -32,7 +32,7 @@ def list_texts(package: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_success_no_text_names_a_page_that_the_wheel_does_not_have() -> None:
-    """Only `remedy` has links: it is a text of the documentation."""
+    """Only `remedy` has increments: it is a text of the documentation."""
     packages = [
         ROOT / name for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     ]

@@ -2,8 +2,9 @@
 
 The room after a chain is a sequence of events in stream order, each with a record: position, ID and
 digest. The digest is BLAKE2b, of 16 bytes, of the event as a whole bundle has it. The digest of a
-room is the sum of the digests of its events, modulo 2^128, so a link changes it by the digests of
-the events that it adds and removes, and checking a chain takes one pass over each link.
+room is the sum of the digests of its events, modulo 2^128, so an increment changes it by the
+digests of the events that it adds and removes, and checking a chain takes one pass over each
+bundle.
 
 Nothing here grows in memory with the number of events.
 """
@@ -29,7 +30,7 @@ from msgspec import Struct
 from rooms.bundle.format import MANIFEST, format_id
 from rooms.bundle.manifest.schema import (
     ChainTotals,
-    LinkSender,
+    IncrementSender,
     ManifestHeader,
     MediaEntry,
     RoomInfo,
@@ -59,10 +60,10 @@ ID_END, RECORD_BYTES = 24, 40
 iter_records = struct.Struct("8s16s16s").iter_unpack
 _pack_record = struct.Struct(">Q16s16s").pack
 DIGEST_MODULUS = 2**128
-MAX_LINKS = 200
-"""Each link is two open files."""
+MAX_BUNDLES = 200
+"""Each bundle is two open files."""
 MAX_DESCRIPTIONS = 500_000
-"""Senders and attachments in the manifests of all links, which are in memory together."""
+"""Senders and attachments in the manifests of all bundles, which are in memory together."""
 
 _ADDED, _CHANGED, _DELETED = range(3)
 _PREFIXES = (b'{"change": "added", ', b'{"change": "changed", ')
@@ -70,15 +71,15 @@ _MAX_LISTED = 20
 
 _TABLE = """
     CREATE TABLE touches
-    (id BLOB, link INTEGER, kind INTEGER, digest BLOB, sender TEXT, PRIMARY KEY (id, link))
-    WITHOUT ROWID
+    (id BLOB, increment INTEGER, kind INTEGER, digest BLOB, sender TEXT, PRIMARY KEY (id,
+    increment)) WITHOUT ROWID
 """
 _HISTORY = """
     SELECT * FROM (
-        SELECT link, id, kind, digest, sender,
+        SELECT increment, id, kind, digest, sender,
             lag(kind) OVER history, lag(digest) OVER history, lag(sender) OVER history
-        FROM touches WINDOW history AS (PARTITION BY id ORDER BY link)
-    ) WHERE link > 0 ORDER BY link
+        FROM touches WINDOW history AS (PARTITION BY id ORDER BY increment)
+    ) WHERE increment > 0 ORDER BY increment
 """
 
 
@@ -216,7 +217,7 @@ class ChainState:
         )  # fmt: skip
 
     def apply(self, name: str, bundle: ValidatedBundle) -> None:
-        """Apply a link, without its events, which are checked elsewhere."""
+        """Apply an increment, without its events, which are checked elsewhere."""
         header = bundle.header
         if (increment := header.increment) is None:
             raise ValueError("not an increment")
@@ -228,14 +229,17 @@ class ChainState:
                 )
         for entry in header.media:
             self.media[entry.media_id, entry.name] = entry
-        for key, link in header.senders.items():
-            before, now = self.senders.get(key), msgspec.convert(msgspec.to_builtins(link), Sender)
+        for key, sender in header.senders.items():
+            before, now = (
+                self.senders.get(key),
+                msgspec.convert(msgspec.to_builtins(sender), Sender),
+            )
             change: Literal["added", "changed"] | None = None
             if before != now:
                 change = "changed" if before else "added"
             fqid = before.fqid if before and before.fqid != now.fqid else None
             described = msgspec.structs.asdict(now)
-            if link != LinkSender(**described, change=change, previous_fqid=fqid):
+            if sender != IncrementSender(**described, change=change, previous_fqid=fqid):
                 raise BundleDamaged(
                     f"{name} describes the change of sender {key} in another way than the bundles "
                     "before it show.",
@@ -247,7 +251,7 @@ class ChainState:
 
 
 @dataclass(frozen=True)
-class ChainLink:
+class ChainBundle:
     """One bundle of a chain, and the name of its file."""
 
     name: str
@@ -264,17 +268,17 @@ def find_all(header: ManifestHeader, targets: Sequence[str]) -> Sequence[str]:
 
 
 class Chain:
-    """A valid chain, to be read after its last link. Made by `open_chain`."""
+    """A valid chain, to be read after its last bundle. Made by `open_chain`."""
 
-    def __init__(self, links: Sequence[ChainLink]) -> None:
-        self.links = links
-        base = links[0].bundle
+    def __init__(self, bundles: Sequence[ChainBundle]) -> None:
+        self.bundles = bundles
+        base = bundles[0].bundle
         self.state = ChainState.from_base(base.manifest_sha256, base.header, base.counts.events)
         self.totals: list[ChainTotals] = []
         self._events_by_sender: Counter[str] = Counter()
         self._index = open_index(_TABLE)
-        # The records of each link, which are read again instead of its events.
-        self._records = [tempfile.TemporaryFile() for _ in links]  # noqa: SIM115 - closed by `close`
+        # The records of each bundle, which are read again instead of its events.
+        self._records = [tempfile.TemporaryFile() for _ in bundles]  # noqa: SIM115 - closed by `close`
 
     def close(self) -> None:
         self._index.close()
@@ -282,39 +286,39 @@ class Chain:
             close_temporary(file)
 
     def check(self) -> None:
-        """Read every event once; compare each link with the room before and after it."""
+        """Read every event once; compare each bundle with the room before and after it."""
         with translate_index_errors():
-            for number, link in enumerate(self.links[1:], 1):
-                self._add_link(number, link)
+            for number, item in enumerate(self.bundles[1:], 1):
+                self._add_increment(number, item)
             events, digest = self._add_base()
-            for link in self.links:
-                link.bundle.close()  # Their events and files can still be read.
+            for item in self.bundles:
+                item.bundle.close()  # Their events and files can still be read.
             self.state.totals.digest = format_digest(digest)
             self.totals.append(self.state.totals)
             history = self._index.execute(_HISTORY)
             row = history.fetchone()
-            for number, link in enumerate(self.links[1:], 1):
+            for number, item in enumerate(self.bundles[1:], 1):
                 while row and row[0] == number:
-                    change_in_count, change_in_digest = self._follow(link.name, row)
+                    change_in_count, change_in_digest = self._follow(item.name, row)
                     events, digest = events + change_in_count, digest + change_in_digest
                     row = history.fetchone()
-                self.state.apply(link.name, link.bundle)
+                self.state.apply(item.name, item.bundle)
                 expected = ChainTotals(events, len(self.state.media), format_digest(digest))
                 if self.state.totals != expected:
                     now, listed = _describe(expected), _describe(self.state.totals)
                     problem = f"the room has {now}, but its manifest lists {listed}"
-                    raise BundleDamaged(f"After {link.name}, {problem}.", entry=MANIFEST)
+                    raise BundleDamaged(f"After {item.name}, {problem}.", entry=MANIFEST)
                 self.totals.append(expected)
         for entry in self.state.media.values():
             if entry.missing is None and self.find_media(entry.sha256) is None:
                 raise BundleDamaged(
-                    f"No link has the bytes of attachment {entry.media_id} ({entry.name})."
+                    f"No bundle has the bytes of attachment {entry.media_id} ({entry.name})."
                 )
 
-    def _add_link(self, number: int, link: ChainLink) -> None:
-        for texts in link.bundle.iter_texts():
+    def _add_increment(self, number: int, item: ChainBundle) -> None:
+        for texts in item.bundle.iter_texts():
             kinds, plain = zip(
-                *(split_change(bytes(text), link.name) for text in texts), strict=True
+                *(split_change(bytes(text), item.name) for text in texts), strict=True
             )
             batch = describe(plain)
             self._records[number].write(batch.records)
@@ -327,16 +331,17 @@ class Chain:
                     )
                 ),
             )
-        for ids in link.bundle.iter_deleted():
+        for ids in item.bundle.iter_deleted():
             self._index.executemany(
-                "INSERT INTO touches (id, link, kind) VALUES (?, ?, ?)",
+                "INSERT INTO touches (id, increment, kind) VALUES (?, ?, ?)",
                 ((bytes.fromhex(key.replace("-", "")), number, _DELETED) for key in ids),
             )
 
     def _add_base(self) -> tuple[int, int]:
-        """Add the events of the base that links touch; return the number of events, and the sum."""
+        """Add the events of the base that increments touch; return the number of events, and the
+        sum."""
         count = digest = 0
-        for texts in self.links[0].bundle.iter_texts():
+        for texts in self.bundles[0].bundle.iter_texts():
             records, sender_ids, _ = describe(cast(Sequence[bytes], texts))
             self._records[0].write(records)
             self._events_by_sender.update(sender_ids)
@@ -355,7 +360,7 @@ class Chain:
         return count, digest
 
     def _follow(self, name: str, row: Sequence[Any]) -> tuple[int, int]:
-        """Return by how much a link changes the number of events, and the sum of the digests.
+        """Return by how much an increment changes the number of events, and the sum of the digests.
 
         `row` is one of `_HISTORY`.
         """
@@ -377,7 +382,7 @@ class Chain:
         return (kind == _ADDED) - (kind == _DELETED), change
 
     def build_header(self, generator: str) -> ManifestHeader:
-        """Return the header of the room after the last link, as a whole bundle has it."""
+        """Return the header of the room after the last bundle, as a whole bundle has it."""
         state, used = self.state, self._events_by_sender
         return ManifestHeader(
             generator=generator,
@@ -390,27 +395,29 @@ class Chain:
         )
 
     def _find_touched(self, records: bytes, *, after: int) -> set[bytes]:
-        """Return the IDs of these events that a link after this one touches."""
-        if len(self.links) - 1 <= after:
+        """Return the IDs of these events that an increment after this one touches."""
+        if len(self.bundles) - 1 <= after:
             return set()
         found: set[bytes] = set()
         for part in batched(key for _, key, _ in iter_records(records)):
             marks = ",".join("?" * len(part))
             rows = self._index.execute(
-                f"SELECT DISTINCT id FROM touches WHERE id IN ({marks}) AND link > ?",
+                f"SELECT DISTINCT id FROM touches WHERE id IN ({marks}) AND increment > ?",
                 (*part, after),
             )
             found.update(key for (key,) in rows)
         return found
 
     def iter_batches(self, *, with_texts: bool = True) -> Iterator[StateBatch]:
-        """Yield the events of the room after the last link; `sender_ids` are empty.
+        """Yield the events of the room after the last bundle; `sender_ids` are empty.
 
-        Without their texts, which are empty then, no link is read again.
+        Without their texts, which are empty then, no bundle is read again.
         """
         with translate_index_errors():
-            links = (self._iter_items(number, with_texts) for number in range(1, len(self.links)))
-            changes = merge(*links, key=itemgetter(0))
+            bundles = (
+                self._iter_items(number, with_texts) for number in range(1, len(self.bundles))
+            )
+            changes = merge(*bundles, key=itemgetter(0))
             pending, last = next(changes, None), b""
             for batch in self._iter_current(0, with_texts):
                 end, between = batch.records[-RECORD_BYTES:], []
@@ -427,12 +434,12 @@ class Chain:
                 yield whole
 
     def _iter_current(self, number: int, with_texts: bool) -> Iterator[StateBatch]:
-        """Yield the events of a link that no later link changes or deletes."""
-        link, file = self.links[number], self._records[number]
+        """Yield the events of an increment that no later bundle changes or deletes."""
+        item, file = self.bundles[number], self._records[number]
         count = file.seek(0, os.SEEK_END) // RECORD_BYTES
         blank = ([b""] * len(part) for part in batched(range(count)))
         file.seek(0)
-        for texts in link.bundle.iter_texts() if with_texts else blank:
+        for texts in item.bundle.iter_texts() if with_texts else blank:
             records, kept = file.read(len(texts) * RECORD_BYTES), cast(Sequence[bytes], texts)
             if gone := self._find_touched(records, after=number):
                 rows = list(iter_records(records))
@@ -442,7 +449,7 @@ class Chain:
                 yield StateBatch(records, (), kept)
 
     def _iter_items(self, number: int, with_texts: bool) -> Iterator[Item]:
-        name = self.links[number].name
+        name = self.bundles[number].name
         for records, _, texts in self._iter_current(number, with_texts):
             for row, text in zip(iter_records(records), texts, strict=True):
                 plain = split_change(bytes(text), name)[1] if with_texts else b""
@@ -450,7 +457,7 @@ class Chain:
 
     def find_media(self, sha256: str) -> ValidatedBundle | None:
         """Return the last bundle with the bytes of an attachment."""
-        bundles = (link.bundle for link in reversed(self.links))
+        bundles = (item.bundle for item in reversed(self.bundles))
         return next((bundle for bundle in bundles if bundle.has_media(sha256)), None)
 
 
@@ -508,29 +515,31 @@ def open_chain(
 ) -> Iterator[Chain]:
     """Validate bundles, which may be in any order, and everything about the chain they make.
 
-    With `to_sequence`, later links are left out. Raises `BundleError`, which names the file, or
+    With `to_sequence`, later bundles are left out. Raises `BundleError`, which names the file, or
     `DiskFull`.
     """
-    if len(files) > MAX_LINKS:
-        raise BundleChainOther(f"A chain has at most {MAX_LINKS} links; {len(files):,} were given.")
+    if len(files) > MAX_BUNDLES:
+        raise BundleChainOther(
+            f"A chain has at most {MAX_BUNDLES} bundles; {len(files):,} were given."
+        )
     with ExitStack() as stack:
         try:
-            links, described = [], 0
+            bundles, described = [], 0
             for name, file in files:
                 with progress_factory(f"Checking {name}", ColumnType.BYTES) as progress:
-                    bundle = _read_link(name, file, max_bytes, progress)
-                links.append(ChainLink(name, stack.enter_context(bundle)))
+                    bundle = _read_bundle(name, file, max_bytes, progress)
+                bundles.append(ChainBundle(name, stack.enter_context(bundle)))
                 header = bundle.header
                 removed = header.increment.media_removed if header.increment else ()
                 described += len(header.senders) + len(header.media) + len(removed)
                 if described > MAX_DESCRIPTIONS:
                     raise BundleChainOther(
-                        f"The links describe more than {MAX_DESCRIPTIONS:,} people and attachments "
-                        "together."
+                        f"The bundles describe more than {MAX_DESCRIPTIONS:,} people and "
+                        "attachments together."
                     )
-            ordered = order_links(links)
+            ordered = order_bundles(bundles)
             if to_sequence is not None and not 0 <= to_sequence < len(ordered):
-                raise BundleChainGap(f"The chain has no link {to_sequence:,}.")
+                raise BundleChainGap(f"The chain has no bundle {to_sequence:,}.")
             opened = Chain(ordered if to_sequence is None else ordered[: to_sequence + 1])
             stack.callback(opened.close)
             with translate_disk_full(f"Not enough disk space in {tempfile.gettempdir()}."):
@@ -541,7 +550,7 @@ def open_chain(
         yield opened
 
 
-def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> ValidatedBundle:
+def _read_bundle(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> ValidatedBundle:
     try:
         return read_bundle(
             file, max_bytes=max_bytes, cut_references=True, progress=progress, find_targets=find_all
@@ -550,9 +559,9 @@ def _read_link(name: str, file: BinaryIO, max_bytes: int, progress: Any) -> Vali
         raise type(error)(f"{name}: {error.message}", fix=error.fix, **error.details) from None
 
 
-def order_links(links: Sequence[ChainLink]) -> list[ChainLink]:
-    """Return the links in order. Raises an error that names missing and foreign links."""
-    bases = [link for link in links if link.header.increment is None]
+def order_bundles(bundles: Sequence[ChainBundle]) -> list[ChainBundle]:
+    """Return the bundles in order. Raises an error that names missing and foreign bundles."""
+    bases = [item for item in bundles if item.header.increment is None]
     if not bases:
         raise BundleChainGap("The base of the chain is missing.")
     base = bases[0]
@@ -561,39 +570,39 @@ def order_links(links: Sequence[ChainLink]) -> list[ChainLink]:
     if base.header.window is not None:
         raise BundleChainPartial(f"{base.name} contains a period, not a whole room.")
     increments = sorted(
-        ((link.header.increment.chain, link) for link in links if link.header.increment),
+        ((item.header.increment.chain, item) for item in bundles if item.header.increment),
         key=lambda pair: pair[0].sequence,
     )
     numbers = {position.sequence for position, _ in increments}
     if count := max(numbers, default=0) - len(numbers):
         raise gap_error((n for n in range(1, max(numbers)) if n not in numbers), count)
     ordered = [base]
-    for _, link in increments:
-        if problem := _find_strangeness(ordered, link):
-            raise BundleChainOther(f"{link.name} {problem}.")
-        ordered.append(link)
+    for _, item in increments:
+        if problem := _find_strangeness(ordered, item):
+            raise BundleChainOther(f"{item.name} {problem}.")
+        ordered.append(item)
     return ordered
 
 
-def _find_strangeness(before: Sequence[ChainLink], link: ChainLink) -> str | None:
-    """Return why an increment can't follow these links."""
+def _find_strangeness(before: Sequence[ChainBundle], item: ChainBundle) -> str | None:
+    """Return why an increment can't follow these bundles."""
     base, previous = before[0], before[-1]
-    if (increment := link.header.increment) is None:
+    if (increment := item.header.increment) is None:
         return "is a whole bundle"
     position = increment.chain
     if position.root != base.bundle.manifest_sha256:
         return f"belongs to another base than {base.name}"
-    if link.header.room.id != base.header.room.id:
+    if item.header.room.id != base.header.room.id:
         return f"is of another room than {base.name}"
     if position.parent != previous.bundle.manifest_sha256:
         return f"does not follow {previous.name}"
-    if not previous.header.exported_at == position.since <= link.header.exported_at:
+    if not previous.header.exported_at == position.since <= item.header.exported_at:
         return f"was exported before {previous.name}"
     return None
 
 
 def gap_error(missing: Iterable[int], count: int) -> BundleChainGap:
-    """`missing` yields the numbers of the missing links. Only the first are listed."""
+    """`missing` yields the numbers of the missing bundles. Only the first are listed."""
     listed = ", ".join(f"{number:,}" for number in islice(missing, _MAX_LISTED))
     more = f" and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
-    return BundleChainGap(f"Links are missing: {listed}{more}.")
+    return BundleChainGap(f"Bundles are missing: {listed}{more}.")

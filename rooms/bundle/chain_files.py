@@ -19,7 +19,7 @@ from scaiwave.core.errors import UsageError
 from scaiwave.core.files import open_regular
 
 
-def list_links(directory: Path) -> list[Path]:
+def list_bundles(directory: Path) -> list[Path]:
     """Return the files of a directory with chains, in the order of their numbers."""
     return sorted((path for path in directory.glob("*.zip") if path.stem.isdecimal()), key=_number)
 
@@ -27,7 +27,7 @@ def list_links(directory: Path) -> list[Path]:
 def list_others(paths: Sequence[Path]) -> list[str]:
     """Return the names in a directory that `find_chains` does not read; hidden ones are left out.
 
-    Links are found by their numbers, since a directory may have thousands.
+    Bundles are found by their numbers, since a directory may have thousands.
     """
     found = paths[0].iterdir() if len(paths) == 1 and paths[0].is_dir() else ()
     return sorted(
@@ -47,7 +47,7 @@ def find_last_base(files: Sequence[Path]) -> int:
 
 
 def _is_base(path: Path) -> bool:
-    with open_link(path) as file:
+    with open_bundle_file(path) as file:
         try:
             return read_version(file) != INCREMENT_VERSION
         except BundleError as error:
@@ -56,18 +56,18 @@ def _is_base(path: Path) -> bool:
 
 
 def find_chain(path: Path) -> list[Path]:
-    """Return the files of the last chain of a directory, of a link in one, or of a whole bundle.
+    """Return the files of the last chain of a directory, of a bundle in one, or of a whole bundle.
 
     Raises `BundleError` or `UsageError`.
     """
     if path.is_dir():
-        files = list_links(path)
+        files = list_bundles(path)
         if not files:
             raise UsageError(f"{path} has no bundles.", fix="Name a directory with 0000.zip.")
         return files[find_last_base(files) :]
     if _is_base(path):
         return [path]
-    files = [*(each for each in list_links(path.parent) if _number(each) < _number(path)), path]
+    files = [*(each for each in list_bundles(path.parent) if _number(each) < _number(path)), path]
     return files[find_last_base(files) :]
 
 
@@ -76,7 +76,7 @@ def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
     if len(paths) > 1 or not paths[0].is_dir():
         return [list(paths)]
     chains: list[list[Path]] = []
-    files = list_links(paths[0])
+    files = list_bundles(paths[0])
     while files:
         place = find_last_base(files)
         chains.insert(0, files[place:])
@@ -84,7 +84,7 @@ def find_chains(paths: Sequence[Path]) -> list[list[Path]]:
     return chains or [find_chain(paths[0])]
 
 
-def open_link(path: Path) -> BinaryIO:
+def open_bundle_file(path: Path) -> BinaryIO:
     """Raises `UsageError`."""
     try:
         return open_regular(path)
@@ -98,7 +98,7 @@ def open_link(path: Path) -> BinaryIO:
 def open_chain_files(paths: Sequence[Path], **options: Any) -> Iterator[Chain]:
     """Open the chain of these files. It takes the options of `open_chain`."""
     with ExitStack() as stack:
-        files = [(str(path), stack.enter_context(open_link(path))) for path in paths]
+        files = [(str(path), stack.enter_context(open_bundle_file(path))) for path in paths]
         yield stack.enter_context(open_chain(files, **options))
 
 
@@ -106,7 +106,7 @@ class ChainContent:
     """The room after a chain, to be read like a whole bundle."""
 
     def __init__(self, chain: Chain) -> None:
-        self.header = chain.build_header(chain.links[-1].header.generator)
+        self.header = chain.build_header(chain.bundles[-1].header.generator)
         self._chain = chain
 
     def iter_batches(self) -> Iterator[Batch]:
@@ -117,7 +117,7 @@ class ChainContent:
             )
 
     def iter_media(self, sha256: str) -> Iterator[bytes]:
-        """Yield the bytes of an attachment. Raises `KeyError` if no link has it."""
+        """Yield the bytes of an attachment. Raises `KeyError` if no bundle has it."""
         if (bundle := self._chain.find_media(sha256)) is None:
             raise KeyError(sha256)
         return bundle.content.iter_media(sha256)

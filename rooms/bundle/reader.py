@@ -21,7 +21,7 @@ from rooms.bundle.manifest.events import (
     Batch,
     BundleEvent,
     EventDecoder,
-    LinkEvent,
+    IncrementEvent,
     TextDecoder,
     TrustedEventDecoder,
     iter_batches,
@@ -62,7 +62,7 @@ class BundleContent:
 
     def iter_batches(self) -> Iterator[Batch]:
         """Yield all events in order. Can be called again, also before the end."""
-        kind = LinkEvent if self.header.increment else BundleEvent
+        kind = IncrementEvent if self.header.increment else BundleEvent
         yield from self._iter_all(TrustedEventDecoder(kind))
 
     def iter_texts(self) -> Iterator[list[memoryview]]:

@@ -130,7 +130,7 @@ class BundleValidator:
             present.add(hash_)
             self._compare_entry(name, entry.size, rows.get(hash_, []))
         for hash_, same_hash in rows.items():
-            # The bytes of an increment's attachment may be in an earlier link.
+            # The bytes of an increment's attachment may be in an earlier bundle.
             if same_hash[0].missing is None and hash_ not in present and not header.increment:
                 name = media_entry_name(hash_, same_hash[0].name)
                 self._report_damage(name, f"Entry {name} is missing.")

@@ -96,12 +96,16 @@ def _encode_header(
     header: ManifestHeader, source: Mapping[str, Any] | None, deleted: Iterable[str]
 ) -> Iterator[bytes]:
     """Yield the text from the first bracket to the one before the first event."""
-    link = header.increment
+    increment = header.increment
     yield b"{"
     for key, value in (
         ("format", FORMAT),
-        ("version", INCREMENT_VERSION if link else VERSION),
-        *((("kind", INCREMENT), ("chain", link.chain), ("after", link.after)) if link else ()),
+        ("version", INCREMENT_VERSION if increment else VERSION),
+        *(
+            (("kind", INCREMENT), ("chain", increment.chain), ("after", increment.after))
+            if increment
+            else ()
+        ),
         ("generator", header.generator),
         ("server_name", header.server_name),
         ("exported_at", header.exported_at),
@@ -117,9 +121,9 @@ def _encode_header(
     )
     yield b'},\n"media": ['
     yield from _join_lines(map(_encode_json, header.media))
-    if link:
+    if increment:
         yield b'],\n"media_removed": ['
-        yield from _join_lines(map(_encode_json, link.media_removed))
+        yield from _join_lines(map(_encode_json, increment.media_removed))
         yield b'],\n"deleted": ['
         yield from _join_lines(map(_encode_json, deleted))
     yield b'],\n"events": [\n'

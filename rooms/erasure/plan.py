@@ -249,7 +249,7 @@ def _verify_export(tenant: Tenant, directory: Path, options: ErasureOptions) -> 
         )
     with options.progress_factory("Comparing rooms") as progress:
         for number, entry in enumerate(index.exported, 1):
-            paths = index.link_paths(directory, entry)
+            paths = index.bundle_paths(directory, entry)
             with open_chain_files(paths, max_bytes=options.max_bytes) as chain:
                 add_missing(missing, entry.id, chain.state.media.values())
                 if problem := find_changes(rooms[entry.id], chain, now):

@@ -1,7 +1,7 @@
 """Keep the records of a room beside its chain, so that the next export need not read the chain.
 
 The file saves time and proves nothing: it counts only with a signature of this server's secret, and
-only for links whose manifests have the hashes in it. Anything else is read from the chain.
+only for increments whose manifests have the hashes in it. Anything else is read from the chain.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class CachedChain:
     """Close it, or read its batches once."""
 
     def __init__(self, file: BinaryIO, head: _Head) -> None:
-        self.links = head.links
+        self.bundles = head.links
         self.state = ChainState(
             head.links[0], head.links[-1], len(head.links) - 1, head.exported_at, head.server_name,
             head.room, head.senders, {(row.media_id, row.name): row for row in head.media},
@@ -117,9 +117,9 @@ class CachedChain:
 def read_cache(directory: Path, files: Sequence[BinaryIO], max_bytes: int) -> CachedChain | None:
     """Return the cached state of a chain, whose files may be in any order."""
 
-    def is_of(links: Sequence[str]) -> bool:
+    def is_of(bundles: Sequence[str]) -> bool:
         manifests = (Archive(file, max_bytes).iter_entry(MANIFEST) for file in files)
-        return sorted(hash_chunks(chunks)[0] for chunks in manifests) == sorted(links)
+        return sorted(hash_chunks(chunks)[0] for chunks in manifests) == sorted(bundles)
 
     return _read(directory / NAME, is_of)
 
@@ -128,15 +128,15 @@ def read_served(room_id: UUID, tip: str) -> CachedChain | None:
     """Return the state after a bundle that this server sent, by the SHA-256 of its manifest."""
     if not re.fullmatch("[0-9a-f]{64}", tip):
         return None
-    return _read(_get_served_directory(room_id) / tip, lambda links: links[-1] == tip)
+    return _read(_get_served_directory(room_id) / tip, lambda bundles: bundles[-1] == tip)
 
 
-def write_served(links: Sequence[str], state: ChainState, recorder: PageRecorder) -> None:
+def write_served(bundles: Sequence[str], state: ChainState, recorder: PageRecorder) -> None:
     """Keep the state after a bundle that is being sent, and the last few of its room."""
     directory = _get_served_directory(UUID(state.room.id))
     make_directories(directory)
     remove_drafts_in(directory)  # of processes that were killed
-    write_cache(directory / links[-1], links, state, recorder)
+    write_cache(directory / bundles[-1], bundles, state, recorder)
     kept = sorted(directory.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MAX_SERVED:]:
         path.unlink(missing_ok=True)
@@ -180,11 +180,11 @@ def _read(path: Path, is_of: Callable[[Sequence[str]], bool]) -> CachedChain | N
 
 
 def write_cache(
-    path: Path, links: Sequence[str], state: ChainState, recorder: PageRecorder
+    path: Path, bundles: Sequence[str], state: ChainState, recorder: PageRecorder
 ) -> None:
     """Write the state after a chain. Raises `OSError`."""
     head = _Head(
-        list(links), state.exported_at, state.server_name, state.room, state.senders,
+        list(bundles), state.exported_at, state.server_name, state.room, state.senders,
         list(state.media.values()), state.totals, recorder.pages,
     )  # fmt: skip
     encoded, records = msgspec.json.encode(head) + b"\n", recorder.records

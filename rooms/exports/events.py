@@ -43,7 +43,7 @@ _SQLITE_UUID = "{0}, substr({0}, 9), substr({0}, 13), substr({0}, 17), substr({0
 _SQLITE_TIME = "{0}, substr({0} || '.000000', 12)"
 
 # concat() treats NULL as empty, so a key and its value are written or omitted together. It also
-# copies the content only once, where a chain of || copies it for every link. For every event,
+# copies the content only once, where a chain of || copies it for every one. For every event,
 # to_json() looks up how texts are written, which takes a twelfth of the statement's time; most
 # events are messages.
 _POSTGRESQL = """

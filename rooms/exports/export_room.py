@@ -100,8 +100,8 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
-class LinkCounts:
-    """An increment: its number in the chain, the time of the link before, and its events."""
+class IncrementCounts:
+    """An increment: its number in the chain, the time of the bundle before, and its events."""
 
     sequence: int
     since: str
@@ -129,7 +129,7 @@ class ExportResult:
     size: int
     manifest_sha256: str | None
     key_id: str | None
-    link: LinkCounts | None = None
+    increment: IncrementCounts | None = None
     after: ChainTotals | None = None
     room_media: Sequence[MediaEntry] = ()
     lost: Sequence[str] = ()
@@ -139,7 +139,7 @@ class ExportResult:
 
     def document(self) -> Row:
         return {
-            **({"increment": asdict(self.link)} if self.link else {}),
+            **({"increment": asdict(self.increment)} if self.increment else {}),
             "room": {"id": self.room_id, "name": self.name},
             "window": self.window
             and {"starts_at": self.window.since, "ends_at": self.window.until},
@@ -158,15 +158,16 @@ class ExportResult:
 
     def sentences(self) -> Iterator[str]:
         room = f"room {self.name!r}" if self.name else f"room {self.room_id}"
-        if self.link and not self.size:
-            yield f"Nothing changed in {room} since {self.link.since}; no file was written."
+        if self.increment and not self.size:
+            yield f"Nothing changed in {room} since {self.increment.since}; no file was written."
             return
-        if self.link:
-            removed = self.link.media_removed
+        if self.increment:
+            removed = self.increment.media_removed
             yield (
-                f"Exported the changes of {room} since {self.link.since} as link "
-                f"{self.link.sequence:,}: {self.link.added:,} added, {self.link.changed:,} "
-                f"changed, {self.link.deleted:,} deleted"
+                f"Exported the changes of {room} since {self.increment.since} as increment "
+                f"{self.increment.sequence:,}: {self.increment.added:,} added, "
+                f"{self.increment.changed:,} "
+                f"changed, {self.increment.deleted:,} deleted"
                 + (f", {pluralize(removed, 'attachment')} removed." if removed else ".")
             )
         yield (
@@ -345,7 +346,7 @@ def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> R
 def audit_export(
     *, operator: Operator, room: Room, options: ExportOptions, since: str = ""
 ) -> None:
-    """Record an export before its first byte; `since` is the link before an increment.
+    """Record an export before its first byte; `since` is the bundle before an increment.
 
     Raises `ExportRefused`.
     """

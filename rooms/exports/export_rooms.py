@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from federation.keys.signing import own_keys
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.chain import open_chain
-from rooms.bundle.chain_files import find_last_base, list_links, open_link
+from rooms.bundle.chain_files import find_last_base, list_bundles, open_bundle_file
 from rooms.bundle.format import SIGNATURE
 from rooms.bundle.manifest.schema import MediaEntry, TimeWindow
 from rooms.bundle.signature import VerificationStatus, read_signature, verify_signature
@@ -109,7 +109,7 @@ class ChainOptions:
 class BulkExportOptions:
     """What is written where. `progress` counts rooms.
 
-    With `chains`, the next link of `<room-id>/0000.zip`, `0001.zip` and so on is written, if the
+    With `chains`, the next bundle of `<room-id>/0000.zip`, `0001.zip` and so on is written, if the
     room has changed. A `<room-id>.zip` of an earlier export becomes the first one.
     """
 
@@ -209,7 +209,7 @@ def _export_one(run: _BulkExport, room: Room) -> Callable[[], RoomOutcome]:
     if (reason := export_blocker(room)) is not None:
         return partial(RoomOutcome, room, ExportOutcome.REFUSED, reason=reason)
     if wanted.chains:
-        return partial(_export_link, run, room, wanted.chains)
+        return partial(_export_next, run, room, wanted.chains)
     target = wanted.directory / f"{room.pk}.zip"
     if is_up_to_date(target, room, window=wanted.window, with_media=wanted.with_media):
         return partial(RoomOutcome, room, ExportOutcome.KEPT, target)
@@ -224,8 +224,8 @@ def _export_one(run: _BulkExport, room: Room) -> Callable[[], RoomOutcome]:
     return partial(_wait, room, target, result, run.syncing.submit(publish))
 
 
-def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutcome:
-    """Write the next link of the chain of a room, or a new base."""
+def _export_next(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutcome:
+    """Write the next increment of the chain of a room, or a new base."""
     directory, operator = run.options.directory / str(room.pk), run.operator
     try:
         if directory.is_symlink():
@@ -233,7 +233,7 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
         create_directory(directory)
         with lock_directory(directory, room=room):
             options = run.build_options()
-            files = list_links(directory) or _adopt(room, directory, chains)
+            files = list_bundles(directory) or _adopt(room, directory, chains)
             target = directory / f"{int(files[-1].stem) + 1 if files else 0:04}.zip"
             since, result = files[find_last_base(files) :], None
             foreign = _find_foreign(since, chains.max_bytes) if options.signer else None
@@ -254,7 +254,7 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
                 result = write_to_file(start, target, overwrite=False)
     except DiskFull:
         raise  # The next room would not fit either.
-    except (DomainError, UsageError) as error:  # such as a link that is a directory
+    except (DomainError, UsageError) as error:  # such as an increment that is a directory
         return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
     if not result.size:
         reason, media = "nothing has changed", result.room_media
@@ -263,12 +263,12 @@ def _export_link(run: _BulkExport, room: Room, chains: ChainOptions) -> RoomOutc
     return RoomOutcome(room, ExportOutcome.EXPORTED, target, result, why, result.room_media)
 
 
-def _find_foreign(links: Sequence[Path], max_bytes: int) -> Path | None:
-    """Return a link that no key of this server has signed."""
+def _find_foreign(bundles: Sequence[Path], max_bytes: int) -> Path | None:
+    """Return an increment that no key of this server has signed."""
     keys = own_keys()
-    for path in links:
+    for path in bundles:
         # Reading the chain reports a file that is damaged.
-        with open_link(path) as file, suppress(BundleError):
+        with open_bundle_file(path) as file, suppress(BundleError):
             archive = Archive(file, max_bytes)
             if SIGNATURE not in archive.entries:
                 return path
@@ -284,7 +284,7 @@ def _adopt(room: Room, directory: Path, chains: ChainOptions) -> list[Path]:
     if not found.exists():
         return []
     with (
-        open_link(found) as file,
+        open_bundle_file(found) as file,
         open_chain([(str(found), file)], max_bytes=chains.max_bytes) as base,
     ):
         if base.state.room.id != str(room.pk):

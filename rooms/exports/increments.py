@@ -19,7 +19,7 @@ from struct import Struct
 import msgspec
 
 from rooms.bundle.chain import (
-    MAX_LINKS,
+    MAX_BUNDLES,
     RECORD_BYTES,
     ChainState,
     Item,
@@ -29,14 +29,14 @@ from rooms.bundle.chain import (
     join_change,
     open_chain,
 )
-from rooms.bundle.chain_files import open_link
+from rooms.bundle.chain_files import open_bundle_file
 from rooms.bundle.format import LOST, MAX_DELETED, format_id
 from rooms.bundle.manifest.schema import (
     WHOLE_ROOM,
     ChainPosition,
     ChainTotals,
     Increment,
-    LinkSender,
+    IncrementSender,
     RemovedMedia,
     Sender,
 )
@@ -57,7 +57,7 @@ from rooms.exports.export_room import (
     ExportOptions,
     ExportResult,
     ExportRun,
-    LinkCounts,
+    IncrementCounts,
     RoomExport,
     audit_export,
     load_signer,
@@ -109,7 +109,8 @@ class IncrementRun(ExportRun):
     def get_time(self) -> datetime:
         """Return a time that is later than every edit in the snapshot.
 
-        Reading the chain may take long. Where the link is imported, a later edit counts as local.
+        Reading the chain may take long. Where the increment is imported, a later edit counts as
+        local.
         """
         return self.options.present
 
@@ -122,7 +123,7 @@ class IncrementRun(ExportRun):
         """Compare the room with the chain, and return whether anything has changed.
 
         Raises `BundleChainOther` if the chain is of another room or later, `ExportChainFull` if no
-        reader would accept the link, and `DiskFull`.
+        reader would accept the increment, and `DiskFull`.
         """
         state = self.state
         if state.room.id != str(self.room.pk):
@@ -153,13 +154,13 @@ class IncrementRun(ExportRun):
         ).fetchone()
         self.deleted, self.added = gone - moved, new_count - moved
         self.changed -= self.added
-        if self.deleted > MAX_DELETED or state.sequence + 1 >= MAX_LINKS:
+        if self.deleted > MAX_DELETED or state.sequence + 1 >= MAX_BUNDLES:
             raise ExportChainFull(
-                f"The next link would be number {state.sequence + 1:,} and delete "
-                f"{pluralize(self.deleted, 'event')}. A chain has at most {MAX_LINKS} bundles, and "
-                f"a link deletes at most {MAX_DELETED:,} events."
+                f"The next increment would be number {state.sequence + 1:,} and delete "
+                f"{pluralize(self.deleted, 'event')}. A chain has at most {MAX_BUNDLES} bundles, "
+                f"and an increment deletes at most {MAX_DELETED:,} events."
             )
-        return self._build_link(used)
+        return self._build_increment(used)
 
     def _describe(self, pages: Iterable[bytes]) -> Iterator[StateBatch]:
         for batch in map(self.recorder.describe, pages):
@@ -168,7 +169,7 @@ class IncrementRun(ExportRun):
             yield batch
 
     def _store(self, old: Item | None, new: Item | None) -> Iterator[str]:
-        """Store a difference, and yield the sender of an event that the link will have."""
+        """Store a difference, and yield the sender of an event that the increment will have."""
         if old and not new:
             self._index.execute("INSERT INTO gone VALUES (?)", (old.event_id,))
         if new:
@@ -182,8 +183,8 @@ class IncrementRun(ExportRun):
             self.changed += 1
             yield new.sender_id
 
-    def _build_link(self, used: set[str]) -> bool:
-        """Turn the header of the whole room into the one of the link."""
+    def _build_increment(self, used: set[str]) -> bool:
+        """Turn the header of the whole room into the one of the increment."""
         header, state = self.header, self.state
         self.senders = header.senders
         self.media = {(entry.media_id, entry.name): entry for entry in header.media}
@@ -193,18 +194,20 @@ class IncrementRun(ExportRun):
             before = state.media.get((entry.media_id, entry.name))
             if entry.sha256 in present:
                 if entry.missing == LOST:
-                    entry.missing = None  # An earlier link has the bytes.
+                    entry.missing = None  # An earlier bundle has the bytes.
             elif before and before.missing == LOST and entry.missing is None:
                 # The file may be back, or still be damaged.
                 name = get_storage_name(self.room.tenant_id, entry.sha256)
                 entry.missing = None if is_intact(name, entry.sha256, entry.size) else LOST
         header.media = [entry for key, entry in self.media.items() if state.media.get(key) != entry]
         self._new_files = [entry for entry in header.media if entry.sha256 not in present]
-        links = {
+        described = {
             key: _describe_sender(state.senders.get(key), header.senders[key], self._mask)
             for key in header.senders
         }
-        header.senders = {key: link for key, link in links.items() if link.change or key in used}
+        header.senders = {
+            key: sender for key, sender in described.items() if sender.change or key in used
+        }
         header.increment = Increment(
             ChainPosition(state.root, state.tip, state.sequence + 1, state.exported_at),
             removed,
@@ -217,7 +220,7 @@ class IncrementRun(ExportRun):
             or header.media
             or removed
             or header.room != state.room
-            or any(sender.change for sender in links.values())
+            or any(sender.change for sender in described.values())
         )
 
     def iter_parts(self) -> Generator[bytes]:
@@ -241,7 +244,7 @@ class IncrementRun(ExportRun):
 
     def build_result(self, size: int) -> ExportResult:
         increment = self.header.increment
-        link = LinkCounts(
+        counts = IncrementCounts(
             self.state.sequence + 1,
             self.state.exported_at,
             self.added,
@@ -251,10 +254,10 @@ class IncrementRun(ExportRun):
         )
         after = increment.after if increment else None
         media = list(self.media.values())
-        return replace(super().build_result(size), link=link, after=after, room_media=media)
+        return replace(super().build_result(size), increment=counts, after=after, room_media=media)
 
     def build_state(self, tip: str) -> ChainState:
-        """Return the state after this link."""
+        """Return the state after this increment."""
         header, state = self.header, self.state
         if (increment := header.increment) is None:
             raise RuntimeError("The changes were not looked for.")
@@ -267,14 +270,14 @@ class IncrementRun(ExportRun):
 
 def _describe_sender(
     before: Sender | None, now: Sender, mask: Callable[[Sender], Sender]
-) -> LinkSender:
-    link = LinkSender(**msgspec.structs.asdict(now))
+) -> IncrementSender:
+    sender = IncrementSender(**msgspec.structs.asdict(now))
     if before is None:
-        link.change = "added"
+        sender.change = "added"
     elif before != mask(now):
-        link.change = "changed"
-        link.previous_fqid = before.fqid if before.fqid != now.fqid else None
-    return link
+        sender.change = "changed"
+        sender.previous_fqid = before.fqid if before.fqid != now.fqid else None
+    return sender
 
 
 class RecordedRun(ExportRun):
@@ -316,7 +319,7 @@ class _ServedExport(RoomExport):
 
     def _finish(self, size: int) -> ExportResult:
         run, tip = self._run, self._run.writer.manifest_sha256
-        write_served([*self._cached.links, tip], run.build_state(tip), run.recorder)
+        write_served([*self._cached.bundles, tip], run.build_state(tip), run.recorder)
         return super()._finish(size)
 
     def close(self) -> None:
@@ -333,9 +336,9 @@ class IncrementExport(RoomExport):
 
     _run: IncrementRun
 
-    def __init__(self, run: IncrementRun, links: Sequence[str], *, is_cached: bool) -> None:
+    def __init__(self, run: IncrementRun, bundles: Sequence[str], *, is_cached: bool) -> None:
         super().__init__(run)
-        self._links = links
+        self._bundles = bundles
         self._is_cached = is_cached
         self.has_changes = run.find_changes()
 
@@ -349,19 +352,19 @@ class IncrementExport(RoomExport):
         run = self._run
         if not self.has_changes and not even_if_empty:
             if target and not self._is_cached:
-                self._keep(target.parent, self._links, run.state)
+                self._keep(target.parent, self._bundles, run.state)
             return run.build_result(0)
         if target is None:
             return write_to_stream(lambda: self, sys.stdout.buffer)
         result = write_to_file(lambda: self, target, overwrite=overwrite)
         if tip := result.manifest_sha256:
-            self._keep(target.parent, [*self._links, tip], run.build_state(tip))
+            self._keep(target.parent, [*self._bundles, tip], run.build_state(tip))
         return result
 
-    def _keep(self, directory: Path, links: Sequence[str], state: ChainState) -> None:
+    def _keep(self, directory: Path, bundles: Sequence[str], state: ChainState) -> None:
         """Write the cache. A directory that can't be written to has none."""
         with write_drafts(directory), suppress(OSError):
-            write_cache(directory / NAME, links, state, self._run.recorder)
+            write_cache(directory / NAME, bundles, state, self._run.recorder)
 
 
 @contextmanager
@@ -414,26 +417,27 @@ def start_increment(
     Raises `ExportRefused`, `BundleError`, `DiskFull`, and `UsageError` for unreadable files.
     """
     with ExitStack() as stack:
-        files = [(str(path), stack.enter_context(open_link(path))) for path in since]
+        files = [(str(path), stack.enter_context(open_bundle_file(path))) for path in since]
         if cached := read_cache(since[-1].parent, [file for _, file in files], max_bytes):
-            links, state, before = cached.links, cached.state, cached.iter_batches()
+            bundles, state, before = cached.bundles, cached.state, cached.iter_batches()
             stack.callback(cached.close)
         else:
             opened = stack.enter_context(
                 open_chain(files, max_bytes=max_bytes, progress_factory=progress_factory)
             )
-            links = [link.bundle.manifest_sha256 for link in opened.links]
+            bundles = [item.bundle.manifest_sha256 for item in opened.bundles]
             state, before = opened.state, opened.iter_batches(with_texts=False)
         audit_export(operator=operator, room=room, options=options, since=state.tip)
         run = IncrementRun(room, options, state, before, cached=cached)
         stack.callback(run.close)
-        yield IncrementExport(run, links, is_cached=cached is not None)
+        yield IncrementExport(run, bundles, is_cached=cached is not None)
 
 
 def export_increment_as_participant(
     *, caller: Caller, room: str, since: str | None, now: datetime
 ) -> RoomExport | None:
-    """Start the export of a room for one of its members, as the base of a chain or its next link.
+    """Start the export of a room for one of its members, as the base of a chain or its next
+    increment.
 
     `since` is the SHA-256 of the manifest of the last bundle; None begins a chain. Returns None if
     nothing has changed. Raises the errors of `export_as_participant`, and `ExportBaseUnknown`.

@@ -35,9 +35,9 @@ def merge_bundles(
     max_bytes: int,
     progress_factory: ProgressFactory,
 ) -> Report:
-    """Write a whole bundle of the room after a chain, or after one of its links.
+    """Write a whole bundle of the room after a chain, or after one of its bundles.
 
-    `bundles` are the files of the chain, its directory, or its last link, none larger than
+    `bundles` are the files of the chain, its directory, or its last bundle, none larger than
     `max_bytes`. Raises `BundleError`, and the errors of `write_to_file`.
     """
     files = find_chain(bundles[0]) if len(bundles) == 1 else bundles
@@ -72,7 +72,8 @@ def merge_bundles(
         "size_bytes": size,
     }
     sentence = (
-        f"Merged room {state.room.name!r} as of {state.exported_at} (link {state.sequence:,}): "
+        f"Merged room {state.room.name!r} as of {state.exported_at} (increment "
+        f"{state.sequence:,}): "
         f"{pluralize(totals.events, 'event')}, {pluralize(totals.media, 'attachment')}, "
         f"{format_bytes(size)}. The bundle is unsigned."
     )
@@ -98,7 +99,7 @@ def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) 
         if entry.missing is None and entry.sha256 not in written:
             written.add(entry.sha256)
             if (bundle := chain.find_media(entry.sha256)) is None:
-                raise BundleDamaged(f"No link has the bytes of attachment {entry.media_id}.")
+                raise BundleDamaged(f"No bundle has the bytes of attachment {entry.media_id}.")
             with bundle.open_media(entry.sha256) as file:
                 chunks = iter(partial(file.read, MIB), b"")
                 yield from writer.encode_attachment(entry, chunks)
@@ -108,7 +109,7 @@ def iter_merged(chain: Chain, generator: str, on_events: Callable[[int], None]) 
 def diff_bundles(
     *, before: Path, after: Path, max_bytes: int, progress_factory: ProgressFactory
 ) -> Report:
-    """Compare two states of a room: whole bundles, links of a chain, or directories with chains.
+    """Compare two states of a room: whole bundles, bundles of a chain, or directories with chains.
 
     `room` are the names of its changed fields. Raises `BundleError` and `UsageError`.
     """

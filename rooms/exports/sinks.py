@@ -68,7 +68,8 @@ def write_drafts(directory: Path) -> Iterator[None]:
 def lock_directory(directory: Path, *, room: Room | None = None) -> Iterator[None]:
     """Let one export at a time write to a directory, or to the chain of a room in it.
 
-    So no drafts in use are removed, and no two links follow the same one. Raises `ExportRunning`.
+    So no drafts in use are removed, and no two increments follow the same one. Raises
+    `ExportRunning`.
     """
     name = os.fsencode(directory.resolve()) + (f"\0{room.pk}".encode() if room else b"")
     with process_lock(f"export-{sha256(name).hexdigest()[:16]}") as acquired:

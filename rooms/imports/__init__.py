@@ -5,5 +5,5 @@ makes the bundle readable twice; `import_room` validates it and leads through th
 announces the files that are about to be stored, and cleans up after interrupted imports; `media`
 stores them; `id_mapping` gives events new IDs; `events` writes the events.
 
-`append_link` finds the room of an increment, and `apply_link` writes the changes.
+`append_increment` finds the room of an increment, and `apply_increment` writes the changes.
 """

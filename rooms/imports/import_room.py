@@ -189,7 +189,7 @@ class BundleImport(WriteContext):
         ensure_quota(tenant, added_bytes=added_bytes, written=True, adds_room=adds_room)
 
     def record(self, room: Room, **details: Any) -> None:
-        """Record the import of a room, or of a link, in the audit log."""
+        """Record the import of a room, or of an increment, in the audit log."""
         header = self.bundle.header
         record_audit(
             operator=self.operator,

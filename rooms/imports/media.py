@@ -180,7 +180,7 @@ def attach_files(
 ) -> None:
     """Attach files to the room by their IDs here; an increment may list a name that it has."""
     for part in batched(entries):
-        links = [
+        attached = [
             RoomMedia(
                 tenant_id=room.tenant_id,
                 room=room,
@@ -191,7 +191,7 @@ def attach_files(
             )
             for entry in part
         ]
-        RoomMedia.objects.bulk_create(links, ignore_conflicts=True)
+        RoomMedia.objects.bulk_create(attached, ignore_conflicts=True)
 
 
 def _build_media(entry: MediaEntry, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:

@@ -58,8 +58,8 @@ class VerifiedBundle:
         if self.error is None and self.header and self.header.increment:
             chain = self.header.increment.chain
             return (
-                f"The bundle is valid: link {chain.sequence:,} of a chain, with the changes since "
-                f"{chain.since}. {self._describe_signature('It')} Only `scaiwave room verify "
+                f"The bundle is valid: increment {chain.sequence:,} of a chain, with the changes "
+                f"since {chain.since}. {self._describe_signature('It')} Only `scaiwave room verify "
                 "--chain` shows whether it follows the others."
             )
         if self.error is None:
@@ -194,7 +194,7 @@ def verify_bundle(
     )
 
 
-# The worst signature of a chain counts: one unsigned link makes the chain unsigned.
+# The worst signature of a chain counts: one unsigned increment makes the chain unsigned.
 _WORST_FIRST = (
     VerificationStatus.WRONG,
     VerificationStatus.UNSIGNED,
@@ -205,15 +205,15 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True)
 class VerifiedChain:
-    """A valid chain: the room after each link, and the result of the signatures."""
+    """A valid chain: the room after each bundle, and the result of the signatures."""
 
-    links: Sequence[Row]
+    bundles: Sequence[Row]
     status: VerificationStatus
     require_signature: bool
 
     @property
     def sentence(self) -> str:
-        chain = f"The chain of {pluralize(len(self.links), 'bundle')} is"
+        chain = f"The chain of {pluralize(len(self.bundles), 'bundle')} is"
         if self.status is VerificationStatus.WRONG:
             return f"{chain} complete, but a signature is wrong."
         whole = f"{chain} valid."
@@ -238,12 +238,12 @@ class VerifiedChain:
         return {
             "valid": self.error is None,
             "signature": self.status.value,
-            "links": list(self.links),
+            "links": list(self.bundles),
         }
 
     def _find_worst(self) -> str:
         """Return the first file whose signature decides about the chain."""
-        files = (row["file"] for row in self.links if row["signature"] == self.status.value)
+        files = (row["file"] for row in self.bundles if row["signature"] == self.status.value)
         return str(next(files))
 
 
@@ -257,7 +257,7 @@ def verify_chain(
     require_signature: bool = False,
     progress_factory: ProgressFactory = null_progress_factory,
 ) -> VerifiedChain:
-    """Validate a chain: every bundle, and the room after each link.
+    """Validate a chain: every bundle, and the room after each bundle.
 
     Takes the arguments of `verify_bundle`. Raises the first problem as `BundleError`.
     """
@@ -265,20 +265,20 @@ def verify_chain(
     with open_chain_files(files, max_bytes=max_bytes, progress_factory=progress_factory) as chain:
         for _ in chain.iter_batches(with_texts=False):
             pass  # It compares the positions.
-        statuses = [verify_signature(link.bundle.signature, keys).status for link in chain.links]
+        statuses = [verify_signature(item.bundle.signature, keys).status for item in chain.bundles]
         rows = [
             {
-                "file": link.name,
+                "file": item.name,
                 "sequence": number,
-                "exported_at": link.header.exported_at,
+                "exported_at": item.header.exported_at,
                 "events": totals.events,
                 "media": totals.media,
                 "digest": totals.digest,
-                "manifest_sha256": link.bundle.manifest_sha256,
+                "manifest_sha256": item.bundle.manifest_sha256,
                 "signature": status.value,
             }
-            for number, (link, totals, status) in enumerate(
-                zip(chain.links, chain.totals, statuses, strict=True)
+            for number, (item, totals, status) in enumerate(
+                zip(chain.bundles, chain.totals, statuses, strict=True)
             )
         ]
     return VerifiedChain(rows, min(statuses, key=_WORST_FIRST.index), require_signature)
@@ -286,7 +286,7 @@ def verify_chain(
 
 def warn_of_others(names: Sequence[str]) -> list[str]:
     """Return a warning about files beside a chain, by what `list_others` returned."""
-    problem = "Not verified, because only names like 0001.zip are links"
+    problem = "Not verified, because only names like 0001.zip are bundles"
     return [f"{problem}: {list_some(names)}."] if names else []
 
 

@@ -46,14 +46,14 @@ class RowWriter(ABC):
     """One bundle. Its methods without a body are called in their order, in the transaction.
 
     With `senders`, the IDs here of all senders, the events keep their authors, positions and flags;
-    without, the creator of the room sends them at new positions. `unlinked` are files that the room
+    without, the creator of the room sends them at new positions. `detached` are files that the room
     no longer has: they are deleted if no other has them.
     """
 
     run: WriteContext
     bundle: ValidatedBundle
     senders: Mapping[str, UUID] | None = field(default=None, init=False)
-    unlinked: set[UUID] = field(default_factory=set, init=False)
+    detached: set[UUID] = field(default_factory=set, init=False)
     room: Room = field(init=False)
     rewriter: EventRewriter = field(init=False)
 
@@ -83,7 +83,7 @@ class RowWriter(ABC):
         with run.progress_factory("Writing events") as progress:
             added = write_events(batches, destination, total=total, progress=progress)
         release_on_commit(
-            self.unlinked | _detach_erased(room, self.rewriter),
+            self.detached | _detach_erased(room, self.rewriter),
             operator=run.operator,
             tenant_id=run.tenant.pk,
             now=run.now,
@@ -120,8 +120,10 @@ def _detach_erased(room: Room, rewriter: EventRewriter) -> set[UUID]:
         return set()
     events = Event.objects.filter(room=room)
     keys -= find_media_ids(events) | find_avatars(room, events)
-    links = RoomMedia.objects.filter(room=room, media__in=keys)
+    attached = RoomMedia.objects.filter(room=room, media__in=keys)
     # A file that this server had before may have uses besides rooms.
-    own = set(links.filter(media__created_at__gte=F("created_at")).values_list("media", flat=True))
-    links.delete()
+    own = set(
+        attached.filter(media__created_at__gte=F("created_at")).values_list("media", flat=True)
+    )
+    attached.delete()
     return own

@@ -67,7 +67,7 @@ def purge_due_rooms(operator: Operator, now: datetime) -> int:
         if not is_gone:  # The last one has not come to that.
             deletion.forget_words()
         for tenant_id in {room.tenant_id for room in rooms}:
-            deletion.index.finish_removal(tenant_id)
+            deletion.index.finish_deletion(tenant_id)
     return purged
 
 
@@ -111,7 +111,7 @@ def purge_room(
             sum(opened.delete_rows([RoomMember.objects.filter(room=room)], check))
             delete_served(room.pk)
             if is_last:
-                opened.index.finish_removal(room.tenant_id)
+                opened.index.finish_deletion(room.tenant_id)
                 opened.forget_words()
             is_done = _finish(operator, room, now, before)
     return True

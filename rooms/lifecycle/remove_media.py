@@ -32,12 +32,12 @@ from tenants.lookup.validators import validate_required_reason
 REMOVED_KEY = "_removed_file"
 """In the content of an event whose file is gone: the name of the file, and the reason."""
 
-REMOVAL = ChangeWords(
+DELETION = ChangeWords(
     "file",
     "Would remove file {name} from room {room}.",
     "File {name} removed from room {room}. `room media restore` brings it back until {until}.",
 )
-ERASURE = ChangeWords(
+PURGE = ChangeWords(
     "file",
     "Would delete file {name} of room {room} for good.",
     "File {name} of room {room} deleted for good.",
@@ -91,7 +91,7 @@ def remove_media(
         for link in links
     ]
     if dry_run:
-        return _build_change(ERASURE if at_once else REMOVAL, rows[0], dry_run=True)
+        return _build_change(PURGE if at_once else DELETION, rows[0], dry_run=True)
     end = "for good; this can't be undone" if at_once else f"on {rows[0].purge_at:%Y-%m-%d}"
     confirm(
         f"This hides file {rows[0].name} of room {found}, and deletes its bytes {end}.",
@@ -110,7 +110,7 @@ def remove_media(
     if at_once:
         with open_deletion(operator, now):
             _purge(operator, now, RemovedFile.objects.filter(pk__in=[row.pk for row in rows]))
-    return _build_change(ERASURE if at_once else REMOVAL, rows[0], changed=True)
+    return _build_change(PURGE if at_once else DELETION, rows[0], changed=True)
 
 
 def restore_media(

@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import Count, Max
 
 from federation.errors import NoSigningKey
-from rooms.bundle.chain_files import find_last_base, list_links, open_chain_files
+from rooms.bundle.chain_files import find_last_base, list_bundles, open_chain_files
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import WHOLE_ROOM, format_timestamp
 from rooms.errors import ExportIncomplete, TenantExportBusy, TenantReferenced
@@ -41,8 +41,8 @@ from rooms.models import Event, ImportIntent, Room, RoomMember
 from rooms.moves.index import (
     AUDIT,
     INDEX,
+    BundleInfo,
     FileInfo,
-    LinkInfo,
     RoomEntry,
     TenantIndex,
     TenantInfo,
@@ -179,7 +179,7 @@ def _require_own_members(tenant: Tenant, rooms: list[RoomEntry]) -> None:
 
 
 def _list_rooms(tenant: Tenant) -> list[RoomEntry]:
-    """Return the rooms as they are, without links."""
+    """Return the rooms as they are, without bundles."""
     counts = dict(
         Event.objects.filter(tenant=tenant).order_by().values_list("room").annotate(Count("pk"))
     )
@@ -316,23 +316,23 @@ class _Export:
         if before and result is None and last == file.name:
             return RoomEntry(**base, events=before.events, media=before.media, links=before.links)
         if result and result.manifest_sha256:
-            link = _describe_link(file, result.manifest_sha256)
-            if result.link is None:
-                return RoomEntry(**base, events=result.events, media=result.media, links=[link])
+            item = _describe_bundle(file, result.manifest_sha256)
+            if result.increment is None:
+                return RoomEntry(**base, events=result.events, media=result.media, links=[item])
             after = result.after
             if before and after and last and int(last[:-4]) + 1 == int(file.stem):
-                links = [*before.links, link]
-                return RoomEntry(**base, events=after.events, media=after.media, links=links)
-        # An export that was interrupted has written links that no index lists.
-        files = list_links(file.parent)
+                bundles = [*before.links, item]
+                return RoomEntry(**base, events=after.events, media=after.media, links=bundles)
+        # An export that was interrupted has written bundles that no index lists.
+        files = list_bundles(file.parent)
         files = files[find_last_base(files) :]
         with open_chain_files(files, max_bytes=self.options.max_bytes) as chain:
-            links = [
-                _describe_link(path, link.bundle.manifest_sha256)
-                for path, link in zip(files, chain.links, strict=True)
+            bundles = [
+                _describe_bundle(path, item.bundle.manifest_sha256)
+                for path, item in zip(files, chain.bundles, strict=True)
             ]
             totals = chain.totals[-1]
-        return RoomEntry(**base, events=totals.events, media=totals.media, links=links)
+        return RoomEntry(**base, events=totals.events, media=totals.media, links=bundles)
 
     def _write_tables(
         self, directory: Path, bundled: dict[str, RoomEntry], now: datetime
@@ -363,6 +363,6 @@ class _Export:
         return files, entries
 
 
-def _describe_link(file: Path, manifest_sha256: str) -> LinkInfo:
+def _describe_bundle(file: Path, manifest_sha256: str) -> BundleInfo:
     with file.open("rb") as opened:
-        return LinkInfo(file.name, *hash_file(opened), manifest_sha256)
+        return BundleInfo(file.name, *hash_file(opened), manifest_sha256)

@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 
 from rooms.bundle.chain import find_all
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, normalize_id
-from rooms.bundle.manifest.events import Batch, LinkEvent
+from rooms.bundle.manifest.events import Batch, IncrementEvent
 from rooms.bundle.manifest.schema import Sender
 from rooms.bundle.reader import ValidatedBundle, read_bundle
 from rooms.errors import BundleDamaged, ImportRunning, TenantExportDamaged
@@ -38,7 +38,7 @@ from rooms.models import (
     TenantImport,
 )
 from rooms.models.media import get_storage_name
-from rooms.moves.index import LinkInfo, RoomEntry
+from rooms.moves.index import BundleInfo, RoomEntry
 from rooms.moves.mapping import TenantMapping
 from rooms.stream_positions import END_POSITION
 from scaiwave.console.columns import ColumnType
@@ -133,15 +133,15 @@ def import_moved_room(
     present = RoomImport.objects.filter(tenant=to.tenant, room__deleted_at=None)
     record = present.filter(room=row["id"]).first()
     done = [record.manifest_sha256, *record.links] if record else []
-    wanted = [link.manifest_sha256 for link in entry.links]
+    wanted = [item.manifest_sha256 for item in entry.links]
     if done != wanted[: len(done)]:
         done = []  # The first bundle replaces the room.
     for number in range(len(done), len(wanted)):
         with _open_bundle(to, paths[number]) as bundle:
-            link = _MovedLink(to, bundle, entry, row, number)
-            link.check()
+            item = _MovedBundle(to, bundle, entry, row, number)
+            item.check()
             if not to.dry_run:
-                link.write(link.plan_media())
+                item.write(item.plan_media())
     return len(wanted) - len(done)
 
 
@@ -190,7 +190,7 @@ def note_emptied(record: TenantImport, events: QuerySet[Event]) -> None:
 
 
 @dataclass
-class _MovedLink(RowWriter):
+class _MovedBundle(RowWriter):
     """One bundle of a room, which is the one with this number in its chain."""
 
     run: RoomsDestination
@@ -200,7 +200,7 @@ class _MovedLink(RowWriter):
     senders: Mapping[str, UUID] = field(default_factory=dict, init=False)
 
     @property
-    def info(self) -> LinkInfo:
+    def info(self) -> BundleInfo:
         return self.entry.links[self.number]
 
     def check(self) -> None:
@@ -323,9 +323,13 @@ class _MovedLink(RowWriter):
         self.rewriter.emptied = set(self.run.record.emptied_events or ())
 
     def _delete_events(self) -> None:
-        """Delete the events that a link deletes, or has in their new form."""
+        """Delete the events that an increment deletes, or has in their new form."""
         changed = (
-            [event.id for event in cast(Sequence[LinkEvent], batch) if event.change == "changed"]
+            [
+                event.id
+                for event in cast(Sequence[IncrementEvent], batch)
+                if event.change == "changed"
+            ]
             for batch in self.bundle.content.iter_batches()
         )
         for ids in chain(self.bundle.iter_deleted(), changed):

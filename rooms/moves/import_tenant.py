@@ -361,7 +361,7 @@ class _Import:
         entries = {mapping(UUID(entry.id)): entry for entry in export.index.exported}
         for row in mapping.iter_rows(export, export.tables["rooms"]):
             entry = entries[row["id"]]
-            paths = export.index.link_paths(options.directory, entry)
+            paths = export.index.bundle_paths(options.directory, entry)
             self.bundles += import_moved_room(to, entry, row, paths)
         if not self.dry_run:
             with transaction.atomic(durable=True):

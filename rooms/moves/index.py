@@ -5,7 +5,7 @@
     rooms/<room-id>/0000.zip, 0001.zip and so on
 
 No name of a file is taken from the index as it is: it names tables, rooms and the numbers of
-links, so that nothing leads out of the directory.
+increments, so that nothing leads out of the directory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FileInfo(Struct, frozen=True):
     rows: Count = 0
 
 
-class LinkInfo(Struct, frozen=True):
+class BundleInfo(Struct, frozen=True):
     """One bundle of a room, with the SHA-256 of its manifest."""
 
     name: Annotated[str, Meta(pattern=r"^[0-9]{4,6}\.zip\Z")]
@@ -54,14 +54,14 @@ class LinkInfo(Struct, frozen=True):
 
 
 class RoomEntry(Struct, frozen=True):
-    """A room; without links, `reason` is why it is not exported."""
+    """A room; without bundles, `reason` is why it is not exported."""
 
     id: Id
     name: str
     room_type: str
     events: Count
     media: Count = 0
-    links: list[LinkInfo] = []
+    links: list[BundleInfo] = []
     reason: str | None = None
 
 
@@ -103,16 +103,16 @@ class TenantIndex(Struct, frozen=True):
     def not_exported(self) -> list[RoomEntry]:
         return [room for room in self.rooms if room.reason is not None]
 
-    def iter_files(self) -> Iterator[tuple[str, FileInfo | LinkInfo]]:
+    def iter_files(self) -> Iterator[tuple[str, FileInfo | BundleInfo]]:
         """Yield every file by its name in the directory."""
         for name, info in self.files.items():
             yield name_rows(self.sequence, name), info
         for room in self.exported:
-            for link in room.links:
-                yield f"rooms/{room.id}/{link.name}", link
+            for item in room.links:
+                yield f"rooms/{room.id}/{item.name}", item
 
-    def link_paths(self, directory: Path, room: RoomEntry) -> list[Path]:
-        return [directory / "rooms" / room.id / link.name for link in room.links]
+    def bundle_paths(self, directory: Path, room: RoomEntry) -> list[Path]:
+        return [directory / "rooms" / room.id / item.name for item in room.links]
 
 
 register_structs(TenantIndex)
@@ -150,7 +150,7 @@ def read_index(directory: Path) -> tuple[TenantIndex, SignedFile]:
     if len({room.id for room in index.rooms}) < len(index.rooms):
         raise TenantExportDamaged(f"{INDEX} lists a room twice.")
     for room in index.exported:
-        if not room.links or len({link.name for link in room.links}) < len(room.links):
+        if not room.links or len({item.name for item in room.links}) < len(room.links):
             raise TenantExportDamaged(f"{INDEX} lists room {room.id} without a chain of bundles.")
     return index, document
 

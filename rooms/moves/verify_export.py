@@ -169,12 +169,12 @@ def _check_audit(export: ExportedRows, now: datetime) -> None:
 @contextmanager
 def _open_room(export: ExportedRows, entry: RoomEntry, max_bytes: int) -> Iterator[Chain]:
     """Open the chain of a room, and validate it."""
-    paths = export.index.link_paths(export.directory, entry)
+    paths = export.index.bundle_paths(export.directory, entry)
     with open_chain_files(paths, max_bytes=max_bytes) as chain:
-        found = [link.bundle.manifest_sha256 for link in chain.links]
+        found = [item.bundle.manifest_sha256 for item in chain.bundles]
         totals = chain.totals[-1]
         if (
-            found != [link.manifest_sha256 for link in entry.links]
+            found != [item.manifest_sha256 for item in entry.links]
             or chain.state.room.id != entry.id
             or (totals.events, totals.media) != (entry.events, entry.media)
         ):

@@ -14,8 +14,8 @@ from rooms.lifecycle.deletion import open_deletion
 from rooms.lookup.authors import Author, list_fqids
 from rooms.lookup.holds import contains_held
 from rooms.models import Event, Room
-from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
-from rooms.retention.room_removal import RoomRemoval
+from rooms.retention.event_deletion import EventDeletion, HoldsChanged, temporary_tables
+from rooms.retention.room_deletion import RoomDeletion
 from rooms.search.documents import wait_for_writers
 from rooms.stream_positions import lock_stream
 from scaiwave.core.operators import Operator
@@ -40,8 +40,8 @@ def erase_messages(
     if dry_run:
         names_left: dict[UUID, int] = {}
         with temporary_tables():
-            for removal in _iter_removals(person):
-                counts.update(removal.count(names_left))
+            for due in _iter_deletions(person):
+                counts.update(due.count(names_left))
         return _summarise(counts)
 
     def record(room: Room, counts: dict[str, int]) -> None:
@@ -67,9 +67,9 @@ def erase_messages(
                 lock_stream(person.tenant_id)
                 Participant.objects.filter(pk=person.pk).update(messages_erased_at=now)
             try:
-                for removal in _iter_removals(person):
+                for due in _iter_deletions(person):
                     with attempt():
-                        for part in removal.run(deletion, record):
+                        for part in due.run(deletion, record):
                             counts.update(part)
                 is_done = True
             except HoldsChanged:
@@ -77,14 +77,14 @@ def erase_messages(
         # A backfill may have been writing documents of redacted events, or an interrupted call may
         # have left them, or files.
         wait_for_writers()
-        deletion.index.finish_removal(person.tenant_id)
+        deletion.index.finish_deletion(person.tenant_id)
         with attempt():
             delete_announced(person.tenant_id)
         deletion.forget_words()
     return _summarise(counts)
 
 
-def _iter_removals(person: Participant) -> Iterator[RoomRemoval]:
+def _iter_deletions(person: Participant) -> Iterator[RoomDeletion]:
     """Yield one for each room of the tenant that the person has written in.
 
     Raises OnHold, for example for a hold on the importer of a room, who is the sender there.
@@ -100,8 +100,8 @@ def _iter_removals(person: Participant) -> Iterator[RoomRemoval]:
     for key in keys:
         room = Room.all_objects.filter(pk=key).first()
         if room is not None:
-            removal = Removal(room, author.events_q, content_only=True, with_reactions=False)
-            yield RoomRemoval(room, removal, removal)
+            due = EventDeletion(room, author.events_q, content_only=True, with_reactions=False)
+            yield RoomDeletion(room, due, due)
 
 
 def _summarise(counts: Counter[str]) -> Mapping[str, int]:

@@ -15,9 +15,9 @@ from rooms.errors import RetentionRunning
 from rooms.imports.intents import delete_announced
 from rooms.lifecycle.deletion import Deletion, open_deletion
 from rooms.models import RetentionPolicy, Room, TenantImport
+from rooms.retention.event_deletion import EventDeletion, HoldsChanged, temporary_tables
 from rooms.retention.policies import SERVER, PolicyPlace, resolve_place
-from rooms.retention.removal import HoldsChanged, Removal, temporary_tables
-from rooms.retention.room_removal import RoomRemoval
+from rooms.retention.room_deletion import RoomDeletion
 from rooms.search.documents import wait_for_writers
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
@@ -123,7 +123,7 @@ class _Run:
                 yield from _build_rows(room, policy, counts)
             wait_for_writers()
             for tenant_id in tenants:
-                deletion.index.finish_removal(tenant_id)
+                deletion.index.finish_deletion(tenant_id)
                 with attempt():
                     delete_announced(tenant_id)  # the files of an interrupted run
 
@@ -133,8 +133,8 @@ class _Run:
         is_done = False
         while not is_done:
             try:
-                removal = self._build_removal(room, policy)
-                yield from removal.run(deletion, partial(self._record, policy))
+                due = self._build_deletion(room, policy)
+                yield from due.run(deletion, partial(self._record, policy))
                 is_done = True
             except HoldsChanged:
                 is_done = self._is_held(room)
@@ -142,7 +142,7 @@ class _Run:
     def count(self) -> Iterator[Row]:
         names_left: dict[UUID, int] = {}
         for room, policy in self._iter_rooms():
-            counts = self._build_removal(room, policy).count(names_left)
+            counts = self._build_deletion(room, policy).count(names_left)
             yield from _build_rows(room, policy, counts)
 
     def finish(self) -> None:
@@ -196,18 +196,18 @@ class _Run:
     def _is_held(room: Room) -> bool:
         return find_hold(room.tenant_id, room_id=room.pk) is not None
 
-    def _build_removal(self, room: Room, policy: RetentionPolicy) -> RoomRemoval:
-        def build(before: datetime | None) -> Removal | None:
+    def _build_deletion(self, room: Room, policy: RetentionPolicy) -> RoomDeletion:
+        def build(before: datetime | None) -> EventDeletion | None:
             if before is None:
                 return None
             due = Q(created_at__lt=before)
-            return Removal(room, due, content_only=policy.content_only)
+            return EventDeletion(room, due, content_only=policy.content_only)
 
         before, files_before = (
             None if days is None else self.now - timedelta(days=days)
             for days in (policy.days, policy.get_media_days())
         )
-        return RoomRemoval(room, build(before), build(files_before), files_before)
+        return RoomDeletion(room, build(before), build(files_before), files_before)
 
     def _record(self, policy: RetentionPolicy, room: Room, counts: dict[str, int]) -> None:
         """Add an audit entry to the transaction that deletes."""

@@ -64,8 +64,8 @@ class SearchIndex:
         """
         return documents.delete_documents_of(tenant_id, events), lambda: None
 
-    def finish_removal(self, tenant_id: UUID) -> None:
-        """Remove documents that an interrupted removal has left because of a search server.
+    def finish_deletion(self, tenant_id: UUID) -> None:
+        """Remove documents that an interrupted deletion has left because of a search server.
 
         They are of events that were deleted or redacted.
         """

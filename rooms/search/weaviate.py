@@ -102,7 +102,7 @@ class WeaviateIndex(SearchIndex):
 
         return len(found), remove
 
-    def finish_removal(self, tenant_id: UUID) -> None:
+    def finish_deletion(self, tenant_id: UUID) -> None:
         every = EventRange(Scope(), tenant_id, 0, MAX_POSITION)
         while event_ids := documents.get_stale_events(every, BATCH_SIZE):
             self._remove(tenant_id, event_ids)

@@ -25,7 +25,7 @@ from django.conf import settings
 from federation.keys.signing import VerifyingKey
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.archive.writer import DeflateCompressor, ZipStreamWriter
-from rooms.bundle.chain_files import ChainContent, find_chain, open_chain_files, open_link
+from rooms.bundle.chain_files import ChainContent, find_chain, open_bundle_file, open_chain_files
 from rooms.bundle.format import SIGNATURE_ALGORITHM
 from rooms.bundle.manifest.schema import format_timestamp
 from rooms.bundle.reader import BundleContent, RoomContent, read_bundle
@@ -139,9 +139,9 @@ def transcribe_bundle(
 ) -> Report:
     """Write the transcript of a bundle, or of the room after a chain, which are verified first.
 
-    `path` is a whole bundle, a directory with a chain, or the last link to read. Needs no database
-    and no network. Raises `BundleError`, `BundleNotVerified` for a wrong signature, `UsageError` if
-    it can't be read, and the errors of `transcribe_room` about the directory.
+    `path` is a whole bundle, a directory with a chain, or the last bundle to read. Needs no
+    database and no network. Raises `BundleError`, `BundleNotVerified` for a wrong signature,
+    `UsageError` if it can't be read, and the errors of `transcribe_room` about the directory.
     """
     _check_target(target, overwrite=overwrite)
     keys = load_keys(None, key, descriptor)
@@ -244,16 +244,16 @@ def _open_bundle(
     max_bytes: int,
     progress_factory: ProgressFactory,
 ) -> TranscriptSource:
-    """Verify a bundle, or the chain of a directory or of a link; `stack` closes it."""
+    """Verify a bundle, or the chain of a directory or of a bundle; `stack` closes it."""
     files = find_chain(path)
     if path.is_dir() or len(files) > 1:
         chain = stack.enter_context(
             open_chain_files(files, max_bytes=max_bytes, progress_factory=progress_factory)
         )
-        bundles = {link.name: link.bundle for link in chain.links}
+        bundles = {item.name: item.bundle for item in chain.bundles}
         content: RoomContent = ChainContent(chain)
     else:
-        file = stack.enter_context(open_link(path))
+        file = stack.enter_context(open_bundle_file(path))
         with progress_factory("Checking") as progress:
             bundle = stack.enter_context(
                 read_bundle(file, max_bytes=max_bytes, cut_references=True, progress=progress)

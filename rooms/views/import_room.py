@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from rooms.errors import WorkspaceForbidden
-from rooms.imports.append_link import append_link
-from rooms.imports.apply_link import LocalChanges
+from rooms.imports.append_increment import append_increment
+from rooms.imports.apply_increment import LocalChanges
 from rooms.imports.import_room import ImportRequest, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.views.authentication import authenticate
@@ -48,7 +48,7 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
             local_changes = LocalChanges.from_flags(
                 keep_local=flags["keep_local"], take_theirs=flags["take_theirs"]
             )
-            appended = append_link(
+            appended = append_increment(
                 operator=operator, request=wanted, file=file, local_changes=local_changes
             )
             return json_response(appended.document())

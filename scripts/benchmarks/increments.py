@@ -34,7 +34,7 @@ CACHE = ".scaiwave-chain-index"
 
 def measure(database: Database, events: int, repeat: int, heading: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as scratch:
-        runs, base, link = _measure(database, events, Path(scratch), repeat)
+        runs, base, increment = _measure(database, events, Path(scratch), repeat)
     comparisons = {
         CACHED: (WHOLE, "≤ 0.7" if database.server else "≤ 1"),
         UNCACHED: (WHOLE, "≤ 1.6"),
@@ -43,15 +43,15 @@ def measure(database: Database, events: int, repeat: int, heading: str) -> dict[
         APPEND: (IMPORT, "≤ 0.05"),
     }
     runs.print_table(heading, comparisons)
-    print(f"Size of the increment: {link:,} bytes, {link / base:.1%} of the base.")
-    return {"runs": runs, "base_bytes": base, "link_bytes": link}
+    print(f"Size of the increment: {increment:,} bytes, {increment / base:.1%} of the base.")
+    return {"runs": runs, "base_bytes": base, "increment_bytes": increment}
 
 
 def _measure(
     database: Database, events: int, directory: Path, repeat: int
 ) -> tuple[Rounds, int, int]:
     runs = Rounds()
-    base, empty, link = (directory / f"{number:04}.zip" for number in range(3))
+    base, empty, increment = (directory / f"{number:04}.zip" for number in range(3))
     with empty_home(database) as environment:
         room = seed_room(environment, "--events", str(events))
         scaiwave = partial(time_scaiwave, environment=environment)
@@ -74,17 +74,19 @@ def _measure(
             )
         for _ in range(repeat):
             (directory / CACHE).write_bytes(cache)
-            runs.add(CHANGED, scaiwave(*words, *both, "--output", str(link), "--force"))
+            runs.add(CHANGED, scaiwave(*words, *both, "--output", str(increment), "--force"))
             runs.add(VERIFY, scaiwave("room", "verify", str(base)))
             whole = ("--output", str(directory / "whole.zip"), "--force")
-            runs.add(MERGE, scaiwave("room", "merge", str(base), str(empty), str(link), *whole))
+            runs.add(
+                MERGE, scaiwave("room", "merge", str(base), str(empty), str(increment), *whole)
+            )
     for _ in range(repeat):
         with empty_home(database) as environment:
             import_bundle = prepare_import(environment)
             answer = directory / "answer.json"
             runs.add(IMPORT, import_bundle(source=base, target=answer))
             import_bundle("--append", source=empty, target=answer)
-            runs.add(APPEND, import_bundle("--append", source=link, target=answer))
+            runs.add(APPEND, import_bundle("--append", source=increment, target=answer))
             if not json.loads(answer.read_bytes())["changed"]:
                 raise BenchmarkError("The increment was not imported.")
-    return runs, base.stat().st_size, link.stat().st_size
+    return runs, base.stat().st_size, increment.stat().st_size

@@ -99,7 +99,7 @@ register_acts(
             confirm=lambda question: None,  # The form names them already.
         ),
         form=SessionsForm,
-        is_offered=lambda user: bool(find_sessions(timezone.now())[str(user.pk)]),
+        is_offered=lambda account: bool(find_sessions(timezone.now())[str(account.pk)]),
     ),
     Act(
         "admin reset-administrator-password",
@@ -111,15 +111,15 @@ register_acts(
             password=lambda: str(call.values["password"]),
         ),
         form=PasswordForm,
-        is_offered=lambda user: user.scaikey_id is None,
-        get_note=lambda user: f"This ends the sessions of the account. {EMERGENCY_NOTE}",
+        is_offered=lambda account: account.scaikey_id is None,
+        get_note=lambda account: f"This ends the sessions of the account. {EMERGENCY_NOTE}",
     ),
     Act(
         "admin disable-administrator",
         "Disable",
         AdminUser,
         lambda call: call.run(disable_administrator, username=call.row.username),
-        is_offered=lambda user: user.is_active,
+        is_offered=lambda account: account.is_active,
         is_destructive=True,
     ),
     Act(
@@ -127,6 +127,6 @@ register_acts(
         "Enable",
         AdminUser,
         lambda call: call.run(enable_administrator, username=call.row.username),
-        is_offered=lambda user: not user.is_active,
+        is_offered=lambda account: not account.is_active,
     ),
 )

@@ -47,21 +47,21 @@ def disable_administrator(
     AdministratorNotFound, and LastAdministrator unless `allow_last`.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    user = get_administrator(operator, username)
-    if not user.is_active:
-        return _build_result(build_administrator_row(user), "disabled")
-    _ensure_not_last(user, "disabled", allow_last=allow_last)
+    account = get_administrator(operator, username)
+    if not account.is_active:
+        return _build_result(build_administrator_row(account), "disabled")
+    _ensure_not_last(account, "disabled", allow_last=allow_last)
     if dry_run:
-        return _build_result(build_administrator_row(user), "disabled", dry_run=True)
-    confirm(f"This blocks {user.username} from the admin site and ends their sessions.")
+        return _build_result(build_administrator_row(account), "disabled", dry_run=True)
+    confirm(f"This blocks {account.username} from the admin site and ends their sessions.")
     with transaction.atomic():
-        user = _lock(user)
-        _ensure_not_last(user, "disabled", allow_last=allow_last)
-        user.is_active = False
-        user.save(update_fields=["is_active"])
-        delete_sessions_of(user.pk)
-        record_audit(operator, "disable-administrator", user, now)
-    return _build_result(build_administrator_row(user), "disabled", changed=True)
+        account = _lock(account)
+        _ensure_not_last(account, "disabled", allow_last=allow_last)
+        account.is_active = False
+        account.save(update_fields=["is_active"])
+        delete_sessions_of(account.pk)
+        record_audit(operator, "disable-administrator", account, now)
+    return _build_result(build_administrator_row(account), "disabled", changed=True)
 
 
 def enable_administrator(
@@ -69,17 +69,17 @@ def enable_administrator(
 ) -> Change:
     """Let a disabled account sign in again. Raises AdministratorNotFound."""
     operator.require(Permission.MANAGE_PLATFORM)
-    user = get_administrator(operator, username)
-    if user.is_active:
-        return _build_result(build_administrator_row(user), "enabled")
+    account = get_administrator(operator, username)
+    if account.is_active:
+        return _build_result(build_administrator_row(account), "enabled")
     if dry_run:
-        return _build_result(build_administrator_row(user), "enabled", dry_run=True)
+        return _build_result(build_administrator_row(account), "enabled", dry_run=True)
     with transaction.atomic():
-        user = _lock(user)
-        user.is_active = True
-        user.save(update_fields=["is_active"])
-        record_audit(operator, "enable-administrator", user, now)
-    return _build_result(build_administrator_row(user), "enabled", changed=True)
+        account = _lock(account)
+        account.is_active = True
+        account.save(update_fields=["is_active"])
+        record_audit(operator, "enable-administrator", account, now)
+    return _build_result(build_administrator_row(account), "enabled", changed=True)
 
 
 def reset_administrator_password(
@@ -96,37 +96,37 @@ def reset_administrator_password(
     and WeakPassword.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    user = get_administrator(operator, username)
-    if user.scaikey_id is not None:
+    account = get_administrator(operator, username)
+    if account.scaikey_id is not None:
         raise AdministratorFromScaiKey(
-            f"The account {user.username} has no password: its owner signs in with ScaiKey."
+            f"The account {account.username} has no password: its owner signs in with ScaiKey."
         )
     if dry_run:
-        return _build_result(build_administrator_row(user), RESET, dry_run=True)
-    set_password(user, password())
+        return _build_result(build_administrator_row(account), RESET, dry_run=True)
+    set_password(account, password())
     with transaction.atomic():
-        current = _lock(user)
-        current.password = user.password
+        current = _lock(account)
+        current.password = account.password
         current.save(update_fields=["password"])
         record_audit(operator, "reset-administrator-password", current, now)
     return _build_result(build_administrator_row(current), RESET, changed=True)
 
 
 def change_own_password(
-    *, operator: Operator, user: AdminUser, password: str, now: datetime
+    *, operator: Operator, account: AdminUser, password: str, now: datetime
 ) -> AdminUser:
     """Set the password of the account that is signed in, which ends its other sessions.
 
     It takes no permission: the caller has checked the old password. Raises AdministratorNotFound
     and WeakPassword.
     """
-    set_password(user, password)
+    set_password(account, password)
     with transaction.atomic():
-        current = _lock(user)
-        current.password = user.password
+        current = _lock(account)
+        current.password = account.password
         current.save(update_fields=["password"])
         record_audit(operator, "change-password", current, now)
-    return user
+    return account
 
 
 def remove_administrator(
@@ -144,38 +144,38 @@ def remove_administrator(
     AdministratorNotFound, and LastAdministrator unless `allow_last`.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    user = get_administrator(operator, username)
-    _ensure_not_last(user, "removed", allow_last=allow_last)
-    row = build_administrator_row(user)
+    account = get_administrator(operator, username)
+    _ensure_not_last(account, "removed", allow_last=allow_last)
+    row = build_administrator_row(account)
     if dry_run:
         return _build_result(row, "removed", dry_run=True)
-    confirm(f"This deletes the account {user.username} and ends its sessions.")
+    confirm(f"This deletes the account {account.username} and ends its sessions.")
     with transaction.atomic():
-        user = _lock(user)
-        _ensure_not_last(user, "removed", allow_last=allow_last)
-        record_audit(operator, "remove-administrator", user, now, {"email": user.email})
-        delete_sessions_of(user.pk)
-        user.delete()
+        account = _lock(account)
+        _ensure_not_last(account, "removed", allow_last=allow_last)
+        record_audit(operator, "remove-administrator", account, now, {"email": account.email})
+        delete_sessions_of(account.pk)
+        account.delete()
     return _build_result(row, "removed", changed=True)
 
 
-def _lock(user: AdminUser) -> AdminUser:
+def _lock(account: AdminUser) -> AdminUser:
     """Return the account as it is now. Locks all, so that two changes can't take the last two.
 
     Raises AdministratorNotFound if it was removed a moment ago.
     """
     locked = {other.pk: other for other in AdminUser.objects.select_for_update().order_by("pk")}
-    if user.pk not in locked:
-        raise AdministratorNotFound(f"Administrator not found: {user.username}.")
-    return locked[user.pk]
+    if account.pk not in locked:
+        raise AdministratorNotFound(f"Administrator not found: {account.username}.")
+    return locked[account.pk]
 
 
-def _ensure_not_last(user: AdminUser, done: str, *, allow_last: bool) -> None:
-    others = AdminUser.objects.filter(MAY_SIGN_IN, is_auditor=False).exclude(pk=user.pk)
-    if allow_last or user.is_auditor or not may_sign_in(user) or others.exists():
+def _ensure_not_last(account: AdminUser, done: str, *, allow_last: bool) -> None:
+    others = AdminUser.objects.filter(MAY_SIGN_IN, is_auditor=False).exclude(pk=account.pk)
+    if allow_last or account.is_auditor or not may_sign_in(account) or others.exists():
         return
     raise LastAdministrator(
-        f"{user.username} can't be {done}: no other administrator can sign in.",
+        f"{account.username} can't be {done}: no other administrator can sign in.",
         fix="Create or enable another one first, or pass --allow-last.",
     )
 

@@ -21,7 +21,7 @@ def list_administrators(*, operator: Operator, limit: int | None = None) -> Page
     operator.require(Permission.VIEW_PLATFORM)
     users = AdminUser.objects.order_by("username")
     rows = users[:limit].iterator(chunk_size=500)
-    return Page((build_administrator_row(user) for user in rows), count=users.count)
+    return Page((build_administrator_row(account) for account in rows), count=users.count)
 
 
 def get_administrator(operator: Operator, username: str) -> AdminUser:
@@ -29,8 +29,8 @@ def get_administrator(operator: Operator, username: str) -> AdminUser:
     if is_storable_text(username):
         matches = AdminUser.objects.filter(username__iexact=username)
         # Accounts made by other means may differ in case only.
-        if user := matches.filter(username=username).first() or matches.first():
-            return user
+        if account := matches.filter(username=username).first() or matches.first():
+            return account
     raise AdministratorNotFound(
         f"Administrator not found: {username}.",
         fix=suggest_nearest(
@@ -41,19 +41,24 @@ def get_administrator(operator: Operator, username: str) -> AdminUser:
     )
 
 
-def may_sign_in(user: AdminUser) -> bool:
+def may_sign_in(account: AdminUser) -> bool:
     """Whether the account can sign in with a password. Accounts of ScaiKey need a role there."""
-    return user.is_active and user.is_staff and user.has_usable_password()
+    return account.is_active and account.is_staff and account.has_usable_password()
 
 
-def build_administrator_row(user: AdminUser) -> Row:
+def build_administrator_row(account: AdminUser) -> Row:
     return {
-        "id": user.pk,
-        "username": user.username,
-        "email": user.email or None,
-        "role": "auditor" if user.is_auditor else "administrator" if user.is_superuser else None,
-        "status": "active" if user.is_active else "disabled",
-        "can_sign_in": may_sign_in(user) or (user.is_active and user.scaikey_id is not None),
-        "last_sign_in_at": user.last_login,
-        "created_at": user.date_joined,
+        "id": account.pk,
+        "username": account.username,
+        "email": account.email or None,
+        "role": "auditor"
+        if account.is_auditor
+        else "administrator"
+        if account.is_superuser
+        else None,
+        "status": "active" if account.is_active else "disabled",
+        "can_sign_in": may_sign_in(account)
+        or (account.is_active and account.scaikey_id is not None),
+        "last_sign_in_at": account.last_login,
+        "created_at": account.date_joined,
     }

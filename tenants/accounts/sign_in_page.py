@@ -79,7 +79,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
     def save(self, commit: bool = True) -> AdminUser:
         return change_own_password(
             operator=identify_account(self._request),
-            user=self.user,
+            account=self.user,
             password=self.cleaned_data["new_password1"],
             now=timezone.now(),
         )

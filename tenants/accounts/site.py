@@ -54,44 +54,44 @@ class AdminUserAdmin(ReadOnlyAdmin):
         for row in rows:
             row.sessions = sessions.get(str(row.pk), [])
 
-    def _get_sessions(self, user: Any) -> list[AdminSession]:
-        if not hasattr(user, "sessions"):
-            self.prefetch_columns([user])
-        return list(user.sessions)
+    def _get_sessions(self, account: Any) -> list[AdminSession]:
+        if not hasattr(account, "sessions"):
+            self.prefetch_columns([account])
+        return list(account.sessions)
 
     @admin.display(description="name", ordering="first_name")
-    def name(self, user: AdminUser) -> str:
-        return str(user)
+    def name(self, account: AdminUser) -> str:
+        return str(account)
 
     @admin.display(description="role")
-    def role(self, user: AdminUser) -> str:
+    def role(self, account: AdminUser) -> str:
         """The role of someone who comes by ScaiKey is in the token of their last sign-in."""
-        if user.scaikey_id is None:
-            return build_administrator_row(user)["role"] or "viewer"
-        roles = [session.role for session in self._get_sessions(user)]
+        if account.scaikey_id is None:
+            return build_administrator_row(account)["role"] or "viewer"
+        roles = [session.role for session in self._get_sessions(account)]
         return roles[0].replace("_", " ") if roles and roles[0] else "as set in ScaiKey"
 
     @admin.display(description="signs in with")
-    def sign_in(self, user: AdminUser) -> str:
-        if user.scaikey_id is not None:
+    def sign_in(self, account: AdminUser) -> str:
+        if account.scaikey_id is not None:
             return "ScaiKey"
-        return "a password" if may_sign_in(user) else "nothing: it can't sign in"
+        return "a password" if may_sign_in(account) else "nothing: it can't sign in"
 
     @admin.display(description="status")
-    def status(self, user: AdminUser) -> str:
-        if user.is_active:
+    def status(self, account: AdminUser) -> str:
+        if account.is_active:
             return format_badge("active", Tone.GOOD)
         return format_badge("disabled", Tone.NEUTRAL)
 
     @admin.display(description="sessions")
-    def session_count(self, user: AdminUser) -> str:
-        return format_count(len(self._get_sessions(user)))
+    def session_count(self, account: AdminUser) -> str:
+        return format_count(len(self._get_sessions(account)))
 
     @admin.display(description="sessions")
-    def sessions(self, user: AdminUser) -> str:
+    def sessions(self, account: AdminUser) -> str:
         rows = [
             (each.address or "unknown", format_time(each.signed_in_at))
-            for each in self._get_sessions(user)
+            for each in self._get_sessions(account)
         ]
         context = {"titles": ["Address", "Signed in"], "rows": rows}
         return render_to_string("scaiwave/admin/table.html", context) if rows else "none"

@@ -153,7 +153,9 @@ def resolve_tenant(operator: Operator, name: str) -> Tenant:
     return look_up_tenant(operator).find(name)
 
 
-def look_up_participant(operator: Operator, *, tenant: Tenant | None = None) -> NameLookup[Participant]:
+def look_up_participant(
+    operator: Operator, *, tenant: Tenant | None = None
+) -> NameLookup[Participant]:
     """Find one participant, and never choose between two, even if one was removed."""
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:

@@ -18,7 +18,7 @@ import msgspec
 
 from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MAX_CONTENT_BYTES, MAX_DEPTH
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, LinkEvent, try_decode
+from rooms.bundle.manifest.events import Batch, BundleEvent, Columns, IncrementEvent, try_decode
 from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
 from scaiwave.core import strict_json
@@ -58,7 +58,7 @@ class ValidatingEventDecoder:
         self.count = 0
         self._kind = kind
         # In an increment, each event has another key, `change`, whose value is a text.
-        self._required_texts = _REQUIRED_TEXTS + 2 * (kind is LinkEvent)
+        self._required_texts = _REQUIRED_TEXTS + 2 * (kind is IncrementEvent)
         self.last_position = 0
         # Hours whose timestamps are known to be valid: most events are from a few hours.
         self._hours: set[str] = set()

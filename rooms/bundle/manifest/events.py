@@ -36,7 +36,7 @@ class BundleEvent(Struct, gc=False):
     do_not_index: bool = False
 
 
-class LinkEvent(BundleEvent, gc=False, kw_only=True):
+class IncrementEvent(BundleEvent, gc=False, kw_only=True):
     """An event of an increment."""
 
     change: Literal["added", "changed"]
@@ -71,7 +71,7 @@ class Batch(list[BundleEvent]):
 
 _DECODERS: dict[type[BundleEvent], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
-    for kind in (BundleEvent, LinkEvent)
+    for kind in (BundleEvent, IncrementEvent)
 }
 
 

@@ -25,7 +25,7 @@ from rooms.bundle.format import (
 )
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
-from rooms.bundle.manifest.events import Batch, LinkEvent, iter_batches
+from rooms.bundle.manifest.events import Batch, IncrementEvent, iter_batches
 from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import (
     INCREMENT_KEYS,
@@ -33,7 +33,7 @@ from rooms.bundle.manifest.schema import (
     ChainPosition,
     ChainTotals,
     Increment,
-    LinkSender,
+    IncrementSender,
     ManifestHeader,
     MediaEntry,
     Name,
@@ -158,7 +158,7 @@ class ManifestReader:
             case "events":
                 start = stream.position
                 if self._is_increment:
-                    self._decoder = ValidatingEventDecoder(LinkEvent)
+                    self._decoder = ValidatingEventDecoder(IncrementEvent)
                 for batch in iter_batches(stream, self._decoder):
                     self._add_batch(batch)
                 self._listed_bytes += stream.position - start
@@ -203,8 +203,8 @@ class ManifestReader:
                 raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
         self._references.add(batch)
         if self._is_increment:
-            links = cast(Iterable[LinkEvent], batch)
-            self._added += sum(event.change == "added" for event in links)
+            increments = cast(Iterable[IncrementEvent], batch)
+            self._added += sum(event.change == "added" for event in increments)
 
     def _check_header_size(self, stream: JsonStream) -> None:
         if stream.position - self._listed_bytes > MAX_HEADER_BYTES:
@@ -255,7 +255,7 @@ class ManifestReader:
     def _add_sender(self, sender_id: str, raw: bytes) -> None:
         if not is_id(sender_id):
             raise manifest_error(f"The sender {sender_id!r}", "has a key that is not an ID")
-        kind = LinkSender if self._is_increment else Sender
+        kind = IncrementSender if self._is_increment else Sender
         self._senders[sender_id] = _decode_field(raw, kind, f"The sender {sender_id}")
 
     def _add_media(self, raw: bytes) -> None:

@@ -116,7 +116,7 @@ class MediaEntry(Struct):
 
 
 class ChainPosition(Struct):
-    """Where an increment belongs: SHA-256 of the manifests of its base and of the link before."""
+    """Where an increment belongs: SHA-256 of the manifests of its base and of the bundle before."""
 
     root: Sha256
     parent: Sha256
@@ -132,7 +132,8 @@ class RemovedMedia(Struct, frozen=True):
 
 
 class ChainTotals(Struct):
-    """The room after a link. `digest` is the sum of the digests of all events (`bundle.chain`)."""
+    """The room after an increment. `digest` is the sum of the digests of all events
+    (`bundle.chain`)."""
 
     events: Count
     media: Count
@@ -148,7 +149,7 @@ class Increment(Struct):
     deleted: int = 0
 
 
-class LinkSender(Sender):
+class IncrementSender(Sender):
     """A sender in an increment. `previous_fqid` is given if the address itself has changed."""
 
     change: Literal["added", "changed"] | None = None
@@ -173,7 +174,7 @@ class ManifestHeader(Struct):
     @property
     def title(self) -> str:
         """Return how texts name this bundle within its chain."""
-        return f"link {self.increment.chain.sequence:,}" if self.increment else "the base"
+        return f"increment {self.increment.chain.sequence:,}" if self.increment else "the base"
 
     @property
     def missing_media_count(self) -> int:
@@ -201,7 +202,7 @@ class BundleCounts(Struct):
         return cls(events, len(header.senders), len(header.media), header.missing_media_count)
 
 
-register_structs(ManifestHeader, SignedEntry, LinkSender)
+register_structs(ManifestHeader, SignedEntry, IncrementSender)
 
 KEYS = (
     "format", "version", "generator", "server_name", "exported_at", "room", "window", "senders",

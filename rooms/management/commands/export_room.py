@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.bundle.chain import MAX_LINKS
+from rooms.bundle.chain import MAX_BUNDLES
 from rooms.bundle.time_window import parse_time_window
 from rooms.exports.export_room import ExportResult, export_room
 from rooms.exports.export_rooms import ChainOptions, export_rooms
@@ -172,9 +172,9 @@ class Command(OperatorCommand[ExportRoomArguments]):
             raise result.error
 
     def _check_usage(self, given: ExportRoomArguments) -> None:
-        if not 1 <= given.full_every < MAX_LINKS:
+        if not 1 <= given.full_every < MAX_BUNDLES:
             raise UsageError(
-                f"--full-every is not between 1 and {MAX_LINKS - 1}.", fix="Pass such a number."
+                f"--full-every is not between 1 and {MAX_BUNDLES - 1}.", fix="Pass such a number."
             )
         is_stdout = given.output is None and not given.all
         if is_stdout and self.output.as_json:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from rooms.imports.append_link import append_link, import_chain
-from rooms.imports.apply_link import AppendResult, LocalChanges
+from rooms.imports.append_increment import append_increment, import_chain
+from rooms.imports.apply_increment import AppendResult, LocalChanges
 from rooms.imports.import_room import ImportRequest, ImportResult, import_room
 from rooms.imports.source import get_max_bytes
 from rooms.management.bundle_io import IMPORT_COLUMNS, ROOM_COLUMNS, build_import_document
@@ -79,9 +79,9 @@ class Command(OperatorCommand[ImportRoomArguments]):
         Excludes(
             "--chain",
             "--append --once --input",
-            "Leave them out: --chain imports the missing links.",
+            "Leave them out: --chain imports the missing bundles.",
         ),
-        Excludes("--append", "--once", "Leave out --once: no link is imported twice."),
+        Excludes("--append", "--once", "Leave out --once: no bundle is imported twice."),
         Needs("--to-sequence", "--chain", "Pass --chain DIR."),
         Needs("--keep-local --take-theirs", "--append --chain", "Leave them out."),
         Needs(
@@ -94,7 +94,8 @@ class Command(OperatorCommand[ImportRoomArguments]):
             "--chain",
             "--dry-run",
             "Check the files with `scaiwave room verify --chain`.",
-            "Can't combine --chain with --dry-run: a link is checked against the ones before it.",
+            "Can't combine --chain with --dry-run: an increment is checked against the ones "
+            "before it.",
         ),
     )
 
@@ -127,7 +128,7 @@ class Command(OperatorCommand[ImportRoomArguments]):
             unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
             if given.append:
-                appended = append_link(
+                appended = append_increment(
                     operator=self.operator, request=request, file=file, local_changes=local_changes
                 )
                 self.print_report(appended.report())
@@ -152,7 +153,7 @@ class Command(OperatorCommand[ImportRoomArguments]):
     ) -> None:
         documents: list[Row] = []
 
-        def print_link(result: ImportResult | AppendResult) -> None:
+        def print_imported(result: ImportResult | AppendResult) -> None:
             documents.append(
                 build_import_document(result)
                 if isinstance(result, ImportResult)
@@ -168,7 +169,7 @@ class Command(OperatorCommand[ImportRoomArguments]):
             chain=chain,
             to_sequence=to_sequence,
             local_changes=local_changes,
-            on_result=print_link,
+            on_result=print_imported,
         )
         changed = any(document["changed"] for document in documents)
         if self.output.as_json:

@@ -82,7 +82,7 @@ class Command(OperatorCommand[VerifyBundleArguments]):
                 self.output.warn(warning)
             for chain in chains:
                 if not self.output.as_json:
-                    self.output.print_table("links", CHAIN_COLUMNS, chain.links)
+                    self.output.print_table("links", CHAIN_COLUMNS, chain.bundles)
                 self.output.print_line(chain.sentence)
             # All chains are printed before the first error ends the command.
             if error := next(filter(None, (chain.error for chain in chains)), None):

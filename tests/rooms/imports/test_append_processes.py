@@ -12,7 +12,7 @@ from rooms.bundle.format import MIB
 from tests.rooms.imports.bundle_factories import make_attachment, make_event, make_event_id
 from tests.rooms.imports.conftest import EVENTS
 from tests.rooms.imports.import_environment import ImportEnvironment
-from tests.rooms.increments.links import make_link
+from tests.rooms.increments.made_increments import make_increment
 
 pytestmark = pytest.mark.once
 ADDED, CHANGED, DELETED = 3000, 2000, 500
@@ -33,7 +33,7 @@ def link(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     deleted = [make_event_id(CHANGED + number) for number in range(1, DELETED + 1)]
     path = tmp_path_factory.mktemp("links") / "link.zip"
-    path.write_bytes(make_link(large.read_bytes(), events, (row, data), deleted=deleted))
+    path.write_bytes(make_increment(large.read_bytes(), events, (row, data), deleted=deleted))
     return path
 
 

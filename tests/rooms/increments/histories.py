@@ -25,8 +25,8 @@ from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.exports.export_room import ExportOptions, load_signer, start_export
 from rooms.exports.increments import start_increment
 from rooms.exports.merge_bundles import iter_merged
-from rooms.imports.append_link import append_link
-from rooms.imports.apply_link import AppendResult, LocalChanges
+from rooms.imports.append_increment import append_increment
+from rooms.imports.apply_increment import AppendResult, LocalChanges
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import FOLLOWED_FIELDS, ImportRequest, import_room
 from rooms.models import Event, Media, Room, RoomMedia
@@ -213,7 +213,7 @@ class Life:
     def end_day(self) -> bool:
         """Export what changed into the next file of the chain."""
         links = self.links()
-        done = export_link(self, self.directory / f"{len(links):04}.zip", links)
+        done = export_next(self, self.directory / f"{len(links):04}.zip", links)
         self.day += 1
         return done
 
@@ -222,7 +222,7 @@ def make_options(now: datetime) -> ExportOptions:
     return ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
 
 
-def export_link(life: Life, target: Path, links: Sequence[Path]) -> bool:
+def export_next(life: Life, target: Path, links: Sequence[Path]) -> bool:
     if not links:
         target.write_bytes(export_whole(life))
         return True
@@ -285,7 +285,7 @@ def append(home: ImportTargetRows, link: Path, **options: Any) -> AppendResult:
     local_changes = options.pop("local_changes", LocalChanges.REFUSE)
     arguments: dict[str, Any] = {**home.names, "max_bytes": MAX_BYTES, "now": START, **options}
     with link.open("rb") as file:
-        return append_link(
+        return append_increment(
             operator=HOST_OPERATOR,
             request=ImportRequest(**arguments),
             file=file,

@@ -25,8 +25,8 @@ from rooms.errors import (
     ImportRunning,
 )
 from rooms.exports.export_rooms import ChainOptions, export_rooms
-from rooms.imports.append_link import append_link, import_chain
-from rooms.imports.apply_link import LocalChanges
+from rooms.imports.append_increment import append_increment, import_chain
+from rooms.imports.apply_increment import LocalChanges
 from rooms.imports.import_room import ImportRequest, import_room
 from rooms.models import (
     Event,
@@ -48,14 +48,14 @@ from tests.rooms.increments.histories import (
     Life,
     append,
     describe_room,
-    export_link,
+    export_next,
     export_whole,
     histories,
     import_whole,
     list_stored,
     run_import,
 )
-from tests.rooms.increments.links import make_link
+from tests.rooms.increments.made_increments import make_increment
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
@@ -74,7 +74,7 @@ database = pytest.mark.django_db(transaction=True)
 def test_success_any_history(
     media_root: Path, tmp_path: Path, drawn: Drawn, history: list[Any]
 ) -> None:
-    """After each link, the room is the one that a full export would have become."""
+    """After each bundle, the room is the one that a full export would have become."""
     directory = tmp_path / str(next(_NUMBERS))
     directory.mkdir()
     life = Life(create_room(drawn, a_home()), directory, is_careful=True)
@@ -173,16 +173,16 @@ def test_fail_gap_and_strangers(pair: Copy, tmp_path: Path) -> None:
     for text in "abc":
         pair.life.do("touch", 0, {"text": text})
         links.append(pair.end_day())
-    with pytest.raises(BundleChainGap, match="Links are missing: 1, 2"):
+    with pytest.raises(BundleChainGap, match="Bundles are missing: 1, 2"):
         pair.append(links[2])
     pair.append(links[0])
-    with pytest.raises(BundleChainGap, match="Links are missing: 2"):
+    with pytest.raises(BundleChainGap, match="Bundles are missing: 2"):
         pair.append(links[2])
     # The second exporter of the same day.
     pair.life.day = 1
     twin = tmp_path / "twin.zip"
-    export_link(pair.life, twin, pair.life.links()[:1])
-    with pytest.raises(BundleChainOther, match="Another link 1 was imported"):
+    export_next(pair.life, twin, pair.life.links()[:1])
+    with pytest.raises(BundleChainOther, match="Another increment 1 was imported"):
         pair.append(twin)
     with pytest.raises(BundleChainOther, match="has imported no room into workspace"):
         append(a_home(), links[1])
@@ -211,7 +211,7 @@ def test_fail_imported_concurrently(pair: Copy, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def pair_with_file(pair: Copy) -> Copy:
-    """A pair whose rooms have a file, and a link that removes it."""
+    """A pair whose rooms have a file, and an increment that removes it."""
     pair.life.do("attach", 0, {"text": "a file"})
     pair.append(pair.end_day())
     assert len(list_stored(pair.home.tenant)) == 1
@@ -270,7 +270,7 @@ def test_success_files_of_an_interrupted_import_go_later(
 
 
 @database
-def test_success_unsigned_link(pair: Copy) -> None:
+def test_success_unsigned_increment(pair: Copy) -> None:
     """It is refused after signed ones, and else proves nothing and makes no room public."""
     keys = list(ServerKey.objects.all())
     ServerKey.objects.all().delete()
@@ -335,28 +335,29 @@ def test_fail_another_server(pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @database
-def test_success_a_true_link_after_a_forged_one(pair: Copy, tmp_path: Path) -> None:
+def test_success_a_true_increment_after_a_forged_one(pair: Copy, tmp_path: Path) -> None:
     """The error names the way on: the base once more, in a new room."""
     base = pair.life.links()[0]
     pair.life.do("touch", 0, {"text": "x"})
     true = pair.end_day()
     forged = tmp_path / "forged.zip"
-    forged.write_bytes(make_link(base.read_bytes(), []))
+    forged.write_bytes(make_increment(base.read_bytes(), []))
     assert pair.append(forged, accept_unsigned=True).applied
     pair.life.do("touch", 0, {"text": "y"})
     for link, problem in (
-        (true, f"Another link 1 was imported into room {pair.room.pk} before."),
+        (true, f"Another increment 1 was imported into room {pair.room.pk} before."),
         (
             pair.end_day(),
-            f"The increment does not follow link 1, which was imported into room {pair.room.pk}.",
+            "The increment does not follow increment 1, which was imported into room "
+            f"{pair.room.pk}.",
         ),
     ):
         with pytest.raises(BundleChainOther) as caught:
             run_import(pair, "--append", "--input", str(link))
         assert (caught.value.message, caught.value.fix) == (
             problem,
-            "Nothing was imported. If that link was forged, import the base again, without --once: "
-            "its increments follow in that new room.",
+            "Nothing was imported. If that increment was forged, import the base again, without "
+            "--once: its increments follow in that new room.",
         )
     run_import(pair, "--input", str(base))
     document = json.loads(run_import(pair, "--chain", str(true.parent), "--json"))
@@ -377,7 +378,7 @@ def test_fail_by_another_editor(pair: Copy) -> None:
     pair.life.do("touch", 0, {"text": "x"})
     link = pair.end_day()
     with link.open("rb") as file, pytest.raises(BundleChainOther, match="has imported no room"):
-        append_link(operator=HOST_OPERATOR, file=file, request=other)
+        append_increment(operator=HOST_OPERATOR, file=file, request=other)
     with pair.life.links()[0].open("rb") as file:
         import_room(operator=HOST_OPERATOR, file=file, request=other)
     assert pair.append(link).room_id == pair.room.pk
@@ -400,10 +401,10 @@ def test_success_command(pair: Copy) -> None:
     pair.life.do("touch", 0, {"text": "x"})
     link = pair.end_day()
     words = ("--append", "--input", str(link))
-    assert "Imported link 1 into room 'Lobby': 0 added, 1 changed, 0 deleted." in run_import(
+    assert "Imported increment 1 into room 'Lobby': 0 added, 1 changed, 0 deleted." in run_import(
         pair, *words
     )
-    assert "Link 1 was already imported into room 'Lobby'." in run_import(pair, *words)
+    assert "Increment 1 was already imported into room 'Lobby'." in run_import(pair, *words)
     document = json.loads(run_import(pair, *words, "--json"))
     assert (document["room"]["name"], document["changed"]) == ("Lobby", False)
     with pytest.raises(BundleVersion, match="an increment"):
@@ -418,7 +419,7 @@ def test_success_chain_command(pair: Copy) -> None:
     words = ("--chain", str(pair.life.directory))
     first = run_import(pair, *words, "--to-sequence", "1")
     assert "was already imported into workspace" in first
-    assert "Imported link 1" in first
+    assert "Imported increment 1" in first
     document = json.loads(run_import(pair, *words, "--json"))
     assert [row["changed"] for row in document["links"]] == [False, False, True, True]
     # On a server that has nothing of it.

@@ -40,7 +40,7 @@ from tests.rooms.increments.histories import (
     read_manifest,
     value,
 )
-from tests.rooms.increments.links import make_link
+from tests.rooms.increments.made_increments import make_increment
 from tests.rooms.test_round_trip import a_home
 from tests.scaiwave import row_factories
 from tests.tenants.factories import run_command
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def life(media_root: Path, tmp_path: Path) -> Life:
-    """A room with a chain of a base and three links."""
+    """A room with a chain of a base and three increments."""
     home = a_home()
     room = row_factories.make_room(home.workspace, home.anna, name="Lobby")
     life = Life(room, tmp_path / "chain")
@@ -77,7 +77,8 @@ def test_success_verify(life: Life, tmp_path: Path) -> None:
     # One increment by itself is a valid bundle too, and not the whole room.
     alone, position = run_command("verify_bundle", files[0]), read_manifest(Path(files[0]))["chain"]
     assert (
-        f"The bundle is valid: link 3 of a chain, with the changes since {position['since']}. It "
+        "The bundle is valid: increment 3 of a chain, with the changes since "
+        f"{position['since']}. It "
         "is signed by "
     ) in alone
     assert re.search("Whole room +no", alone)
@@ -93,13 +94,13 @@ def test_success_verify_names_what_it_did_not_read(life: Life) -> None:
     assert json.loads(run_command(*words, "--json"))["not_verified"] == names
     call_command(*words, stdout=StringIO(), stderr=printed)
     assert " ".join(printed.getvalue().split()) == (
-        "Warning: Not verified, because only names like 0001.zip are links: "
+        "Warning: Not verified, because only names like 0001.zip are bundles: "
         f"{', '.join(names[:5])} and 1 more."
     )
 
 
 @pytest.mark.parametrize("size", [0, 700])
-def test_fail_verify_a_broken_link(life: Life, size: int) -> None:
+def test_fail_verify_a_broken_increment(life: Life, size: int) -> None:
     """Nothing would be imported in any case."""
     last = life.links()[-1]
     last.write_bytes(last.read_bytes()[:size])
@@ -114,14 +115,15 @@ def test_success_removed_files_are_counted(life: Life, tmp_path: Path) -> None:
     words = ("--tenant", life.room.tenant.slug, "--output", str(tmp_path / "link.zip"))
     since = [word for path in life.links() for word in ("--since-bundle", str(path))]
     printed = run_command("export_room", str(life.room.pk), *words, *since)
-    assert "as link 4: 0 added, 0 changed, 0 deleted, 1 attachment removed." in printed
+    assert "as increment 4: 0 added, 0 changed, 0 deleted, 1 attachment removed." in printed
     home = a_home()
     import_whole(home, life.links()[0].read_bytes())
     for link in life.links()[1:]:
         append(home, link)
     done = append(home, tmp_path / "link.zip")
     assert done.sentence == (
-        "Imported link 4 into room 'Lobby': 0 added, 0 changed, 0 deleted, 1 attachment removed."
+        "Imported increment 4 into room 'Lobby': 0 added, 0 changed, 0 deleted, 1 attachment "
+        "removed."
     )
 
 
@@ -130,7 +132,7 @@ def test_success_deleted_ids_are_no_header(life: Life, monkeypatch: pytest.Monke
     monkeypatch.setattr("rooms.bundle.manifest.reader.MAX_HEADER_BYTES", 10_000)
     ids = [f"01990000-0000-7000-8000-{number:012}" for number in range(1000)]
     after = {"events": 0, "media": 0, "digest": "0" * 32}
-    data = make_link(life.links()[0].read_bytes(), [], deleted=ids, after=after)
+    data = make_increment(life.links()[0].read_bytes(), [], deleted=ids, after=after)
     with read_bundle(BytesIO(data), max_bytes=MAX_BYTES, find_targets=find_all) as bundle:
         assert [key for keys in bundle.iter_deleted() for key in keys] == ids
 
@@ -141,7 +143,7 @@ def test_success_verify_all_chains(life: Life) -> None:
     assert [len(chain["links"]) for chain in document["chains"]] == [4, 1]
 
 
-def test_fail_verify_one_unsigned_link(life: Life) -> None:
+def test_fail_verify_one_unsigned_increment(life: Life) -> None:
     ServerKey.objects.all().delete()
     life.do("touch", 0, {"text": "y"})
     life.end_day()
@@ -172,10 +174,10 @@ def test_fail_verify_one_wrong_signature(life: Life) -> None:
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
-def test_fail_missing_link(life: Life, missing: int) -> None:
-    """Each link but the last, which nothing refers to."""
+def test_fail_missing_increment(life: Life, missing: int) -> None:
+    """Each bundle but the last, which nothing refers to."""
     life.links()[missing].unlink()
-    named = "The base" if not missing else f"Links are missing: {missing}"
+    named = "The base" if not missing else f"Bundles are missing: {missing}"
     with pytest.raises(BundleChainGap, match=named):
         run_command("verify_bundle", "--chain", str(life.directory))
 
@@ -184,7 +186,7 @@ def test_success_merge(life: Life, tmp_path: Path) -> None:
     whole = tmp_path / "whole.zip"
     with connection.execute_wrapper(_refuse):
         printed = run_command("merge_bundles", str(life.directory), "--output", str(whole))
-    assert "(link 3): 5 events, 1 attachment," in printed
+    assert "(increment 3): 5 events, 1 attachment," in printed
     assert value(whole.read_bytes()) == value(export_whole(life))
     with pytest.raises(FileExists):
         run_command("merge_bundles", str(life.directory), "--output", str(whole))
@@ -201,7 +203,7 @@ def test_success_merge_to_sequence(life: Life, tmp_path: Path) -> None:
     assert (document["sequence"], document["events"]) == (1, 6)
     assert whole.read_bytes() == whole.read_bytes()
     assert value(whole.read_bytes()) == value(merge(life.links()[:2]))
-    with pytest.raises(BundleChainGap, match="The chain has no link 4"):
+    with pytest.raises(BundleChainGap, match="The chain has no bundle 4"):
         run_command("merge_bundles", *words, "4", "--force")
     # It can be imported as a new room.
     home = a_home()

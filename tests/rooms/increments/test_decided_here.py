@@ -17,7 +17,7 @@ from rooms.errors import (
     BundleChainOther,
     ImportLocalChanges,
 )
-from rooms.imports.apply_link import LocalChanges
+from rooms.imports.apply_increment import LocalChanges
 from rooms.lifecycle.delete_room import delete_room
 from rooms.lifecycle.remove_media import remove_media
 from rooms.lookup.authors import note_renames
@@ -105,7 +105,7 @@ def test_success_erasure_reaches_every_event(pair: Copy) -> None:
 @pytest.mark.parametrize("act", ["edit", "delete", "erase", "rename"])
 @pytest.mark.parametrize("level", ["tenant", "room"])
 def test_fail_erasure_under_a_hold_waits(pair: Copy, level: str, act: str) -> None:
-    """What the link only adds is imported, and the rest once the hold is lifted."""
+    """What the increment only adds is imported, and the rest once the hold is lifted."""
     room = str(pair.room.pk) if level == "room" else None
     tenant = pair.home.tenant.slug
     add_hold(operator=HOST_OPERATOR, reason="case", now=START, tenant=tenant, room=room)
@@ -151,7 +151,7 @@ def test_fail_erasure_of_a_person_under_a_hold_waits(
 
 @database
 def test_fail_an_infected_file_under_a_hold_stays(pair: Copy) -> None:
-    """An unsigned link would take it from the room."""
+    """An unsigned increment would take it from the room."""
     pair.life.do("attach", 0, {"text": "photo"})
     pair.append(pair.end_day())
     tenant, room = pair.home.tenant.slug, str(pair.room.pk)
@@ -237,7 +237,7 @@ def test_fail_local_edit(pair: Copy) -> None:
 
 @database
 def test_fail_edit_from_before_the_last_import(pair: Copy) -> None:
-    """An edit here is protected from every later link, until one replaces it."""
+    """An edit here is protected from every later bundle, until one replaces it."""
     edit_here(pair, "message 0")
     pair.life.do("add", 0, {"content": {"body": "more"}})
     assert pair.append(pair.end_day()).added == 1
@@ -469,7 +469,9 @@ def assert_no_one_is_taken_over(tenant: Tenant, local_id: str) -> None:
 
 
 @database
-@pytest.mark.parametrize("order", ["purge link base", "purge base link", "link base purge"])
+@pytest.mark.parametrize(
+    "order", ["purge increment base", "purge base increment", "increment base purge"]
+)
 def test_success_an_erasure_outlives_a_new_name_of_the_source(
     pair: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, order: str
 ) -> None:
@@ -517,7 +519,7 @@ def test_success_an_erasure_outlives_a_new_name_of_the_source(
             append(pair.home, link)
         else:
             warnings = append_after_a_hold(pair, link, again, zoe)
-    if order == "purge base link":
+    if order == "purge base increment":
         new = f"@{source.creator.local_id}:older.example"
         warning = (
             f"6 events of {new}, whose messages were erased here, came with earlier imports. Run "

@@ -22,7 +22,7 @@ from referencing import Registry
 
 from federation.keys.lifecycle import generate_key
 from federation.models import ServerKey
-from rooms.bundle.chain_files import find_chain, list_links
+from rooms.bundle.chain_files import find_chain, list_bundles
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.errors import (
     BundleChainGap,
@@ -50,7 +50,7 @@ from tests.concurrency import run_concurrently
 from tests.rooms.increments.histories import (
     MAX_BYTES,
     Life,
-    export_link,
+    export_next,
     export_whole,
     make_options,
     merge,
@@ -289,32 +289,32 @@ def test_fail_damaged_parent(life: Life) -> None:
         life.end_day()
 
 
-def test_fail_links(life: Life, tmp_path: Path) -> None:
+def test_fail_increments(life: Life, tmp_path: Path) -> None:
     for text in ("x", "y", "z"):
         life.do("touch", 4, {"text": text})
         life.end_day()
     base, first, _, third = life.links()
     target = tmp_path / "inc.zip"
     with pytest.raises(BundleChainGap, match="The base of the chain is missing"):
-        export_link(life, target, [first])
-    with pytest.raises(BundleChainGap, match="Links are missing: 1, 2"):
-        export_link(life, target, [base, third])
+        export_next(life, target, [first])
+    with pytest.raises(BundleChainGap, match="Bundles are missing: 1, 2"):
+        export_next(life, target, [base, third])
     with pytest.raises(BundleChainOther, match=f"{first} does not follow"):
-        export_link(life, target, [base, first, first])
+        export_next(life, target, [base, first, first])
     with pytest.raises(BundleChainOther, match="are both whole bundles"):
-        export_link(life, target, [base, base])
+        export_next(life, target, [base, base])
     other = Life(
         row_factories.make_room(life.room.workspace, life.room.creator), tmp_path / "other"
     )
     with pytest.raises(BundleChainOther, match="The bundles are of room"):
-        export_link(other, target, [base])
+        export_next(other, target, [base])
     other.directory.mkdir()
     other.end_day()
     with pytest.raises(BundleChainOther, match=f"{first} belongs to another base"):
-        export_link(other, target, [other.links()[0], first])
+        export_next(other, target, [other.links()[0], first])
     life.day = 0
     with pytest.raises(BundleChainOther, match="later than now"):
-        export_link(life, target, [base, first])
+        export_next(life, target, [base, first])
     assert not target.exists()
 
 
@@ -323,7 +323,7 @@ def test_fail_partial_base(life: Life, tmp_path: Path) -> None:
     words = ("--tenant", life.room.tenant.slug, "--output", str(base))
     run_command("export_room", str(life.room.pk), *words, "--since", "2026-01-01")
     with pytest.raises(BundleChainPartial, match="contains a period"):
-        export_link(life, tmp_path / "inc.zip", [base])
+        export_next(life, tmp_path / "inc.zip", [base])
 
 
 def test_fail_room_became_incognito(life: Life) -> None:
@@ -337,13 +337,14 @@ def test_fail_two_exporters(life: Life, tmp_path: Path) -> None:
     life.do("touch", 4, {"text": "x"})
     links = life.links()
     target = tmp_path / "inc.zip"
-    assert export_link(life, target, links)
+    assert export_next(life, target, links)
     with pytest.raises(FileExists):
-        export_link(life, target, links)
+        export_next(life, target, links)
 
 
 def test_fail_two_exporters_at_once(life: Life, tmp_path: Path) -> None:
-    """While one compares the chain, no other one may begin a link that follows the same bundle."""
+    """While one compares the chain, no other one may begin an increment that follows the same
+    bundle."""
     directory = tmp_path / "all"
     export_all(life, directory)
     life.do("touch", 4, {"text": "x"})
@@ -389,10 +390,12 @@ def test_success_command(life: Life, tmp_path: Path) -> None:
     document = json.loads(str(run_export(life, *since, *output, "--json")))
     assert (document["file"], document["size_bytes"]) == (None, 0)
     life.do("delete", 0, {})
-    assert "as link 1: 0 added, 0 changed, 1 deleted." in str(run_export(life, *since, *output))
+    assert "as increment 1: 0 added, 0 changed, 1 deleted." in str(
+        run_export(life, *since, *output)
+    )
     both = (*since, "--since-bundle", str(tmp_path / "inc.zip"))
     empty = ("--output", str(tmp_path / "empty.zip"), "--even-if-empty")
-    assert "as link 2: 0 added, 0 changed, 0 deleted." in str(run_export(life, *both, *empty))
+    assert "as increment 2: 0 added, 0 changed, 0 deleted." in str(run_export(life, *both, *empty))
     assert read_manifest(tmp_path / "empty.zip")["events"] == []
 
 
@@ -452,7 +455,8 @@ def test_success_full_every(life: Life, tmp_path: Path) -> None:
 
 
 def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> None:
-    """A link without a signature of this server, which may be forged, is followed by a new base."""
+    """An increment without a signature of this server, which may be forged, is followed by a new
+    base."""
     directory, reasons = tmp_path / "all", []
     for number in range(6):
         (row,) = export_all(life, directory).figures["rooms"]
@@ -468,7 +472,7 @@ def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> 
     name = "a new base, since no key of this server has signed 000{}.zip".format
     expected = [None, None, name(0), None, None, name(0)]
     assert reasons == [("exported", reason) for reason in expected]
-    files = list_links(directory / str(life.room.pk))
+    files = list_bundles(directory / str(life.room.pk))
     assert [read_manifest(path)["version"] for path in files] == [1, 1]
     (directory / str(life.room.pk)).rename(directory / "elsewhere")
     (directory / str(life.room.pk)).symlink_to("elsewhere")
@@ -477,8 +481,8 @@ def test_success_no_chain_of_others_is_continued(life: Life, tmp_path: Path) -> 
     assert (row["outcome"], row["reason"]) == ("failed", f"{link} is a symbolic link.")
 
 
-@pytest.mark.parametrize(("name", "limit"), [("MAX_DELETED", 1), ("MAX_LINKS", 2)])
-def test_fail_a_link_that_no_one_could_read(
+@pytest.mark.parametrize(("name", "limit"), [("MAX_DELETED", 1), ("MAX_BUNDLES", 2)])
+def test_fail_an_increment_that_no_one_could_read(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
 ) -> None:
     """By night, a new base takes its place."""
@@ -490,9 +494,9 @@ def test_fail_a_link_that_no_one_could_read(
     life.do("delete", 0, {})
     monkeypatch.setattr(increments, name, limit)
     with pytest.raises(ExportChainFull, match="number 2 and delete 2 events"):
-        export_link(life, tmp_path / "inc.zip", list_links(directory))
+        export_next(life, tmp_path / "inc.zip", list_bundles(directory))
     export_all(life, directory.parent)
-    assert [read_manifest(path)["version"] for path in list_links(directory)] == [1, 2, 1]
+    assert [read_manifest(path)["version"] for path in list_bundles(directory)] == [1, 2, 1]
 
 
 def test_success_adopted(life: Life, tmp_path: Path) -> None:
@@ -503,7 +507,7 @@ def test_success_adopted(life: Life, tmp_path: Path) -> None:
     assert list_files(directory) == [f"{life.room.pk}/0000.zip"]
 
 
-def test_fail_a_link_that_is_a_directory(life: Life, tmp_path: Path) -> None:
+def test_fail_an_increment_that_is_a_directory(life: Life, tmp_path: Path) -> None:
     """The other rooms are exported all the same."""
     other = row_factories.make_room(life.room.workspace, life.room.creator)
     export_all(life, tmp_path / "all")
@@ -538,7 +542,7 @@ def test_fail_a_file_in_place_of_a_directory(life: Life, tmp_path: Path) -> None
     assert rows[other.pk]["outcome"] == "exported"
 
 
-def test_fail_the_damaged_link_is_named(life: Life, tmp_path: Path) -> None:
+def test_fail_the_damaged_increment_is_named(life: Life, tmp_path: Path) -> None:
     export_all(life, tmp_path / "all")
     life.do("touch", 0, {"text": "x"})
     export_all(life, tmp_path / "all")
@@ -548,7 +552,7 @@ def test_fail_the_damaged_link_is_named(life: Life, tmp_path: Path) -> None:
     assert str(last) in row["reason"]
 
 
-def test_success_ten_thousand_links(life: Life, tmp_path: Path) -> None:
+def test_success_ten_thousand_increments(life: Life, tmp_path: Path) -> None:
     directory = tmp_path / "all" / str(life.room.pk)
     directory.mkdir(parents=True)
     life.links()[0].rename(directory / "9998.zip")
@@ -556,9 +560,9 @@ def test_success_ten_thousand_links(life: Life, tmp_path: Path) -> None:
         life.do("touch", 0, {"text": text})
         export_all(life, tmp_path / "all")
         life.day += 1
-    names = [path.name for path in list_links(directory)]
+    names = [path.name for path in list_bundles(directory)]
     assert names == ["9998.zip", "9999.zip", "10000.zip", "10001.zip"]
-    assert find_chain(directory) == find_chain(directory / "10001.zip") == list_links(directory)
+    assert find_chain(directory) == find_chain(directory / "10001.zip") == list_bundles(directory)
     assert value(merge(find_chain(directory))) == value(export_whole(life))
 
 

@@ -38,7 +38,7 @@ def test_success_chain() -> None:
         assert chain.state.senders[ANNA].display_name == "Deleted user"
         assert [totals.events for totals in chain.totals] == [19, 19]
         key = replace(key_from_text(PUBLIC_KEY), is_own=True)
-        for link in chain.links:
+        for link in chain.bundles:
             found = verify_signature(link.bundle.signature, {key.key_id: key})
             assert found.status is VerificationStatus.VALID
 

@@ -1,4 +1,5 @@
-"""Forged links: refused before the first row, with the rest of their chain and, mostly, alone."""
+"""Forged increments: refused before the first row, with the rest of their chain and, mostly,
+alone."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ ELSEWHERE = "01990000-0000-7000-8000-00000000beef"
 
 @pytest.fixture
 def pair(media_root: Path, tmp_path: Path) -> Copy:
-    """A copy of a room, and a link with every kind of change."""
+    """A copy of a room, and an increment with every kind of change."""
     home, there = a_home(), a_home()
     life = Life(row_factories.make_room(home.workspace, home.anna), tmp_path / "chain")
     life.directory.mkdir()
@@ -180,11 +181,11 @@ ONLY_IN_CHAIN: dict[str, Edit] = {
         change="changed", display_name="Another", previous_fqid="@other:localhost"
     ),
 }
-"""An import of the link alone can't know what the base had."""
+"""An import of the increment alone can't know what the base had."""
 
 
 def forge(pair: Copy, edit: Edit) -> Path:
-    """Write the link again, with a change and without a signature."""
+    """Write the increment again, with a change and without a signature."""
     link = pair.life.links()[1]
     manifest = read_manifest(link)
     edit(manifest)
@@ -302,11 +303,13 @@ def test_fail_many_deletions(pair: Copy) -> None:
 
 
 def test_fail_ids_of_the_target(pair: Copy) -> None:
-    """The IDs of events here, in this room and in others, mean nothing in a link."""
+    """The IDs of events here, in this room and in others, mean nothing in an increment."""
     other = import_whole(pair.home, pair.life.links()[0].read_bytes())
     for event in (*Event.objects.filter(room=pair.room)[:2], *Event.objects.filter(room=other)[:2]):
         link = forge(pair, count_after(add("deleted", str(event.pk)), -1))
-        with pytest.raises(BundleDamaged, match="1 event that its base and its links did not have"):
+        with pytest.raises(
+            BundleDamaged, match="1 event that its base and its increments did not have"
+        ):
             append(Copy(pair.life, pair.home, other).home, link, accept_unsigned=True)
         pair.life.links()[1].unlink()
         pair.life.day = 1

@@ -227,7 +227,8 @@ def test_success_suspended_during_the_import(tmp_path: Path) -> None:
 
 
 def test_success_continues_after_an_interrupted_export(tmp_path: Path) -> None:
-    """Links that no index lists belong to the next export, which deletes rows that a kill left."""
+    """Increments that no index lists belong to the next export, which deletes rows that a kill
+    left."""
     source, out = make_moving_tenant(events=20), tmp_path / "out"
     export(source, out)
     shutil.rmtree(out / "rows")

@@ -68,8 +68,8 @@ def _swap_rooms(directory: Path, index: Index) -> None:
 
 SIGNED: dict[str, Change] = {
     "a room leads out": lambda d, i: _first_room(i).update(id="../../etc"),
-    "a link leads out": lambda d, i: _first_room(i)["links"][0].update(name="../0000.zip"),
-    "a link is absolute": lambda d, i: _first_room(i)["links"][0].update(name="/etc/passwd"),
+    "an increment leads out": lambda d, i: _first_room(i)["links"][0].update(name="../0000.zip"),
+    "an increment is absolute": lambda d, i: _first_room(i)["links"][0].update(name="/etc/passwd"),
     "a table leads out": lambda d, i: i["files"].update({"../x": i["files"]["people"]}),
     "a table is missing": lambda d, i: i["files"].pop("people"),
     "a room twice": lambda d, i: i["rooms"].append(_first_room(i)),
@@ -172,7 +172,7 @@ def test_fail_changed(out: Path, tmp_path: Path) -> None:
 
 
 def test_fail_swapped_files(out: Path) -> None:
-    """Files that are not the listed ones: shorter, exchanged, missing, or links."""
+    """Files that are not the listed ones: shorter, exchanged, missing, or increments."""
     people, groups = out / "rows/0000/people.jsonl", out / "rows/0000/groups.jsonl"
     text = people.read_bytes()
     people.write_bytes(text[:-1])

@@ -1,4 +1,5 @@
-"""Transcripts of chains: the room after the last link, or a refusal before anything is written."""
+"""Transcripts of chains: the room after the last bundle, or a refusal before anything is
+written."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from scaiwave.core.errors import DomainError, UsageError
 from tests.rooms.bundle.factories import make_bundle, make_entries, make_event, make_manifest
 from tests.rooms.bundle.golden import GOLDEN, GOLDEN_INCREMENT, PUBLIC_KEY
 from tests.rooms.increments.histories import merge
-from tests.rooms.increments.links import make_link
+from tests.rooms.increments.made_increments import make_increment
 from tests.rooms.transcripts.test_transcribe_room import read_record, transcribe_file
 from tests.scaiwave.cli_helpers import run_scaiwave
 
@@ -76,7 +77,7 @@ def _remove_base(links: Path) -> None:
 
 def _leave_a_gap(links: Path) -> None:
     base = (links / "0000.zip").read_bytes()
-    link = make_link(base, [])
+    link = make_increment(base, [])
     (links / "0001.zip").write_bytes(link)
     (links / "0002.zip").write_bytes(link)
 
@@ -101,7 +102,7 @@ def _cut_the_end(links: Path) -> None:
 
 
 def _forge_the_digest(links: Path) -> None:
-    (links / "0001.zip").write_bytes(make_link((links / "0000.zip").read_bytes(), []))
+    (links / "0001.zip").write_bytes(make_increment((links / "0000.zip").read_bytes(), []))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,8 @@ def test_fail_one_wrong_signature(links: Path, tmp_path: Path) -> None:
 def test_fail_more_people_than_memory_is_for(
     links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each link may describe many; a chain of many links must not describe many times as many."""
+    """Each bundle may describe many; a chain of many increments must not describe many times as
+    many."""
     monkeypatch.setattr(chain, "MAX_DESCRIPTIONS", 5)
     with pytest.raises(BundleChainOther, match="describe more than 5 people and attachments"):
         transcribe_file(links, tmp_path / "out")

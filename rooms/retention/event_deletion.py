@@ -79,7 +79,7 @@ class HoldsChanged(Exception):
 
 
 @dataclass(frozen=True)
-class RemovedEvents:
+class DeletedEvents:
     """Numbers of events: deleted with their reactions, redacted, and emptied since others refer to
     them."""
 
@@ -107,7 +107,7 @@ class HoldGuard:
         return set(holds_in_force().values_list("pk", flat=True))
 
 
-class Removal:
+class EventDeletion:
     """What goes of a room: the events that `due` matches and no hold covers.
 
     With `content_only` they stay without content, and only reactions are deleted. `with_reactions`
@@ -133,7 +133,7 @@ class Removal:
             f"ELSE {_BARE[vendor]} END"
         )
 
-    def count(self) -> RemovedEvents:
+    def count(self) -> DeletedEvents:
         """Return what `run` would do now."""
         self._find_references()
         batches = (self._find_pending(), self._events().filter(_is_in(_GONE)))
@@ -145,8 +145,8 @@ class Removal:
         return self._build_result(deleted, redacted)
 
     def run(
-        self, deletion: Deletion, record: Callable[[RemovedEvents], None]
-    ) -> Iterator[RemovedEvents]:
+        self, deletion: Deletion, record: Callable[[DeletedEvents], None]
+    ) -> Iterator[DeletedEvents]:
         """Do it in batches; `record` is called in the transaction of each.
 
         Raises `HoldsChanged`, and the errors of a search server.
@@ -171,7 +171,7 @@ class Removal:
 
     def _remove(
         self, deletion: Deletion, positions: Positions, batch: QuerySet[Event]
-    ) -> tuple[Callable[[], None], RemovedEvents]:
+    ) -> tuple[Callable[[], None], DeletedEvents]:
         # First, so that a backfill does not wait for a row while this waits for the backfill.
         block_writers()
         self.guard.check()
@@ -212,10 +212,10 @@ class Removal:
         """Return the events to empty that have a content, by their IDs alone: they are few."""
         return Event.objects.filter(pk__in=_kept_in(positions)).exclude(self._is_bare())
 
-    def _build_result(self, deleted: int, redacted: int) -> RemovedEvents:
+    def _build_result(self, deleted: int, redacted: int) -> DeletedEvents:
         if self._content_only:
-            return RemovedEvents(deleted, redacted)
-        return RemovedEvents(deleted, emptied_events=redacted)
+            return DeletedEvents(deleted, redacted)
+        return DeletedEvents(deleted, emptied_events=redacted)
 
     def _events(self) -> QuerySet[Event]:
         return Event.objects.filter(room=self.room).order_by()

@@ -1,7 +1,7 @@
 """Import an increment into the room that its base was imported as, completely or not at all.
 
 The IDs of an imported room follow from the room and the old IDs, so an event is found without its
-base. `apply_link` writes the changes.
+base. `apply_increment` writes the changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rooms.bundle.chain import gap_error
 from rooms.bundle.chain_files import find_chain, open_chain_files
 from rooms.bundle.manifest.schema import Increment, ManifestHeader, format_timestamp
 from rooms.errors import NOTHING_IMPORTED, BundleChainOther, BundleError, ImportRefused
-from rooms.imports.apply_link import AppendResult, LinkImport, LocalChanges, find_events
+from rooms.imports.apply_increment import AppendResult, IncrementImport, LocalChanges, find_events
 from rooms.imports.id_mapping import IdMapper
 from rooms.imports.import_room import (
     BundleImport,
@@ -33,7 +33,7 @@ from scaiwave.core.operators import Operator, Permission
 from scaiwave.core.sql import batched
 
 
-def append_link(
+def append_increment(
     *,
     operator: Operator,
     request: ImportRequest,
@@ -64,7 +64,7 @@ def append_link(
             _require_signature(run, imported)
             result.dry_run = run.request.dry_run
             result.warnings += filter(None, [signature_warning(run)])
-            LinkImport(run, run.bundle, imported, local_changes, result).apply()
+            IncrementImport(run, run.bundle, imported, local_changes, result).apply()
     return result
 
 
@@ -77,11 +77,11 @@ def import_chain(
     local_changes: LocalChanges = LocalChanges.REFUSE,
     on_result: Callable[[ImportResult | AppendResult], None],
 ) -> None:
-    """Import the chain of a directory: its base, unless it was imported before, and each link.
+    """Import the chain of a directory: its base, unless it was imported before, and each bundle.
 
     The whole chain is validated first. `on_result` gets the result of each bundle. An interrupted
-    import leaves the last whole link, and the next one continues there. Raises the errors of
-    `append_link`.
+    import leaves the last whole bundle, and the next one continues there. Raises the errors of
+    `append_increment`.
     """
     operator.require(Permission.IMPORT_ROOMS)
     max_bytes, progress_factory = request.max_bytes, request.progress_factory
@@ -92,7 +92,7 @@ def import_chain(
             progress_factory=progress_factory,
             to_sequence=to_sequence,
         ) as opened:
-            files = [Path(link.name) for link in opened.links]
+            files = [Path(item.name) for item in opened.bundles]
     except BundleError as error:
         error.fix = f"{NOTHING_IMPORTED} {error.advice}"
         raise
@@ -101,10 +101,10 @@ def import_chain(
     on_result(replace(base, warnings=[*base.warnings, *_warn_of_earlier_room(base)]))
     for path in files[1:]:
         with path.open("rb") as file:
-            link = append_link(
+            item = append_increment(
                 operator=operator, request=request, file=file, local_changes=local_changes
             )
-        on_result(link)
+        on_result(item)
 
 
 def _warn_of_earlier_room(base: ImportResult) -> Iterator[str]:
@@ -178,21 +178,22 @@ def _require_signature(run: BundleImport, imported: RoomImport) -> None:
 
 
 def _is_applied(imported: RoomImport, header: ManifestHeader, manifest_sha256: str) -> bool:
-    """Return whether a link was imported before. Raises an error if it is not the next one."""
+    """Return whether an increment was imported before. Raises an error if it is not the next
+    one."""
     if imported.tip_exported_at is None:
         raise ImportRefused(
             f"Room {imported.room_id} was imported by a release without --append.",
             fix="Nothing was imported. Import the chain again, as a new room.",
         )
-    chain, links = cast(Increment, header.increment).chain, imported.links
-    sequence, last, room = chain.sequence, f"link {len(links):,}", f"room {imported.room_id}"
-    if sequence > len(links) + 1:
-        raise gap_error(range(len(links) + 1, sequence), sequence - len(links) - 1)
-    if sequence <= len(links):
-        if links[sequence - 1] == manifest_sha256:
+    chain, bundles = cast(Increment, header.increment).chain, imported.links
+    sequence, last, room = chain.sequence, f"increment {len(bundles):,}", f"room {imported.room_id}"
+    if sequence > len(bundles) + 1:
+        raise gap_error(range(len(bundles) + 1, sequence), sequence - len(bundles) - 1)
+    if sequence <= len(bundles):
+        if bundles[sequence - 1] == manifest_sha256:
             return True
-        problem = f"Another link {sequence:,} was imported into {room} before."
-    elif chain.parent != (links[-1] if links else imported.manifest_sha256):
+        problem = f"Another increment {sequence:,} was imported into {room} before."
+    elif chain.parent != (bundles[-1] if bundles else imported.manifest_sha256):
         problem = f"The increment does not follow {last}, which was imported into {room}."
     elif not format_timestamp(imported.tip_exported_at) == chain.since <= header.exported_at:
         problem = f"The increment was exported before {last}, which was imported into {room}."
@@ -200,6 +201,6 @@ def _is_applied(imported: RoomImport, header: ManifestHeader, manifest_sha256: s
         return False
     raise BundleChainOther(
         problem,
-        fix=f"{NOTHING_IMPORTED} If that link was forged, import the base again, without --once: "
-        "its increments follow in that new room.",
+        fix=f"{NOTHING_IMPORTED} If that increment was forged, import the base again, without "
+        "--once: its increments follow in that new room.",
     )

@@ -14,13 +14,13 @@ from rooms.lifecycle.deletion import Deletion, RemovedFiles
 from rooms.lifecycle.remove_media import REMOVED_KEY
 from rooms.lookup.export_metadata import find_avatars, find_media_ids
 from rooms.models import Event, RemovedFile, Room, RoomMedia
-from rooms.retention.removal import Removal, RemovedEvents
+from rooms.retention.event_deletion import DeletedEvents, EventDeletion
 from scaiwave.core.sql import batched
 from scaiwave.storage.media import collect_refusals
 
 
 @dataclass
-class RoomRemoval:
+class RoomDeletion:
     """What goes of a room: `events`, and the files that go with the events of `files`.
 
     A file that another event uses stays. One that no event uses goes if it was attached before
@@ -28,8 +28,8 @@ class RoomRemoval:
     """
 
     room: Room
-    events: Removal | None
-    files: Removal | None
+    events: EventDeletion | None
+    files: EventDeletion | None
     files_before: datetime | None = None
 
     def count(self, names_left: dict[UUID, int]) -> Counter[str]:
@@ -48,7 +48,7 @@ class RoomRemoval:
         `MediaVersioned` or another refusal to delete a file.
         """
 
-        def record_part(part: RemovedEvents | RemovedFiles) -> None:
+        def record_part(part: DeletedEvents | RemovedFiles) -> None:
             record(self.room, {name: count for name, count in asdict(part).items() if count})
 
         events = Event.objects.filter(room=self.room)

@@ -14,7 +14,7 @@ from tests.rooms.bundle.factories import make_bundle
 Json = dict[str, Any]
 
 
-def make_link(
+def make_increment(
     base: bytes,
     events: Sequence[Json],
     *files: tuple[Json, bytes],

@@ -21,8 +21,8 @@ from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
 from rooms.bundle.format import IMPORTED_SENDER, INFECTED, MANIFEST, REFERENCES
-from rooms.bundle.manifest.events import Batch, BundleEvent, LinkEvent
-from rooms.bundle.manifest.schema import Increment, LinkSender, MediaEntry, format_timestamp
+from rooms.bundle.manifest.events import Batch, BundleEvent, IncrementEvent
+from rooms.bundle.manifest.schema import Increment, IncrementSender, MediaEntry, format_timestamp
 from rooms.errors import BundleDamaged, ImportLocalChanges, ImportRefused, ImportRunning
 from rooms.imports.events import find_emptied, update_events
 from rooms.imports.id_mapping import IdMapper, is_bare
@@ -96,11 +96,11 @@ class AppendResult:
     @property
     def sentence(self) -> str:
         if not self.applied and not self.dry_run:
-            return f"Link {self.sequence:,} was already imported into room {self.name!r}."
+            return f"Increment {self.sequence:,} was already imported into room {self.name!r}."
         verb = "Would import" if self.dry_run else "Imported"
         removed = self.media_removed
         return (
-            f"{verb} link {self.sequence:,} into room {self.name!r}: {self.added:,} added, "
+            f"{verb} increment {self.sequence:,} into room {self.name!r}: {self.added:,} added, "
             f"{self.changed:,} changed, {self.deleted:,} deleted"
             + (f", {pluralize(removed, 'attachment')} removed." if removed else ".")
         )
@@ -146,7 +146,7 @@ def find_events(room: Room, ids: Sequence[str], *, locked: bool = False) -> list
 
 
 @dataclass
-class LinkImport(ImportWriter):
+class IncrementImport(ImportWriter):
     """One increment in progress."""
 
     imported: RoomImport
@@ -160,7 +160,7 @@ class LinkImport(ImportWriter):
         self._conflicts: list[str] = []
         self._inserted: set[str] = set()
         self._removed = 0
-        # An edit that is later than the last import, or that a link found before and left.
+        # An edit that is later than the last import, or that an increment found before and left.
         tip_exported_at = cast(datetime, self.imported.tip_exported_at)
         self._edited_after = max(tip_exported_at, self.imported.created_at)
         self._edited_here = set(self.imported.edited_here)
@@ -181,7 +181,7 @@ class LinkImport(ImportWriter):
 
     def apply(self) -> None:
         """Write the increment; a dry run takes back the rows that it has written."""
-        # The number of events after the link, as far as this server knows it.
+        # The number of events after the increment, as far as this server knows it.
         events = cast(int, self.imported.tip_events) + self.bundle.counts.added
         events -= self.increment.deleted
         if self.increment.after.events != events:
@@ -190,7 +190,7 @@ class LinkImport(ImportWriter):
                 f"{self.increment.after.events:,} according to its `after`.",
                 entry=MANIFEST,
             )
-        # The attachments whose bytes are in this link, or nowhere.
+        # The attachments whose bytes are in this increment, or nowhere.
         carried = [
             entry
             for entry in self._list_media()
@@ -238,7 +238,10 @@ class LinkImport(ImportWriter):
         self._note_renames()
 
     def _describe_effect(self) -> str:
-        return f"import link {self.result.sequence:,} into room {self.room}, which erases something"
+        return (
+            f"import increment {self.result.sequence:,} into room {self.room}, which erases "
+            "something"
+        )
 
     def _forbid_held(self, events: QuerySet[Event]) -> None:
         """Raise `OnHold` if one of these events, which would change or go, is on hold."""
@@ -248,7 +251,8 @@ class LinkImport(ImportWriter):
     # Attachments.
 
     def _list_media(self) -> list[MediaEntry]:
-        """Return the attachments of the link, except files that were removed from the room here."""
+        """Return the attachments of the increment, except files that were removed from the room
+        here."""
         removed = RemovedFile.objects.filter(room=self.room).values_list("sha256", flat=True)
         hashes = frozenset(removed)
         return [entry for entry in self.bundle.header.media if entry.sha256 not in hashes]
@@ -259,17 +263,17 @@ class LinkImport(ImportWriter):
         return {str(old): str(new) for old, new in rows.values_list("source_media_id", "media_id")}
 
     def _follow_media(self) -> None:
-        """Link names whose file the room has, follow scans, and unlink what the source removed.
+        """Attach names whose file the room has, follow scans, and detach what the source removed.
 
-        A hash alone never links a file: it must be attached to this room already.
+        A hash alone never attaches a file: it must be attached to this room already.
         """
-        links = RoomMedia.objects.filter(room=self.room)
+        attached = RoomMedia.objects.filter(room=self.room)
         for entry in self._list_media():
-            same_file = links.filter(media__sha256=entry.sha256).select_related("media").first()
+            same_file = attached.filter(media__sha256=entry.sha256).select_related("media").first()
             if same_file is None:
                 continue
             if entry.missing == INFECTED and not self.run.is_trusted:
-                self._unlink(entry.media_id, entry.name)
+                self._detach(entry.media_id, entry.name)
                 continue
             RoomMedia.objects.get_or_create(
                 room=self.room,
@@ -289,19 +293,20 @@ class LinkImport(ImportWriter):
                 if entry.scan_status == ScanStatus.INFECTED and not is_file_held(media):
                     transaction.on_commit(partial(default_storage.delete, media.storage_name))
         for removed in self.increment.media_removed:
-            self._unlink(removed.media_id, removed.name)
+            self._detach(removed.media_id, removed.name)
 
-    def _unlink(self, media_id: str, name: str) -> None:
+    def _detach(self, media_id: str, name: str) -> None:
         """A file that this server had before the room may have uses besides rooms, so it stays."""
         rows = RoomMedia.objects.filter(room=self.room, source_media_id=media_id, name=name)
         if rows.exists():
             require_room_not_held(self.room, self._describe_effect())
         own = rows.filter(media__created_at__gte=self.imported.created_at)
-        self.unlinked.update(own.values_list("media", flat=True))
+        self.detached.update(own.values_list("media", flat=True))
         self.result.media_removed += rows.delete()[0]
 
     def _replace_media_ids(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Let events refer to a file that was just linked, and no longer to one that was unlinked.
+        """Let events refer to a file that was just attached, and no longer to one that was
+        detached.
 
         An ID has no other meaning in a text of an event, so it is replaced there.
         """
@@ -348,7 +353,7 @@ class LinkImport(ImportWriter):
 
     def _update(self, batch: Batch) -> int:
         """Update the events of a batch that exist here; return how many are unexpectedly absent."""
-        events = cast(Sequence[LinkEvent], batch)
+        events = cast(Sequence[IncrementEvent], batch)
         olds = [event.id for event in events]
         by_id = dict(zip(self._new_id.map_to_hex(olds), events, strict=True))
         rows: dict[str, Event] = {}
@@ -392,7 +397,8 @@ class LinkImport(ImportWriter):
         }
 
     def _note_edits(self) -> None:
-        """Note the events that were edited here before this link, which the next ones can't tell.
+        """Note the events that were edited here before this increment, which the next ones can't
+        tell.
 
         An edit after it is found by its time.
         """
@@ -423,13 +429,13 @@ class LinkImport(ImportWriter):
 
     def _iter_new(self) -> Iterator[Batch]:
         for batch in self.bundle.iter_batches():
-            events = cast(Sequence[LinkEvent], batch)
+            events = cast(Sequence[IncrementEvent], batch)
             new = [each for each in events if each.change == "added" or each.id in self._inserted]
             if new:
                 yield Batch(new)
 
     def _require_known(self, unknown: int) -> None:
-        """Refuse a link about more unknown events than the room lacks.
+        """Refuse an increment about more unknown events than the room lacks.
 
         It lacks events that an import strips, and events that were deleted here.
         """
@@ -443,7 +449,7 @@ class LinkImport(ImportWriter):
         if unknown > lacking:
             raise BundleDamaged(
                 f"The increment changes or deletes {pluralize(unknown - lacking, 'event')} that "
-                "its base and its links did not have.",
+                "its base and its increments did not have.",
                 entry=MANIFEST,
             )
 
@@ -500,7 +506,7 @@ class LinkImport(ImportWriter):
     def _rename_senders(self) -> None:
         """Apply changed descriptions of senders to all events that name them by their address."""
         for key, sender in self.bundle.header.senders.items():
-            if not isinstance(sender, LinkSender) or sender.change != "changed":
+            if not isinstance(sender, IncrementSender) or sender.change != "changed":
                 continue
             before = self._kept.get(key) or sender.previous_fqid or sender.fqid
             fqid = self.run.origin.normalize(before)
