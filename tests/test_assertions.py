@@ -11,8 +11,8 @@ import pytest
 from tests import conftest
 
 TESTS = Path(__file__).resolve().parent
-ASSERTING_CALLS = {"fail", "raises", "warns"}
-"""Functions of pytest that fail a test."""
+ASSERTING_CALLS = {"fail", "raises", "warns", "refuses"}
+"""Functions of pytest, and one of `tests.refusals`, that fail a test."""
 
 
 def find_tests_without_assertions(source: str) -> Iterator[str]:

@@ -146,19 +146,19 @@ def assert_anyone_builds(clone: Clone, tmp_path: Path) -> None:
 
 
 def test_fail_version(clone: Clone) -> None:
-    assert_refused(clone, "0.0.9", "is not higher than")
+    refuses(clone, "0.0.9", "is not higher than")
     for version in (__version__, "1.0", "v1.0.0", "1.0.0rc1", "01.0.0"):
-        assert_refused(clone, version, "Invalid version")
+        refuses(clone, version, "Invalid version")
 
 
 def test_fail_checkout_with_changes(clone: Clone) -> None:
     (clone.directory / "new.txt").write_text("new")
-    assert_refused(clone, "9.8.7", "The checkout has changes.")
+    refuses(clone, "9.8.7", "The checkout has changes.")
 
 
 def test_fail_tag_exists(clone: Clone) -> None:
     clone.git("tag", "v9.8.7")
-    assert_refused(clone, "9.8.7", "The tag v9.8.7 exists.")
+    refuses(clone, "9.8.7", "The tag v9.8.7 exists.")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_fail_tag_exists(clone: Clone) -> None:
 )
 def test_fail_contents(clone: Clone, file: str, old: str, new: str, problem: str) -> None:
     clone.commit(file, lambda text: text.replace(old, new))
-    assert_refused(clone, "9.8.7", problem)
+    refuses(clone, "9.8.7", problem)
 
 
 def test_fail_build_leaves_neither_commit_nor_tag_nor_file(
@@ -182,11 +182,11 @@ def test_fail_build_leaves_neither_commit_nor_tag_nor_file(
     clone.commit(
         "pyproject.toml", lambda text: text.replace('"scripts/deploy" =', '"scripts/missing" =')
     )
-    assert_refused(clone, "9.8.7", "ended with 1")
+    refuses(clone, "9.8.7", "ended with 1")
     assert list(temporary.iterdir()) == []
 
 
-def assert_refused(clone: Clone, version: str, reason: str) -> None:
+def refuses(clone: Clone, version: str, reason: str) -> None:
     """Assert that nothing has changed."""
     before = clone.git("rev-parse", "HEAD"), clone.git("status", "--porcelain"), clone.git("tag")
     done = clone.release(version, "--without-tests")

@@ -17,7 +17,7 @@ from scaiwave.core.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import (
     HOST,
-    expect_partial,
+    assert_partial,
     list_groups,
     list_people_of_tenant,
     restore_user,
@@ -65,7 +65,7 @@ def start_with_roles(sandbox: Sandbox, *roles: str) -> list[str]:
 
 def sync_partly(**options: Any) -> SyncReport:
     """Run a sync that sets something aside."""
-    return expect_partial(**options).report
+    return assert_partial(**options).report
 
 
 def sync_anyhow(**options: Any) -> None:

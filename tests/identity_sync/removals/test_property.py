@@ -20,11 +20,11 @@ from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.removals.helpers import approve, keep, now, sync_anyhow
 from tests.identity_sync.sync.helpers import (
+    assert_synced,
     get_tenant_id,
     list_people,
     restore_user,
     sync,
-    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 from tests.tools import IN_CI, NIGHTLY
@@ -152,4 +152,4 @@ def test_success_any_mix(sandbox: Sandbox, settings: Settings, size: str, seed: 
         sync_anyhow()
         rows = PendingRemoval.objects.open()
         approve(list(rows.values_list("pk", flat=True)), now=now() + timedelta(seconds=1))
-    sync_and_compare(sandbox)
+    assert_synced(sandbox)

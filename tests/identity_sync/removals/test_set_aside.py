@@ -31,7 +31,8 @@ from tests.identity_sync.removals.helpers import (
 from tests.identity_sync.sync.helpers import (
     HOST,
     USERS,
-    expect_partial,
+    assert_partial,
+    assert_synced,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -40,7 +41,6 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
-    sync_and_compare,
 )
 
 pytestmark = [
@@ -79,7 +79,7 @@ def test_success_over_the_limit_everything_else_is_applied(scaikey: Sandbox, ten
     stays = list_people_of_tenant(scaikey, tenant)[0]["id"]
     scaikey.directory.update_user(stays, display_name="Renamed")
     scaikey.directory.add_user(tenant, display_name="Newcomer")
-    partial = expect_partial(on_planned=lambda: listed.append("seen"))
+    partial = assert_partial(on_planned=lambda: listed.append("seen"))
     slug = scaikey.directory.tenants[tenant]["slug"]
     assert partial.message == (
         f"30 removals in {slug} wait for a decision. Everything else was applied."
@@ -178,7 +178,7 @@ def test_success_kept_rows_count_nowhere_and_wait_again(
     PendingRemoval.objects.open().update(expires_at=now() - timedelta(minutes=1))
     assert sync_partly().pending_count == 30
     approve([row.pk for row in list_open()])
-    sync_and_compare(scaikey)
+    assert_synced(scaikey)
 
 
 def test_success_what_is_no_longer_claimed_ends(
@@ -220,7 +220,7 @@ def test_success_a_move_waits_as_a_whole(synced: Sandbox) -> None:
     assert report.pending_count == len(list_open()) == 30
     assert {(row.loss, row.destination) for row in list_open()} == {(Loss.MOVED, other)}
     approve([row.pk for row in list_open()])
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
@@ -237,7 +237,7 @@ def test_success_a_lost_tenant_is_one_row(synced: Sandbox) -> None:
     assert not Participant.objects.exclude(absent_since=None).exists()
     assert sync_partly().requests <= report.requests
     approve([row.pk])
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 def test_success_a_suspended_tenant_takes_effect_at_once(synced: Sandbox) -> None:
@@ -288,7 +288,7 @@ def test_success_a_suspended_partner_counts_as_its_tenants(scaikey: Sandbox) -> 
     people = Participant.objects.filter(tenant__partner__scaikey_id=partner)
     assert row.people == people.count()
     approve([row.pk])
-    sync_and_compare(scaikey)
+    assert_synced(scaikey)
 
 
 def test_success_a_new_name_does_not_wait_with_the_suspension(
@@ -305,7 +305,7 @@ def test_success_a_new_name_does_not_wait_with_the_suspension(
     report = sync_partly()
     assert get_changed_counts(report)["participants"] == {"skipped": 30}
     approve([row.pk for row in list_open()])
-    sync_and_compare(scaikey)
+    assert_synced(scaikey)
 
 
 def test_success_another_loss_of_the_same_person_is_another_row(
@@ -363,7 +363,7 @@ def test_success_memberships_wait_alone(synced: Sandbox) -> None:
     assert GroupMembership.objects.filter(absent_since=None).count() >= len(rows) > before // 2
     assert len({row.person_scaikey_id for row in rows}) > 1
     approve([row.pk for row in rows])
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 @pytest.mark.usefixtures("gone")

@@ -47,21 +47,21 @@ def sync(**options: Any) -> SyncReport:
     return run_sync(make_options(**options))
 
 
-def expect_partial(**options: Any) -> SyncPartial:
+def assert_partial(**options: Any) -> SyncPartial:
     """Run a sync that skips something; return its error, with the report."""
     with pytest.raises(SyncPartial) as caught:
         sync(**options)
     return caught.value
 
 
-def sync_and_compare(sandbox: Sandbox, **options: Any) -> SyncReport:
+def assert_synced(sandbox: Sandbox, **options: Any) -> SyncReport:
     """Run a sync, after which this server has what the sandbox has."""
     report = sync(**options)
     assert read_database() == read_directory(sandbox)
     return report
 
 
-def sync_without_change() -> SyncReport:
+def assert_nothing_changes() -> SyncReport:
     """Run a sync, which writes no row of the directory again."""
     age_rows()
     report = sync()

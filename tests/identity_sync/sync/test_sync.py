@@ -15,6 +15,7 @@ from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.models.directory import format_removal
 from tests.identity_sync.sync.helpers import (
     age_rows,
+    assert_synced,
     count_duplicate_names,
     count_rewritten_rows,
     dump_rows,
@@ -30,7 +31,6 @@ from tests.identity_sync.sync.helpers import (
     record_writes,
     restore_user,
     sync,
-    sync_and_compare,
 )
 from tests.tenants.factories import (
     add_members,
@@ -243,7 +243,7 @@ def test_success_groups(synced: Sandbox) -> None:
     synced.directory.add_member(inside, user_id=bo)
     synced.directory.add_member(first["id"], member_group_id=inside)
     synced.directory.add_member(inside, member_group_id=inside)
-    sync_and_compare(synced)
+    assert_synced(synced)
     assert ("groups", "update", "Renamed", "name,group_type", "changed in ScaiKey") in get_changes()
     assert sum(row[:2] == ("memberships", "add") for row in get_changes()) == 4
 

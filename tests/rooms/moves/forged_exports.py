@@ -79,7 +79,7 @@ def rewrite_room(change: Callable[[Any], object]) -> Change:
     return apply
 
 
-def assert_refused(directory: Path, code: str = "") -> None:
+def refuses(directory: Path, code: str = "") -> None:
     counts = Tenant.objects.count(), Participant.objects.count(), AuditEntry.objects.count()
     for act in (verify, bring):
         with pytest.raises(ScaiWaveError) as caught:

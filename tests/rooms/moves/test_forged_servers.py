@@ -32,8 +32,8 @@ from tests.rooms.moves.factories import (
 from tests.rooms.moves.forged_exports import (
     Change,
     Index,
-    assert_refused,
     forge,
+    refuses,
     rewrite,
     rewrite_room,
 )
@@ -155,7 +155,7 @@ def test_fail_unknown_key(out: Path, tmp_path: Path) -> None:
     key = "ed25519:" + ServerKey.objects.get().public_key
     ServerKey.objects.all().delete()
     generate_key(operator=HOST_OPERATOR, now=tick())
-    assert_refused(out, "SW_TENANT_EXPORT_UNTRUSTED")
+    refuses(out, "SW_TENANT_EXPORT_UNTRUSTED")
     descriptor = tmp_path / "descriptor.json"
     descriptor.write_text(json.dumps({"public_key": key}))
     assert verify(out, operator=None, key=key).error is None
@@ -246,7 +246,7 @@ def test_fail_people_of_this_server(out: Path, tmp_path: Path) -> None:
             bring_alike(tmp_path / str(number))
     shutil.copytree(out, tmp_path / "twice")
     forge(tmp_path / "twice", add("Third.example"), add("third.example.:443"))
-    assert_refused(tmp_path / "twice", "SW_TENANT_EXPORT_DAMAGED")
+    refuses(tmp_path / "twice", "SW_TENANT_EXPORT_DAMAGED")
     forge(out, add("Third.Example.:443"))
     bring_alike(out)
     here = Participant.objects.get(local_id="ruth.bell")

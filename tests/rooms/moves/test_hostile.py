@@ -38,8 +38,8 @@ from tests.rooms.moves.factories import (
 from tests.rooms.moves.forged_exports import (
     Change,
     Index,
-    assert_refused,
     forge,
+    refuses,
     rewrite,
     rewrite_room,
     set_value,
@@ -166,7 +166,7 @@ def test_fail_changed(out: Path, tmp_path: Path) -> None:
         elif name != "not JSON":
             (directory / "index.json").write_bytes(rfc8785.dumps(index))
         try:
-            assert_refused(directory)
+            refuses(directory)
         except BaseException as error:
             raise AssertionError(name) from error
 
@@ -176,20 +176,20 @@ def test_fail_swapped_files(out: Path) -> None:
     people, groups = out / "rows/0000/people.jsonl", out / "rows/0000/groups.jsonl"
     text = people.read_bytes()
     people.write_bytes(text[:-1])
-    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    refuses(out, "SW_TENANT_EXPORT_DAMAGED")
     people.write_bytes(groups.read_bytes())
-    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    refuses(out, "SW_TENANT_EXPORT_DAMAGED")
     people.unlink()
-    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    refuses(out, "SW_TENANT_EXPORT_DAMAGED")
     other = out.parent / "people"
     other.write_bytes(text)
     people.symlink_to(other)
-    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    refuses(out, "SW_TENANT_EXPORT_DAMAGED")
     people.unlink()
     people.write_bytes(text)
     (out / "rows").rename(out.parent / "rows")
     (out / "rows").symlink_to(out.parent / "rows")
-    assert_refused(out, "SW_TENANT_EXPORT_DAMAGED")
+    refuses(out, "SW_TENANT_EXPORT_DAMAGED")
 
 
 def test_fail_swapped_bundles_that_are_signed(out: Path) -> None:

@@ -50,6 +50,7 @@ OWN_WORDS = {
     "self.printed * 10",
     "slug",  # of a built-in role, or quoted before
     "total",
+    "words",  # of a command in the pages
     "alternative",
 }
 NOT_A_COMMAND = (

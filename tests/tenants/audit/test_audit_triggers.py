@@ -74,7 +74,7 @@ def empty(one: AuditEntry) -> None:
 WAYS: list[Callable[[AuditEntry], None]] = [update, save, upsert, delete, empty]
 
 
-def assert_refused(act: Callable[[], object]) -> None:
+def refuses(act: Callable[[], object]) -> None:
     with pytest.raises(IntegrityError, match=REFUSAL), transaction.atomic():
         act()
 
@@ -88,7 +88,7 @@ def test_success_triggers_exist() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_fail_changed(way: Callable[[AuditEntry], None]) -> None:
     one = entry()
-    assert_refused(lambda: way(one))
+    refuses(lambda: way(one))
     assert AuditEntry.objects.get().action == "create-tenant"
     assert AuditEntry.objects.get().operator == "root"
 
@@ -97,7 +97,7 @@ def test_fail_changed(way: Callable[[AuditEntry], None]) -> None:
 @pytest.mark.only_on("postgresql")
 def test_fail_truncated() -> None:
     entry()
-    assert_refused(lambda: execute("TRUNCATE sw_audit_entries"))
+    refuses(lambda: execute("TRUNCATE sw_audit_entries"))
     assert AuditEntry.objects.count() == 1
 
 
@@ -109,9 +109,9 @@ def test_success_retention_may_delete() -> None:
     with allow_audit_deletion():
         delete(one)
         if connection.vendor == "postgresql":
-            assert_refused(lambda: save(other))
-            assert_refused(lambda: execute("TRUNCATE sw_audit_entries"))
-    assert_refused(lambda: delete(other))
+            refuses(lambda: save(other))
+            refuses(lambda: execute("TRUNCATE sw_audit_entries"))
+    refuses(lambda: delete(other))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -120,7 +120,7 @@ def test_fail_retention_failed() -> None:
     one = entry()
     with pytest.raises(ZeroDivisionError), transaction.atomic(), allow_audit_deletion():
         raise ZeroDivisionError
-    assert_refused(lambda: delete(one))
+    refuses(lambda: delete(one))
 
 
 @pytest.mark.django_db
@@ -132,7 +132,7 @@ def test_fail_deleted_by_a_user_who_does_not_own_the_table() -> None:
     execute("GRANT SELECT, DELETE ON sw_audit_entries TO sw_reader")
     execute("SET LOCAL ROLE sw_reader")
     with allow_audit_deletion():
-        assert_refused(lambda: execute("DELETE FROM sw_audit_entries"))
+        refuses(lambda: execute("DELETE FROM sw_audit_entries"))
     execute("RESET ROLE")
     execute("DROP OWNED BY sw_reader")
     execute("DROP ROLE sw_reader")
@@ -145,7 +145,7 @@ def test_fail_replaced() -> None:
     columns = "at, operator, operator_role, origin, action, tenant_id, tenant_slug, "
     columns += "subject_type, subject_id, subject_name, details"
     replace = f"REPLACE INTO sw_audit_entries (id, {columns}) SELECT id, {columns} "
-    assert_refused(lambda: execute(f"{replace} FROM sw_audit_entries"))
+    refuses(lambda: execute(f"{replace} FROM sw_audit_entries"))
 
 
 @pytest.mark.django_db
@@ -174,7 +174,7 @@ def test_success_triggers_return_after_a_migration_that_rebuilds_the_table() -> 
         assert connection.vendor != "sqlite" or not triggers()
         call_command("migrate", verbosity=0)
         assert triggers() == set(trigger_names(connection.vendor))
-        assert_refused(lambda: update(one))
+        refuses(lambda: update(one))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,9 +16,11 @@ from tests.identity_sync.sync.helpers import (
     MEMBERS,
     USERS,
     age_rows,
+    assert_nothing_changes,
+    assert_partial,
+    assert_synced,
     count_rewritten_rows,
     dump_rows,
-    expect_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -27,8 +29,6 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
-    sync_and_compare,
-    sync_without_change,
 )
 from tests.tenants.factories import make_person
 from tests.tenants.fake_scaikey import make_config
@@ -45,7 +45,7 @@ def test_success_person_missing_from_a_list_is_looked_up(synced: Sandbox) -> Non
     synced.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
     synced.faults.add("total", path=USERS, rows=1)
 
-    report = sync_without_change()
+    report = assert_nothing_changes()
 
     assert len(report.warnings) >= 1
     assert get_last_run().warnings == report.warnings
@@ -101,7 +101,7 @@ def test_success_rows_seen_twice(synced: Sandbox) -> None:
     assert get_changed_counts(report)["participants"]["deactivated"] == 1
     assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
     synced.faults.clear()
-    sync_and_compare(synced)
+    assert_synced(synced)
     assert Participant.objects.filter(scaikey_id=new, absent_since=None).exists()
 
 
@@ -113,7 +113,7 @@ def test_fail_an_empty_list_of_people_who_exist(synced: Sandbox) -> None:
     group = synced.directory.add_group(next(iter(synced.directory.tenants)), name="New")
     requests = synced.requests.total
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     assert caught.message == (
         "Skipped removals of participants: ScaiKey's list omits records that still exist. "
@@ -245,14 +245,14 @@ def test_fail_truncated_twice(synced: Sandbox) -> None:
 
 def test_success_truncated_once(scaikey: Sandbox) -> None:
     scaikey.faults.add("empty_page", path=USERS, query={"page": "3"}, times=1)
-    sync_and_compare(scaikey)
+    assert_synced(scaikey)
 
 
 def test_success_group_vanishes_while_members_are_read(synced: Sandbox) -> None:
     group = list_groups(synced)[0]["id"]
     synced.faults.add("status", path=f"{ADMIN}/groups/{group}/members", status=404, times=1)
 
-    report = sync_without_change()
+    report = assert_nothing_changes()
 
     assert report.warnings == [
         "1 group disappeared while the members were read; the next run checks again."
@@ -279,4 +279,4 @@ def test_success_group_vanishes_when_read_again(synced: Sandbox) -> None:
 def test_success_members_seen_again(synced: Sandbox) -> None:
     synced.faults.add("wrong_shape", path=MEMBERS, times=1, body={"data": [], "total": 0})
 
-    sync_without_change()
+    assert_nothing_changes()

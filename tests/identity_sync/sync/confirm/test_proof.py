@@ -21,8 +21,9 @@ from tests.identity_sync.sync.fetch.test_scope import use_application
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     USERS,
+    assert_partial,
+    assert_synced,
     dump_rows,
-    expect_partial,
     get_changed_counts,
     get_tenant_id,
     list_groups,
@@ -30,7 +31,6 @@ from tests.identity_sync.sync.helpers import (
     list_people_of_tenant,
     read_database,
     sync,
-    sync_and_compare,
 )
 from tests.tenants.role_factories import make_grant, make_role
 
@@ -77,7 +77,7 @@ def pick_members(sandbox: Sandbox) -> tuple[str, list[str]]:
     raise AssertionError("no group has two people")
 
 
-def sync_and_lose_nothing(**options: Any) -> SyncReport:
+def assert_nothing_lost(**options: Any) -> SyncReport:
     """Sync; everything that was active still is, though other columns may differ."""
     before = read_database()
     report = sync(**options)
@@ -97,7 +97,7 @@ def test_success_a_move_into_the_tenant_of_a_run_is_looked_up(synced: Sandbox) -
     list_as(synced, USERS, [*own_people, moved | {"tenant_id": second, "tenant": None}])
     list_as(synced, GROUPS, [*own_groups, group | {"tenant_id": second}])
 
-    sync_and_lose_nothing(tenant=second)
+    assert_nothing_lost(tenant=second)
 
 
 def test_success_a_move_into_the_partner_of_the_credentials_is_looked_up(
@@ -121,7 +121,7 @@ def test_success_a_move_into_the_partner_of_the_credentials_is_looked_up(
     person = list_people_of_tenant(synced, foreign)[0]
     list_as(synced, USERS, [*inside, person | {"tenant_id": own, "tenant": None}])
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 def test_success_a_tenant_of_a_suspended_partner_is_looked_up(scaikey: Sandbox) -> None:
@@ -189,13 +189,13 @@ def test_fail_a_tenant_over_the_limit_keeps_its_active_partner(scaikey: Sandbox)
     assert sizes[tenant] < 0.1 * sum(sizes.values())
     scaikey.directory.update_tenant(tenant, partner_id=second)
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     moved = Tenant.objects.get(scaikey_tenant_id=tenant)
     assert moved.partner is not None
     assert moved.partner.scaikey_id == first
     assert caught.report.losses["people"] == 0
-    sync_and_compare(scaikey, allow_removals=10_000)
+    assert_synced(scaikey, allow_removals=10_000)
 
 
 @pytest.mark.parametrize("fields", [{}, {"tenant_id": None}, {"tenant_id": ""}])
@@ -209,7 +209,7 @@ def test_success_a_record_without_a_tenant_is_where_it_was(
     list_as(synced, USERS, list_without(rows, person["id"]))
     answer_as(synced, f"{USERS}{person['id']}", record | fields)
 
-    sync_and_lose_nothing(tenant=tenant)
+    assert_nothing_lost(tenant=tenant)
 
 
 def test_success_a_tenant_id_in_another_case_is_the_same_tenant(synced: Sandbox) -> None:
@@ -220,7 +220,7 @@ def test_success_a_tenant_id_in_another_case_is_the_same_tenant(synced: Sandbox)
     record = person | {"tenant_id": f"{tenant.upper()} ", "tenant": None}
     answer_as(synced, f"{USERS}{person['id']}", record)
 
-    sync_and_lose_nothing(tenant=tenant)
+    assert_nothing_lost(tenant=tenant)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_success_a_server_without_look_ups_proves_nothing(
     list_as(synced, path, rows[1:])
     synced.faults.add("status", path=f"{path}?*", status=404, body={"detail": "Not Found"})
 
-    report = sync_and_lose_nothing()
+    report = assert_nothing_lost()
     assert any("does not return" in warning for warning in report.warnings)
     assert SyncSkip.objects.filter(is_postponed=True).exists()
 
@@ -250,7 +250,7 @@ def test_success_a_404_without_a_text_proves_nothing(synced: Sandbox, detail: ob
     path = f"{USERS}{rows[0]['id']}"
     synced.faults.add("status", path=path, status=404, body={"detail": detail})
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 def test_success_listed_and_missing_contradict_each_other(synced: Sandbox) -> None:
@@ -259,7 +259,7 @@ def test_success_listed_and_missing_contradict_each_other(synced: Sandbox) -> No
     list_as(synced, USERS, list_with(list_people(synced), person, status="SUSPENDED"))
     synced.faults.add("status", path=f"{USERS}{person}", status=404)
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 @pytest.mark.parametrize("tenant_id", ["tnt_unknown", "", None])
@@ -274,7 +274,7 @@ def test_success_an_unknown_tenant_ends_no_membership(
         "wrong_shape", path=f"{GROUPS}{group}/members", query={"page": "1"}, times=1, body=body
     )
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 def test_success_a_total_that_is_the_size_of_the_page_proves_nothing(synced: Sandbox) -> None:
@@ -288,7 +288,7 @@ def test_success_a_total_that_is_the_size_of_the_page_proves_nothing(synced: San
             body={"data": [{"user_id": person}], "total": 1},
         )
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 @pytest.mark.parametrize("word", ["OWNER", "DYNAMIC", "manual"])
@@ -300,7 +300,7 @@ def test_success_any_word_but_an_indirect_one_is_a_member(synced: Sandbox, word:
     rows += [{"member_group_id": str(child)} for child in children]
     list_as(synced, f"{GROUPS}{group}/members", rows)
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 def start_with_another_tenant(
@@ -411,7 +411,7 @@ def test_success_person_moved_to_an_unknown_tenant(synced: Sandbox, exists: bool
         sync(allow_removals=100)
         assert Participant.objects.get(scaikey_id=person["id"]).absent_since is not None
     else:
-        sync_and_lose_nothing(allow_removals=100)
+        assert_nothing_lost(allow_removals=100)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_success_records_of_another_kind_are_no_control(
     list_as(synced, path, [row | {"status": "SUSPENDED"} for row in rows[1:]])
     synced.faults.add("status", path=f"{path}?*", status=404, body={"detail": "Not Found"})
 
-    sync_and_lose_nothing()
+    assert_nothing_lost()
 
 
 def test_success_a_403_does_not_remove_a_tenant_that_is_listed(
@@ -455,13 +455,13 @@ def test_fail_people_of_an_unlinked_tenant_stay_where_they_are(synced: Sandbox) 
     assert len(people) > 20
     Tenant.objects.filter(scaikey_tenant_id=key).update(scaikey_tenant_id=None)
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     assert caught.report.losses["people"] == 0
     present = Participant.objects.filter(tenant__scaikey_tenant_id=None, absent_since=None)
     assert people <= set(present.values_list("pk"))
     Tenant.objects.filter(scaikey_tenant_id=None).update(slug="renamed")
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 422}, None])

@@ -8,7 +8,7 @@ from identity_sync.models import SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
 from tests.identity_sync.sync.helpers import (
-    expect_partial,
+    assert_partial,
     get_changed_counts,
     list_people_of_tenant,
 )
@@ -26,7 +26,7 @@ def test_fail_a_slug_in_use_does_not_hide_a_suspension(synced: Sandbox) -> None:
     make_tenant("mine", scaikey_tenant_id=None)
     synced.directory.update_tenant(key, slug="mine", status="SUSPENDED")
 
-    caught = expect_partial(allow_removals=1000)
+    caught = assert_partial(allow_removals=1000)
 
     assert "its slug mine is in use by a local tenant" in caught.report.warnings[0]
     tenant = Tenant.objects.get(scaikey_tenant_id=key)
@@ -44,7 +44,7 @@ def test_fail_a_tenant_whose_removal_is_skipped_keeps_its_slug(synced: Sandbox) 
     synced.directory.update_tenant(other, slug=slug)
     synced.directory.update_tenant(third, name="Renamed")
 
-    expect_partial()
+    assert_partial()
 
     assert Tenant.objects.get(scaikey_tenant_id=removed).slug == slug
 
@@ -62,7 +62,7 @@ def test_fail_a_new_tenant_without_its_slug_is_skipped_with_all_its_rows(synced:
     other = next(key for key in sizes if key != removed)
     synced.directory.update_tenant(other, name="Renamed")
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     changed = get_changed_counts(caught.report)
     assert changed["tenants"]["updated"] == 1

@@ -11,7 +11,7 @@ from scaiwave.sandbox import Sandbox
 from tenants.models import Group, Participant, Partner, Role, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
-    expect_partial,
+    assert_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -48,7 +48,7 @@ def respond_with_tenants(scaikey: Sandbox, *rows: Mapping[str, object]) -> None:
 def test_fail_invalid_slug(scaikey: Sandbox, slug: str, problem: str) -> None:
     respond_with_tenants(scaikey, {"id": "tnt_evil", "name": "Evil", "slug": slug})
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     assert Tenant.objects.count() == 3
     assert not Tenant.objects.filter(scaikey_tenant_id="tnt_evil").exists()
@@ -63,7 +63,7 @@ def test_fail_invalid_slug(scaikey: Sandbox, slug: str, problem: str) -> None:
 def test_fail_many_invalid_slugs_are_summed_up(scaikey: Sandbox) -> None:
     bad = [{"id": f"tnt_{n}", "name": "Evil", "slug": f"${n}"} for n in range(100)]
     respond_with_tenants(scaikey, *bad)
-    caught = expect_partial()
+    caught = assert_partial()
     assert "$4 ('$' is not allowed) and 95 more. Everything else" in caught.message
     assert len(caught.fix) < 1000
     warnings = get_last_run().warnings
@@ -79,7 +79,7 @@ def test_fail_an_existing_tenant_keeps_its_slug_and_is_synced(synced: Sandbox) -
     first.update(slug="`id`", name="Renamed")
     person = next(row["id"] for row in list_people(synced))
 
-    expect_partial()
+    assert_partial()
 
     tenant = Tenant.objects.get(scaikey_tenant_id=first["id"])
     assert (tenant.slug, tenant.name) == (slug, "Renamed")
@@ -153,8 +153,8 @@ def test_fail_a_slug_that_a_partner_took_is_never_taken_over(
     make_tenant("zenith-local", scaikey_tenant_id=None)
     new = synced.directory.add_tenant(name="Zenith", slug="zenith", partner_id=owner, people=2)
 
-    expect_partial()
-    caught = expect_partial()
+    assert_partial()
+    caught = assert_partial()
     taken.refresh_from_db()
     assert (taken.scaikey_tenant_id, taken.slug) == (None, "zenith")
     assert "link-tenant" not in caught.fix

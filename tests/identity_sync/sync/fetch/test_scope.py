@@ -19,8 +19,9 @@ from tenants.models import Participant, Tenant
 from tests.identity_sync.sync.helpers import (
     HOST,
     age_rows,
+    assert_partial,
+    assert_synced,
     count_rewritten_rows,
-    expect_partial,
     get_changed_counts,
     get_last_run,
     get_tenant_id,
@@ -28,7 +29,6 @@ from tests.identity_sync.sync.helpers import (
     list_people_of_tenant,
     list_temporary_tables,
     sync,
-    sync_and_compare,
 )
 from tests.tenants.fake_scaikey import make_config
 
@@ -207,7 +207,7 @@ def test_success_sync_of_one_tenant_changes_no_other(synced: Sandbox) -> None:
         "tenant__scaikey_tenant_id", flat=True
     )
     assert set(removed) == {first}
-    sync_and_compare(synced, allow_removals=100)
+    assert_synced(synced, allow_removals=100)
 
 
 def test_success_partner_application(scaikey: Sandbox, settings: Settings) -> None:
@@ -265,7 +265,7 @@ def test_success_drift(synced: Sandbox) -> None:
 
     assert SyncRun.objects.count() == runs
     assert list_temporary_tables() == []
-    caught = expect_partial()
+    caught = assert_partial()
     assert drift.counts() == caught.report.counts()
     assert drift.run_id is None
 

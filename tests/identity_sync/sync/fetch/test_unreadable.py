@@ -20,7 +20,7 @@ from tenants.models import Group, GroupMembership, Participant, Tenant
 from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.helpers import (
     ADMIN,
-    expect_partial,
+    assert_partial,
     get_last_run,
     list_groups,
     list_people,
@@ -57,7 +57,7 @@ def break_groups(sandbox: Sandbox, number: int = 1, **fault: Any) -> list[str]:
 
 
 def sync_partially(**options: Any) -> SyncPartial:
-    caught = expect_partial(connect=make_impatient_client, **options)
+    caught = assert_partial(connect=make_impatient_client, **options)
     assert get_last_run().outcome == ("planned" if options.get("dry_run") else "partial")
     return caught
 

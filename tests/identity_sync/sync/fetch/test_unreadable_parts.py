@@ -16,14 +16,14 @@ from tests.identity_sync.sync.fetch.test_faults import make_impatient_client
 from tests.identity_sync.sync.fetch.test_unreadable import FAULTS
 from tests.identity_sync.sync.helpers import (
     ADMIN,
-    expect_partial,
+    assert_partial,
+    assert_synced,
     get_last_run,
     list_groups,
     list_people_of_tenant,
     read_database,
     read_directory,
     sync,
-    sync_and_compare,
 )
 
 pytestmark = [
@@ -46,7 +46,7 @@ def break_list(sandbox: Sandbox, name: str, *owners: str, **fault: Any) -> None:
 
 
 def sync_partially(**options: Any) -> SyncPartial:
-    caught = expect_partial(connect=make_impatient_client, **options)
+    caught = assert_partial(connect=make_impatient_client, **options)
     assert get_last_run().outcome == "partial"
     return caught
 
@@ -99,7 +99,7 @@ def test_success_the_groups_of_one_tenant_stay(synced: Sandbox) -> None:
     other.refresh_from_db()
     assert (row.absent_since is None, other.absent_since is None) == (True, False)
     synced.faults.clear()
-    sync_and_compare(synced, allow_removals=10_000)
+    assert_synced(synced, allow_removals=10_000)
 
 
 def test_success_the_tenants_of_one_partner_stay(synced: Sandbox) -> None:
@@ -149,7 +149,7 @@ def test_success_a_person_who_moved_out_of_an_unreadable_tenant(synced: Sandbox)
     assert person in list_active(broken)
     assert person not in list_active(other)
     synced.faults.clear()
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 def test_success_a_person_who_moved_into_an_unreadable_tenant(synced: Sandbox) -> None:
@@ -161,7 +161,7 @@ def test_success_a_person_who_moved_into_an_unreadable_tenant(synced: Sandbox) -
     sync_partially()
     assert (person in list_active(broken)) != (person in list_active(other))
     synced.faults.clear()
-    sync_and_compare(synced)
+    assert_synced(synced)
 
 
 def test_success_a_first_sync_without_the_people_of_a_tenant(scaikey: Sandbox) -> None:
@@ -171,7 +171,7 @@ def test_success_a_first_sync_without_the_people_of_a_tenant(scaikey: Sandbox) -
     assert list_active(broken) == set()
     assert Participant.objects.exists()
     scaikey.faults.clear()
-    sync_and_compare(scaikey)
+    assert_synced(scaikey)
 
 
 def test_success_since_when_and_how_often(scaikey: Sandbox) -> None:

@@ -13,8 +13,9 @@ from tenants.models import Participant, Tenant
 from tests.identity_sync.sync.helpers import (
     ADMIN,
     USERS,
+    assert_partial,
+    assert_synced,
     dump_rows,
-    expect_partial,
     get_changed_counts,
     get_last_run,
     list_people,
@@ -22,7 +23,6 @@ from tests.identity_sync.sync.helpers import (
     read_database,
     read_directory,
     sync,
-    sync_and_compare,
 )
 
 pytestmark = [
@@ -42,7 +42,7 @@ def test_fail_one_unusable_record_is_skipped(synced: Sandbox) -> None:
     before = Participant.objects.get(scaikey_id=bad)
     respond_with_people(synced, {bad: {"email": ["?"]}, renamed: {"display_name": "Renamed"}})
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     assert caught.message == "Skipped 1 unusable record. Everything else was applied."
     assert (caught.code, caught.exit_code) == ("SW_SYNC_PARTIAL", 1)
@@ -62,12 +62,12 @@ def test_fail_one_unusable_record_is_skipped(synced: Sandbox) -> None:
         bad,
         "unusable record: expected `str | null`, got `array` at `email`",
     )
-    expect_partial()
+    assert_partial()
     skip = SyncSkip.objects.get()
     assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (bad, 2, False)
     assert not SyncChange.objects.filter(run=get_last_run(), action="skipped").exists()
     synced.faults.clear()
-    sync_and_compare(synced)
+    assert_synced(synced)
     assert not SyncSkip.objects.exists()
 
 
@@ -75,7 +75,7 @@ def test_fail_a_record_without_an_id_is_confirmed_by_look_up(synced: Sandbox) ->
     """Without its id the person seems to be missing, and is looked up."""
     person = list_people(synced)[0]["id"]
     respond_with_people(synced, {person: {"id": None}})
-    caught = expect_partial()
+    caught = assert_partial()
     assert "participants" not in get_changed_counts(caught.report)
     assert Participant.objects.get(scaikey_id=person).absent_since is None
 
@@ -134,7 +134,7 @@ def test_fail_too_many_unusable_records(synced: Sandbox, number: int, fails: boo
     bad = {row["id"]: {"status": 5} for row in list_people(synced)[:number]}
     respond_with_people(synced, bad)
     if not fails:
-        expect_partial()
+        assert_partial()
         return
     with pytest.raises(UnusableRecords) as caught:
         sync()
@@ -159,7 +159,7 @@ def test_fail_an_unusable_member_keeps_its_group_whole(synced: Sandbox) -> None:
     synced.faults.add(
         "wrong_shape", path=path, body={"data": [{"user_id": anna}, {"user_id": 5}], "total": 2}
     )
-    caught = expect_partial()
+    caught = assert_partial()
     assert get_changed_counts(caught.report) == {"memberships": {"skipped": 1}}
     synced.faults.clear()
     assert get_changed_counts(sync()) == {}

@@ -26,8 +26,8 @@ from tests.identity_sync.sync.helpers import (
     HOST,
     MEMBERS,
     USERS,
+    assert_partial,
     dump_rows,
-    expect_partial,
     get_changed_counts,
     get_last_run,
     list_groups,
@@ -83,7 +83,7 @@ def test_fail_too_many(synced: Sandbox) -> None:
     remove_people(synced, 21)
     before = dump_rows()
 
-    caught = expect_partial()
+    caught = assert_partial()
 
     assert caught.message == (
         "21 removals in acme, blaue-linie, nordlys wait for a decision. Everything else was "
@@ -96,7 +96,7 @@ def test_fail_too_many(synced: Sandbox) -> None:
     assert (run.outcome, run.error_code) == ("partial", "SW_SYNC_PARTIAL")
     assert run.counts["participants"]["skipped"] == 21
 
-    expect_partial(allow_removals=20)
+    assert_partial(allow_removals=20)
     assert dump_rows() == before
     assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
     assert read_database() == read_directory(synced)
@@ -295,7 +295,7 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
         "participants": {"updated": 1, "skipped": 2},
     }
     assert get_last_run().outcome == "partial"
-    assert expect_partial(dry_run=True).report.outcome == "planned"
+    assert assert_partial(dry_run=True).report.outcome == "planned"
 
     Tenant.objects.filter(slug="ours").update(scaikey_tenant_id=scaikey_tenant_id)
     assert get_changed_counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
@@ -308,7 +308,7 @@ def test_fail_swapped_slugs_for_one_tenant_alone(synced: Sandbox) -> None:
     synced.directory.update_tenant(second["id"], slug=slugs[0])
     synced.directory.update_tenant(first["id"], slug=slugs[1])
 
-    caught = expect_partial(tenant=first["id"])
+    caught = assert_partial(tenant=first["id"])
 
     assert caught.fix == (
         "Run `scaiwave sync` for all tenants, after making sure that only one of them has the slug "

@@ -25,9 +25,9 @@ from tests.identity_sync.sync.helpers import (
     LONG_AGO,
     USERS,
     age_rows,
+    assert_partial,
     count_rewritten_rows,
     dump_rows,
-    expect_partial,
     get_changed_counts,
     get_changes,
     get_last_run,
@@ -323,7 +323,7 @@ def assert_stopped(**options: Any) -> SyncReport:
     before = dump_rows()
     message = "1 removal in "
     for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}, {}):
-        caught = expect_partial(**options, **extra)
+        caught = assert_partial(**options, **extra)
         assert caught.message.startswith(message)
         assert caught.report.pending_count == 1
         assert dump_rows() == before

@@ -19,7 +19,7 @@ from tenants.models import AuditEntry, Participant, Tenant
 from tests.identity_sync.sync.helpers import (
     HOST,
     USERS,
-    expect_partial,
+    assert_partial,
     list_people,
     list_people_of_tenant,
     sync,
@@ -129,7 +129,7 @@ def test_fail_nothing_is_changed_and_nothing_recorded(scaikey: Sandbox) -> None:
     scaikey.directory.set_roles(first, ["super_admin"])
     sync(trigger=Trigger.CRON)
     remove_people(scaikey, 60)
-    expect_partial(trigger=Trigger.CRON)
+    assert_partial(trigger=Trigger.CRON)
     assert list_entries() == []
     scaikey.faults.add("wrong_shape", path=USERS, body={"data": [], "total": 0})
     scaikey.faults.add("status", path=f"{USERS}*", status=404)

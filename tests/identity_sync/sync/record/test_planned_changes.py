@@ -24,8 +24,8 @@ from tenants.audit.queries.entries import min_uuid7_at
 from tenants.models import AdminUser, Participant
 from tests.identity_sync.sync.helpers import (
     HOST,
+    assert_partial,
     dump_rows,
-    expect_partial,
     get_last_run,
     list_people,
     pick_two_people,
@@ -150,9 +150,9 @@ def remove_people(scaikey: Sandbox, number: int) -> None:
 def test_success_a_partial_run_records_no_plan(synced: Sandbox) -> None:
     """What it has skipped waits for a decision, and is listed there."""
     remove_people(synced, 24)
-    expect_partial(dry_run=True)
+    assert_partial(dry_run=True)
     assert {row.action for row in list_planned(kind="participants")} == {"skipped"}
-    expect_partial()
+    assert_partial()
     assert list_planned(get_last_run()) == []
 
 

@@ -53,7 +53,7 @@ def find_attachment(backup: Path) -> Path:
     return next(path for path in sorted(backup.glob("attachments/tenant/*/*")))
 
 
-def assert_refused(site: BackupSite, backup: Path, *codes: str, named: str = "") -> None:
+def refuses(site: BackupSite, backup: Path, *codes: str, named: str = "") -> None:
     for ended in (site.verify(backup, UNSIGNED), site.restore(backup, UNSIGNED)):
         assert "Traceback" not in ended.err
         assert any(f"[{code}]" in ended.err for code in codes), ended.err
@@ -102,15 +102,15 @@ def test_fail_manifest(site: BackupSite, tmp_path: Path) -> None:
         ended = site.verify(backup, UNSIGNED)
         assert (ended.code, f"[{DAMAGED}]" in ended.err) == (1, True), (name, ended.err)
         assert "Traceback" not in ended.err, name
-    assert_refused(site, backup, DAMAGED)
+    refuses(site, backup, DAMAGED)
     (backup / "manifest.json").write_bytes(manifest[:100])
-    assert_refused(site, backup, DAMAGED)
+    refuses(site, backup, DAMAGED)
     os.truncate(backup / "manifest.json", 30 * 10**9)
-    assert_refused(site, backup, DAMAGED, named="has more than 536,870,912 bytes.")
+    refuses(site, backup, DAMAGED, named="has more than 536,870,912 bytes.")
     (backup / "manifest.json").unlink()
     (backup / "manifest.json").symlink_to(tmp_path / "manifest")
     (tmp_path / "manifest").write_bytes(manifest)
-    assert_refused(site, backup, "SW_BACKUP_NOT_FOUND")
+    refuses(site, backup, "SW_BACKUP_NOT_FOUND")
 
 
 def assert_left_out(site: BackupSite, backup: Path, media: Path, reason: str, copied: int) -> None:
@@ -177,10 +177,10 @@ def test_fail_truncated_database_of_the_listed_size(site: BackupSite) -> None:
     for kept in (5000, 20, 0):
         os.truncate(path, kept)
         list_again(backup, path.name)
-        assert_refused(site, backup, DAMAGED)
+        refuses(site, backup, DAMAGED)
     path.write_bytes(b"CREATE TABLE canary (canary text);\n" * 1000)
     list_again(backup, path.name)
-    assert_refused(site, backup, DAMAGED)
+    refuses(site, backup, DAMAGED)
 
 
 def test_fail_migrations_of_another_suite(site: BackupSite) -> None:
@@ -200,7 +200,7 @@ def test_fail_last_migrations_are_not_named(site: BackupSite) -> None:
     last = {"tenants.0026_messages_erased", "tenants.0027_schema"}
     edit(backup, lambda each: drop_migrations(each["database"], last))
     reason = "No migration that the manifest names makes sw_participants.messages_erased_at."
-    assert_refused(site, backup, DAMAGED, named=reason)
+    refuses(site, backup, DAMAGED, named=reason)
 
 
 def replace_in_archive(backup: Path, begin: bytes, replacement: bytes) -> None:
@@ -309,7 +309,7 @@ def test_fail_statement_of_the_data(site: BackupSite, tmp_path: Path) -> None:
         (backup / "database.dump").write_bytes(content)
         begin = b"COPY public.sw_rooms "
         replace_in_archive(backup, begin + b"(", begin + attack)
-        assert_refused(site, backup, DAMAGED, named=message)
+        refuses(site, backup, DAMAGED, named=message)
     assert not made.exists()
 
 
@@ -356,7 +356,7 @@ def test_fail_other_tables(site: BackupSite) -> None:
         with closing(sqlite3.connect(backup / "database.sqlite3")) as database:
             database.executescript(script)
         list_again(backup, "database.sqlite3")
-        assert_refused(site, backup, DAMAGED, named=message)
+        refuses(site, backup, DAMAGED, named=message)
 
 
 def sign(backup: Path, key: Ed25519PrivateKey, **fields: str) -> None:

@@ -119,8 +119,8 @@ def test_success_account_is_known_by_its_id_and_refreshed(scaikey: ScaiKey) -> N
 def test_fail_each_way_not_to_get_in_is_a_page(scaikey: ScaiKey) -> None:
     person = scaikey.find_person()
     client = Client()
-    assert_refused(sign_in(client, sandbox_person=person["id"]), "SW_SIGN_IN_NO_ROLE")
-    assert_refused(sign_in(client, sandbox_decision="deny"), "SW_SIGN_IN_CANCELLED")
+    refuses(sign_in(client, sandbox_person=person["id"]), "SW_SIGN_IN_NO_ROLE")
+    refuses(sign_in(client, sandbox_decision="deny"), "SW_SIGN_IN_CANCELLED")
     scaikey.sandbox.directory.set_roles(person["id"], ["super_admin"])
     own = row_factories.make_tenant("own", scaikey_tenant_id="tnt_own")
     anna = row_factories.make_participant(own, "anna", scaikey_id=person["id"])
@@ -132,7 +132,7 @@ def test_fail_each_way_not_to_get_in_is_a_page(scaikey: ScaiKey) -> None:
         before = getattr(anna, name)
         setattr(anna, name, value)
         anna.save()
-        assert_refused(sign_in(client, sandbox_person=person["id"]), "SW_SIGN_IN_REFUSED")
+        refuses(sign_in(client, sandbox_person=person["id"]), "SW_SIGN_IN_REFUSED")
         setattr(anna, name, before)
         anna.save()
     assert sign_in(client, sandbox_person=person["id"]).status_code == HTTPStatus.FOUND
@@ -148,10 +148,10 @@ def test_fail_each_way_not_to_get_in_is_a_page(scaikey: ScaiKey) -> None:
     assert client.get("/admin/").status_code == HTTPStatus.OK
     AdminUser.objects.update(is_active=False)
     assert client.get("/admin/").status_code == HTTPStatus.FOUND
-    assert_refused(sign_in(Client(), sandbox_person=person["id"]), "SW_SIGN_IN_REFUSED")
+    refuses(sign_in(Client(), sandbox_person=person["id"]), "SW_SIGN_IN_REFUSED")
 
 
-def assert_refused(answer: httpx.Response, code: str) -> None:
+def refuses(answer: httpx.Response, code: str) -> None:
     page = answer.content.decode()
     assert answer.status_code == HTTPStatus.FORBIDDEN, page
     assert code in page
